@@ -1,0 +1,21 @@
+"""The device that work runs on, chosen once and said once."""
+
+import torch
+
+from derain.errors import UsageError
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """``auto`` (CUDA, then MPS, then CPU), or the named device.
+
+    Raises:
+        UsageError: a device that is unknown or not there; derain never falls back silently.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise UsageError(f"--device {name}: not available here; use --device auto or --device cpu") from None
+    return device

@@ -1,0 +1,32 @@
+"""What a user can cause, as exceptions; each message names the file and what to do.
+
+DerainError
+├── UsageError      wrong options or paths that collide: exit code 2
+├── PhotoError      a photo that cannot be read or written: exit code 1
+├── WeightsError    weights that are missing, damaged or of another kind: exit code 2
+└── TrainingError   folders or checkpoints that cannot be trained on: exit code 2
+"""
+
+
+class DerainError(Exception):
+    """Base of everything that derain raises on purpose."""
+
+    exit_code = 2
+
+
+class UsageError(DerainError):
+    """Options or paths that do not fit together."""
+
+
+class PhotoError(DerainError):
+    """A photo that cannot be read or written."""
+
+    exit_code = 1
+
+
+class WeightsError(DerainError):
+    """Weights that are missing, damaged or of another kind."""
+
+
+class TrainingError(DerainError):
+    """Folders or checkpoints that training cannot use."""

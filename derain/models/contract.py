@@ -1,0 +1,37 @@
+"""The one contract that every model keeps."""
+
+from abc import abstractmethod
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Derainer(nn.Module):
+    """Split a rainy photo into its layers.
+
+    ``forward`` takes ``(N, 3, H, W)`` floats in [0, 1], any H, W >= 1, and returns two tensors of the same shape,
+    dtype and device: the background in [0, 1] and the rain layer, with ``background + rain == input``.
+
+    ``multiple`` is the grid in pixels that H and W are padded to, ``halo`` the overlap in pixels that makes tiles
+    agree with the whole, or ``None`` if the network looks across the whole photo.
+    """
+
+    multiple: int = 1
+    halo: int | None = None
+
+    @abstractmethod
+    def layers(self, rainy: Tensor) -> tuple[Tensor, Tensor]:
+        """Split photos whose sides are multiples of ``multiple``."""
+
+    def forward(self, rainy: Tensor) -> tuple[Tensor, Tensor]:
+        height, width = rainy.shape[-2:]
+        background, rain = self.layers(pad_to_multiple(rainy, self.multiple))
+        return background[..., :height, :width], rain[..., :height, :width]
+
+
+def pad_to_multiple(image: Tensor, multiple: int) -> Tensor:
+    """Extend ``(N, C, H, W)`` at the bottom and right: reflected, or replicated where it is too small to reflect."""
+    height, width = image.shape[-2:]
+    down, right = -height % multiple, -width % multiple
+    mode = "reflect" if down < height and right < width else "replicate"
+    return F.pad(image, (0, right, 0, down), mode=mode) if down or right else image

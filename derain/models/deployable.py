@@ -1,0 +1,91 @@
+"""The deployable network (preset ``derain``): predicts the rain layer and subtracts it."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from derain.models.contract import Derainer
+
+
+@dataclass(frozen=True)
+class DerainConfig:
+    """Architecture of :class:`DerainNet`."""
+
+    widths: tuple[int, ...] = (24, 48, 96, 96)  # channels at 1/2, 1/4, 1/8 and 1/16 of the resolution
+    blocks: tuple[int, ...] = (1, 2, 2, 3)  # residual blocks at each level, the last at the bottom
+    chroma: float = 0.1  # how far the rain's colour channels may differ, as a share of its height
+
+
+class ResidualBlock(nn.Module):
+    """conv3x3, ReLU, conv3x3, plus the skip; no normalisation, so that tiles agree."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(width, width, 3, padding=1)
+        self.second = nn.Conv2d(width, width, 3, padding=1)
+        nn.init.zeros_(self.second.weight)
+        nn.init.zeros_(self.second.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.second(F.relu(self.first(x)))
+
+
+def stack(width: int, count: int) -> nn.Sequential:
+    return nn.Sequential(*(ResidualBlock(width) for _ in range(count)))
+
+
+class DerainNet(Derainer):
+    """A U-Net on pixel-unshuffled photos with ``0 <= rain`` and near-achromatic rain by construction.
+
+    The rain layer is ``s * (1 + chroma * tanh(c))`` with one height ``s >= 0`` a pixel and one tint ``c`` a channel,
+    limited to the photo itself so that ``background = photo - rain`` stays in [0, 1].
+    """
+
+    def __init__(self, config: DerainConfig = DerainConfig()) -> None:
+        super().__init__()
+        self.config = config
+        widths, blocks = config.widths, config.blocks
+        self.head = nn.Conv2d(12, widths[0], 3, padding=1)
+        self.encoder = nn.ModuleList(stack(w, b) for w, b in zip(widths, blocks))
+        self.down = nn.ModuleList(nn.Conv2d(a, b, 3, 2, 1) for a, b in zip(widths, widths[1:]))
+        self.up = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in zip(widths, widths[1:]))
+        self.decoder = nn.ModuleList(stack(w, b) for w, b in zip(widths[:-1], blocks[:-1]))
+        self.tail = nn.Conv2d(widths[0], 16, 3, padding=1)
+        nn.init.normal_(self.tail.weight, std=1e-2)
+        nn.init.zeros_(self.tail.bias)
+        self.multiple = 2 ** len(widths)
+        self.halo = receptive_radius(config)
+
+    def layers(self, rainy: Tensor) -> tuple[Tensor, Tensor]:
+        height, tint = self.predict(rainy)
+        # In training a little leaks below 0: a plain ReLU dies on photos that are mostly dry.
+        height = F.leaky_relu(height, 0.1) if self.training else F.relu(height)
+        rain = torch.minimum(height * (1 + self.config.chroma * torch.tanh(tint)), rainy)
+        return rainy - rain, rain
+
+    def predict(self, rainy: Tensor) -> tuple[Tensor, Tensor]:
+        """``(N, 1, H, W)`` signed height of the rain layer before its clipping at 0, and ``(N, 3, H, W)`` tint."""
+        x = self.head(F.pixel_unshuffle(rainy - 0.5, 2))
+        skips = []
+        for blocks, down in zip(self.encoder, self.down):
+            x = blocks(x)
+            skips.append(x)
+            x = F.relu(down(x))
+        x = self.encoder[-1](x)
+        for blocks, up, skip in zip(reversed(self.decoder), reversed(self.up), reversed(skips)):
+            x = blocks(skip + F.interpolate(up(x), scale_factor=2.0, mode="nearest"))
+        out = F.pixel_shuffle(self.tail(x), 2).to(rainy.dtype)
+        return out[:, :1], out[:, 1:]
+
+
+def receptive_radius(config: DerainConfig) -> int:
+    """Pixels that one output pixel sees to each side, rounded up to the padding grid."""
+    radius, levels = 4, len(config.widths)
+    for level, blocks in enumerate(config.blocks):
+        pixel = 2 ** (level + 1)
+        passes = 1 if level == levels - 1 else 2
+        radius += pixel * (2 * blocks * passes + (2 if level < levels - 1 else 0))
+    grid = 2**levels
+    return -(-radius // grid) * grid

@@ -1,0 +1,41 @@
+"""Cleaning of discovered rain layers: what is left is bright, colourless, high-pass and elongated like the rest.
+
+A layer that a network finds in a real photo always holds some background. Pasted uncleaned it would teach the next
+network that leaves and edges are rain.
+"""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from derain.rain.render import line_kernel
+
+Layer = NDArray[np.float32]
+ANGLES = np.arange(-75, 90, 15)  # degrees from the vertical
+
+
+def dominant_direction(layer: Layer) -> tuple[float, float]:
+    """Degrees from the vertical that the streaks of ``(H, W)`` run along, and how certain that is, in [0, 1].
+
+    The energy of the layer after a line filter at each angle; certainty is the share by which the best angle stands
+    above the mean of all.
+    """
+    detail = layer - cv2.GaussianBlur(layer, (0, 0), 4)
+    energy = [float((cv2.filter2D(detail, -1, line_kernel(13, a, 0.5)) ** 2).mean()) for a in ANGLES]
+    best = int(np.argmax(energy))
+    return float(ANGLES[best]), 1 - float(np.mean(energy)) / (energy[best] + 1e-12)
+
+
+def clean_rain(rain: NDArray[np.float32]) -> tuple[Layer, float]:
+    """Clean a discovered ``(H, W, 3)`` rain layer; returns ``(H, W)`` heights >= 0 and its certainty in [0, 1].
+
+    Takes away colour (the channels' minimum is kept), what is smooth (a wide blur), what is negative, and what is not
+    elongated along the photo's own dominant streak direction.
+    """
+    layer = rain.min(axis=2)
+    layer = np.maximum(layer - 0.8 * cv2.GaussianBlur(layer, (0, 0), 10), 0)
+    degrees, certainty = dominant_direction(layer)
+    along = cv2.filter2D(layer, -1, line_kernel(13, degrees, 0.5))
+    across = cv2.filter2D(layer, -1, line_kernel(13, degrees + 90, 0.5))
+    elongated = np.clip((along / (across + 1e-4) - 1.0) / 0.5, 0, 1)
+    return layer * elongated, certainty

@@ -1,0 +1,86 @@
+"""Rendered streaks: the warm start, and the augmentation of discovered rain layers.
+
+A drop falls several times its own size during the exposure, so a streak is a small blob convolved with a line. Depth
+gives sizes: many thin faint streaks far away, few thick bright ones near.
+"""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Layer = NDArray[np.float32]
+
+
+def line_kernel(length: float, degrees: float, width: float) -> Layer:
+    """Motion-blur kernel: a line of ``length`` px at ``degrees`` from the vertical, blurred to ``width`` px; sum 1."""
+    half = int(np.ceil(length / 2 + 2 * width)) + 1
+    kernel = np.zeros((2 * half + 1, 2 * half + 1), np.float32)
+    dy, dx = np.cos(np.radians(degrees)) * length / 2, np.sin(np.radians(degrees)) * length / 2
+    ends = [(int(round((half + s * dx) * 256)), int(round((half + s * dy) * 256))) for s in (-1, 1)]
+    cv2.line(kernel, ends[0], ends[1], 1.0, 1, cv2.LINE_AA, shift=8)
+    kernel = cv2.GaussianBlur(kernel, (0, 0), max(width, 0.3))
+    return kernel / kernel.sum()
+
+
+def drops(rng: np.random.Generator, size: int, density: float) -> Layer:
+    """Sparse drops of uneven brightness."""
+    return (rng.random((size, size)) < density) * rng.gamma(2.0, 0.5, (size, size)).astype(np.float32)
+
+
+def grain(rng: np.random.Generator, size: int) -> Layer:
+    """Dense noise, which a line filter turns into a curtain of overlapping streaks."""
+    return rng.standard_normal((size, size)).astype(np.float32)
+
+
+def curtain(rng: np.random.Generator, size: int, length: float, degrees: float, width: float) -> Layer:
+    """A layer of many overlapping streaks, as heavy or distant rain gives."""
+    layer = cv2.filter2D(grain(rng, size), -1, line_kernel(length, degrees, width), borderType=cv2.BORDER_REFLECT)
+    layer = layer / (layer.std() + 1e-6) - rng.uniform(-0.5, 1.8)
+    return np.maximum(layer, 0) / 2.5
+
+
+def streaks(rng: np.random.Generator, size: int, length: float, degrees: float, width: float) -> Layer:
+    """A layer of separate streaks whose directions spread by a few degrees."""
+    layer = np.zeros((size, size), np.float32)
+    density = np.exp(rng.uniform(np.log(2e-4), np.log(1.5e-2))) * 12 / length
+    for _ in range(rng.integers(1, 4)):
+        kernel = line_kernel(length * rng.uniform(0.7, 1.3), degrees + rng.normal(0, 2.5), width)
+        layer += cv2.filter2D(drops(rng, size, density), -1, kernel / kernel.max(), borderType=cv2.BORDER_REFLECT)
+    return layer
+
+
+def render(rng: np.random.Generator, size: int) -> Layer:
+    """A random rain layer: ``(size, size)`` heights in [0, 1], from drizzle to downpour."""
+    degrees = rng.normal(0, 18) if rng.random() < 0.8 else rng.uniform(-60, 60)
+    layer = np.zeros((size, size), np.float32)
+    for _ in range(rng.integers(1, 4)):
+        length = np.exp(rng.uniform(np.log(6), np.log(60)))
+        width = np.exp(rng.uniform(np.log(0.3), np.log(1.5))) * (0.6 if length < 15 else 1.0)
+        kind = curtain if rng.random() < 0.5 else streaks
+        strength = np.exp(rng.uniform(np.log(0.03), np.log(0.7)))
+        layer += strength * kind(rng, size, length, degrees + rng.normal(0, 3), width)
+    if rng.random() < 0.3:
+        layer *= patchiness(rng, size)
+    return np.clip(layer, 0, 1)
+
+
+def fine_rain(rng: np.random.Generator, size: int) -> Layer:
+    """Faint, thin and dense streaks, as a camera sees steady rain at a short exposure: heights of a few per cent."""
+    degrees = rng.normal(0, 12)
+    layer = np.zeros((size, size), np.float32)
+    for _ in range(rng.integers(1, 4)):
+        length = np.exp(rng.uniform(np.log(5), np.log(30)))
+        width = rng.uniform(0.3, 0.8)
+        kind = curtain if rng.random() < 0.7 else streaks
+        layer += np.exp(rng.uniform(np.log(0.02), np.log(0.2))) * kind(
+            rng, size, length, degrees + rng.normal(0, 3), width
+        )
+    if rng.random() < 0.5:
+        layer *= patchiness(rng, size)
+    return np.clip(layer, 0, 1)
+
+
+def patchiness(rng: np.random.Generator, size: int) -> Layer:
+    """Smooth gains in [0, 1]: rain is rarely even across a photo."""
+    coarse = rng.random((4, 4)).astype(np.float32)
+    return cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC).clip(0, 1)

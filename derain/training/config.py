@@ -1,0 +1,73 @@
+"""What can be set for a training run, and where it is read from."""
+
+import tomllib
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from derain.errors import TrainingError
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Settings of ``derain train``; a TOML file with the same names sets them too."""
+
+    preset: str = "derain"  # derain | nlcl
+    model: dict[str, Any] = field(default_factory=dict)  # fields of the preset's architecture
+    steps: int = 20_000  # optimiser steps, unless minutes ends the run first
+    minutes: float | None = None  # wall-clock limit; the learning rate then follows the clock
+    batch: int = 8  # crops a step (the paper's objective: 1)
+    crop: int = 128  # side of a crop in px, a multiple of 16 (the paper's: 256)
+    lr: float = 6e-4  # peak learning rate (the paper's: 2e-4)
+    seed: int = 0
+    device: str = "auto"  # auto | cpu | cuda | cuda:1 | mps
+    precision: str = "auto"  # auto | float32 | bfloat16; auto is bfloat16 on CUDA
+    save_every: int = 500  # steps between checkpoints and previews
+    log_every: int = 20  # steps between lines of log.jsonl
+    # preset derain: discover, distil, repeat
+    dry: float = 0.12  # share of clean crops that get no rain
+    warm: float = 0.35  # share of the run on rendered streaks alone
+    discovered: float = 0.4  # share of pasted layers that come from the bank after that
+    bank: int = 256  # discovered layers kept
+    refresh: int = 500  # steps between refreshes of the bank by the EMA teacher
+    ema: float = 0.999  # decay of the teacher's weights
+    # preset nlcl
+    layer_contrast: str = "symmetric"  # symmetric | asymmetric
+    fidelity: float = 0.1
+    adversarial: float = 1.0
+    location: float = 1.0
+    layer: float = 1.0
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+PRESET_DEFAULTS: dict[str, dict[str, Any]] = {
+    "derain": {},
+    "nlcl": {"batch": 1, "crop": 256, "lr": 2e-4},
+}
+
+
+def load_config(file: Path | None, **options: Any) -> TrainConfig:
+    """Defaults of the preset, overridden by the TOML ``file``, overridden by the ``options`` that are not ``None``.
+
+    Raises:
+        TrainingError: the file cannot be read, or names a setting that does not exist.
+    """
+    given: dict[str, Any] = {}
+    if file is not None:
+        try:
+            given = tomllib.loads(file.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise TrainingError(f"{file}: cannot be read as TOML ({error})") from None
+    given |= {name: value for name, value in options.items() if value is not None}
+    unknown = given.keys() - {f.name for f in fields(TrainConfig)}
+    if unknown:
+        raise TrainingError(f"{file}: unknown setting {', '.join(sorted(unknown))}")
+    preset = given.get("preset", TrainConfig.preset)
+    if preset not in PRESET_DEFAULTS:
+        raise TrainingError(f"unknown preset {preset!r}: choose one of {', '.join(PRESET_DEFAULTS)}")
+    config = TrainConfig(**(PRESET_DEFAULTS[preset] | given))
+    if config.crop % 16 or config.crop < 16:
+        raise TrainingError(f"--crop {config.crop}: must be a multiple of 16")
+    return config

@@ -1,0 +1,122 @@
+"""Preset ``nlcl``: one training step of the paper, equation by equation."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from derain.models import build
+from derain.models.nlcl import NLCL
+from derain.nlcl import losses
+from derain.nlcl.critic import Critic
+from derain.nlcl.heads import Heads
+from derain.nlcl.sampling import gather, nearest_patches, random_queries
+from derain.training.config import TrainConfig
+from derain.training.crops import Crops, to_tensor
+
+CRITIC_LEVELS = (0, 3, 7)  # after the image itself
+LOCATION_PATCHES, BACKGROUND_PATCHES, RAIN_PATCHES = 256, 8, 128
+CONSTANT = 200 / 210  # share of the run before the learning rate's linear decay
+
+
+class Contrast:
+    """The learner of the paper's objective; see :class:`derain.training.loop.Learner`."""
+
+    def __init__(self, config: TrainConfig, device: torch.device) -> None:
+        self.config, self.device = config, device
+        self.model: NLCL = build("nlcl", config.model)  # type: ignore[assignment]
+        width, blocks = self.model.config.width, self.model.config.blocks
+        self.generator_levels = tuple(level for level in (0, 2, 4, 8, 12) if level <= blocks)
+        self.critic = Critic()
+        wide = self.critic.layers[0].out_channels
+        critic_widths = (3, wide, 2 * wide, 4 * wide)
+        self.location_heads = Heads((width,) * len(self.generator_levels))
+        self.background_heads = Heads(critic_widths)
+        self.rain_heads = Heads(critic_widths)
+        for network in self.networks().values():
+            network.to(device, memory_format=torch.channels_last)
+        layers = [p for name, n in self.networks().items() if name != "critic" for p in n.parameters()]
+        self.layers_optimiser = torch.optim.Adam(layers, config.lr, betas=(0.5, 0.999))
+        self.critic_optimiser = torch.optim.Adam(self.critic.parameters(), config.lr, betas=(0.5, 0.999))
+
+    def networks(self) -> dict[str, torch.nn.Module]:
+        names = ("model", "critic", "location_heads", "background_heads", "rain_heads")
+        return {name: getattr(self, name) for name in names}
+
+    def prepare(self, rng: np.random.Generator, step: int, progress: float, rainy: Crops, clean: Crops) -> Any:
+        """Unpaired crops ``(rainy, clean)`` of ``(batch, crop, crop, 3)``."""
+        return rainy.batch(rng, self.config.batch), clean.batch(rng, self.config.batch)
+
+    def losses(self, batch: Any) -> Iterator[tuple[torch.optim.Optimizer, dict[str, Tensor]]]:
+        """The critic's loss, then the weighted losses of both generators and every head."""
+        O, B = (to_tensor(images, self.device) * 2 - 1 for images in batch)
+        G_B, G_R, config = self.model.background_generator, self.model.rain_generator, self.config
+        B_hat, R_hat, B_same = G_B(O), G_R(O), G_B(B)
+
+        fake, real = self.critic(B_hat.detach()), self.critic(B)
+        yield (
+            self.critic_optimiser,
+            {"critic": (losses.adversarial(fake, False) + losses.adversarial(real, True)) / 2},
+        )
+
+        location = (self.location_contrast(B_hat, O) + self.location_contrast(B_same, B)) / 2
+        yield (
+            self.layers_optimiser,
+            {
+                "reconstruction": losses.reconstruction(B_hat, R_hat, O),
+                "fidelity": config.fidelity * losses.fidelity(B_hat, O),
+                "adversarial": config.adversarial * losses.adversarial(self.critic(B_hat), True),
+                "location": config.location * location,
+                "layer": config.layer * self.layer_contrast(B_hat, R_hat),
+            },
+        )
+
+    def location_contrast(self, background: Tensor, rainy: Tensor) -> Tensor:
+        """A patch of the background corresponds to the patch of the rainy photo at the same place."""
+        encoder = self.model.background_generator
+        with torch.no_grad():
+            keys = encoder.features(rainy, self.generator_levels)
+        queries = encoder.features(background, self.generator_levels)
+        centres, _ = nearest_patches(keys[0], random_queries(keys[0]), LOCATION_PATCHES)
+        size = (rainy.shape[2], rainy.shape[3])
+        projected = self.location_heads(gather(queries, centres, size))
+        with torch.no_grad():
+            targets = self.location_heads(gather(keys, centres, size))
+        return torch.stack([losses.location_contrast(q, k).mean() for q, k in zip(projected, targets)]).mean()
+
+    def layer_contrast(self, background: Tensor, rain: Tensor) -> Tensor:
+        """Patches that recur in the background against patches that recur in the rain, in the critic's features."""
+        sets = []
+        for layer, count, heads in (
+            (background, BACKGROUND_PATCHES, self.background_heads),
+            (rain, RAIN_PATCHES, self.rain_heads),
+        ):
+            centres, _ = nearest_patches(layer.detach(), random_queries(layer), count)
+            features = self.critic.features(layer, CRITIC_LEVELS)
+            sets.append(heads(gather(features, centres, (layer.shape[2], layer.shape[3]))))
+        symmetric = self.config.layer_contrast == "symmetric"
+        return torch.stack([losses.layer_contrast(b, r, symmetric) for b, r in zip(*sets)]).mean()
+
+    def learning_rate(self, progress: float) -> float:
+        """Constant, then linear to zero (paper: 200 epochs and 10)."""
+        return min(1.0, (1 - progress) / (1 - CONSTANT))
+
+    def after_step(self, step: int) -> None:
+        """Nothing to do between steps."""
+
+    def state(self) -> dict[str, Any]:
+        parts = {name: network.state_dict() for name, network in self.networks().items()}
+        optimisers = (self.layers_optimiser, self.critic_optimiser)
+        return {"networks": parts, "optimisers": [o.state_dict() for o in optimisers]}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        for name, network in self.networks().items():
+            network.load_state_dict(state["networks"][name])
+        for optimiser, saved in zip((self.layers_optimiser, self.critic_optimiser), state["optimisers"]):
+            optimiser.load_state_dict(saved)
+
+    @property
+    def result(self) -> NLCL:
+        return self.model

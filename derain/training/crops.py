@@ -1,0 +1,82 @@
+"""Random crops of unpaired photos."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from derain.errors import PhotoError, TrainingError
+from derain.photos import Photo, read_photo
+
+CACHE_BYTES = 4 << 30  # decoded photos kept in memory
+Image = NDArray[np.float32]
+
+
+class Crops:
+    """Crops of side ``crop`` px from the photos of ``folder``; the caller's ``rng`` alone decides which.
+
+    Photos that cannot be read or are smaller than the crop are listed in ``skipped`` and left out when first met.
+
+    Raises:
+        TrainingError: the folder is missing or holds no usable photo.
+    """
+
+    def __init__(self, folder: Path, crop: int) -> None:
+        if not folder.is_dir():
+            raise TrainingError(f"{folder}: not a folder; give a folder of photos")
+        self.folder, self.crop = folder, crop
+        self.skipped: dict[Path, str] = {}
+        self.photos: list[Path] = []
+        self._cache: dict[Path, Photo] = {}
+        self._cached = 0
+        for path in sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith(".")):
+            reason = self._why_unusable(path)
+            if reason:
+                self.skipped[path] = reason
+            else:
+                self.photos.append(path)
+        if not self.photos:
+            raise TrainingError(f"{folder}: no photo of at least {crop}x{crop} px in it")
+
+    def _why_unusable(self, path: Path) -> str | None:
+        try:
+            height, width = self._read(path).shape[:2]
+        except PhotoError as error:
+            return str(error)
+        if min(height, width) < self.crop:
+            return f"{path}: {width}x{height} px is smaller than the crop of {self.crop} px"
+        return None
+
+    def _read(self, path: Path) -> Photo:
+        if path in self._cache:
+            return self._cache[path]
+        photo = read_photo(path)
+        if self._cached + photo.nbytes <= CACHE_BYTES:
+            self._cache[path] = photo
+            self._cached += photo.nbytes
+        return photo
+
+    def sample(self, rng: np.random.Generator, size: int | None = None) -> Image:
+        """One ``(size, size, 3)`` crop in [0, 1], at a random scale down to a half and perhaps flipped."""
+        size = size or self.crop
+        photo = self._read(self.photos[rng.integers(len(self.photos))])
+        side = min(int(size * rng.uniform(1, 2)) if rng.random() < 0.5 else size, *photo.shape[:2])
+        top, left = (rng.integers(0, s - side + 1) for s in photo.shape[:2])
+        crop = photo[top : top + side, left : left + side]
+        if side != size:
+            crop = cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA)
+        if rng.random() < 0.5:
+            crop = crop[:, ::-1]
+        return np.ascontiguousarray(crop).astype(np.float32) / 255
+
+    def batch(self, rng: np.random.Generator, count: int) -> Image:
+        """``(count, crop, crop, 3)`` crops."""
+        return np.stack([self.sample(rng) for _ in range(count)])
+
+
+def to_tensor(images: Image, device: torch.device) -> Tensor:
+    """``(N, H, W, 3)`` in [0, 1] to ``(N, 3, H, W)``, channels last in memory."""
+    return torch.from_numpy(images).to(device).permute(0, 3, 1, 2)

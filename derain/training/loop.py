@@ -1,0 +1,225 @@
+"""The training loop, for every preset.
+
+All randomness of a step comes from ``(seed, rank, step)``, so a resumed run repeats an undisturbed one exactly.
+"""
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from derain.devices import choose_device
+from derain.errors import TrainingError
+from derain.photos import write_photo
+from derain.training.checkpoint import load_checkpoint, save_checkpoint
+from derain.training.config import TrainConfig
+from derain.training.contrast import Contrast
+from derain.training.crops import Crops, to_tensor
+from derain.training.distil import Distil
+from derain.weights import save
+
+
+class Learner(Protocol):
+    """What a preset brings to the loop."""
+
+    model: nn.Module
+
+    @property
+    def result(self) -> Any:
+        """The model that is saved."""
+
+    def prepare(self, rng: np.random.Generator, step: int, progress: float, rainy: Crops, clean: Crops) -> Any:
+        """The batch of a step."""
+
+    def losses(self, batch: Any) -> Iterator[tuple[torch.optim.Optimizer, dict[str, Tensor]]]:
+        """Optimisers with the losses each is to lower, in order; each is stepped before the next is asked for."""
+
+    def learning_rate(self, progress: float) -> float:
+        """Share of the peak rate at ``progress`` in [0, 1]."""
+
+    def after_step(self, step: int) -> None: ...
+    def state(self) -> dict[str, Any]: ...
+    def load_state(self, state: dict[str, Any]) -> None: ...
+
+
+LEARNERS: dict[str, Callable[[TrainConfig, torch.device], Learner]] = {"derain": Distil, "nlcl": Contrast}
+Report = Callable[[int, float, dict[str, float]], None]
+
+
+def train(
+    config: TrainConfig,
+    rainy: Path,
+    clean: Path,
+    out: Path,
+    resume: bool = False,
+    report: Report | None = None,
+    skip: Callable[[str], None] | None = None,
+) -> Path:
+    """Train on unpaired folders and return the self-describing weights, ``out/<preset>.safetensors``.
+
+    Args:
+        config: settings; on ``resume`` the architecture and the seed must be those of the checkpoint.
+        rainy: folder of rainy photos.
+        clean: folder of unrelated photos without rain.
+        out: folder for the checkpoint, ``log.jsonl``, ``previews/`` and the result; made if missing.
+        report: called with step, progress in [0, 1] and losses every ``log_every`` steps.
+        skip: called with a sentence for each file that cannot be used.
+
+    Raises:
+        TrainingError: folders without usable photos, no permission to write, or a checkpoint that does not fit.
+    """
+    rank = join_processes()
+    device = choose_device(config.device)
+    prepare_folder(out, resume)
+    rainy_crops, clean_crops = Crops(rainy, config.crop), Crops(clean, config.crop)
+    torch.manual_seed(config.seed)
+    learner = LEARNERS[config.preset](config, device)
+    step, spent = 0, 0.0
+    if resume:
+        state = load_checkpoint(out, config.preset)
+        learner.load_state(state["learner"])
+        step, spent = state["step"], state["seconds"]
+    started = time.monotonic() - spent
+    skipped = [reason for crops in (rainy_crops, clean_crops) for reason in crops.skipped.values()]
+    for reason in skipped if skip and rank == 0 else ():
+        skip(reason)
+    log = Log(out / "log.jsonl", rank, skipped)
+
+    while (progress := advance(config, step, time.monotonic() - started)) < 1:
+        rng = np.random.default_rng((config.seed, rank, step))
+        torch.manual_seed(int(rng.integers(2**62)))
+        batch = learner.prepare(rng, step, progress, rainy_crops, clean_crops)
+        losses = optimise(learner, batch, config, device, progress)
+        learner.after_step(step)
+        step += 1
+        if step % config.log_every == 0:
+            log.write(step, time.monotonic() - started, losses)
+            if report and rank == 0:
+                report(step, progress, losses)
+        if step % config.save_every == 0 and rank == 0:
+            keep(out, config, learner, step, time.monotonic() - started, rainy_crops)
+
+    if rank == 0:
+        keep(out, config, learner, step, time.monotonic() - started, rainy_crops)
+    return out / f"{config.preset}.safetensors"
+
+
+def optimise(
+    learner: Learner, batch: Any, config: TrainConfig, device: torch.device, progress: float
+) -> dict[str, float]:
+    """One step of every optimiser of the learner."""
+    values: dict[str, float] = {}
+    with torch.autocast(device.type, torch.bfloat16, enabled=half_precision(config.precision, device)):
+        for optimiser, losses in learner.losses(batch):
+            for group in optimiser.param_groups:
+                group["lr"] = config.lr * learner.learning_rate(progress)
+            parameters = [p for group in optimiser.param_groups for p in group["params"]]
+            gradients = torch.autograd.grad(sum(losses.values()), parameters, allow_unused=True)  # type: ignore[arg-type]
+            for parameter, gradient in zip(parameters, average(gradients)):
+                parameter.grad = torch.zeros_like(parameter) if gradient is None else gradient
+            torch.nn.utils.clip_grad_norm_(parameters, 5.0)
+            optimiser.step()
+            optimiser.zero_grad()
+            values |= {name: float(loss.detach()) for name, loss in losses.items()}
+    if not all(map(math.isfinite, values.values())):
+        raise TrainingError(f"training diverged ({values}): resume from the last checkpoint with a lower --lr")
+    return values
+
+
+def advance(config: TrainConfig, step: int, seconds: float) -> float:
+    """Share of the run that is done: by the clock if it ends the run, else by steps."""
+    progress = step / config.steps if config.steps else 1.0
+    if config.minutes is not None:
+        progress = max(progress, seconds / (60 * config.minutes))
+    if dist.is_initialized():  # every process stops at the same step
+        shared = torch.tensor(progress, dtype=torch.float64)
+        dist.all_reduce(shared, dist.ReduceOp.MAX)
+        progress = float(shared)
+    return progress
+
+
+def half_precision(precision: str, device: torch.device) -> bool:
+    return precision == "bfloat16" or (precision == "auto" and device.type == "cuda")
+
+
+def join_processes() -> int:
+    """Join the processes that ``torchrun`` started, if it did; returns this one's rank."""
+    if "WORLD_SIZE" not in os.environ:
+        return 0
+    if not dist.is_initialized():
+        dist.init_process_group("gloo")
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
+    return dist.get_rank()
+
+
+def average(gradients: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Mean of each gradient over the processes (data parallelism)."""
+    if dist.is_initialized():
+        flat = torch.cat([g.flatten() for g in gradients])
+        dist.all_reduce(flat)
+        flat /= dist.get_world_size()
+        pieces = flat.split([g.numel() for g in gradients])
+        return tuple(p.view_as(g) for p, g in zip(pieces, gradients))
+    return gradients
+
+
+def prepare_folder(out: Path, resume: bool) -> None:
+    """Make ``out``; a run that is there already is only continued, never overwritten."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "previews").mkdir(exist_ok=True)
+        if not os.access(out, os.W_OK):
+            raise PermissionError(13, "Permission denied")
+    except OSError as error:
+        raise TrainingError(f"{out}: cannot be written ({error.strerror})") from None
+    if not resume and (out / "checkpoint.pt").exists():
+        raise TrainingError(f"{out}: holds a run already; give --resume to continue it, or another --out")
+
+
+def keep(out: Path, config: TrainConfig, learner: Learner, step: int, seconds: float, rainy: Crops) -> None:
+    """Write the checkpoint, the weights so far and a preview of them."""
+    state = {"config": config.as_dict(), "learner": learner.state(), "step": step, "seconds": seconds}
+    save_checkpoint(out, state)
+    summary = replace(config, device="").as_dict() | {"steps": step, "minutes": round(seconds / 60, 1)}
+    save(learner.result, out / f"{config.preset}.safetensors", training=summary)
+    write_photo(out / "previews" / f"{step:07d}.jpg", preview(learner.result, rainy))
+
+
+@torch.no_grad()
+def preview(model: nn.Module, rainy: Crops, count: int = 4) -> Any:
+    """Rows of rainy crop, background and twice the rain layer; always the same crops."""
+    rng = np.random.default_rng(0)
+    crops = np.stack([cv2.resize(rainy.sample(rng), (256, 256)) for _ in range(count)])
+    inputs = to_tensor(crops, next(model.parameters()).device)
+    background, rain = model(inputs)
+    strip = torch.cat([inputs, background, (rain * 2).clamp(0, 1)], dim=3)
+    picture = torch.cat(list(strip), dim=1).permute(1, 2, 0).float().cpu().numpy()
+    return (picture * 255 + 0.5).astype(np.uint8)
+
+
+class Log:
+    """``log.jsonl``: one object every so many steps, after one that names what was skipped."""
+
+    def __init__(self, path: Path, rank: int, skipped: list[str]) -> None:
+        self.path = path if rank == 0 else None
+        if skipped:
+            self._append({"skipped": skipped})
+
+    def write(self, step: int, seconds: float, losses: dict[str, float]) -> None:
+        self._append({"step": step, "seconds": round(seconds, 1), **losses})
+
+    def _append(self, entry: dict[str, Any]) -> None:
+        if self.path:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(entry) + "\n")

@@ -1,0 +1,56 @@
+"""Pictures that the tests make themselves, and weights small enough to be quick."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from derain.models import build
+from derain.weights import save
+
+SMALL = {"widths": (8, 8, 8), "blocks": (1, 1, 1)}
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+def scene(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    """Blocks of flat colour: ``(height, width, 3)`` uint8."""
+    blocks = rng.integers(0, 200, (height // 16 + 1, width // 16 + 1, 3), dtype=np.uint8)
+    return blocks.repeat(16, axis=0).repeat(16, axis=1)[:height, :width]
+
+
+def stripes(rng: np.random.Generator, photo: np.ndarray) -> np.ndarray:
+    """The photo under bright vertical lines."""
+    columns = rng.random(photo.shape[1]) < 0.15
+    return np.clip(photo + columns[None, :, None] * np.uint16(90), 0, 255).astype(np.uint8)
+
+
+@pytest.fixture
+def folders(tmp_path: Path, rng: np.random.Generator) -> tuple[Path, Path]:
+    """Unpaired folders of rainy and clean pictures."""
+    for name, finish in (("rainy", lambda p: stripes(rng, p)), ("clean", lambda p: p)):
+        (tmp_path / name).mkdir()
+        for index in range(4):
+            Image.fromarray(finish(scene(rng, 96, 112))).save(tmp_path / name / f"{index}.png")
+    return tmp_path / "rainy", tmp_path / "clean"
+
+
+@pytest.fixture
+def small_weights(tmp_path: Path) -> Path:
+    """Untrained weights whose rain layer is not empty."""
+    model = build("derain", SMALL)
+    torch.nn.init.normal_(model.tail.weight, std=0.05)
+    torch.nn.init.constant_(model.tail.bias, 0.05)
+    save(model, tmp_path / "small.safetensors")
+    return tmp_path / "small.safetensors"

@@ -1,0 +1,74 @@
+"""The contract, and what the deployable network promises by construction."""
+
+import numpy as np
+import pytest
+import torch
+
+from derain.models import build
+from derain.models.deployable import DerainConfig, DerainNet, receptive_radius
+from derain.restore import restore, tiles
+
+
+@pytest.fixture(params=["derain", "nlcl"])
+def model(request):
+    model = build(request.param).eval()
+    if request.param == "derain":
+        torch.nn.init.constant_(model.tail.bias, 0.05)
+    return model
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (2, 3), (17, 33), (64, 48)])
+def test_contract_at_any_size(model, size):
+    image = torch.rand(2, 3, *size)
+    with torch.no_grad():
+        background, rain = model(image)
+    assert background.shape == rain.shape == image.shape
+    assert background.dtype == rain.dtype == image.dtype
+    assert background.min() >= 0 and background.max() <= 1
+    torch.testing.assert_close(background + rain, image)
+
+
+def test_deployable_rain_is_bright_and_nearly_colourless():
+    model = build("derain").eval()
+    torch.nn.init.normal_(model.tail.weight, std=0.5)
+    rain = model(0.5 + 0.5 * torch.rand(1, 3, 64, 64))[1].detach()
+    free = rain[:, :, (rain < 0.5).all(dim=1)[0]]  # where the photo's own value does not limit it
+    assert rain.min() >= 0 and rain.max() > 0.1
+    assert ((free.amax(1) - free.amin(1)) <= 0.2001 * free.amax(1)).all()
+
+
+def test_deployable_network_is_small_and_sees_far():
+    model = build("derain")
+    assert sum(p.numel() for p in model.parameters()) <= 2_000_000
+    assert model.halo >= 100
+
+
+def test_receptive_radius_covers_what_the_network_sees():
+    config = DerainConfig(widths=(4, 4, 4), blocks=(1, 1, 1))
+    model, radius = DerainNet(config).eval(), receptive_radius(config)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    side = 4 * radius // 8 * 8
+    image = torch.rand(1, 3, side, side, requires_grad=True)
+    centre = side // 2
+    model.predict(image)[0][..., centre, centre].sum().backward()
+    rows = image.grad.abs().sum(dim=(0, 1, 3)).nonzero()
+    assert centre - radius <= rows.min() and rows.max() <= centre + radius
+
+
+def test_tiles_cover_a_photo_once():
+    model, covered = build("derain"), np.zeros((1100, 700), int)
+    for inner, outer in tiles(1100, 700, 256, model):
+        covered[inner] += 1
+        assert all(w.start % model.multiple == 0 for w in outer)
+    assert (covered == 1).all()
+
+
+def test_tiled_equals_whole(rng):
+    model = build("derain", {"widths": (8, 8, 8), "blocks": (1, 1, 1)}).eval()
+    torch.nn.init.normal_(model.tail.weight, std=0.2)
+    torch.nn.init.constant_(model.tail.bias, 0.1)
+    photo = rng.integers(0, 256, (333, 421, 3), dtype=np.uint8)
+    whole, tiled = (restore(model, photo, tile)[0].astype(int) for tile in (None, 64))
+    assert np.abs(photo - whole).max() > 5
+    assert np.abs(whole - tiled).max() <= 1
