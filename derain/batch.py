@@ -10,7 +10,7 @@ import numpy as np
 from derain.errors import PhotoError, UsageError
 from derain.models.contract import Derainer
 from derain.photos import SUFFIXES, Photo, find_photos, read_metadata, read_photo, write_photo
-from derain.restore import TILE, restore
+from derain.tiling import TILE, restore
 
 MARKS = (".derained", ".rain", ".compare")
 
@@ -125,7 +125,7 @@ def comparison(photo: Photo, background: Photo) -> Photo:
 def _labelled(photo: Photo, text: str) -> Photo:
     scale = max(photo.shape[0] / 600, 0.4)
     place = (int(12 * scale), int(28 * scale))
-    picture = np.ascontiguousarray(photo)
+    picture = photo.copy()
     for colour, thickness in ((0, 4), (255, 1.5)):
         weight = max(round(thickness * scale), 1)
         cv2.putText(picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, (colour,) * 3, weight, cv2.LINE_AA)

@@ -34,7 +34,7 @@ def read_photo(path: Path) -> Photo:
         with Image.open(path) as image:
             if getattr(image, "n_frames", 1) > 1:
                 raise PhotoError(f"{path}: animated and multi-page files are not supported; save one picture of it")
-            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+            return np.array(ImageOps.exif_transpose(image).convert("RGB"))
     except FileNotFoundError:
         raise PhotoError(f"{path}: no such file") from None
     except UnidentifiedImageError:

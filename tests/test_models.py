@@ -6,7 +6,7 @@ import torch
 
 from derain.models import build
 from derain.models.deployable import DerainConfig, DerainNet, receptive_radius
-from derain.restore import restore, tiles
+from derain.tiling import restore, tiles
 
 
 @pytest.fixture(params=["derain", "nlcl"])

@@ -65,17 +65,15 @@ def render(rng: np.random.Generator, size: int) -> Layer:
 
 
 def fine_rain(rng: np.random.Generator, size: int) -> Layer:
-    """Faint, thin and dense streaks, as a camera sees steady rain at a short exposure: heights of a few per cent."""
+    """Thin, dense and often faint streaks, as a camera sees steady rain at a short exposure."""
     degrees = rng.normal(0, 12)
     layer = np.zeros((size, size), np.float32)
     for _ in range(rng.integers(1, 4)):
-        length = np.exp(rng.uniform(np.log(5), np.log(30)))
-        width = rng.uniform(0.3, 0.8)
-        kind = curtain if rng.random() < 0.7 else streaks
-        layer += np.exp(rng.uniform(np.log(0.02), np.log(0.2))) * kind(
-            rng, size, length, degrees + rng.normal(0, 3), width
-        )
-    if rng.random() < 0.5:
+        length, width = np.exp(rng.uniform(np.log(6), np.log(40))), rng.uniform(0.3, 0.9)
+        kind = curtain if rng.random() < 0.75 else streaks
+        strength = np.exp(rng.uniform(np.log(0.04), np.log(0.4)))
+        layer += strength * kind(rng, size, length, degrees + rng.normal(0, 3), width)
+    if rng.random() < 0.3:
         layer *= patchiness(rng, size)
     return np.clip(layer, 0, 1)
 

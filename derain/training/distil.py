@@ -76,7 +76,7 @@ class Distil:
             return truth
         if self.bank.layers and kind < self.config.dry + self.config.discovered:
             return compose(rng, truth, self.bank.sample(rng, size))
-        renderer = fine_rain if rng.random() < 0.4 else render
+        renderer = fine_rain if rng.random() < self.config.fine else render
         return compose(rng, truth, renderer(rng, size))
 
     @torch.no_grad()
@@ -91,15 +91,20 @@ class Distil:
                 self.bank.add(layer)
 
     def losses(self, batch: Any) -> Iterator[tuple[torch.optim.Optimizer, dict[str, Tensor]]]:
-        """One optimiser and its losses: L1 and squared error on pixels, L1 on gradients."""
+        """One optimiser and its losses: L1 and squared error on pixels, L1 on gradients.
+
+        Real rain differs from pasted rain, and a network in doubt leaves it; so rain left counts ``leftover`` times
+        as much as background taken.
+        """
         rainy, clean = (to_tensor(images, self.device) for images in batch)
         background, _ = self.model(rainy)
         error = background.float() - clean
+        weighted = torch.where(error > 0, self.config.leftover * error, error)
         yield (
             self.optimiser,
             {
-                "pixels": error.abs().mean(),
-                "squares": 5 * error.square().mean(),
+                "pixels": weighted.abs().mean(),
+                "squares": 5 * (weighted * error).mean(),
                 "gradients": 0.5 * (error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()),
             },
         )

@@ -1,0 +1,50 @@
+"""Rendered rain is rain, and cleaning keeps rain and drops what is not."""
+
+import cv2
+import numpy as np
+import pytest
+
+from derain.rain.clean import clean_rain, dominant_direction
+from derain.rain.compose import compose
+from derain.rain.render import fine_rain, line_kernel, render, streaks
+
+
+@pytest.mark.parametrize("renderer", [render, fine_rain])
+def test_rendered_layers_are_heights(rng, renderer):
+    layers = [renderer(rng, 96) for _ in range(20)]
+    assert all(layer.shape == (96, 96) and layer.dtype == np.float32 for layer in layers)
+    assert all(layer.min() >= 0 and layer.max() <= 1 for layer in layers)
+    assert np.mean([layer.max() > 0.05 for layer in layers]) > 0.7
+
+
+def test_rain_only_brightens(rng):
+    background = np.full((64, 64, 3), 0.3, np.float32)
+    for _ in range(20):
+        rainy = compose(rng, background, render(rng, 64))
+        assert rainy.shape == background.shape and rainy.max() <= 1
+        assert rainy.mean() >= 0.3 and (rainy < 0.29).mean() < 0.05  # JPEG may ring
+
+
+@pytest.mark.parametrize("degrees", [-45, -15, 0, 30])
+def test_dominant_direction_of_streaks(rng, degrees):
+    found, certainty = dominant_direction(streaks(rng, 160, 30, degrees, 0.6))
+    assert abs(found - degrees) <= 15
+    assert certainty > 0.3
+
+
+def test_noise_has_no_certain_direction(rng):
+    assert dominant_direction(rng.random((160, 160), np.float32))[1] < 0.15
+
+
+def test_cleaning_keeps_streaks_and_drops_colour_haze_and_blobs(rng):
+    rain = cv2.filter2D((rng.random((160, 160)) < 0.004).astype(np.float32), -1, line_kernel(25, 0, 0.5) * 20)
+    blob = np.zeros((160, 160), np.float32)
+    cv2.rectangle(blob, (20, 60), (60, 64), 0.3, -1)  # a horizontal bar
+    leak = np.zeros((160, 160, 3), np.float32)
+    leak[100:140, 100:140, 0] = 0.4  # red
+    layer, certainty = clean_rain(rain[..., None] + blob[..., None] + 0.2 + leak)
+    assert certainty > 0.3
+    assert layer.min() >= 0
+    assert np.abs(layer - rain)[100:140, 100:140].mean() < 0.05  # the red square is gone
+    assert layer[rain > 0.2].mean() > 0.5 * rain[rain > 0.2].mean()
+    assert layer[(blob > 0) & (rain < 0.05)].mean() < 0.15  # the bar was 0.3 high

@@ -1,0 +1,151 @@
+"""`derain train`: resumable after a kill, the same on several processes, and clear about bad input."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from derain.errors import TrainingError
+from derain.training.checkpoint import load_checkpoint
+from derain.training.config import load_config
+from derain.training.loop import train
+from derain.weights import load, read_header
+from tests.conftest import SMALL
+
+QUICK = {"steps": 6, "batch": 1, "crop": 48, "save_every": 2, "log_every": 1, "device": "cpu", "seed": 3}
+TINY = {"derain": SMALL, "nlcl": {"width": 4, "blocks": 1}}
+
+
+def config(preset="derain", **options):
+    warm = {"warm": 0.3, "refresh": 1} if preset == "derain" else {}
+    return load_config(None, preset=preset, model=TINY[preset], **(QUICK | warm | options))
+
+
+@pytest.mark.parametrize("preset", ["derain", "nlcl"])
+def test_result_describes_itself_and_loads(folders, tmp_path, preset):
+    result = train(config(preset), *folders, tmp_path / "out")
+    header = read_header(result)
+    assert header["preset"] == preset and header["training"]["steps"] == 6
+    background, rain = load(result)(torch.rand(1, 3, 20, 30))
+    assert background.shape == rain.shape == (1, 3, 20, 30)
+    log = [json.loads(line) for line in (tmp_path / "out" / "log.jsonl").read_text().splitlines()]
+    assert [entry["step"] for entry in log] == [1, 2, 3, 4, 5, 6]
+    assert len(list((tmp_path / "out" / "previews").glob("*.jpg"))) == 3
+
+
+KILLED = """
+import json, os, signal, sys
+from pathlib import Path
+import torch
+from derain.training.config import load_config
+from derain.training.loop import train
+torch.set_num_threads(1)
+rainy, clean, out, options, at = sys.argv[1:]
+def report(step, progress, losses):
+    if step == int(at):
+        os.kill(os.getpid(), signal.SIGKILL)
+train(load_config(None, **json.loads(options)), Path(rainy), Path(clean), Path(out), report=report)
+"""
+
+
+@pytest.mark.parametrize("preset", ["derain", "nlcl"])
+def test_killed_and_resumed_equals_undisturbed(folders, tmp_path, preset):
+    settings = config(preset)
+    undisturbed = train(settings, *folders, tmp_path / "whole")
+    options = json.dumps(settings.as_dict())
+    command = [sys.executable, "-c", KILLED, *map(str, folders), str(tmp_path / "killed"), options, "5"]
+    assert subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}).returncode == -signal.SIGKILL
+    assert load_checkpoint(tmp_path / "killed", preset)["step"] == 4
+    resumed = train(settings, *folders, tmp_path / "killed", resume=True)
+    one, other = load_file(undisturbed), load_file(resumed)
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.mark.slow
+def test_torchrun_keeps_two_processes_in_step(folders, tmp_path):
+    """Each process has crops of its own; the averaged gradients keep their weights equal."""
+    script = tmp_path / "two.py"
+    script.write_text(
+        "import json, sys, torch, torch.distributed as dist\n"
+        "from pathlib import Path\n"
+        "from derain.training import loop\n"
+        "from derain.training.config import load_config\n"
+        "learners = []\n"
+        "make = loop.LEARNERS['derain']\n"
+        "loop.LEARNERS['derain'] = lambda *a: learners.append(make(*a)) or learners[0]\n"
+        "loop.train(load_config(None, **json.loads(sys.argv[4])), *map(Path, sys.argv[1:4]))\n"
+        "total = torch.cat([p.detach().flatten() for p in learners[0].model.parameters()])\n"
+        "both = [torch.empty_like(total) for _ in range(2)]\n"
+        "dist.all_gather(both, total)\n"
+        "assert torch.equal(*both)\n"
+        "assert dist.get_world_size() == 2\n"
+        "dist.destroy_process_group()\n"
+    )
+    options = json.dumps(config().as_dict())
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_addr=127.0.0.1"]
+    command = [*launch, f"--master_port={free_port()}", str(script), *map(str, folders), str(tmp_path / "out"), options]
+    alone = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    done = subprocess.run(command, capture_output=True, text=True, env=alone, timeout=240)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "derain.safetensors").is_file()
+
+
+def test_unusable_files_are_skipped_by_name(folders, tmp_path):
+    (folders[0] / "notes.txt").write_text("no photo")
+    (folders[0] / "broken.jpg").write_bytes(b"\xff\xd8nothing")
+    Image.new("RGB", (20, 20)).save(folders[0] / "small.png")
+    said: list[str] = []
+    train(config(steps=1), *folders, tmp_path / "out", skip=said.append)
+    assert len(said) == 3
+    assert all(any(name in line for line in said) for name in ("notes.txt", "broken.jpg", "small.png"))
+
+
+def test_bad_input_is_one_clear_error(folders, tmp_path):
+    rainy, clean = folders
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(TrainingError, match="empty: no photo of at least 48x48"):
+        train(config(), tmp_path / "empty", clean, tmp_path / "out1")
+    with pytest.raises(TrainingError, match="not a folder"):
+        train(config(), rainy, tmp_path / "missing", tmp_path / "out2")
+    with pytest.raises(TrainingError, match="multiple of 16"):
+        config(crop=50)
+    with pytest.raises(TrainingError, match="no checkpoint"):
+        train(config(), rainy, clean, tmp_path / "out3", resume=True)
+
+
+def test_a_run_is_not_overwritten_nor_mistaken(folders, tmp_path):
+    train(config(steps=1), *folders, tmp_path / "out")
+    with pytest.raises(TrainingError, match="--resume"):
+        train(config(steps=1), *folders, tmp_path / "out")
+    with pytest.raises(TrainingError, match="preset 'derain', not 'nlcl'"):
+        train(config("nlcl"), *folders, tmp_path / "out", resume=True)
+
+
+def test_config_file_is_overridden_by_options(tmp_path):
+    file = tmp_path / "settings.toml"
+    file.write_text('preset = "nlcl"\nlr = 0.5\nsteps = 7\n')
+    settings = load_config(file, lr=0.25)
+    assert (settings.preset, settings.lr, settings.steps, settings.batch) == ("nlcl", 0.25, 7, 1)
+    file.write_text("stepz = 7\n")
+    with pytest.raises(TrainingError, match="stepz"):
+        load_config(file)
+
+
+def test_example_configs_load():
+    for file in (Path(__file__).parents[1] / "examples").glob("*.toml"):
+        assert load_config(file).preset in file.stem
