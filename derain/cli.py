@@ -61,9 +61,7 @@ def run(
         Optional[Path],
         typer.Option("-o", "--output", help="File or folder for the results; default: photo.derained.jpg beside it."),
     ] = None,
-    weights: Annotated[
-        str, typer.Option(help="Bundled name (derain, nlcl), .safetensors file or public .pth.")
-    ] = "derain",
+    weights: Annotated[str, typer.Option(help="Bundled name, .safetensors file, or NLCL's public .pth.")] = "derain",
     device: Device = "auto",
     tile: Annotated[int, typer.Option(min=0, help="Side of the tiles in px; 0 takes photos whole.")] = 1536,
     overwrite: Annotated[bool, typer.Option(help="Replace results that exist, instead of skipping the photo.")] = False,

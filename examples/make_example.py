@@ -8,12 +8,12 @@ from skimage import data
 
 from derain.photos import write_photo
 from derain.rain.compose import screen
-from derain.rain.render import curtain, streaks
+from derain.rain.render import curtain
 
 if __name__ == "__main__":
     rng = np.random.default_rng(7)
     clean = cv2.resize(data.rocket(), (640, 427), interpolation=cv2.INTER_AREA)
-    rain = 0.5 * streaks(rng, 640, 34, 12, 0.8) + 0.14 * curtain(rng, 640, 22, 10, 0.6)
+    rain = 0.3 * curtain(rng, 640, 30, 12, 0.5) + 0.2 * curtain(rng, 640, 18, 10, 0.5)
     rainy = screen(clean.astype(np.float32) / 255, rain[:427, :, None].clip(0, 0.9))
     folder = Path(__file__).parent
     write_photo(folder / "clean.jpg", clean)

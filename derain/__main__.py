@@ -1,0 +1,5 @@
+"""`python -m derain`, which `torchrun -m derain` needs."""
+
+from derain.cli import main
+
+main()
