@@ -155,6 +155,13 @@ def test_default_weights_remove_rain_from_the_example(tmp_path):
     assert error_output < 0.5 * error_input
 
 
+def test_default_weights_leave_no_seams():
+    photo = read_photo(REPOSITORY / "examples" / "rainy.jpg")
+    model = derain.load()
+    whole, tiled = (derain.restore(model, photo, tile)[0].astype(int) for tile in (None, 160))
+    assert np.abs(whole - tiled).max() <= 1
+
+
 def test_python_in_three_lines():
     import torch
 

@@ -29,7 +29,7 @@ class TrainConfig:
     warm: float = 0.35  # share of the run on rendered streaks alone
     discovered: float = 0.4  # share of pasted layers that come from the bank after that
     fine: float = 0.5  # share of rendered layers that are fine rain
-    leftover: float = 2.5  # weight of rain left against background taken
+    leftover: float = 4.0  # weight of rain left against background taken
     bank: int = 256  # discovered layers kept
     refresh: int = 500  # steps between refreshes of the bank by the EMA teacher
     ema: float = 0.999  # decay of the teacher's weights
