@@ -135,7 +135,7 @@ def train(
         TextColumn("{task.percentage:.0f}%"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=talk) as bar:
+    with Progress(*columns, console=talk, disable=not talk.is_terminal) as bar:
         task = bar.add_task("reading photos", total=1.0)
 
         def report(step: int, progress: float, losses: dict[str, float]) -> None:
