@@ -105,7 +105,7 @@ def _load_public_nlcl(path: Path) -> Derainer:
         renamed = {_from_public(name): tensor for name, tensor in tensors.items()}
     except Exception as error:  # torch.load raises many kinds, all of which mean that the file is no such thing
         raise WeightsError(f"{path}: not the public NLCL weights ({type(error).__name__})") from None
-    model = build("nlcl")
+    model = build("nlcl", {"keep_colours": False})
     return _fill(model, {f"{g}.{name}": t for name, t in renamed.items() for g in dict(model.named_children())}, path)
 
 

@@ -28,6 +28,20 @@ def test_contract_at_any_size(model, size):
     torch.testing.assert_close(background + rain, image)
 
 
+def test_kept_colours_take_only_what_can_be_rain():
+    """However the generator shifts light and colour, the photo loses nothing but bright, colourless detail."""
+    model = build("nlcl").eval()
+    image = 0.2 + 0.6 * torch.rand(1, 3, 40, 50)
+    model.background_generator.forward = lambda x: 0.3 * x - 0.4  # type: ignore[method-assign]
+    torch.testing.assert_close(model(image)[0], image, atol=1e-3, rtol=0)
+    streak = torch.zeros_like(image)
+    streak[..., 10:30, 20] = 0.2
+    model.background_generator.forward = lambda x: 0.3 * (x - 2 * streak) - 0.4  # type: ignore[method-assign]
+    rain = model(image + streak)[1].detach()
+    assert rain.min() >= 0 and (rain.amax(1) - rain.amin(1)).max() < 1e-6
+    assert rain[..., 10:30, 20].mean() > 0.12 and rain[..., 35:].max() < 0.03
+
+
 def test_deployable_rain_is_bright_and_nearly_colourless():
     model = build("derain").eval()
     torch.nn.init.normal_(model.tail.weight, std=0.5)

@@ -1,5 +1,7 @@
 """The method: sampling at any size, losses that mean what they say, one step, and a toy problem."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,7 @@ from derain.training.contrast import Contrast
 from derain.training.loop import optimise
 
 CPU = torch.device("cpu")
-TINY = {"width": 8, "blocks": 3}
+TINY = {"width": 8, "blocks": 3, "keep_colours": False}
 
 
 def unit(*shape: int) -> torch.Tensor:
@@ -83,8 +85,23 @@ def test_one_step_moves_every_network(rng, layer_contrast):
     parts = {f"{name}.{p}": t for name, net in learner.networks().items() for p, t in net.named_parameters()}
     before = {name: tensor.clone() for name, tensor in parts.items()}
     images = tuple(rng.random((2, 48, 48, 3)).astype(np.float32) for _ in range(2))
-    optimise(learner, images, config, CPU, 0.1)
+    optimise(learner, (*images, "unpaired"), config, CPU, 0.1)
     assert not [n for n, t in parts.items() if n.endswith("weight") and torch.equal(before[n], t)]
+
+
+def test_warm_start_moves_the_generators_alone(rng):
+    config = load_config(None, preset="nlcl", model=TINY, crop=48, warm=0.5)
+    learner = Contrast(config, CPU)
+    before = {name: copy.deepcopy(net.state_dict()) for name, net in learner.networks().items()}
+    images = tuple(rng.random((1, 48, 48, 3)).astype(np.float32) for _ in range(2))
+    for _ in range(20):  # the rain generator takes part in some steps
+        optimise(learner, (*images, "pasted"), config, CPU, 0.1)
+    moved = {
+        name: any(not torch.equal(before[name][p], t) for p, t in net.state_dict().items())
+        for name, net in learner.networks().items()
+    }
+    assert moved.pop("model") and not any(moved.values())
+    assert learner.learning_rate(0.0) > learner.learning_rate(0.4) > learner.learning_rate(0.6) == 1
 
 
 @pytest.mark.slow
@@ -102,7 +119,7 @@ def test_training_separates_stripes_from_blocks(rng):
         return (lines * 0.6).astype(np.float32)
 
     for step in range(150):
-        optimise(learner, (blocks(2) + rain(2), blocks(2)), config, CPU, step / 150)
+        optimise(learner, (blocks(2) + rain(2), blocks(2), "unpaired"), config, CPU, step / 150)
 
     truth = blocks(8)
     rainy = truth + rain(8)

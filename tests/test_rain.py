@@ -4,14 +4,14 @@ import cv2
 import numpy as np
 import pytest
 
-from derain.rain.clean import clean_rain, dominant_direction
+from derain.rain.clean import clean_rain, complete_rain, dominant_direction
 from derain.rain.compose import compose
-from derain.rain.render import fine_rain, line_kernel, render, streaks
+from derain.rain.render import ANY_RAIN, FINE_RAIN, line_kernel, render, streaks
 
 
-@pytest.mark.parametrize("renderer", [render, fine_rain])
-def test_rendered_layers_are_heights(rng, renderer):
-    layers = [renderer(rng, 96) for _ in range(20)]
+@pytest.mark.parametrize("kind", [ANY_RAIN, FINE_RAIN])
+def test_rendered_layers_are_heights(rng, kind):
+    layers = [render(rng, 96, kind) for _ in range(20)]
     assert all(layer.shape == (96, 96) and layer.dtype == np.float32 for layer in layers)
     assert all(layer.min() >= 0 and layer.max() <= 1 for layer in layers)
     assert np.mean([layer.max() > 0.05 for layer in layers]) > 0.7
@@ -22,7 +22,7 @@ def test_rain_only_brightens(rng):
     for _ in range(20):
         rainy = compose(rng, background, render(rng, 64))
         assert rainy.shape == background.shape and rainy.max() <= 1
-        assert rainy.mean() >= 0.3 and (rainy < 0.29).mean() < 0.05  # JPEG may ring
+        assert rainy.mean() > 0.295 and (rainy < 0.25).mean() < 0.05  # JPEG may ring
 
 
 @pytest.mark.parametrize("degrees", [-45, -15, 0, 30])
@@ -48,3 +48,16 @@ def test_cleaning_keeps_streaks_and_drops_colour_haze_and_blobs(rng):
     assert np.abs(layer - rain)[100:140, 100:140].mean() < 0.05  # the red square is gone
     assert layer[rain > 0.2].mean() > 0.5 * rain[rain > 0.2].mean()
     assert layer[(blob > 0) & (rain < 0.05)].mean() < 0.15  # the bar was 0.3 high
+
+
+def test_completing_takes_the_rest_of_a_streak_and_nothing_else(rng):
+    """Half of each streak was found: the other half goes too, a bright line without rain in it stays."""
+    rain = cv2.filter2D((rng.random((160, 160)) < 0.002).astype(np.float32), -1, line_kernel(25, 0, 0.3) * 10)
+    rain[:, 100:] = 0
+    background = np.full((160, 160, 3), 0.3, np.float32)
+    background[:, 130:132] = 0.7  # a cable
+    found = np.repeat(0.67 * rain[..., None], 3, axis=2)
+    completed = complete_rain(background + rain[..., None], found)
+    strong = rain > 0.1
+    assert np.abs(completed - rain)[strong].mean() < 0.35 * np.abs(found[..., 0] - rain)[strong].mean()
+    assert completed[:, 110:].max() == 0

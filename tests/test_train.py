@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -17,6 +18,7 @@ from derain.errors import TrainingError
 from derain.training.checkpoint import load_checkpoint
 from derain.training.config import load_config
 from derain.training.loop import train
+from derain.training.pairs import RainBank, pair
 from derain.weights import load, read_header
 from tests.conftest import SMALL
 
@@ -47,6 +49,7 @@ from pathlib import Path
 import torch
 from derain.training.config import load_config
 from derain.training.loop import train
+from derain.training.pairs import RainBank, pair
 torch.set_num_threads(1)
 rainy, clean, out, options, at = sys.argv[1:]
 def report(step, progress, losses):
@@ -68,6 +71,26 @@ def test_killed_and_resumed_equals_undisturbed(folders, tmp_path, preset):
     one, other = load_file(undisturbed), load_file(resumed)
     assert one.keys() == other.keys()
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_taught_crops_are_real_ones_less_their_rain(rng):
+    bank = RainBank(2)
+    for shade in (0.1, 0.4, 0.8):
+        bank.add(np.full((64, 64, 3), shade), np.full((64, 64), 0.2), np.zeros((64, 64)))
+    assert len(bank.discoveries) == 2  # the oldest is gone
+    for _ in range(8):
+        rainy, target = bank.taught(rng, 48)
+        assert rainy.shape == target.shape == (48, 48, 3) and rainy.max() > 0.3
+        assert np.allclose(rainy - target, 0.2, atol=1 / 255)
+
+
+def test_every_kind_of_pair_has_its_share(rng):
+    truth, settings = np.full((48, 48, 3), 0.25, np.float32), config(dry=0.3, taught=0.3, discovered=0.0)
+    bank = RainBank(1)
+    bank.add(np.full((64, 64, 3), 0.5), np.full((64, 64), 0.1), np.zeros((64, 64)))
+    pairs = [pair(rng, truth, settings, bank) for _ in range(300)]
+    assert 60 < sum(rainy is truth for rainy, _ in pairs) < 120
+    assert 60 < sum(target is not truth for _, target in pairs) < 120
 
 
 def free_port() -> int:

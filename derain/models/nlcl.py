@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from derain.models.contract import Derainer
+
+SMOOTH = 17  # radius in px over which a change of light is no streak
 
 
 @dataclass(frozen=True)
@@ -14,6 +17,13 @@ class NLCLConfig:
 
     width: int = 32
     blocks: int = 16
+    keep_colours: bool = True  # false: the background as generated, colours and softness included
+
+
+def instance_norm(x: Tensor) -> Tensor:
+    """Zero mean and unit variance for each channel of each photo, no affine."""
+    # For one photo batch norm says the same, and twice as fast where channels are last in memory.
+    return F.batch_norm(x, None, None, training=True) if len(x) == 1 else F.instance_norm(x)
 
 
 class ResidualBlock(nn.Module):
@@ -25,7 +35,7 @@ class ResidualBlock(nn.Module):
         self.second = nn.Conv2d(width, width, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + F.instance_norm(self.second(F.relu(F.instance_norm(self.first(x)))))
+        return x + instance_norm(self.second(F.relu(instance_norm(self.first(x)))))
 
 
 class Tail(nn.Module):
@@ -37,7 +47,7 @@ class Tail(nn.Module):
         self.second = nn.Conv2d(width, width, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.second(F.relu(F.instance_norm(self.first(x))))
+        return self.second(F.relu(instance_norm(self.first(x))))
 
 
 class Generator(nn.Module):
@@ -55,12 +65,10 @@ class Generator(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        for level in self.levels:
-            x = level(x)
-        return x
+        return self.features(x, (len(self.levels) - 1,))[0]
 
     def features(self, x: Tensor, levels: tuple[int, ...]) -> list[Tensor]:
-        """Outputs of the given levels: 0 the first conv, then the blocks, the tail and the last conv."""
+        """Outputs of the given levels: 0 the first conv, then the blocks, the tail and the last conv, the layer."""
         found = []
         for index in range(max(levels) + 1):
             x = self.levels[index](x)
@@ -69,11 +77,32 @@ class Generator(nn.Module):
         return found
 
 
-class NLCL(Derainer):
-    """``background = G_B(O)`` and, so that the layers add up, ``rain = O - background``.
+def match_colours(background: Tensor, rainy: Tensor) -> Tensor:
+    """Give each channel of ``background`` the gain and offset that bring it nearest to ``rainy`` (least squares).
 
-    ``rain_generator`` takes part in training only. Instance norm looks across the whole photo, so there is no halo
-    within which tiles agree.
+    Instance norm takes the brightness and contrast of a photo away, and the generator can only guess them back.
+    """
+    deviation = background - background.mean((2, 3), keepdim=True)
+    mean = rainy.mean((2, 3), keepdim=True)
+    gain = (deviation * (rainy - mean)).mean((2, 3), keepdim=True) / (
+        deviation.square().mean((2, 3), keepdim=True) + 1e-6
+    )
+    return gain * deviation + mean
+
+
+def blur(image: Tensor, radius: int) -> Tensor:
+    """Mean of the square of side ``2 radius + 1`` around each pixel, as far as it lies inside the image."""
+    for size, pad in (((2 * radius + 1, 1), (radius, 0)), ((1, 2 * radius + 1), (0, radius))):
+        image = F.avg_pool2d(image, size, 1, pad, count_include_pad=False)
+    return image
+
+
+class NLCL(Derainer):
+    """``background = G_B(O)`` and ``rain = O - G_B(O)``; with ``keep_colours`` only what can be rain of the latter.
+
+    That is what is left of it once the colours are matched, the smooth part is taken away and the rest is no darker
+    than 0 and as high as its lowest channel. ``rain_generator`` takes part in training only. Instance norm looks
+    across the whole photo, so there is no halo within which tiles agree.
     """
 
     def __init__(self, config: NLCLConfig = NLCLConfig()) -> None:
@@ -85,5 +114,11 @@ class NLCL(Derainer):
     def layers(self, rainy: Tensor) -> tuple[Tensor, Tensor]:
         if rainy.shape[-2:] == (1, 1):  # one pixel has no statistics to normalise by
             return rainy, rainy * 0
-        background = ((self.background_generator(rainy * 2 - 1) + 1) / 2).clamp(0, 1).to(rainy.dtype)
+        background = ((self.background_generator(rainy * 2 - 1) + 1) / 2).to(rainy.dtype)
+        if self.config.keep_colours:
+            found = rainy - match_colours(background, rainy)
+            height = F.relu(found - blur(found, SMOOTH)).amin(1, keepdim=True)
+            background = torch.relu(rainy - height)
+        else:
+            background = background.clamp(0, 1)
         return background, rainy - background

@@ -39,3 +39,14 @@ def clean_rain(rain: NDArray[np.float32]) -> tuple[Layer, float]:
     across = cv2.filter2D(layer, -1, line_kernel(13, degrees + 90, 0.5))
     elongated = np.clip((along / (across + 1e-4) - 1.0) / 0.5, 0, 1)
     return layer * elongated, certainty
+
+
+def complete_rain(rainy: NDArray[np.float32], rain: NDArray[np.float32]) -> Layer:
+    """``(H, W)`` heights of the rain to take from ``rainy``, given the ``(H, W, 3)`` layer that a network found there.
+
+    A network in doubt finds streaks where they are, but lower than they are: what still stands above the median of its
+    surroundings is added, up to half of what was found.
+    """
+    height = rain.min(axis=2)
+    left = (rainy - height[..., None]).mean(axis=2)
+    return height + np.clip(left - cv2.medianBlur(left, 5), 0, 0.5 * height)

@@ -4,6 +4,8 @@ A drop falls several times its own size during the exposure, so a streak is a sm
 gives sizes: many thin faint streaks far away, few thick bright ones near.
 """
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -42,40 +44,45 @@ def curtain(rng: np.random.Generator, size: int, length: float, degrees: float, 
 def streaks(rng: np.random.Generator, size: int, length: float, degrees: float, width: float) -> Layer:
     """A layer of separate streaks whose directions spread by a few degrees."""
     layer = np.zeros((size, size), np.float32)
-    density = np.exp(rng.uniform(np.log(2e-4), np.log(1.5e-2))) * 12 / length
+    density = between(rng, (2e-4, 1.5e-2)) * 12 / length
     for _ in range(rng.integers(1, 4)):
         kernel = line_kernel(length * rng.uniform(0.7, 1.3), degrees + rng.normal(0, 2.5), width)
         layer += cv2.filter2D(drops(rng, size, density), -1, kernel / kernel.max(), borderType=cv2.BORDER_REFLECT)
     return layer
 
 
-def render(rng: np.random.Generator, size: int) -> Layer:
-    """A random rain layer: ``(size, size)`` heights in [0, 1], from drizzle to downpour."""
-    degrees = rng.normal(0, 18) if rng.random() < 0.8 else rng.uniform(-60, 60)
+@dataclass(frozen=True)
+class Kind:
+    """What a kind of rain draws its streaks from; pairs are ranges, drawn from evenly on a log scale."""
+
+    slant: float  # standard deviation of the direction, in degrees from the vertical
+    oblique: float  # share of layers with any direction up to 60 degrees
+    length: tuple[float, float]  # px
+    width: tuple[float, float]  # px
+    strength: tuple[float, float]  # height of a streak, of 1
+    curtains: float  # share of curtains, the rest is separate streaks
+
+
+ANY_RAIN = Kind(slant=18, oblique=0.2, length=(6, 60), width=(0.3, 1.5), strength=(0.03, 0.7), curtains=0.5)
+FINE_RAIN = Kind(slant=12, oblique=0.05, length=(5, 40), width=(0.28, 0.9), strength=(0.03, 0.4), curtains=0.75)
+
+
+def render(rng: np.random.Generator, size: int, kind: Kind = ANY_RAIN) -> Layer:
+    """A random rain layer: ``(size, size)`` heights in [0, 1], one to three sizes of streaks over each other."""
+    degrees = rng.uniform(-60, 60) if rng.random() < kind.oblique else rng.normal(0, kind.slant)
     layer = np.zeros((size, size), np.float32)
     for _ in range(rng.integers(1, 4)):
-        length = np.exp(rng.uniform(np.log(6), np.log(60)))
-        width = np.exp(rng.uniform(np.log(0.3), np.log(1.5))) * (0.6 if length < 15 else 1.0)
-        kind = curtain if rng.random() < 0.5 else streaks
-        strength = np.exp(rng.uniform(np.log(0.03), np.log(0.7)))
-        layer += strength * kind(rng, size, length, degrees + rng.normal(0, 3), width)
+        length, width, strength = (between(rng, r) for r in (kind.length, kind.width, kind.strength))
+        form = curtain if rng.random() < kind.curtains else streaks
+        layer += strength * form(rng, size, length, degrees + rng.normal(0, 3), width)
     if rng.random() < 0.3:
         layer *= patchiness(rng, size)
     return np.clip(layer, 0, 1)
 
 
-def fine_rain(rng: np.random.Generator, size: int) -> Layer:
-    """Thin, dense and often faint streaks, as a camera sees steady rain at a short exposure."""
-    degrees = rng.normal(0, 12)
-    layer = np.zeros((size, size), np.float32)
-    for _ in range(rng.integers(1, 4)):
-        length, width = np.exp(rng.uniform(np.log(6), np.log(40))), rng.uniform(0.3, 0.9)
-        kind = curtain if rng.random() < 0.75 else streaks
-        strength = np.exp(rng.uniform(np.log(0.04), np.log(0.4)))
-        layer += strength * kind(rng, size, length, degrees + rng.normal(0, 3), width)
-    if rng.random() < 0.3:
-        layer *= patchiness(rng, size)
-    return np.clip(layer, 0, 1)
+def between(rng: np.random.Generator, limits: tuple[float, float]) -> float:
+    """A number between two limits, evenly drawn on a log scale."""
+    return float(np.exp(rng.uniform(*np.log(limits))))
 
 
 def patchiness(rng: np.random.Generator, size: int) -> Layer:

@@ -24,13 +24,15 @@ class TrainConfig:
     precision: str = "auto"  # auto | float32 | bfloat16; auto is bfloat16 on CUDA
     save_every: int = 500  # steps between checkpoints and previews
     log_every: int = 20  # steps between lines of log.jsonl
-    # preset derain: discover, distil, repeat
+    # exact pairs
+    warm: float = 0.35  # share of the run on rendered streaks alone (the paper's: 0)
     dry: float = 0.12  # share of clean crops that get no rain
-    warm: float = 0.35  # share of the run on rendered streaks alone
-    discovered: float = 0.4  # share of pasted layers that come from the bank after that
     fine: float = 0.5  # share of rendered layers that are fine rain
     leftover: float = 4.0  # weight of rain left against background taken
-    bank: int = 256  # discovered layers kept
+    # preset derain: discover, distil, repeat
+    discovered: float = 0.4  # share of crops with layers from the bank after the warm start
+    taught: float = 0.15  # share of real rainy crops, less the rain discovered in them
+    bank: int = 192  # discoveries kept
     refresh: int = 500  # steps between refreshes of the bank by the EMA teacher
     ema: float = 0.999  # decay of the teacher's weights
     # preset nlcl
@@ -46,7 +48,7 @@ class TrainConfig:
 
 PRESET_DEFAULTS: dict[str, dict[str, Any]] = {
     "derain": {},
-    "nlcl": {"batch": 1, "crop": 256, "lr": 2e-4},
+    "nlcl": {"batch": 1, "crop": 256, "lr": 2e-4, "warm": 0.0},
 }
 
 

@@ -5,19 +5,22 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from derain.models import build
-from derain.models.nlcl import NLCL
+from derain.models.nlcl import NLCL, match_colours
 from derain.nlcl import losses
 from derain.nlcl.critic import Critic
 from derain.nlcl.heads import Heads
 from derain.nlcl.sampling import gather, nearest_patches, random_queries
 from derain.training.config import TrainConfig
 from derain.training.crops import Crops, to_tensor
+from derain.training.pairs import pair
 
 CRITIC_LEVELS = (0, 3, 7)  # after the image itself
 LOCATION_PATCHES, BACKGROUND_PATCHES, RAIN_PATCHES = 256, 8, 128
+WARM_RATE = 4  # how much higher the learning rate starts
 CONSTANT = 200 / 210  # share of the run before the learning rate's linear decay
 
 
@@ -46,14 +49,25 @@ class Contrast:
         return {name: getattr(self, name) for name in names}
 
     def prepare(self, rng: np.random.Generator, step: int, progress: float, rainy: Crops, clean: Crops) -> Any:
-        """Unpaired crops ``(rainy, clean)`` of ``(batch, crop, crop, 3)``."""
-        return rainy.batch(rng, self.config.batch), clean.batch(rng, self.config.batch)
+        """Crops ``(rainy, clean)`` of ``(batch, crop, crop, 3)``, unpaired after the warm start."""
+        truths = clean.batch(rng, self.config.batch)
+        if progress < self.config.warm:
+            pairs = [pair(rng, truth, self.config) for truth in truths]
+            return *(np.stack(images) for images in zip(*pairs)), "pasted"
+        return rainy.batch(rng, self.config.batch), truths, "unpaired"
 
     def losses(self, batch: Any) -> Iterator[tuple[torch.optim.Optimizer, dict[str, Tensor]]]:
         """The critic's loss, then the weighted losses of both generators and every head."""
-        O, B = (to_tensor(images, self.device) * 2 - 1 for images in batch)
+        *images, kind = batch
+        O, B = (to_tensor(image, self.device) * 2 - 1 for image in images)
+        if kind == "pasted":
+            yield self.layers_optimiser, self.warm_start(O, B)
+            return
         G_B, G_R, config = self.model.background_generator, self.model.rain_generator, self.config
-        B_hat, R_hat, B_same = G_B(O), G_R(O), G_B(B)
+        last = len(G_B.levels) - 1
+        *keys, B_hat = G_B.features(O, (*self.generator_levels, last))
+        *keys_same, B_same = G_B.features(B, (*self.generator_levels, last))
+        R_hat = G_R(O)
 
         fake, real = self.critic(B_hat.detach()), self.critic(B)
         yield (
@@ -61,7 +75,7 @@ class Contrast:
             {"critic": (losses.adversarial(fake, False) + losses.adversarial(real, True)) / 2},
         )
 
-        location = (self.location_contrast(B_hat, O) + self.location_contrast(B_same, B)) / 2
+        location = (self.location_contrast(B_hat, keys) + self.location_contrast(B_same, keys_same)) / 2
         yield (
             self.layers_optimiser,
             {
@@ -73,14 +87,31 @@ class Contrast:
             },
         )
 
-    def location_contrast(self, background: Tensor, rainy: Tensor) -> Tensor:
-        """A patch of the background corresponds to the patch of the rainy photo at the same place."""
-        encoder = self.model.background_generator
-        with torch.no_grad():
-            keys = encoder.features(rainy, self.generator_levels)
-        queries = encoder.features(background, self.generator_levels)
+    def warm_start(self, O: Tensor, B: Tensor) -> dict[str, Tensor]:
+        """Both generators on rendered rain, of which the truth is known; colours count little.
+
+        The rain generator, which only training needs, takes part in one step of four.
+        """
+        B_hat = self.model.background_generator(O).float()
+        error = match_colours(B_hat, O) - B
+        found = {
+            "background": torch.where(error > 0, self.config.leftover * error, error).abs().mean(),
+            "gradients": error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean(),
+            "colours": 0.5 * F.l1_loss(B_hat, B),
+        }
+        if torch.rand(()) < 0.25:
+            found["rain"] = F.l1_loss(self.model.rain_generator(O).float(), O - B)
+        return found
+
+    def location_contrast(self, background: Tensor, keys: list[Tensor]) -> Tensor:
+        """A patch of the background corresponds to the patch of the rainy photo at the same place.
+
+        ``keys`` are the encoder's features of the photo, which the generator passed through on its way.
+        """
+        keys = [key.detach().float() for key in keys]
+        queries = self.model.background_generator.features(background, self.generator_levels)
         centres, _ = nearest_patches(keys[0], random_queries(keys[0]), LOCATION_PATCHES)
-        size = (rainy.shape[2], rainy.shape[3])
+        size = (background.shape[2], background.shape[3])
         projected = self.location_heads(gather(queries, centres, size))
         with torch.no_grad():
             targets = self.location_heads(gather(keys, centres, size))
@@ -100,7 +131,9 @@ class Contrast:
         return torch.stack([losses.layer_contrast(b, r, symmetric) for b, r in zip(*sets)]).mean()
 
     def learning_rate(self, progress: float) -> float:
-        """Constant, then linear to zero (paper: 200 epochs and 10)."""
+        """Constant, then linear to zero (paper: 200 epochs and 10); a warm start comes down to it from above."""
+        if progress < self.config.warm:
+            return 1 + WARM_RATE * (1 - progress / self.config.warm)
         return min(1.0, (1 - progress) / (1 - CONSTANT))
 
     def after_step(self, step: int) -> None:

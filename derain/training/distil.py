@@ -9,48 +9,19 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from derain.models import build
 from derain.models.contract import Derainer
-from derain.rain.clean import clean_rain
-from derain.rain.compose import compose
-from derain.rain.render import fine_rain, render
+from derain.rain.clean import clean_rain, complete_rain
 from derain.training.config import TrainConfig
 from derain.training.crops import Crops, to_tensor
+from derain.training.pairs import RainBank, pair
 
-Image = NDArray[np.float32]
 CERTAIN = 0.3  # layers whose direction is less certain than this are not rain
 VISIBLE = 0.004  # mean height under which a layer teaches nothing
-
-
-class RainBank:
-    """The most recent discovered layers: ``(size, size)`` uint8 heights, newest last."""
-
-    def __init__(self, capacity: int) -> None:
-        self.capacity = capacity
-        self.layers: list[NDArray[np.uint8]] = []
-
-    def add(self, layer: Image) -> None:
-        self.layers = [*self.layers, (layer.clip(0, 1) * 255 + 0.5).astype(np.uint8)][-self.capacity :]
-
-    def sample(self, rng: np.random.Generator, size: int) -> Image:
-        """One layer, or two overlapping ones, with random gain, flip, scale and a few degrees of rotation."""
-        layer = self._one(rng, size)
-        return np.clip(layer + self._one(rng, size), 0, 1) if rng.random() < 0.3 else layer
-
-    def _one(self, rng: np.random.Generator, size: int) -> Image:
-        layer = self.layers[rng.integers(len(self.layers))].astype(np.float32) / 255
-        side = layer.shape[0]
-        turn = cv2.getRotationMatrix2D((side / 2, side / 2), rng.normal(0, 8), rng.uniform(0.7, 1.4))
-        layer = cv2.warpAffine(layer, turn, (side, side), borderMode=cv2.BORDER_REFLECT)
-        top, left = rng.integers(0, side - size + 1, 2)
-        layer = layer[top : top + size, left : left + size]
-        return layer[:, :: rng.choice([-1, 1])] * np.float32(np.exp(rng.uniform(np.log(0.7), np.log(2.5))))
 
 
 class Distil:
@@ -64,31 +35,30 @@ class Distil:
         self.bank = RainBank(config.bank)
 
     def prepare(self, rng: np.random.Generator, step: int, progress: float, rainy: Crops, clean: Crops) -> Any:
-        """Pasted pairs ``(rainy, clean)`` of ``(batch, crop, crop, 3)``; at times first refreshes the bank."""
+        """Pairs ``(rainy, clean)`` of ``(batch, crop, crop, 3)``; at times first refreshes the bank."""
         if progress >= self.config.warm and step % self.config.refresh == 0:
             self.discover(rng, rainy)
-        truths = clean.batch(rng, self.config.batch)
-        return np.stack([self.paste(rng, truth) for truth in truths]), truths
-
-    def paste(self, rng: np.random.Generator, truth: Image) -> Image:
-        kind, size = rng.random(), truth.shape[0]
-        if kind < self.config.dry:
-            return truth
-        if self.bank.layers and kind < self.config.dry + self.config.discovered:
-            return compose(rng, truth, self.bank.sample(rng, size))
-        renderer = fine_rain if rng.random() < self.config.fine else render
-        return compose(rng, truth, renderer(rng, size))
+        pairs = [pair(rng, truth, self.config, self.bank) for truth in clean.batch(rng, self.config.batch)]
+        return tuple(np.stack(images) for images in zip(*pairs))
 
     @torch.no_grad()
-    def discover(self, rng: np.random.Generator, rainy: Crops, tries: int = 64) -> None:
-        """Add the teacher's rain in random rainy crops to the bank, cleaned, where it is surely rain."""
+    def discover(self, rng: np.random.Generator, rainy: Crops, tries: int = 48) -> None:
+        """Add the teacher's rain in random rainy crops to the bank where it is surely rain."""
         size = self.config.crop * 3 // 2 // 16 * 16
         for _ in range(tries):
             crop = rainy.sample(rng, size)
-            rain = self.teacher(to_tensor(crop[None], self.device))[1]
-            layer, certainty = clean_rain(rain[0].permute(1, 2, 0).float().cpu().numpy())
+            rain = self.look_twice(to_tensor(crop[None], self.device))[0].permute(1, 2, 0).float().cpu().numpy()
+            layer, certainty = clean_rain(rain)
             if certainty > CERTAIN and layer.mean() > VISIBLE:
-                self.bank.add(layer)
+                self.bank.add(crop, complete_rain(crop, rain), layer)
+
+    def look_twice(self, rainy: Tensor) -> Tensor:
+        """The teacher's rain, the mean of the photo's and its mirror image's, and the rain that is left after that."""
+        found = torch.zeros_like(rainy)
+        for _ in range(2):
+            left = rainy - found
+            found = found + (self.teacher(left)[1] + self.teacher(left.flip(3))[1].flip(3)) / 2
+        return found
 
     def losses(self, batch: Any) -> Iterator[tuple[torch.optim.Optimizer, dict[str, Tensor]]]:
         """One optimiser and its losses: L1 and squared error on pixels, L1 on gradients.
@@ -120,19 +90,18 @@ class Distil:
             mean.lerp_(new, 1 - decay)
 
     def state(self) -> dict[str, Any]:
-        layers = [torch.from_numpy(layer) for layer in self.bank.layers]
         return {
             "model": self.model.state_dict(),
             "teacher": self.teacher.state_dict(),
             "optimiser": self.optimiser.state_dict(),
-            "bank": torch.stack(layers) if layers else torch.empty(0),
+            "bank": self.bank.state(),
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
         self.model.load_state_dict(state["model"])
         self.teacher.load_state_dict(state["teacher"])
         self.optimiser.load_state_dict(state["optimiser"])
-        self.bank.layers = [layer.numpy() for layer in state["bank"]]
+        self.bank.load_state(state["bank"])
 
     @property
     def result(self) -> Derainer:

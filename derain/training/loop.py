@@ -124,9 +124,10 @@ def optimise(
             for group in optimiser.param_groups:
                 group["lr"] = config.lr * learner.learning_rate(progress)
             parameters = [p for group in optimiser.param_groups for p in group["params"]]
-            gradients = torch.autograd.grad(sum(losses.values()), parameters, allow_unused=True)  # type: ignore[arg-type]
+            total: Tensor = sum(losses.values())  # type: ignore[assignment]
+            gradients = torch.autograd.grad(total, parameters, allow_unused=True, materialize_grads=True)
             for parameter, gradient in zip(parameters, average(gradients)):
-                parameter.grad = torch.zeros_like(parameter) if gradient is None else gradient
+                parameter.grad = gradient
             torch.nn.utils.clip_grad_norm_(parameters, 5.0)
             optimiser.step()
             optimiser.zero_grad()

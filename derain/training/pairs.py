@@ -1,0 +1,95 @@
+"""Pairs without a paired photo.
+
+Paste: a clean crop, and the same under rain that is rendered or was discovered; the truth is exact. Teach: a real rainy
+crop, and the same less the rain that was discovered in it; the rain is.
+"""
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from derain.rain.compose import compose
+from derain.rain.render import ANY_RAIN, FINE_RAIN, render
+from derain.training.config import TrainConfig
+
+Image = NDArray[np.float32]
+
+
+class Discovery(NamedTuple):
+    """What was found in a rainy crop, all uint8: the crop, its rain as far as it is sure, and a layer to paste."""
+
+    rainy: NDArray[np.uint8]  # (size, size, 3)
+    rain: NDArray[np.uint8]  # (size, size) heights, completed: the target of teaching
+    layer: NDArray[np.uint8]  # (size, size) heights, cleaned of everything that may be background
+
+
+class RainBank:
+    """The most recent discoveries, newest last."""
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.discoveries: list[Discovery] = []
+
+    def add(self, rainy: Image, rain: Image, layer: Image) -> None:
+        found = Discovery(*((part.clip(0, 1) * 255 + 0.5).astype(np.uint8) for part in (rainy, rain, layer)))
+        self.discoveries = [*self.discoveries, found][-self.capacity :]
+
+    def layer(self, rng: np.random.Generator, size: int) -> Image:
+        """One layer, or two overlapping ones, with random gain, flip, scale and a few degrees of rotation."""
+        layer = self._one(rng, size)
+        return np.clip(layer + self._one(rng, size), 0, 1) if rng.random() < 0.3 else layer
+
+    def _one(self, rng: np.random.Generator, size: int) -> Image:
+        layer = self._any(rng).layer.astype(np.float32) / 255
+        side = layer.shape[0]
+        turn = cv2.getRotationMatrix2D((side / 2, side / 2), rng.normal(0, 8), rng.uniform(0.7, 1.4))
+        layer = cv2.warpAffine(layer, turn, (side, side), borderMode=cv2.BORDER_REFLECT)
+        top, left = rng.integers(0, side - size + 1, 2)
+        layer = layer[top : top + size, left : left + size]
+        return layer[:, :: rng.choice([-1, 1])] * np.float32(np.exp(rng.uniform(np.log(0.7), np.log(2.5))))
+
+    def taught(self, rng: np.random.Generator, size: int) -> tuple[Image, Image]:
+        """A real rainy crop and the same less the rain that was found in it."""
+        found = self._any(rng)
+        top, left = rng.integers(0, found.rain.shape[0] - size + 1, 2)
+        rainy, rain = (
+            part[top : top + size, left : left + size].astype(np.float32) / 255 for part in (found.rainy, found.rain)
+        )
+        return rainy, np.maximum(rainy - rain[..., None], 0)
+
+    def _any(self, rng: np.random.Generator) -> Discovery:
+        return self.discoveries[rng.integers(len(self.discoveries))]
+
+    def state(self) -> dict[str, Tensor]:
+        return (
+            {name: torch.from_numpy(np.stack(parts)) for name, *parts in zip(Discovery._fields, *self.discoveries)}
+            if self.discoveries
+            else {}
+        )
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        self.discoveries = [Discovery(*(part.numpy() for part in parts)) for parts in zip(*state.values())]
+
+
+def pair(
+    rng: np.random.Generator, truth: Image, config: TrainConfig, bank: RainBank | None = None
+) -> tuple[Image, Image]:
+    """A rainy crop and what it should become, ``(size, size, 3)`` in [0, 1].
+
+    The clean crop ``truth`` under rendered or discovered rain or as it is; or a real rainy crop of the bank.
+    """
+    kind, size = rng.random(), truth.shape[0]
+    found = bank is not None and bool(bank.discoveries)
+    if kind < config.dry:
+        return truth, truth
+    kind -= config.dry
+    if found and kind < config.taught:
+        return bank.taught(rng, size)
+    kind -= config.taught
+    if found and kind < config.discovered:
+        return compose(rng, truth, bank.layer(rng, size)), truth
+    return compose(rng, truth, render(rng, size, FINE_RAIN if rng.random() < config.fine else ANY_RAIN)), truth
