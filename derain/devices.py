@@ -1,8 +1,13 @@
 """The device that work runs on, chosen once and said once."""
 
+from typing import TypeVar
+
 import torch
+from torch import nn
 
 from derain.errors import UsageError
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -19,3 +24,8 @@ def choose_device(name: str = "auto") -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError):
         raise UsageError(f"--device {name}: not available here; use --device auto or --device cpu") from None
     return device
+
+
+def place(network: Network, device: str | torch.device) -> Network:
+    """``network`` on ``device``, channels last in memory: convolutions run faster so, on CPUs most of all."""
+    return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -11,6 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from derain.devices import place
 from derain.errors import WeightsError
 from derain.models import build, describe
 from derain.models.contract import Derainer
@@ -31,7 +32,7 @@ def load(weights: str | Path = "derain", device: str | torch.device = "cpu") -> 
     """
     path = locate(weights)
     model = _load_public_nlcl(path) if path.suffix == ".pth" else _load_safetensors(path)
-    return model.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
+    return place(model, device).eval().requires_grad_(False)
 
 
 def locate(weights: str | Path) -> Path:

@@ -71,6 +71,8 @@ def test_killed_and_resumed_equals_undisturbed(folders, tmp_path, preset):
     one, other = load_file(undisturbed), load_file(resumed)
     assert one.keys() == other.keys()
     assert all(torch.equal(one[name], other[name]) for name in one)
+    log = (tmp_path / "killed" / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in log] == [1, 2, 3, 4, 5, 6]  # step 5 once
 
 
 def test_taught_crops_are_real_ones_less_their_rain(rng):

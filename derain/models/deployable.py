@@ -26,7 +26,7 @@ class ResidualBlock(nn.Module):
         self.first = nn.Conv2d(width, width, 3, padding=1)
         self.second = nn.Conv2d(width, width, 3, padding=1)
         nn.init.zeros_(self.second.weight)
-        nn.init.zeros_(self.second.bias)
+        nn.init.zeros_(self.second.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.second(F.relu(self.first(x)))
@@ -54,7 +54,7 @@ class DerainNet(Derainer):
         self.decoder = nn.ModuleList(stack(w, b) for w, b in zip(widths[:-1], blocks[:-1]))
         self.tail = nn.Conv2d(widths[0], 16, 3, padding=1)
         nn.init.normal_(self.tail.weight, std=1e-2)
-        nn.init.zeros_(self.tail.bias)
+        nn.init.zeros_(self.tail.bias)  # type: ignore[arg-type]
         self.multiple = 2 ** len(widths)
         self.halo = receptive_radius(config)
 

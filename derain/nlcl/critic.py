@@ -8,6 +8,8 @@ from torch import Tensor, nn
 class BlurDownsample(nn.Module):
     """3x3 binomial blur with stride 2, so that downsampling does not alias."""
 
+    kernel: Tensor
+
     def __init__(self, width: int) -> None:
         super().__init__()
         row = torch.tensor([1.0, 2.0, 1.0]) / 4
@@ -15,8 +17,7 @@ class BlurDownsample(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         mode = "reflect" if min(x.shape[-2:]) > 1 else "replicate"
-        kernel = self.kernel.to(x.dtype)  # type: ignore[operator]
-        return F.conv2d(F.pad(x, (1, 1, 1, 1), mode=mode), kernel, stride=2, groups=x.shape[1])
+        return F.conv2d(F.pad(x, (1, 1, 1, 1), mode=mode), self.kernel.to(x.dtype), stride=2, groups=x.shape[1])
 
 
 class Critic(nn.Module):
@@ -24,6 +25,7 @@ class Critic(nn.Module):
 
     def __init__(self, width: int = 64) -> None:
         super().__init__()
+        self.width = width
         layers: list[nn.Module] = [nn.Conv2d(3, width, 4, padding=1), nn.LeakyReLU(0.2), BlurDownsample(width)]
         for wide in (2 * width, 4 * width):
             layers += [nn.Conv2d(wide // 2, wide, 4, padding=1), nn.InstanceNorm2d(wide)]

@@ -21,7 +21,7 @@ def dominant_direction(layer: Layer) -> tuple[float, float]:
     above the mean of all.
     """
     detail = layer - cv2.GaussianBlur(layer, (0, 0), 4)
-    energy = [float((cv2.filter2D(detail, -1, line_kernel(13, a, 0.5)) ** 2).mean()) for a in ANGLES]
+    energy = [float((cv2.filter2D(detail, -1, line_kernel(13, float(a), 0.5)) ** 2).mean()) for a in ANGLES]
     best = int(np.argmax(energy))
     return float(ANGLES[best]), 1 - float(np.mean(energy)) / (energy[best] + 1e-12)
 

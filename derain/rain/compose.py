@@ -24,7 +24,7 @@ def veil(background: Image, rain: Image, light: float = 0.85) -> Image:
 
 def add_linear(background: Image, rain: Image) -> Image:
     """Light adds in linear light; the photo is seen through gamma 2.2."""
-    return np.clip(background**2.2 + rain**1.6, 0, 1) ** (1 / 2.2)
+    return (np.clip(background**2.2 + rain**1.6, 0, 1) ** (1 / 2.2)).astype(np.float32)
 
 
 def compose(rng: np.random.Generator, background: Image, rain: Image) -> Image:
@@ -38,4 +38,4 @@ def compose(rng: np.random.Generator, background: Image, rain: Image) -> Image:
 def jpeg(image: Image, quality: int) -> Image:
     """The photo after a JPEG round trip."""
     codes = cv2.imencode(".jpg", (image * 255 + 0.5).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-    return cv2.imdecode(codes, cv2.IMREAD_COLOR).astype(np.float32) / 255
+    return np.asarray(cv2.imdecode(codes, cv2.IMREAD_COLOR), np.float32) / np.float32(255)

@@ -20,13 +20,13 @@ def line_kernel(length: float, degrees: float, width: float) -> Layer:
     dy, dx = np.cos(np.radians(degrees)) * length / 2, np.sin(np.radians(degrees)) * length / 2
     ends = [(int(round((half + s * dx) * 256)), int(round((half + s * dy) * 256))) for s in (-1, 1)]
     cv2.line(kernel, ends[0], ends[1], 1.0, 1, cv2.LINE_AA, shift=8)
-    kernel = cv2.GaussianBlur(kernel, (0, 0), max(width, 0.3))
-    return kernel / kernel.sum()
+    soft = np.asarray(cv2.GaussianBlur(kernel, (0, 0), max(width, 0.3)), np.float32)
+    return soft / soft.sum()
 
 
 def drops(rng: np.random.Generator, size: int, density: float) -> Layer:
     """Sparse drops of uneven brightness."""
-    return (rng.random((size, size)) < density) * rng.gamma(2.0, 0.5, (size, size)).astype(np.float32)
+    return np.where(rng.random((size, size)) < density, rng.gamma(2.0, 0.5, (size, size)), 0).astype(np.float32)
 
 
 def grain(rng: np.random.Generator, size: int) -> Layer:

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from derain.devices import place
 from derain.models import build
 from derain.models.nlcl import NLCL, match_colours
 from derain.nlcl import losses
@@ -33,13 +34,12 @@ class Contrast:
         width, blocks = self.model.config.width, self.model.config.blocks
         self.generator_levels = tuple(level for level in (0, 2, 4, 8, 12) if level <= blocks)
         self.critic = Critic()
-        wide = self.critic.layers[0].out_channels
-        critic_widths = (3, wide, 2 * wide, 4 * wide)
+        critic_widths = (3, *(self.critic.width * factor for factor in (1, 2, 4)))
         self.location_heads = Heads((width,) * len(self.generator_levels))
         self.background_heads = Heads(critic_widths)
         self.rain_heads = Heads(critic_widths)
         for network in self.networks().values():
-            network.to(device, memory_format=torch.channels_last)
+            place(network, device)
         layers = [p for name, n in self.networks().items() if name != "critic" for p in n.parameters()]
         self.layers_optimiser = torch.optim.Adam(layers, config.lr, betas=(0.5, 0.999))
         self.critic_optimiser = torch.optim.Adam(self.critic.parameters(), config.lr, betas=(0.5, 0.999))

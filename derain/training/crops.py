@@ -67,10 +67,10 @@ class Crops:
         top, left = (rng.integers(0, s - side + 1) for s in photo.shape[:2])
         crop = photo[top : top + side, left : left + side]
         if side != size:
-            crop = cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA)
+            crop = np.asarray(cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA), np.uint8)
         if rng.random() < 0.5:
             crop = crop[:, ::-1]
-        return np.ascontiguousarray(crop).astype(np.float32) / 255
+        return np.ascontiguousarray(crop).astype(np.float32) / np.float32(255)
 
     def batch(self, rng: np.random.Generator, count: int) -> Image:
         """``(count, crop, crop, 3)`` crops."""

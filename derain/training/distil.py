@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from derain.devices import place
 from derain.models import build
 from derain.models.contract import Derainer
 from derain.rain.clean import clean_rain, complete_rain
@@ -29,7 +30,7 @@ class Distil:
 
     def __init__(self, config: TrainConfig, device: torch.device) -> None:
         self.config, self.device = config, device
-        self.model = build("derain", config.model).to(device, memory_format=torch.channels_last)
+        self.model = place(build("derain", config.model), device)
         self.teacher = copy.deepcopy(self.model).requires_grad_(False).eval()
         self.optimiser = torch.optim.AdamW(self.model.parameters(), config.lr, betas=(0.9, 0.99), weight_decay=1e-4)
         self.bank = RainBank(config.bank)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from derain.devices import choose_device
 from derain.errors import TrainingError
-from derain.photos import write_photo
+from derain.photos import atomic, write_photo
 from derain.training.checkpoint import load_checkpoint, save_checkpoint
 from derain.training.config import TrainConfig
 from derain.training.contrast import Contrast
@@ -31,8 +31,6 @@ from derain.weights import save
 
 class Learner(Protocol):
     """What a preset brings to the loop."""
-
-    model: nn.Module
 
     @property
     def result(self) -> Any:
@@ -91,9 +89,10 @@ def train(
         step, spent = state["step"], state["seconds"]
     started = time.monotonic() - spent
     skipped = [reason for crops in (rainy_crops, clean_crops) for reason in crops.skipped.values()]
-    for reason in skipped if skip and rank == 0 else ():
-        skip(reason)
-    log = Log(out / "log.jsonl", rank, skipped)
+    if skip and rank == 0:
+        for reason in skipped:
+            skip(reason)
+    log = Log(out / "log.jsonl", rank, step, skipped)
 
     while (progress := advance(config, step, time.monotonic() - started)) < 1:
         rng = np.random.default_rng((config.seed, rank, step))
@@ -109,7 +108,7 @@ def train(
         if step % config.save_every == 0 and rank == 0:
             keep(out, config, learner, step, time.monotonic() - started, rainy_crops)
 
-    if rank == 0:
+    if rank == 0 and step % config.save_every:
         keep(out, config, learner, step, time.monotonic() - started, rainy_crops)
     return out / f"{config.preset}.safetensors"
 
@@ -201,7 +200,7 @@ def keep(out: Path, config: TrainConfig, learner: Learner, step: int, seconds: f
 def preview(model: nn.Module, rainy: Crops, count: int = 4) -> Any:
     """Rows of rainy crop, background and twice the rain layer; always the same crops."""
     rng = np.random.default_rng(0)
-    crops = np.stack([cv2.resize(rainy.sample(rng), (256, 256)) for _ in range(count)])
+    crops = np.stack([np.asarray(cv2.resize(rainy.sample(rng), (256, 256)), np.float32) for _ in range(count)])
     inputs = to_tensor(crops, next(model.parameters()).device)
     background, rain = model(inputs)
     strip = torch.cat([inputs, background, (rain * 2).clamp(0, 1)], dim=3)
@@ -210,10 +209,17 @@ def preview(model: nn.Module, rainy: Crops, count: int = 4) -> Any:
 
 
 class Log:
-    """``log.jsonl``: one object every so many steps, after one that names what was skipped."""
+    """``log.jsonl``: one object every so many steps, after one that names what was skipped.
 
-    def __init__(self, path: Path, rank: int, skipped: list[str]) -> None:
+    A resumed run repeats the steps since its checkpoint, so what the log has of them is dropped.
+    """
+
+    def __init__(self, path: Path, rank: int, step: int, skipped: list[str]) -> None:
         self.path = path if rank == 0 else None
+        if self.path and self.path.exists():
+            lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
+            with atomic(self.path) as partial:
+                partial.write_text("".join(line for line in lines if json.loads(line).get("step", 0) <= step))
         if skipped:
             self._append({"skipped": skipped})
 

@@ -44,10 +44,10 @@ class RainBank:
         return np.clip(layer + self._one(rng, size), 0, 1) if rng.random() < 0.3 else layer
 
     def _one(self, rng: np.random.Generator, size: int) -> Image:
-        layer = self._any(rng).layer.astype(np.float32) / 255
+        layer = self._any(rng).layer.astype(np.float32) / np.float32(255)
         side = layer.shape[0]
         turn = cv2.getRotationMatrix2D((side / 2, side / 2), rng.normal(0, 8), rng.uniform(0.7, 1.4))
-        layer = cv2.warpAffine(layer, turn, (side, side), borderMode=cv2.BORDER_REFLECT)
+        layer = np.asarray(cv2.warpAffine(layer, turn, (side, side), borderMode=cv2.BORDER_REFLECT), np.float32)
         top, left = rng.integers(0, side - size + 1, 2)
         layer = layer[top : top + size, left : left + size]
         return layer[:, :: rng.choice([-1, 1])] * np.float32(np.exp(rng.uniform(np.log(0.7), np.log(2.5))))
@@ -56,9 +56,8 @@ class RainBank:
         """A real rainy crop and the same less the rain that was found in it."""
         found = self._any(rng)
         top, left = rng.integers(0, found.rain.shape[0] - size + 1, 2)
-        rainy, rain = (
-            part[top : top + size, left : left + size].astype(np.float32) / 255 for part in (found.rainy, found.rain)
-        )
+        window = (slice(top, top + size), slice(left, left + size))
+        rainy, rain = (part[window].astype(np.float32) / np.float32(255) for part in (found.rainy, found.rain))
         return rainy, np.maximum(rainy - rain[..., None], 0)
 
     def _any(self, rng: np.random.Generator) -> Discovery:
@@ -83,13 +82,13 @@ def pair(
     The clean crop ``truth`` under rendered or discovered rain or as it is; or a real rainy crop of the bank.
     """
     kind, size = rng.random(), truth.shape[0]
-    found = bank is not None and bool(bank.discoveries)
+    bank = bank if bank and bank.discoveries else None
     if kind < config.dry:
         return truth, truth
     kind -= config.dry
-    if found and kind < config.taught:
+    if bank and kind < config.taught:
         return bank.taught(rng, size)
     kind -= config.taught
-    if found and kind < config.discovered:
+    if bank and kind < config.discovered:
         return compose(rng, truth, bank.layer(rng, size)), truth
     return compose(rng, truth, render(rng, size, FINE_RAIN if rng.random() < config.fine else ANY_RAIN)), truth
