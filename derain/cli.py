@@ -2,14 +2,14 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Any, Optional
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 import derain
-from derain.errors import DerainError
+from derain.errors import DerainError, UsageError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -150,6 +150,77 @@ def train(
 
         result = run_training(settings, rainy, clean, out, resume, report, skip)
     print(result)
+
+
+@app.command("eval")
+def evaluate(
+    rainy: Annotated[Optional[Path], typer.Option(help="Rainy photos: a folder, a photo or a clip.")] = None,
+    clean: Annotated[Optional[Path], typer.Option(help="Their truths; without them: scores that need none.")] = None,
+    weights: Annotated[
+        Optional[list[str]], typer.Option(help="Weights to score, several times if you like; none for none.")
+    ] = None,
+    restored: Annotated[
+        Optional[list[str]], typer.Option(help="Results of another tool: DIR or NAME=DIR, several times if you like.")
+    ] = None,
+    report: Annotated[Optional[Path], typer.Option(help="Write the report to this HTML file.")] = None,
+    json: Annotated[Optional[Path], typer.Option(help="Write everything to this JSON file; - for stdout.")] = None,
+    csv: Annotated[Optional[Path], typer.Option(help="Write each picture's scores to this file; - for stdout.")] = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace files of an earlier evaluation.")] = False,
+    frames: Annotated[Optional[int], typer.Option(min=1, help="Take only so many frames of a clip.")] = None,
+    self_test: Annotated[bool, typer.Option("--self-test", help="Score pairs that derain renders itself.")] = False,
+    benchmark: Annotated[bool, typer.Option("--benchmark", help="Measure speed and memory instead.")] = False,
+    device: Device = "auto",
+    workers: Annotated[Optional[int], typer.Option(min=1, help="Threads for the metrics; default: all cores.")] = None,
+) -> None:
+    """Score the removal of rain: PSNR, SSIM and more, with intervals, beside the input's own score.
+
+    With --clean, pictures are matched by name. Several --weights and --restored are compared in one table.
+    """
+    from derain.devices import choose_device
+    from derain.evaluation import evaluate as evaluation
+    from derain.evaluation import results
+    from derain.evaluation.report import Gallery, as_html
+    from derain.evaluation.self_test import rendered_samples
+    from derain.weights import load
+
+    if sum((rainy is not None, self_test, benchmark)) != 1:
+        raise UsageError("give one of --rainy, --self-test and --benchmark")
+    ours, theirs = results.method_names([w for w in weights or ["derain"] if w != "none"], restored or [])
+    files = [path for path in (report, json, csv) if path and str(path) != "-"]
+    results.refuse_existing(files, overwrite)
+    chosen = choose_device(device)
+    if benchmark:
+        from derain.evaluation.benchmark import benchmark as measure
+
+        speeds = measure(list(ours.values()), chosen, report=lambda line: talk.print(line, style="dim", markup=False))
+        talk.print(results.speed_table(speeds))
+        if json:
+            results.write(json, results.speeds_as_json(speeds))
+        return
+    given = evaluation.open_samples(rainy, clean, theirs, frames) if rainy else rendered_samples()
+    models = {name: load(file, chosen) for name, file in ours.items()}
+    gallery = Gallery()
+    with progress_bar() as bar:
+        task = bar.add_task("pictures", total=given.total)
+
+        def watch(*seen: Any) -> None:
+            gallery.watch(*seen)
+            bar.advance(task)
+
+        found = evaluation.evaluate(given, models, workers, watch)
+    talk.print(results.table(found))
+    for problem in found.problems:
+        talk.print(f"not scored: {problem}", style="yellow", markup=False)
+    for path, text in (
+        (json, results.as_json),
+        (csv, results.as_csv),
+        (report, lambda e: as_html(e, gallery, str(rainy or "Self-test"), results.roles(rainy, clean, ours, theirs))),
+    ):
+        if path:
+            results.write(path, text(found))
+    if found.problems:
+        talk.print(f"{len(found.problems)} problems, {len(found.rows)} pictures scored")
+        raise typer.Exit(1)
 
 
 def progress_bar() -> Progress:

@@ -1,0 +1,86 @@
+"""How fast a network is and how much memory it takes, by device and precision."""
+
+import multiprocessing
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from derain.weights import load
+
+SIDE = 1024  # px, of the random square that is restored
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Median of alternating runs on one picture of about a megapixel."""
+
+    weights: str
+    device: str
+    precision: str
+    seconds_per_megapixel: float
+    megapixels_per_second: float
+    peak_memory_mb: float  # of the whole process on a CPU, of tensors on a GPU
+    runs: int
+
+
+def benchmark(
+    weights: list[str], device: torch.device, runs: int = 5, report: Callable[[str], None] | None = None
+) -> list[Speed]:
+    """Time each of ``weights`` in float32 and bfloat16, one after the other and again, ``runs`` times.
+
+    Raises:
+        WeightsError: weights that cannot be loaded.
+    """
+    cases = [(name, precision) for name in weights for precision in ("float32", "bfloat16")]
+    models = {name: load(name, device) for name in weights}
+    seconds: dict[tuple[str, str], list[float]] = {case: [] for case in cases}
+    for index in range(runs + 1):  # the first warms up
+        for name, precision in cases:
+            if report:
+                report(f"run {index} of {runs}: {name}, {precision}")
+            spent = _restore(models[name], device, precision)
+            if index:
+                seconds[name, precision].append(spent)
+    return [_speed(name, device, precision, seconds[name, precision]) for name, precision in cases]
+
+
+def _speed(name: str, device: torch.device, precision: str, seconds: list[float]) -> Speed:
+    each = statistics.median(seconds) / (SIDE * SIDE / 1e6)
+    return Speed(name, str(device), precision, each, 1 / each, peak_memory(name, device, precision), len(seconds))
+
+
+def _restore(model: torch.nn.Module, device: torch.device, precision: str) -> float:
+    image = torch.rand(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0)).to(device)
+    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+        _wait(device)
+        started = time.perf_counter()
+        model(image)
+        _wait(device)
+    return time.perf_counter() - started
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def peak_memory(name: str, device: torch.device, precision: str) -> float:
+    """Megabytes at the highest, measured in a process of its own so that no other run shows in it."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_peak, (name, str(device), precision))
+
+
+def _peak(name: str, device_name: str, precision: str) -> float:
+    device = torch.device(device_name)
+    _restore(load(name, device), device, precision)
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6

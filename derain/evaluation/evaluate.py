@@ -1,0 +1,274 @@
+"""Scores of several methods over a set of photos or the frames of a clip.
+
+    evaluation = evaluate(open_samples(rainy, clean), {"derain": derain.load()})
+    evaluation.summary("derain")["psnr_luma"].mean
+
+The input itself is always a method. Networks run in the calling thread, metrics in ``workers`` threads; the results do
+not depend on how many.
+"""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import zip_longest
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from derain.errors import PhotoError, UsageError
+from derain.evaluation.matching import Entry, match
+from derain.evaluation.metrics import IDENTICAL, Picture, paired_scores, psnr, values
+from derain.evaluation.no_truth import flicker, unpaired_scores
+from derain.evaluation.pictures import CLIPS, read_frames, read_picture, to_photo
+from derain.evaluation.statistics import Estimate, bootstrap
+from derain.models.contract import Derainer
+from derain.rain.clean import clean_rain
+from derain.tiling import restore
+
+INPUT = "input"
+
+
+@dataclass(frozen=True)
+class Score:
+    """What a column says: its heading, its unit and which way is better."""
+
+    heading: str
+    unit: str
+    higher_is_better: bool
+    digits: int = 2
+
+
+SCORES = {
+    "psnr_luma": Score("PSNR luma", "dB", True),
+    "ssim_luma": Score("SSIM luma", "", True, 4),
+    "psnr_rgb": Score("PSNR RGB", "dB", True),
+    "ssim_rgb": Score("SSIM RGB", "", True, 4),
+    "mae": Score("MAE", "grey levels", False),
+    "rain_left": Score("rain left", "of the input's", False),
+    "change_outside": Score("change outside rain", "grey levels", False),
+    "colour_shift": Score("colour shift", "grey levels", False),
+    "sharpness_kept": Score("sharpness kept", "of the input's", True),
+    "repasted": Score("re-pasted rain", "dB gained", True),
+    "flicker": Score("flicker", "grey levels", False),
+}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Pictures that belong together; without ``clean`` they are judged without truth."""
+
+    name: str
+    rainy: Picture
+    clean: Picture | None = None
+    restored: dict[str, Picture] = field(default_factory=dict)
+
+
+@dataclass
+class Evaluation:
+    """Every score of every method on every picture, and what could not be scored."""
+
+    methods: list[str]
+    rows: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)  # picture, method, score
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def scores(self) -> list[str]:
+        """Names of the scores that occur, in the order of :data:`SCORES`."""
+        found = {name for methods in self.rows.values() for scores in methods.values() for name in scores}
+        return [name for name in SCORES if name in found]
+
+    def column(self, method: str, score: str) -> dict[str, float]:
+        """The score of each picture that the method has one for."""
+        return {p: m[method][score] for p, m in self.rows.items() if score in m.get(method, {})}
+
+    def summary(self, method: str) -> dict[str, Estimate]:
+        """Mean and interval of each score."""
+        return {score: bootstrap(list(self.column(method, score).values())) for score in self.scores}
+
+    def difference(self, method: str, against: str, score: str) -> Estimate:
+        """Mean and interval of the difference picture by picture, on those that both have."""
+        ours, theirs = self.column(method, score), self.column(against, score)
+        return bootstrap([ours[picture] - theirs[picture] for picture in ours if picture in theirs])
+
+    @property
+    def primary(self) -> str:
+        """The score that pictures are ranked by."""
+        return "psnr_luma" if "psnr_luma" in self.scores else "rain_left"
+
+
+@dataclass
+class Samples:
+    """The samples of a set, read one by one, and what could not be read or matched so far."""
+
+    samples: Iterator[Sample]
+    problems: list[str]
+    tools: list[str] = field(default_factory=list)
+    total: int | None = None  # unknown for clips
+    in_sequence: bool = False  # the frames of a clip
+
+
+def open_samples(
+    rainy: Path, clean: Path | None = None, restored: dict[str, Path] | None = None, frames: int | None = None
+) -> Samples:
+    """The samples of folders, of single photos or of clips, all of one kind.
+
+    Args:
+        rainy: rainy folder, photo or clip.
+        clean: its truth; without it the scores are those that need none.
+        restored: results of other tools by the tool's name.
+        frames: how many frames of a clip to take; default: all.
+
+    Raises:
+        UsageError: paths that are missing, empty, or not of one kind.
+    """
+    restored = restored or {}
+    paths = [rainy, *([clean] if clean else []), *restored.values()]
+    for path in paths:
+        if not path.exists():
+            raise UsageError(f"{path}: no such file or folder")
+    problems: list[str] = []
+    if all(path.is_dir() for path in paths):
+        entries, problems = match(rainy, clean, restored)
+        return Samples(folder_samples(entries, problems), problems, list(restored), len(entries))
+    if all(path.suffix.lower() in CLIPS for path in paths):
+        return Samples(clip_samples(rainy, clean, restored, problems, frames), problems, list(restored), frames, True)
+    if any(path.is_dir() or path.suffix.lower() in CLIPS for path in paths):
+        raise UsageError(f"{rainy}: compare folders with folders, photos with photos and clips with clips")
+    entry = Entry(rainy.name, rainy, clean, restored)
+    return Samples(folder_samples([entry], problems), problems, list(restored), 1)
+
+
+def folder_samples(entries: Iterable[Entry], problems: list[str]) -> Iterator[Sample]:
+    """Read matched entries one by one; what cannot be read is added to ``problems``."""
+    for entry in entries:
+        try:
+            rainy = read_picture(entry.rainy)
+            clean = read_picture(entry.clean) if entry.clean else None
+        except PhotoError as error:
+            problems.append(str(error))
+            continue
+        restored = {}
+        for tool, path in entry.restored.items():
+            try:
+                restored[tool] = read_picture(path)
+            except PhotoError as error:
+                problems.append(str(error))
+        yield Sample(entry.name, rainy, clean, restored)
+
+
+def clip_samples(
+    rainy: Path, clean: Path | None, restored: dict[str, Path], problems: list[str], limit: int | None = None
+) -> Iterator[Sample]:
+    """The frames of clips that run side by side; a clip that ends early is added to ``problems``.
+
+    Raises:
+        PhotoError: a file is no clip that can be read.
+    """
+    clips = {INPUT: rainy, **({"clean": clean} if clean else {}), **restored}
+    for index, frames in enumerate(zip_longest(*(read_frames(path) for path in clips.values()))):
+        if index == limit:
+            return
+        ended = [path for path, frame in zip(clips.values(), frames) if frame is None]
+        if ended:
+            problems += [f"{path}: ends after {index} frames, before the others" for path in ended]
+            return
+        found = dict(zip(clips, frames))
+        truth = found.pop("clean") if clean else None
+        yield Sample(f"frame {index + 1:05d}", found.pop(INPUT), truth, found)
+
+
+Watch = Callable[[Sample, dict[str, Picture], dict[str, dict[str, float]]], None]
+
+
+def evaluate(
+    given: Samples,
+    models: dict[str, Derainer],
+    workers: int | None = None,
+    watch: Watch | None = None,
+) -> Evaluation:
+    """Score the input, the models and the tools' results on every sample.
+
+    Args:
+        given: as :func:`open_samples` gives it; of clips, flicker is scored too.
+        models: networks by name; each restores the rainy picture, in 8 bits as ``derain run`` does.
+        workers: threads for the metrics; default: as many as cores.
+        watch: called for each sample, in order, with its outputs and scores.
+    """
+    evaluation = Evaluation([INPUT, *models, *given.tools], problems=given.problems)
+    limit = workers or os.cpu_count() or 1
+    waiting: deque[tuple[Sample, dict[str, Picture], Future[tuple[dict[str, dict[str, float]], list[str]]]]] = deque()
+    repasting = {name: Repasting(model) for name, model in models.items()}
+    before: tuple[Sample, dict[str, Picture]] | None = None
+
+    def finish() -> None:
+        sample, outputs, future = waiting.popleft()
+        scores, failed = future.result()
+        evaluation.problems += failed
+        evaluation.rows[sample.name] = scores
+        if watch:
+            watch(sample, outputs, scores)
+
+    with ThreadPoolExecutor(limit) as pool:
+        for sample in given.samples:
+            photo = to_photo(sample.rainy)
+            outputs: dict[str, Picture] = {INPUT: sample.rainy}
+            extra: dict[str, dict[str, float]] = {}
+            for name, model in models.items():
+                outputs[name], rain = restore(model, photo)
+                if sample.clean is None and not given.in_sequence:
+                    extra[name] = {"repasted": repasting[name].score(outputs[name], rain)}
+            outputs |= sample.restored
+            waiting.append((sample, outputs, pool.submit(score, sample, outputs, extra, before)))
+            before = (sample, outputs) if given.in_sequence else None
+            if len(waiting) > 2 * limit:
+                finish()
+        while waiting:
+            finish()
+    return evaluation
+
+
+def score(
+    sample: Sample,
+    outputs: dict[str, Picture],
+    extra: dict[str, dict[str, float]],
+    before: tuple[Sample, dict[str, Picture]] | None,
+) -> tuple[dict[str, dict[str, float]], list[str]]:
+    """Scores of each method on one sample, and a sentence for each that has none."""
+    found, problems = {}, []
+    for name, picture in outputs.items():
+        try:
+            if sample.clean is not None:
+                found[name] = paired_scores(picture, sample.clean)
+            else:
+                found[name] = unpaired_scores(picture, sample.rainy) | extra.get(name, {})
+            if before and name in before[1]:
+                found[name]["flicker"] = flicker(picture, before[1][name], sample.rainy, before[0].rainy)
+        except ValueError as error:
+            problems.append(f"{sample.name}: {name} is {error}; not scored")
+    return found, problems
+
+
+class Repasting:
+    """Exact truth from rainy photos alone: rain found in one photo, on the restored version of the next.
+
+    It flatters a network that finds little, so it is read beside the rain left.
+    """
+
+    def __init__(self, model: Derainer) -> None:
+        self.model = model
+        self.layer: NDArray[np.float32] | None = None
+
+    def score(self, background: Picture, rain: Picture) -> float:
+        """PSNR gained in dB by restoring ``background`` under the rain found before; NaN if there was none."""
+        layer, self.layer = self.layer, clean_rain(rain.astype(np.float32) / np.float32(255))[0]
+        if layer is None or not layer.any():
+            return float("nan")
+        down, right = (max(b - s, 0) for b, s in zip(background.shape, layer.shape))
+        cover = np.pad(layer, ((0, down), (0, right)), mode="symmetric")[: background.shape[0], : background.shape[1]]
+        pasted = np.clip(background + cover[..., None] * 255 + 0.5, 0, 255).astype(np.uint8)
+        truth = values(background)
+        after, given = (psnr(values(p), truth) for p in (restore(self.model, pasted)[0], pasted))
+        return min(after, IDENTICAL) - min(given, IDENTICAL)

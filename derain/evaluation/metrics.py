@@ -1,0 +1,89 @@
+"""Scores of one picture against its truth.
+
+Pictures are ``(H, W, 3)`` or ``(H, W)``, uint8 or uint16. Every score is given in 8-bit units, so depths compare.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Picture = NDArray[Any]  # uint8 or uint16
+Values = NDArray[np.float64]
+
+IDENTICAL = 100.0  # dB that identical pictures count as in means; infinity has no mean
+WINDOW, SIGMA = 11, 1.5  # SSIM's Gaussian window, px
+
+
+def values(picture: Picture) -> Values:
+    """Values in [0, 255], whatever the depth."""
+    return picture.astype(np.float64) / (257 if picture.dtype == np.uint16 else 1)
+
+
+def luma(picture: Picture) -> Values:
+    """BT.601 luma in studio range [16, 235], rounded to the picture's depth as MATLAB's ``rgb2ycbcr`` does.
+
+    Grey pictures are their own luma, as in the field's scripts.
+    """
+    if picture.ndim == 2:
+        return values(picture)
+    steps = 257 if picture.dtype == np.uint16 else 1
+    exact = 16 + values(picture) @ np.array([65.481, 128.553, 24.966]) / 255
+    return np.floor(exact * steps + 0.5) / steps
+
+
+def psnr(one: Values, other: Values) -> float:
+    """Peak signal-to-noise ratio in dB for values in [0, 255]; infinite if they are equal."""
+    error = float(np.mean((one - other) ** 2))
+    return float("inf") if error == 0 else 10 * float(np.log10(255**2 / error))
+
+
+def ssim(one: Values, other: Values) -> float:
+    """Structural similarity (Wang et al. 2004): Gaussian 11x11 window of sigma 1.5, K = 0.01 and 0.03, range 255.
+
+    Averaged where the window lies inside the picture, and over channels. A picture smaller than the window is one
+    window with even weights.
+    """
+    from skimage.metrics import structural_similarity
+
+    if min(one.shape[:2]) < WINDOW:
+        return _ssim_of_one_window(one, other)
+    options = {"gaussian_weights": True, "sigma": SIGMA, "use_sample_covariance": False, "data_range": 255.0}
+    return float(structural_similarity(one, other, channel_axis=2 if one.ndim == 3 else None, **options))
+
+
+def _ssim_of_one_window(one: Values, other: Values) -> float:
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    mean_a, mean_b = one.mean((0, 1)), other.mean((0, 1))
+    covariance = ((one - mean_a) * (other - mean_b)).mean((0, 1))
+    structure = (2 * covariance + c2) / (one.var((0, 1)) + other.var((0, 1)) + c2)
+    return float(np.mean((2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1) * structure))
+
+
+def paired_scores(picture: Picture, truth: Picture) -> dict[str, float]:
+    """PSNR in dB and SSIM on luma and on RGB, and the mean absolute error in grey levels.
+
+    A picture takes the form of its truth: grey beside colour is repeated, colour beside grey is averaged.
+
+    Raises:
+        ValueError: the sizes differ.
+    """
+    if picture.shape[:2] != truth.shape[:2]:
+        raise ValueError(f"{size_of(picture)} px, but its truth {size_of(truth)}")
+    light, light_truth, colours, colours_truth = luma(picture), luma(truth), values(picture), values(truth)
+    if truth.ndim == 2 and picture.ndim == 3:
+        light = colours = colours.mean(axis=2)
+    elif truth.ndim == 3 and picture.ndim == 2:
+        light = luma(np.repeat(picture[..., None], 3, axis=2))
+        colours = np.repeat(colours[..., None], 3, axis=2)
+    return {
+        "psnr_luma": min(psnr(light, light_truth), IDENTICAL),
+        "ssim_luma": ssim(light, light_truth),
+        "psnr_rgb": min(psnr(colours, colours_truth), IDENTICAL),
+        "ssim_rgb": ssim(colours, colours_truth),
+        "mae": float(np.abs(colours - colours_truth).mean()),
+    }
+
+
+def size_of(picture: Picture) -> str:
+    return f"{picture.shape[1]}x{picture.shape[0]}"

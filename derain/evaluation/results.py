@@ -1,0 +1,216 @@
+"""An evaluation as a table for people, and as CSV and JSON for scripts."""
+
+import csv
+import io
+import json
+import math
+import platform
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+import derain
+from derain.errors import UsageError
+from derain.evaluation.benchmark import Speed
+from derain.evaluation.evaluate import INPUT, SCORES, Evaluation
+from derain.evaluation.statistics import Estimate
+from derain.photos import atomic
+from derain.weights import locate, sha256
+
+SETTINGS = {
+    "PSNR": "peak 255 over the whole picture; identical pictures count as 100 dB in means",
+    "SSIM": "Gaussian window 11x11, sigma 1.5, K 0.01 and 0.03, range 255, windows inside, mean of channels",
+    "luma": "BT.601 in studio range 16 to 235, rounded as MATLAB's rgb2ycbcr",
+    "MAE": "mean absolute difference over RGB, in 8-bit grey levels",
+    "intervals": "95%, percentile bootstrap over pictures, 2000 resamples, fixed seed",
+    "differences": "picture by picture; called noise where the interval holds zero",
+}
+UNPAIRED_SETTINGS = {
+    "rain left": "energy of thin bright lines along the input's main direction beyond other directions, to the input's",
+    "change outside rain": "RMS of the change beside bright, colourless streaks",
+    "colour shift": "mean absolute change of the channels less their mean",
+    "sharpness kept": "energy of the derivative along the streaks, to the input's",
+    "re-pasted rain": "PSNR gained on a restored photo under the rain that the network found in the photo before",
+    "flicker": "mean change from the frame before, along the optical flow of the input",
+}
+
+
+def settings(evaluation: Evaluation) -> dict[str, str]:
+    """What was measured and how, and with which versions."""
+    paired = "psnr_luma" in evaluation.scores
+    shared = {name: SETTINGS[name] for name in ("intervals", "differences")}
+    versions = {
+        "derain": derain.__version__,
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+    headings = {SCORES[score].heading for score in evaluation.scores}
+    unpaired = {name: text for name, text in UNPAIRED_SETTINGS.items() if name in headings}
+    return (SETTINGS if paired else unpaired | shared) | (unpaired if paired else {}) | versions
+
+
+def formatted(value: float, score: str, sign: bool = False) -> str:
+    """A score with its digits; a dash where it is not defined."""
+    if math.isnan(value):
+        return "–"
+    return f"{value:{'+' if sign else ''}.{SCORES[score].digits}f}"
+
+
+def interval(estimate: Estimate, score: str, sign: bool = False) -> str:
+    if not math.isfinite(estimate.low):
+        return ""
+    return f"{formatted(estimate.low, score, sign)}…{formatted(estimate.high, score, sign)}"
+
+
+def verdict(difference: Estimate, score: str) -> str:
+    """In a word, what a difference is worth."""
+    if difference.n == 0:
+        return ""
+    if difference.n == 1:
+        return "one picture"
+    if difference.is_noise:
+        return "noise"
+    return "better" if (difference.mean > 0) == SCORES[score].higher_is_better else "worse"
+
+
+def comparisons(evaluation: Evaluation) -> list[tuple[str, str]]:
+    """Methods to compare: each with the input, and each with the first that is not the input."""
+    _, *others = evaluation.methods
+    return [(m, INPUT) for m in others] + [(first, other) for first in others[:1] for other in others[1:]]
+
+
+def table(evaluation: Evaluation) -> Table:
+    """Means with their intervals, a method a row, and below them what the differences are worth."""
+    drawn = Table(title=f"{len(evaluation.rows)} pictures", title_justify="left")
+    drawn.add_column("")
+    for score in evaluation.scores:
+        drawn.add_column(SCORES[score].heading + (f"\n{SCORES[score].unit}" if SCORES[score].unit else ""))
+    for method in evaluation.methods:
+        summary = evaluation.summary(method)
+        cells = [f"{formatted(e.mean, s)}\n[dim]{interval(e, s)}[/dim]" for s, e in summary.items()]
+        drawn.add_row(escape(method), *cells)
+    drawn.add_section()
+    for method, other in comparisons(evaluation):
+        cells = []
+        for score in evaluation.scores:
+            difference = evaluation.difference(method, other, score)
+            cells.append(f"{formatted(difference.mean, score, True)}\n[dim]{verdict(difference, score)}[/dim]")
+        drawn.add_row(escape(f"{method} – {other}"), *cells)
+    return drawn
+
+
+def as_json(evaluation: Evaluation) -> str:
+    """Everything: settings, means with intervals, differences, each picture's scores, problems. NaN becomes null."""
+
+    def plain(estimate: Estimate) -> dict[str, Any]:
+        return {"mean": estimate.mean, "low": estimate.low, "high": estimate.high, "n": estimate.n}
+
+    content = {
+        "settings": settings(evaluation),
+        "methods": {m: {s: plain(e) for s, e in evaluation.summary(m).items()} for m in evaluation.methods},
+        "differences": [
+            {"method": m, "against": o, "score": s, "verdict": verdict(d, s), **plain(d)}
+            for m, o in comparisons(evaluation)
+            for s in evaluation.scores
+            for d in [evaluation.difference(m, o, s)]
+        ],
+        "pictures": evaluation.rows,
+        "problems": evaluation.problems,
+    }
+    return json.dumps(_finite(content), indent=1, ensure_ascii=False, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def as_csv(evaluation: Evaluation) -> str:
+    """A line for each picture and method."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["picture", "method", *evaluation.scores])
+    for picture, methods in evaluation.rows.items():
+        for method, scores in methods.items():
+            writer.writerow([picture, method, *(scores.get(score, "") for score in evaluation.scores)])
+    return text.getvalue()
+
+
+def refuse_existing(files: list[Path], overwrite: bool) -> None:
+    """Before any work.
+
+    Raises:
+        UsageError: a file is there already and may not be replaced, or its folder is missing.
+    """
+    for path in files:
+        if path.exists() and not overwrite:
+            raise UsageError(f"{path}: exists already; give another name or --overwrite")
+        if not path.parent.is_dir():
+            raise UsageError(f"{path.parent}: no such folder")
+
+
+def write(path: Path, text: str) -> None:
+    """To a file, whole or not at all, or with ``-`` to stdout.
+
+    Raises:
+        UsageError: the file cannot be written.
+    """
+    if str(path) == "-":
+        print(text)
+        return
+    try:
+        with atomic(path) as part:
+            part.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+def method_names(weights: list[str], restored: list[str]) -> tuple[dict[str, str], dict[str, Path]]:
+    """What weights and results of tools are called in tables: weights by name, results by name.
+
+    Weights go by their file's stem, or as given if two share it; results by ``NAME=PATH`` or the path's last part.
+
+    Raises:
+        UsageError: two methods have one name.
+    """
+    stems = [Path(name).stem for name in weights]
+    ours = {stem if stems.count(stem) == 1 else name: name for stem, name in zip(stems, weights)}
+    theirs: dict[str, Path] = {}
+    for given in restored:
+        name, sign, path = given.partition("=")
+        name, path = (name, path) if sign else (Path(given).name or given, given)
+        if name in ours or name in theirs or name == INPUT:
+            raise UsageError(f"two methods are called {name}; write --restored OTHER_NAME={path}")
+        theirs[name] = Path(path)
+    return ours, theirs
+
+
+def roles(rainy: Path | None, clean: Path | None, weights: dict[str, str], restored: dict[str, Path]) -> dict[str, str]:
+    """What was compared, for the report's settings."""
+    found = {"rainy": str(rainy) if rainy else "rendered by derain eval --self-test"}
+    if clean:
+        found["clean"] = str(clean)
+    found |= {f"weights {name}": f"{file}, SHA-256 {sha256(locate(file))}" for name, file in weights.items()}
+    return found | {f"results of {name}": str(path) for name, path in restored.items()}
+
+
+def speed_table(speeds: list[Speed]) -> Table:
+    drawn = Table()
+    for heading in ("weights", "device", "precision", "s a megapixel", "megapixels a second", "peak memory MB"):
+        drawn.add_column(heading)
+    for s in speeds:
+        times = (f"{s.seconds_per_megapixel:.3f}", f"{s.megapixels_per_second:.2f}", f"{s.peak_memory_mb:.0f}")
+        drawn.add_row(escape(s.weights), s.device, s.precision, *times)
+    return drawn
+
+
+def speeds_as_json(speeds: list[Speed]) -> str:
+    return json.dumps([asdict(speed) for speed in speeds], indent=1)
