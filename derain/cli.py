@@ -214,7 +214,15 @@ def evaluate(
     for path, text in (
         (json, results.as_json),
         (csv, results.as_csv),
-        (report, lambda e: as_html(e, gallery, str(rainy or "Self-test"), results.roles(rainy, clean, ours, theirs))),
+        (
+            report,
+            lambda e: as_html(
+                e,
+                gallery,
+                "/".join(rainy.resolve().parts[-2:]) if rainy else "Self-test",
+                results.roles(rainy, clean, ours, theirs),
+            ),
+        ),
     ):
         if path:
             results.write(path, text(found))

@@ -23,7 +23,8 @@ STYLE = """
 * { box-sizing: border-box; }
 body { margin: 0 auto; padding: 1.5rem clamp(1rem, 4vw, 3rem) 4rem; max-width: 90rem; background: var(--paper);
   color: var(--ink); font: 16px/1.5 system-ui, sans-serif; }
-h1 { font-size: 1.5rem; margin: 0 0 .25rem; } h2 { font-size: 1.15rem; margin: 2.5rem 0 .5rem; }
+h1 { font-size: 1.5rem; margin: 0 0 .25rem; overflow-wrap: anywhere; }
+h2 { font-size: 1.15rem; margin: 2.5rem 0 .5rem; }
 h3 { font-size: 1rem; margin: 1.5rem 0 .25rem; overflow-wrap: anywhere; }
 p { margin: .25rem 0 .75rem; max-width: 70ch; } small, .faint { color: var(--faint); font-size: .82rem; }
 .wide { overflow-x: auto; }
@@ -34,7 +35,7 @@ th:first-child, td:first-child { text-align: left; } thead th { vertical-align: 
 td small { display: block; } .better { color: var(--good); } .worse { color: var(--bad); }
 svg { display: block; width: 100%; min-width: 32rem; max-width: 60rem; height: auto; }
 svg text { fill: var(--ink); font: 12px system-ui, sans-serif; } svg .faint { fill: var(--faint); }
-svg line { stroke: var(--line); } svg circle { fill: var(--mark); fill-opacity: .35; }
+svg line { stroke: var(--line); } svg circle { fill: var(--mark); fill-opacity: .5; }
 svg .mean { stroke: var(--ink); stroke-width: 2; }
 .strip { display: flex; gap: .75rem; overflow-x: auto; padding-bottom: .5rem; }
 figure { margin: 0; flex: none; } figcaption { font-size: .82rem; color: var(--faint); }

@@ -30,10 +30,10 @@ SETTINGS = {
     "differences": "picture by picture; called noise where the interval holds zero",
 }
 UNPAIRED_SETTINGS = {
-    "rain left": "energy of thin bright lines along the input's main direction beyond other directions, to the input's",
+    "rain left": "height of thin bright lines along the input's main direction, in its flattest third, to the input's",
     "change outside rain": "RMS of the change beside bright, colourless streaks",
     "colour shift": "mean absolute change of the channels less their mean",
-    "sharpness kept": "energy of the derivative along the streaks, to the input's",
+    "sharpness kept": "energy of the gradient away from what was removed as streaks, to the input's",
     "re-pasted rain": "PSNR gained on a restored photo under the rain that the network found in the photo before",
     "flicker": "mean change from the frame before, along the optical flow of the input",
 }
@@ -73,6 +73,8 @@ def verdict(difference: Estimate, score: str) -> str:
         return ""
     if difference.n == 1:
         return "one picture"
+    if difference.low == difference.high == 0:
+        return "equal"
     if difference.is_noise:
         return "noise"
     return "better" if (difference.mean > 0) == SCORES[score].higher_is_better else "worse"

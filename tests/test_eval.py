@@ -1,0 +1,327 @@
+"""`derain eval`: scores that equal the field's, pictures matched by name, nothing dropped silently."""
+
+import csv
+import json
+import math
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from typer.testing import CliRunner
+
+import derain
+from derain.cli import app
+from derain.errors import UsageError
+from derain.evaluation.evaluate import INPUT, Sample, Samples, evaluate, open_samples
+from derain.evaluation.matching import find_twins, match
+from derain.evaluation.metrics import luma, paired_scores, psnr, ssim, values
+from derain.evaluation.no_truth import flicker, unpaired_scores
+from derain.evaluation.pictures import read_picture
+from derain.evaluation.self_test import draw_scene, rendered_samples
+from derain.evaluation.statistics import bootstrap
+from derain.rain.render import line_kernel
+
+
+def bytes_of(picture):
+    return (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+@pytest.fixture
+def pair(rng):
+    clean = bytes_of(draw_scene(rng, 96))
+    return np.clip(clean + rng.normal(0, 12, clean.shape), 0, 255).astype(np.uint8), clean
+
+
+# metrics
+
+
+def test_scores_equal_scikit_image(pair):
+    rainy, clean = pair
+    scores = paired_scores(rainy, clean)
+    how = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 255}
+    assert scores["psnr_rgb"] == pytest.approx(peak_signal_noise_ratio(clean, rainy, data_range=255), abs=1e-6)
+    assert scores["ssim_rgb"] == pytest.approx(structural_similarity(clean, rainy, channel_axis=2, **how), abs=1e-6)
+    one, other = luma(rainy), luma(clean)
+    assert scores["psnr_luma"] == pytest.approx(peak_signal_noise_ratio(other, one, data_range=255), abs=1e-6)
+    assert scores["ssim_luma"] == pytest.approx(structural_similarity(other, one, **how), abs=1e-6)
+    assert scores["mae"] == pytest.approx(np.abs(rainy.astype(float) - clean).mean())
+
+
+def test_ssim_is_the_papers_formula_in_every_window(rng):
+    """Wang et al. 2004 by plain loops over the 11x11 windows that lie inside."""
+    one, other = rng.random((2, 14, 13)) * 255
+    weight = np.outer(*[np.exp(-(np.arange(-5, 6) ** 2) / (2 * 1.5**2))] * 2)
+    weight /= weight.sum()
+    c1, c2, found = (0.01 * 255) ** 2, (0.03 * 255) ** 2, []
+    for row in range(4):
+        for column in range(3):
+            x, y = (p[row : row + 11, column : column + 11] for p in (one, other))
+            mx, my = (weight * x).sum(), (weight * y).sum()
+            vx, vy = (weight * x * x).sum() - mx**2, (weight * y * y).sum() - my**2
+            cov = (weight * x * y).sum() - mx * my
+            found.append((2 * mx * my + c1) * (2 * cov + c2) / ((mx**2 + my**2 + c1) * (vx + vy + c2)))
+    assert ssim(one, other) == pytest.approx(np.mean(found), abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    "colour, expected",  # MATLAB: rgb2ycbcr(uint8(cat(3, r, g, b)))(1)
+    [
+        ((0, 0, 0), 16),
+        ((255, 255, 255), 235),
+        ((255, 0, 0), 81),
+        ((0, 255, 0), 145),
+        ((0, 0, 255), 41),
+        ((90, 90, 90), 93),
+    ],
+)
+def test_luma_is_matlabs(colour, expected):
+    assert luma(np.array([[colour]], np.uint8)).tolist() == [[expected]]
+
+
+def test_identical_constant_and_tiny_pictures(rng):
+    flat = np.full((20, 20, 3), 90, np.uint8)
+    assert psnr(values(flat), values(flat)) == math.inf
+    assert paired_scores(flat, flat) == {"psnr_luma": 100, "ssim_luma": 1, "psnr_rgb": 100, "ssim_rgb": 1, "mae": 0}
+    off = paired_scores(flat, flat + 10)
+    assert off["psnr_rgb"] == pytest.approx(10 * math.log10(255**2 / 100)) and off["ssim_rgb"] < 1
+    one_pixel = paired_scores(flat[:1, :1], flat[:1, :1] + 10)
+    assert one_pixel["psnr_rgb"] == pytest.approx(off["psnr_rgb"]) and 0.9 < one_pixel["ssim_rgb"] < 1
+    assert paired_scores(flat[:1, :1], flat[:1, :1])["ssim_luma"] == 1
+
+
+def test_depth_and_grey_do_not_change_the_score(pair):
+    rainy, clean = pair
+    deep = [p.astype(np.uint16) * 257 for p in pair]
+    for score, value in paired_scores(rainy, clean).items():
+        assert paired_scores(*deep)[score] == pytest.approx(value, abs=0.02)
+        assert paired_scores(deep[0], clean)[score] == pytest.approx(value, abs=0.02)
+    grey, grey_truth = rainy[..., 0], clean[..., 0]
+    as_colour = np.repeat(grey[..., None], 3, axis=2)
+    assert paired_scores(as_colour, grey_truth) == pytest.approx(paired_scores(grey, grey_truth))
+    assert paired_scores(grey, clean) == pytest.approx(paired_scores(as_colour, clean))
+
+
+def test_pictures_are_read_at_their_depth(tmp_path, rng):
+    deep = rng.integers(0, 65536, (8, 9, 3), dtype=np.uint16)
+    cv2.imwrite(str(tmp_path / "deep.png"), deep[..., ::-1])
+    Image.fromarray(deep[..., 0]).save(tmp_path / "deep grey.tif")
+    Image.fromarray(deep[..., 0].astype(np.uint8)).save(tmp_path / "grey.png")
+    assert np.array_equal(read_picture(tmp_path / "deep.png"), deep)
+    assert np.array_equal(read_picture(tmp_path / "deep grey.tif"), deep[..., 0])
+    assert np.array_equal(read_picture(tmp_path / "grey.png"), deep[..., 0].astype(np.uint8))
+
+
+def test_rain_left_falls_with_the_rain(rng):
+    clean = draw_scene(rng, 192)
+    rain = cv2.filter2D((rng.random((192, 192)) < 0.004).astype(np.float32), -1, line_kernel(25, 15, 0.5) * 8)
+    rainy, half = (bytes_of(clean + share * rain[..., None]) for share in (1, 0.5))
+    left = {name: unpaired_scores(p, rainy) for name, p in (("all", rainy), ("half", half), ("none", bytes_of(clean)))}
+    assert left["all"]["rain_left"] == pytest.approx(1)
+    assert 0.35 < left["half"]["rain_left"] < 0.65 and left["none"]["rain_left"] < 0.2
+    assert (
+        left["none"]["sharpness_kept"] > 0.9 > 0.5 > unpaired_scores(cv2.blur(rainy, (5, 5)), rainy)["sharpness_kept"]
+    )
+    tinted = bytes_of(clean + np.array([0.1, 0, 0], np.float32))
+    assert unpaired_scores(tinted, bytes_of(clean))["colour_shift"] > 5 > left["none"]["colour_shift"]
+    assert left["none"]["change_outside"] < 0.3 * unpaired_scores(bytes_of(0.8 * clean), rainy)["change_outside"]
+    assert math.isnan(unpaired_scores(bytes_of(clean * 0 + 0.5), bytes_of(clean * 0 + 0.5))["rain_left"])
+
+
+def test_flicker_sees_rain_and_not_motion(rng):
+    wide = bytes_of(cv2.GaussianBlur(draw_scene(rng, 160), (0, 0), 2))
+    before, after = wide[:, :-4], wide[:, 4:]
+    streaks = (rng.random((160, 156, 1)) < 0.03) * np.uint8(60)
+    assert flicker(after, before, after, before) < 2.5
+    steady = flicker(wide, wide, wide, wide)
+    assert steady == 0 and flicker(wide[:, 4:] // 2 + streaks, wide[:, 4:] // 2, wide[:, 4:], wide[:, 4:]) > 1.5
+
+
+# statistics
+
+
+def test_interval_covers_the_mean_and_says_noise(rng):
+    sure, unsure = bootstrap(list(rng.normal(2, 1, 50))), bootstrap(list(rng.normal(0.05, 1, 50)))
+    assert sure.low < sure.mean < sure.high and sure.high - sure.low == pytest.approx(2 * 1.96 / 50**0.5, rel=0.35)
+    assert unsure.is_noise and not sure.is_noise
+    assert bootstrap([1.0, math.nan, 3.0]).n == 2 and bootstrap([5.0]).is_noise and bootstrap([]).n == 0
+
+
+# matching
+
+
+@pytest.mark.parametrize(
+    "rainy, clean",
+    [
+        (["a", "b"], ["a", "b"]),
+        (["rain-001", "rain-002"], ["norain-001", "norain-002"]),
+        (["rain-001x2", "rain-002x2"], ["norain-001", "norain-002"]),
+        (["1_1", "1_14", "2_1"], ["1", "1", "2"]),
+        (["7_in", "8_in"], ["7_gt", "8_gt"]),
+        (["7_rain", "8_rain"], ["7_clean", "8_clean"]),
+        (["000", "001"], ["000gt", "001gt"]),
+        (["1_1_rain", "1_2_rain"], ["1_1", "1_2"]),  # never both to scene 1
+        (["photo.derained"], ["photo"]),
+    ],
+)
+def test_the_fields_naming_schemes(tmp_path, rainy, clean):
+    here, there = ([tmp_path / f"{stem}.png" for stem in stems] for stems in (rainy, clean))
+    assert find_twins(here, sorted(set(there))) == dict(zip(here, there))
+
+
+def test_what_has_no_twin_is_listed(tmp_path):
+    for name in ("rainy/1.png", "rainy/2.png", "clean/1.jpg", "clean/3.png", "tool/1.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (12, 12)).save(tmp_path / name)
+    entries, problems = match(tmp_path / "rainy", tmp_path / "clean", {"tool": tmp_path / "tool"})
+    assert [entry.name for entry in entries] == ["1.png"] and entries[0].restored
+    assert len(problems) == 2 and "2.png: no truth" in problems[0] and "3.png: no rainy photo" in problems[1]
+    with pytest.raises(UsageError, match="matches"):
+        match(tmp_path / "tool", tmp_path / "empty" if (tmp_path / "empty").mkdir() else _only(tmp_path, "9.png"))
+
+
+def _only(tmp_path, name):
+    Image.new("RGB", (12, 12)).save(tmp_path / "empty" / name)
+    return tmp_path / "empty"
+
+
+# evaluations
+
+
+def test_results_do_not_depend_on_workers(small_weights):
+    models = {"small": derain.load(small_weights)}
+    one, many = (evaluate(rendered_samples(5), models, workers=n) for n in (1, 7))
+    assert one.rows == many.rows and list(one.rows) == list(many.rows) and len(one.rows) == 5
+    assert one.methods == [INPUT, "small"]
+
+
+def test_pictures_are_read_only_as_they_are_needed():
+    """A thousand pairs take the memory of a few."""
+    alive = high = 0
+
+    def count(sample, outputs, scores):
+        nonlocal alive
+        alive -= 1
+
+    def samples():
+        nonlocal alive, high
+        for index in range(200):
+            alive += 1
+            high = max(high, alive)
+            yield Sample(str(index), np.full((4, 4, 3), index, np.uint8), np.full((4, 4, 3), 7, np.uint8))
+
+    found = evaluate(Samples(samples(), []), {}, workers=2, watch=count)
+    assert len(found.rows) == 200 and high <= 6
+
+
+def test_differences_are_paired(rng):
+    """Scores that spread widely between pictures, but always 1 dB apart: a sure gain."""
+
+    def samples():
+        for index in range(8):
+            clean = np.full((16, 16, 3), 100, np.uint8)
+            worse = clean + np.uint8(4 * index + 8)
+            yield Sample(str(index), worse, clean, {"tool": clean + np.uint8(4 * index + 7)})
+
+    found = evaluate(Samples(samples(), [], ["tool"]), {})
+    difference, summary = found.difference("tool", INPUT, "psnr_rgb"), found.summary("tool")["psnr_rgb"]
+    assert difference.low > 0 and summary.low < found.summary(INPUT)["psnr_rgb"].mean
+
+
+@pytest.fixture
+def paired_folders(tmp_path, rng):
+    for name in ("rainy", "clean", "tool a", "tool b"):
+        (tmp_path / name).mkdir()
+    for index, sample in enumerate(rendered_samples(3).samples):
+        Image.fromarray(sample.rainy).save(tmp_path / "rainy" / f"rain-{index}.png")
+        Image.fromarray(sample.clean).save(tmp_path / "clean" / f"norain-{index}.png")
+        Image.fromarray(sample.clean // 2 + sample.rainy // 2).save(tmp_path / "tool a" / f"rain-{index}.png")
+        Image.fromarray(cv2.blur(sample.rainy, (9, 9))).save(tmp_path / "tool b" / f"rain-{index}.derained.png")
+    return tmp_path
+
+
+def call(*arguments):
+    return CliRunner().invoke(app, ["eval", *map(str, arguments)])
+
+
+def test_two_other_tools_in_one_command_and_one_report(paired_folders, small_weights):
+    where = paired_folders
+    done = call(
+        *("--rainy", where / "rainy", "--clean", where / "clean", "--weights", small_weights),
+        *("--restored", where / "tool a", "--restored", f"Ünlü <b>={where / 'tool b'}"),
+        *("--report", where / "report.html", "--csv", where / "scores.csv", "--json", "-"),
+    )
+    assert done.exit_code == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert list(found["methods"]) == ["input", "small", "tool a", "Ünlü <b>"]
+    assert found["methods"]["tool a"]["psnr_luma"]["mean"] > found["methods"]["input"]["psnr_luma"]["mean"] + 2
+    pairs = {(d["method"], d["against"]) for d in found["differences"]}
+    assert {("tool a", "input"), ("small", "tool a"), ("small", "Ünlü <b>")} <= pairs
+    rows = list(csv.DictReader((where / "scores.csv").open(encoding="utf-8")))
+    assert len(rows) == 12 and {row["picture"] for row in rows} == {"rain-0.png", "rain-1.png", "rain-2.png"}
+    page = (where / "report.html").read_text(encoding="utf-8")
+    assert "Ünlü &lt;b&gt;" in page and "Ünlü <b>" not in page
+    assert page.count("data:image/jpeg;base64,") == 3 * 6  # each picture once: four methods, truth, rain
+    assert "<script" not in page and "http" not in page and "SHA-256" in page
+
+
+def test_what_cannot_be_scored_is_named_and_counted(paired_folders):
+    where = paired_folders
+    (where / "rainy" / "rain-0.png").write_bytes(b"\x89PNG broken")
+    Image.new("RGB", (9, 9)).save(where / "tool a" / "rain-1.png")
+    (where / "clean" / "norain-2.png").unlink()
+    done = call(
+        "--rainy", where / "rainy", "--clean", where / "clean", "--weights", "none", "--restored", where / "tool a"
+    )
+    assert done.exit_code == 1
+    assert "Traceback" not in done.stderr
+    for said in ("rain-0.png", "rain-1.png: tool a is 9x9 px", "rain-2.png: no truth", "3 problems, 1 pictures scored"):
+        assert said in done.stderr.replace("\n", " "), said
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        ([], "give one of --rainy"),
+        (["--self-test", "--benchmark"], "give one of --rainy"),
+        (["--rainy", "missing"], "missing: no such file or folder"),
+        (["--rainy", "{rainy}", "--clean", "{rainy}/rain-0.png"], "folders with folders"),
+        (["--rainy", "{rainy}", "--csv", "{rainy}/rain-0.png"], "exists already"),
+        (["--rainy", "{rainy}", "--restored", "x={rainy}", "--restored", "x={rainy}"], "two methods are called x"),
+    ],
+)
+def test_wrong_usage_is_one_sentence(paired_folders, arguments, said):
+    done = call(*(a.format(rainy=paired_folders / "rainy") for a in arguments))
+    assert isinstance(done.exception, UsageError) and said in str(done.exception)
+
+
+def test_rainy_photos_alone_and_self_test(paired_folders, small_weights):
+    done = call("--rainy", paired_folders / "rainy", "--weights", small_weights, "--json", "-")
+    assert done.exit_code == 0, done.stderr
+    scores = json.loads(done.stdout)["methods"]["small"]
+    assert {"rain_left", "change_outside", "colour_shift", "sharpness_kept", "repasted"} == scores.keys()
+    assert scores["repasted"]["n"] == 2  # the first has no rain to borrow
+    done = call("--self-test", "--json", "-")
+    found = json.loads(done.stdout)
+    assert found["methods"]["derain"]["psnr_luma"]["mean"] > found["methods"]["input"]["psnr_luma"]["mean"] + 2
+
+
+def test_clips_are_scored_frame_by_frame(tmp_path, rng):
+    av = pytest.importorskip("av")
+    scene = bytes_of(draw_scene(rng, 64))
+    for name, count in (("rainy", 5), ("still", 4)):
+        with av.open(str(tmp_path / f"{name}.mkv"), "w") as clip:
+            stream = clip.add_stream("ffv1", rate=10, width=64, height=64, pix_fmt="bgr0")
+            for _ in range(count):
+                noise = rng.integers(0, 60, scene.shape[:2])[..., None] * (name == "rainy")
+                frame = av.VideoFrame.from_ndarray(np.clip(scene + noise, 0, 255).astype(np.uint8), format="rgb24")
+                clip.mux(stream.encode(frame.reformat(format="bgr0")))
+            clip.mux(stream.encode())
+    given = open_samples(tmp_path / "rainy.mkv", None, {"still": tmp_path / "still.mkv"})
+    found = evaluate(given, {})
+    assert (
+        len(found.rows) == 4 and found.summary("still")["flicker"].mean < 0.2 < 5 < found.summary(INPUT)["flicker"].mean
+    )
+    assert found.summary(INPUT)["flicker"].n == 3
+    assert found.problems == [f"{tmp_path / 'still.mkv'}: ends after 4 frames, before the others"]
