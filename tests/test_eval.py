@@ -7,6 +7,7 @@ import math
 import cv2
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from typer.testing import CliRunner
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 import derain
 from derain.cli import app
 from derain.errors import UsageError
+from derain.evaluation.benchmark import benchmark
 from derain.evaluation.evaluate import INPUT, Sample, Samples, evaluate, open_samples
 from derain.evaluation.matching import find_twins, match
 from derain.evaluation.metrics import luma, paired_scores, psnr, ssim, values
@@ -305,6 +307,13 @@ def test_rainy_photos_alone_and_self_test(paired_folders, small_weights):
     done = call("--self-test", "--json", "-")
     found = json.loads(done.stdout)
     assert found["methods"]["derain"]["psnr_luma"]["mean"] > found["methods"]["input"]["psnr_luma"]["mean"] + 2
+
+
+def test_benchmark_measures_each_precision(small_weights):
+    found = benchmark([str(small_weights)], torch.device("cpu"), runs=1)
+    assert [speed.precision for speed in found] == ["float32", "bfloat16"]
+    assert all(s.seconds_per_megapixel > 0 and 50 < s.peak_memory_mb < 2000 for s in found)
+    assert all(s.megapixels_per_second == pytest.approx(1 / s.seconds_per_megapixel) for s in found)
 
 
 def test_clips_are_scored_frame_by_frame(tmp_path, rng):

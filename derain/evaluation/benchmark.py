@@ -1,12 +1,12 @@
 """How fast a network is and how much memory it takes, by device and precision."""
 
-import multiprocessing
-import resource
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -71,16 +71,32 @@ def _wait(device: torch.device) -> None:
         torch.mps.synchronize()
 
 
-def peak_memory(name: str, device: torch.device, precision: str) -> float:
+def peak_memory(weights: str, device: torch.device, precision: str) -> float:
     """Megabytes at the highest, measured in a process of its own so that no other run shows in it."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_peak, (name, str(device), precision))
+    alone = [sys.executable, "-m", "derain.evaluation.benchmark", weights, str(device), precision]
+    return float(subprocess.run(alone, check=True, capture_output=True, text=True).stdout)
 
 
-def _peak(name: str, device_name: str, precision: str) -> float:
+def _peak(weights: str, device_name: str, precision: str) -> float:
     device = torch.device(device_name)
-    _restore(load(name, device), device, precision)
+    _restore(load(weights, device), device, precision)
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e6
+    return _process_peak()
+
+
+def _process_peak() -> float:
+    status = Path("/proc/self/status")
+    if status.exists():  # getrusage would count the parent's memory at the start of this process
+        lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
+        return float(lines["VmHWM"].split()[0]) * 1024 / 1e6
+    try:
+        import resource
+    except ImportError:  # Windows
+        return float("nan")
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
+if __name__ == "__main__":
+    print(_peak(*sys.argv[1:]))
