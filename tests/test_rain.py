@@ -57,7 +57,7 @@ def test_completing_takes_the_rest_of_a_streak_and_nothing_else(rng):
     background = np.full((160, 160, 3), 0.3, np.float32)
     background[:, 130:132] = 0.7  # a cable
     found = np.repeat(0.67 * rain[..., None], 3, axis=2)
-    completed = complete_rain(background + rain[..., None], found)
+    completed = complete_rain(background + rain[..., None], found, clean_rain(found)[0])
     strong = rain > 0.1
     assert np.abs(completed - rain)[strong].mean() < 0.35 * np.abs(found[..., 0] - rain)[strong].mean()
     assert completed[:, 110:].max() == 0

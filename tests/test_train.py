@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from derain.errors import TrainingError
 from derain.training.checkpoint import load_checkpoint
 from derain.training.config import load_config
+from derain.training.distil import Distil
 from derain.training.loop import train
 from derain.training.pairs import RainBank, pair
 from derain.weights import load, read_header
@@ -27,7 +28,7 @@ TINY = {"derain": SMALL, "nlcl": {"width": 4, "blocks": 1}}
 
 
 def config(preset="derain", **options):
-    warm = {"warm": 0.3, "refresh": 1} if preset == "derain" else {}
+    warm = {"warm": 0.3, "bank": 4} if preset == "derain" else {}
     return load_config(None, preset=preset, model=TINY[preset], **(QUICK | warm | options))
 
 
@@ -48,6 +49,7 @@ import json, os, signal, sys
 from pathlib import Path
 import torch
 from derain.training.config import load_config
+from derain.training.distil import Distil
 from derain.training.loop import train
 from derain.training.pairs import RainBank, pair
 torch.set_num_threads(1)
@@ -93,6 +95,12 @@ def test_every_kind_of_pair_has_its_share(rng):
     pairs = [pair(rng, truth, settings, bank) for _ in range(300)]
     assert 60 < sum(rainy is truth for rainy, _ in pairs) < 120
     assert 60 < sum(target is not truth for _, target in pairs) < 120
+
+
+def test_bank_is_filled_once_a_round():
+    learner = Distil(config(warm=0.4, rounds=3), torch.device("cpu"))
+    rounds = [learner.round_at(progress) for progress in (0, 0.39, 0.4, 0.59, 0.61, 0.81, 0.99)]
+    assert rounds == [0, 0, 1, 1, 2, 3, 3]
 
 
 def free_port() -> int:

@@ -41,12 +41,13 @@ def clean_rain(rain: NDArray[np.float32]) -> tuple[Layer, float]:
     return layer * elongated, certainty
 
 
-def complete_rain(rainy: NDArray[np.float32], rain: NDArray[np.float32]) -> Layer:
+def complete_rain(rainy: NDArray[np.float32], rain: NDArray[np.float32], layer: Layer) -> Layer:
     """``(H, W)`` heights of the rain to take from ``rainy``, given the ``(H, W, 3)`` layer that a network found there.
 
-    A network in doubt finds streaks where they are, but lower than they are: what still stands above the median of its
-    surroundings is added, up to half of what was found.
+    A network in doubt finds streaks where they are, but lower than they are. What still stands above the median of its
+    surroundings is added, up to half of ``layer``, the cleaned one. Repeated often this feeds on itself and takes
+    texture for rain, so it is for a few rounds.
     """
     height = rain.min(axis=2)
     left = (rainy - height[..., None]).mean(axis=2)
-    return height + np.clip(left - cv2.medianBlur(left, 5), 0, 0.5 * height)
+    return height + np.clip(left - cv2.medianBlur(left, 5), 0, 0.5 * layer)

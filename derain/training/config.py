@@ -33,7 +33,7 @@ class TrainConfig:
     discovered: float = 0.4  # share of crops with layers from the bank after the warm start
     taught: float = 0.15  # share of real rainy crops, less the rain discovered in them
     bank: int = 192  # discoveries kept
-    refresh: int = 500  # steps between refreshes of the bank by the EMA teacher
+    rounds: int = 3  # times that the EMA teacher fills the bank, evenly spread after the warm start
     ema: float = 0.999  # decay of the teacher's weights
     # preset nlcl
     layer_contrast: str = "symmetric"  # symmetric | asymmetric

@@ -34,24 +34,31 @@ class Distil:
         self.teacher = copy.deepcopy(self.model).requires_grad_(False).eval()
         self.optimiser = torch.optim.AdamW(self.model.parameters(), config.lr, betas=(0.9, 0.99), weight_decay=1e-4)
         self.bank = RainBank(config.bank)
+        self.round = 0
 
     def prepare(self, rng: np.random.Generator, step: int, progress: float, rainy: Crops, clean: Crops) -> Any:
-        """Pairs ``(rainy, clean)`` of ``(batch, crop, crop, 3)``; at times first refreshes the bank."""
-        if progress >= self.config.warm and step % self.config.refresh == 0:
+        """Pairs ``(rainy, clean)`` of ``(batch, crop, crop, 3)``; at the start of a round first fills the bank."""
+        if (due := self.round_at(progress)) > self.round:
             self.discover(rng, rainy)
+            self.round = due
         pairs = [pair(rng, truth, self.config, self.bank) for truth in clean.batch(rng, self.config.batch)]
         return tuple(np.stack(images) for images in zip(*pairs))
 
+    def round_at(self, progress: float) -> int:
+        """0 in the warm start, then 1 to ``rounds``."""
+        after = (progress - self.config.warm) / (1 - self.config.warm)
+        return 0 if after < 0 else 1 + int(after * self.config.rounds)
+
     @torch.no_grad()
-    def discover(self, rng: np.random.Generator, rainy: Crops, tries: int = 48) -> None:
-        """Add the teacher's rain in random rainy crops to the bank where it is surely rain."""
+    def discover(self, rng: np.random.Generator, rainy: Crops) -> None:
+        """A new round: fill the bank with the teacher's rain in random rainy crops, where it is surely rain."""
         size = self.config.crop * 3 // 2 // 16 * 16
-        for _ in range(tries):
+        for _ in range(2 * self.config.bank):
             crop = rainy.sample(rng, size)
             rain = self.look_twice(to_tensor(crop[None], self.device))[0].permute(1, 2, 0).float().cpu().numpy()
             layer, certainty = clean_rain(rain)
             if certainty > CERTAIN and layer.mean() > VISIBLE:
-                self.bank.add(crop, complete_rain(crop, rain), layer)
+                self.bank.add(crop, complete_rain(crop, rain, layer), layer)
 
     def look_twice(self, rainy: Tensor) -> Tensor:
         """The teacher's rain, the mean of the photo's and its mirror image's, and the rain that is left after that."""
@@ -96,6 +103,7 @@ class Distil:
             "teacher": self.teacher.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "bank": self.bank.state(),
+            "round": self.round,
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -103,6 +111,7 @@ class Distil:
         self.teacher.load_state_dict(state["teacher"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.bank.load_state(state["bank"])
+        self.round = state["round"]
 
     @property
     def result(self) -> Derainer:
