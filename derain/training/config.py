@@ -36,6 +36,7 @@ class TrainConfig:
     rounds: int = 3  # times that the EMA teacher fills the bank, evenly spread after the warm start
     ema: float = 0.999  # decay of the teacher's weights
     # preset nlcl
+    anchor: float = 0.0  # share of steps on rendered streaks after the warm start
     layer_contrast: str = "symmetric"  # symmetric | asymmetric
     fidelity: float = 0.1
     adversarial: float = 1.0

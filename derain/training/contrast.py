@@ -49,9 +49,9 @@ class Contrast:
         return {name: getattr(self, name) for name in names}
 
     def prepare(self, rng: np.random.Generator, step: int, progress: float, rainy: Crops, clean: Crops) -> Any:
-        """Crops ``(rainy, clean)`` of ``(batch, crop, crop, 3)``, unpaired after the warm start."""
+        """Crops ``(rainy, clean)`` of ``(batch, crop, crop, 3)``: pasted in the warm start, then mostly unpaired."""
         truths = clean.batch(rng, self.config.batch)
-        if progress < self.config.warm:
+        if progress < self.config.warm or rng.random() < self.config.anchor:
             pairs = [pair(rng, truth, self.config) for truth in truths]
             return *(np.stack(images) for images in zip(*pairs)), "pasted"
         return rainy.batch(rng, self.config.batch), truths, "unpaired"
