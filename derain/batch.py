@@ -9,7 +9,8 @@ import numpy as np
 
 from derain.errors import PhotoError, UsageError
 from derain.models.contract import Derainer
-from derain.photos import SUFFIXES, Photo, find_photos, read_metadata, read_photo, write_photo
+from derain.photos import SUFFIXES, Photo, encode, find_photos, read_original, to_8_bit, write_bytes, write_photo
+from derain.photos.files import FORMATS
 from derain.tiling import TILE, restore
 
 MARKS = (".derained", ".rain", ".compare")
@@ -102,17 +103,19 @@ def do(job: Job, model: Derainer, tile: int | None = TILE) -> None:
     Raises:
         PhotoError: the photo cannot be read, or a result not written.
     """
-    photo = read_photo(job.source)
-    background, rain = restore(model, photo, tile)
+    original = read_original(job.source)
+    background, rain = restore(model, original.pixels, tile)
     try:
         job.background.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise PhotoError(f"{job.background.parent}: cannot be made ({error.strerror})") from None
     if job.rain:
-        write_photo(job.rain, rain)
+        write_photo(job.rain, to_8_bit(rain))
     if job.compare:
-        write_photo(job.compare, comparison(photo, background))
-    write_photo(job.background, background, read_metadata(job.source))
+        write_photo(job.compare, comparison(to_8_bit(original.pixels), to_8_bit(background)))
+    if job.background.suffix.lower() not in FORMATS:
+        raise PhotoError(f"{job.background}: give the output one of the suffixes {' '.join(sorted(SUFFIXES))}")
+    write_bytes(job.background, encode(original, background, FORMATS[job.background.suffix.lower()]))
 
 
 def comparison(photo: Photo, background: Photo) -> Photo:

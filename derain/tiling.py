@@ -1,6 +1,7 @@
 """Photos as arrays through a model, whole or in tiles."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,11 +10,11 @@ from numpy.typing import NDArray
 from derain.models.contract import Derainer
 
 TILE = 1536  # side of a tile without its halo, px: a 24-megapixel photo then stays under 2 GB
-Photo = NDArray[np.uint8]
+Photo = NDArray[Any]  # uint8 or uint16
 
 
 def restore(model: Derainer, photo: Photo, tile: int | None = TILE) -> tuple[Photo, Photo]:
-    """Background and rain layer of an ``(H, W, 3)`` RGB photo of any size, both 8-bit of the same shape.
+    """Background and rain layer of an ``(H, W, 3)`` RGB photo of any size, both of its shape and depth.
 
     Args:
         tile: side of the tiles in px; ``None`` takes the photo whole, as do models without a halo. Each tile sees as
@@ -51,10 +52,7 @@ def tiles(height: int, width: int, tile: int | None, model: Derainer) -> Iterato
 @torch.inference_mode()
 def _split(model: Derainer, photo: Photo) -> tuple[Photo, Photo]:
     device = next(model.parameters()).device
-    image = torch.from_numpy(np.ascontiguousarray(photo)).to(device).permute(2, 0, 1)[None].float() / 255
-    background = _to_photo(model(image)[0])
-    return background, np.where(photo > background, photo - background, 0).astype(np.uint8)
-
-
-def _to_photo(image: torch.Tensor) -> Photo:
-    return (image[0].permute(1, 2, 0) * 255).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
+    white = np.iinfo(photo.dtype).max
+    image = torch.from_numpy(photo.astype(np.float32) / white).to(device).permute(2, 0, 1)[None]
+    background = (model(image)[0][0].permute(1, 2, 0) * white).round().clamp(0, white).cpu().numpy().astype(photo.dtype)
+    return background, np.where(photo > background, photo - background, 0).astype(photo.dtype)

@@ -115,8 +115,8 @@ def test_orientation_profile_and_exif_survive(tmp_path, rng):
     result = tmp_path / "result.jpg"
     batch.do(batch.Job(tmp_path / "turned.jpg", result), derain.models.build("derain").eval())
     with Image.open(result) as image:
-        assert image.size == (40, 60)  # upright
-        assert image.getexif().get(0x0112, 1) == 1 and image.getexif()[0x010F] == "A camera"
+        assert image.size == (60, 40)  # as it was stored
+        assert image.getexif()[0x0112] == 6 and image.getexif()[0x010F] == "A camera"
         assert image.info["icc_profile"] == b"profile"
 
 

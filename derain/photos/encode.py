@@ -1,0 +1,134 @@
+"""A photo's new pixels in its old file's form."""
+
+import io
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from derain.errors import PhotoError
+from derain.photos import png
+from derain.photos.original import EXIF_DIRECTORIES, ORIENTATION, Original, Pixels, as_stored, to_8_bit
+
+QUALITY = 95  # of lossy formats, where the source's own tables cannot be kept
+HOLDS_ALPHA = {"PNG", "WEBP", "TIFF", "AVIF", "HEIF"}
+HOLDS_DEPTH = {"PNG", "TIFF"}
+HOLDS_INKS = {"JPEG", "TIFF"}
+METADATA = ("exif", "icc_profile", "dpi", "xmp")
+
+
+def encode(original: Original, pixels: Pixels, to: str | None = None, quality: int | None = None) -> bytes:
+    """The file of ``original`` with other pixels: alpha, orientation, metadata and encoding are the original's.
+
+    Args:
+        pixels: upright ``(H, W, 3)`` RGB of the original's size and depth.
+        to: Pillow's name of another format; what it cannot hold is an error for alpha, and 16 bits become 8.
+        quality: 1 to 100 for lossy formats, instead of the source's.
+
+    Raises:
+        PhotoError: the format cannot hold the photo.
+    """
+    to = to or original.format
+    if original.alpha is not None and to not in HOLDS_ALPHA:
+        raise PhotoError(f"{to} cannot hold transparency; choose PNG, WebP, TIFF or AVIF")
+    turn, alpha = as_stored(original.orientation), original.alpha
+    in_inks = original.inks is not None and to in HOLDS_INKS
+    if original.inks is not None and in_inks:
+        inks = original.inks.copy()  # rain is light: taking it away adds ink
+        darker = np.maximum(original.pixels.astype(int) - pixels, 0)
+        inks[..., :3] = np.minimum(original.inks[..., :3] + darker, 255)
+        channels: Pixels = turn(inks)
+    else:
+        if pixels.dtype == np.uint16 and to not in HOLDS_DEPTH:
+            pixels, alpha = to_8_bit(pixels), None if alpha is None else to_8_bit(alpha)
+        colours = _mean(pixels) if original.grey else pixels
+        channels = turn(colours if alpha is None else np.dstack([colours, alpha]))
+    channels = np.ascontiguousarray(channels if channels.shape[-1] != 1 else channels[..., 0])
+    deep = channels.dtype == np.uint16
+    options = _options(original, to, quality)
+    if to == "PNG" and original.format == "PNG":
+        plain = _deep_png(channels) if deep else _save(channels, "PNG", {})
+        return png.with_metadata_of(plain, original.content)
+    if deep and channels.ndim == 3:
+        if to == "TIFF":
+            return _deep_tiff(channels, options, original.orientation)
+        return png.with_metadata_of(_deep_png(channels), _save(np.zeros((1, 1, 3), np.uint8), "PNG", options))
+    return _save(channels, to, options, "CMYK" if in_inks else None)
+
+
+def _options(original: Original, to: str, quality: int | None) -> dict[str, Any]:
+    same = original.format == to
+    options = {name: original.options[name] for name in METADATA if name in original.options}
+    if original.inks is not None and to not in HOLDS_INKS:
+        options.pop("icc_profile", None)  # it describes inks
+    if to == "JPEG":
+        if same and quality is None:
+            tables = ("qtables", "subsampling", "progressive", "comment")
+            options |= {name: original.options[name] for name in tables if name in original.options}
+        else:
+            options |= {"quality": quality or QUALITY, "subsampling": 0 if quality is None else -1}
+    elif to == "WEBP":
+        lossless = b"VP8L" in original.content[:64] if same else original.format in ("PNG", "BMP", "TIFF")
+        options |= (
+            {"lossless": True, "exact": True} if lossless and quality is None else {"quality": quality or QUALITY}
+        )
+    elif to in ("AVIF", "HEIF"):
+        options |= {"quality": quality or QUALITY}
+    elif to == "TIFF":
+        compression = original.options.get("compression")
+        options["compression"] = compression if same and compression not in (None, "raw", "jpeg") else None
+        if not same:
+            options["compression"] = "tiff_adobe_deflate"
+        if _has_sub_directories(options.get("exif")):
+            options["compression"] = None  # Pillow writes EXIF into plain TIFF only, and EXIF matters more
+    return options
+
+
+def _has_sub_directories(exif: bytes | None) -> bool:
+    tags = Image.Exif()
+    tags.load(exif or b"")
+    return any(tags.get_ifd(directory) for directory in EXIF_DIRECTORIES)
+
+
+def _save(channels: Pixels, to: str, options: dict[str, Any], mode: str | None = None) -> bytes:
+    height, width = channels.shape[:2]
+    image = Image.frombytes(mode, (width, height), channels.tobytes()) if mode else Image.fromarray(channels)
+    content = io.BytesIO()
+    image.save(content, format=to, **options)
+    return content.getvalue()
+
+
+def _mean(pixels: Pixels) -> Pixels:
+    """One channel, ``(H, W, 1)``."""
+    return (pixels.mean(axis=2, keepdims=True) + 0.5).astype(pixels.dtype)
+
+
+def _deep_png(channels: Pixels) -> bytes:
+    if channels.ndim == 3 and channels.shape[2] == 2:  # OpenCV has no grey with alpha
+        channels = np.dstack([channels[..., :1].repeat(3, axis=2), channels[..., 1]])
+    swapped = channels[..., [2, 1, 0, 3][: channels.shape[2]]] if channels.ndim == 3 else channels
+    return cv2.imencode(".png", swapped)[1].tobytes()
+
+
+def _deep_tiff(channels: Pixels, options: dict[str, Any], orientation: int) -> bytes:
+    import tifffile
+
+    content = io.BytesIO()
+    tags = [(ORIENTATION, "H", 1, orientation, True)]
+    if options.get("xmp"):
+        tags.append((700, "B", len(options["xmp"]), options["xmp"], True))
+    tifffile.imwrite(
+        content,
+        channels,
+        photometric="rgb",
+        compression="zlib" if options.get("compression") else None,
+        extrasamples=["unassalpha"] if channels.shape[2] == 4 else None,
+        iccprofile=options.get("icc_profile"),
+        resolution=options.get("dpi"),
+        resolutionunit="INCH" if options.get("dpi") else None,
+        metadata=None,
+        software=False,
+        extratags=tags,
+    )
+    return content.getvalue()

@@ -1,0 +1,63 @@
+"""Finding photos by suffix, and writing files whole or not at all."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from derain.errors import PhotoError
+
+FORMATS = {  # suffix to Pillow's name
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".png": "PNG",
+    ".webp": "WEBP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".bmp": "BMP",
+    ".avif": "AVIF",
+    ".heic": "HEIF",
+    ".heif": "HEIF",
+}
+SUFFIXES = frozenset(FORMATS)
+
+
+def find_photos(folder: Path) -> list[Path]:
+    """Photos directly in ``folder``, by suffix, sorted by name; hidden files are left out."""
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all.
+
+    Raises:
+        PhotoError: the folder cannot be written, or the disk is full.
+    """
+    try:
+        with atomic(path) as part, part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise PhotoError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
+class atomic:
+    """A path beside ``target`` to write to; it takes the name ``target`` only if the block ends well."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __enter__(self) -> Path:
+        handle, name = tempfile.mkstemp(prefix=".derain-", suffix=".part", dir=self.target.parent)
+        os.close(handle)
+        self.part = Path(name)
+        return self.part
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            umask = os.umask(0)
+            os.umask(umask)
+            self.part.chmod(0o666 & ~umask)
+            self.part.replace(self.target)
+        else:
+            self.part.unlink(missing_ok=True)

@@ -1,0 +1,221 @@
+"""What a photo's file holds comes back: one test for each property, on files that are made here."""
+
+import io
+import struct
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image, ImageCms, PngImagePlugin
+
+from derain.errors import PhotoError
+from derain.photos import decode, encode, read_original, read_photo
+from derain.photos.original import as_stored, upright
+
+HEIGHT, WIDTH = 24, 36
+
+
+@pytest.fixture
+def rgb(rng):
+    small = rng.integers(30, 220, (6, 9, 3), dtype=np.uint8)
+    return cv2.resize(small, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
+
+
+def saved(image, file_format, **options) -> bytes:
+    content = io.BytesIO()
+    image.save(content, format=file_format, **options)
+    return content.getvalue()
+
+
+def back(content: bytes, **options) -> bytes:
+    """The same pixels in the same form."""
+    original = decode(content)
+    return encode(original, original.pixels, **options)
+
+
+def opened(content: bytes) -> Image.Image:
+    image = Image.open(io.BytesIO(content))
+    image.load()
+    return image
+
+
+def exif(orientation=1) -> Image.Exif:
+    tags = Image.Exif()
+    tags[271], tags[274] = "Hans Camera", orientation
+    tags.get_ifd(0x8769)[0x9286] = b"ASCII\0\0\0wet"
+    return tags
+
+
+ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><a>rain</a></x:xmpmeta>'
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_each_orientation_stands_upright_and_goes_back(rgb, orientation):
+    content = saved(Image.fromarray(rgb), "PNG", exif=exif(orientation))
+    original = decode(content)
+    shown = np.asarray(opened(content).convert("RGB"))
+    from PIL import ImageOps
+
+    assert np.array_equal(original.pixels, np.asarray(ImageOps.exif_transpose(opened(content))))
+    assert np.array_equal(as_stored(orientation)(upright(orientation)(shown)), shown)
+    again = opened(encode(original, original.pixels))
+    assert np.array_equal(np.asarray(again), shown) and again.getexif()[274] == orientation
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
+def test_metadata_survives(rgb, file_format):
+    info = PngImagePlugin.PngInfo()
+    info.add_itxt("XML:com.adobe.xmp", XMP.decode())
+    more = {"pnginfo": info} if file_format == "PNG" else {"xmp": XMP}
+    if file_format == "TIFF":
+        more = {}
+    content = saved(Image.fromarray(rgb), file_format, exif=exif().tobytes(), icc_profile=ICC, dpi=(300, 300), **more)
+    before, after = opened(content), opened(back(content))
+    assert after.info["icc_profile"] == ICC
+    assert after.getexif()[271] == "Hans Camera" == before.getexif()[271]
+    assert after.getexif().get_ifd(0x8769)[0x9286] == b"ASCII\0\0\0wet"
+    assert after.info.get("xmp") == before.info.get("xmp")
+    assert after.info.get("dpi") == before.info.get("dpi")
+
+
+@pytest.mark.parametrize("subsampling", [0, 1, 2])
+def test_jpeg_keeps_its_tables_and_subsampling(rgb, subsampling):
+    content = saved(
+        Image.fromarray(rgb), "JPEG", quality=71, subsampling=subsampling, progressive=True, comment=b"hello"
+    )
+    before, after = opened(content), opened(back(content))
+    assert after.quantization == before.quantization and after.layer == before.layer
+    assert after.info["progressive"] and after.info["comment"] == b"hello"
+    assert opened(back(content, quality=95)).quantization != before.quantization
+    assert len(back(content)) < 1.1 * len(content)
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "WEBP", "TIFF", "AVIF"])
+def test_alpha_is_untouched(rgb, rng, file_format):
+    alpha = rng.integers(0, 256, (HEIGHT, WIDTH), dtype=np.uint8)
+    options = (
+        {"lossless": True, "exact": True}
+        if file_format == "WEBP"
+        else {"quality": 100}
+        if file_format == "AVIF"
+        else {}
+    )
+    content = saved(Image.fromarray(np.dstack([rgb, alpha])), file_format, **options)
+    before, after = opened(content), opened(back(content, quality=100 if file_format == "AVIF" else None))
+    assert before.mode == after.mode == "RGBA"
+    difference = np.abs(np.asarray(before)[..., 3].astype(int) - np.asarray(after)[..., 3])
+    assert difference.max() <= (2 if file_format == "AVIF" else 0)
+    with pytest.raises(PhotoError, match="transparency"):
+        back(content, to="JPEG")
+
+
+def test_lossless_webp_stays_lossless(rgb):
+    content = saved(Image.fromarray(rgb), "WEBP", lossless=True)
+    assert np.array_equal(np.asarray(opened(back(content))), rgb)
+    lossy = saved(Image.fromarray(rgb), "WEBP", quality=80)
+    assert b"VP8L" not in back(lossy)[:64]
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_16_bits_stay_16_bits(rng, channels, suffix):
+    deep = rng.integers(0, 65536, (HEIGHT, WIDTH, channels), dtype=np.uint16)
+    if suffix == "png":
+        content = cv2.imencode(".png", deep[..., [2, 1, 0, 3][:channels]] if channels > 1 else deep)[1].tobytes()
+    else:
+        file = io.BytesIO()
+        extra = {"extrasamples": ["unassalpha"]} if channels == 4 else {}
+        tifffile.imwrite(
+            file, deep.squeeze(), photometric="rgb" if channels > 1 else "minisblack", iccprofile=ICC, **extra
+        )
+        content = file.getvalue()
+    original = decode(content)
+    assert original.pixels.dtype == np.uint16 and original.grey == (channels == 1)
+    again = decode(back(content))
+    assert np.array_equal(again.pixels, deep[..., :3] if channels > 1 else deep.repeat(3, axis=2))
+    if channels == 4:
+        assert np.array_equal(again.alpha, deep[..., 3])
+    if suffix == "tif":
+        assert opened(back(content)).info["icc_profile"] == ICC
+    assert decode(back(content, to="WEBP" if channels == 4 else "JPEG")).pixels.dtype == np.uint8
+
+
+def test_16_bit_png_keeps_its_chunks(rng):
+    deep = rng.integers(0, 65536, (HEIGHT, WIDTH, 3), dtype=np.uint16)
+    plain = cv2.imencode(".png", deep)[1].tobytes()
+    text = b"Comment\0heavy rain"
+    chunk = struct.pack(">I", len(text)) + b"tEXt" + text + struct.pack(">I", zlib.crc32(b"tEXt" + text))
+    content = plain[:33] + chunk + plain[33:]
+    assert opened(back(content)).info["Comment"] == "heavy rain"
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "TIFF", "BMP"])
+def test_grey_stays_grey(rgb, file_format):
+    content = saved(Image.fromarray(rgb[..., 0]), file_format)
+    original = decode(content)
+    assert original.pixels.shape == (HEIGHT, WIDTH, 3) and original.grey
+    assert opened(back(content)).mode == "L"
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "TIFF"])
+def test_inks_stay_inks_and_rain_is_more_of_them(rng, file_format):
+    inks = np.full((HEIGHT, WIDTH, 4), (40, 60, 20, 30), np.uint8)
+    content = saved(Image.frombytes("CMYK", (WIDTH, HEIGHT), inks.tobytes()), file_format, icc_profile=ICC)
+    original = decode(content)
+    result = opened(encode(original, original.pixels - np.uint8(10)))
+    assert result.mode == "CMYK" and result.info["icc_profile"] == ICC
+    change = np.asarray(result).astype(int) - np.asarray(opened(content))
+    assert np.abs(change.mean((0, 1)) - [10, 10, 10, 0]).max() < 2.5
+    assert "icc_profile" not in opened(encode(original, original.pixels, to="PNG")).info
+
+
+@pytest.mark.parametrize("mode", ["P", "PA", "1", "LA", "RGBA"])
+def test_other_modes_keep_what_is_seen(rgb, mode):
+    image = (
+        Image.fromarray(rgb).convert("RGBA" if mode == "PA" else mode)
+        if mode != "PA"
+        else Image.fromarray(rgb).convert("P")
+    )
+    content = saved(image, "PNG", **({"transparency": 3} if mode == "PA" else {}))
+    shown = opened(content).convert("RGBA")
+    assert np.array_equal(np.asarray(opened(back(content)).convert("RGBA")), np.asarray(shown))
+
+
+def test_tiff_keeps_its_compression(rgb):
+    content = saved(Image.fromarray(rgb), "TIFF", compression="tiff_lzw")
+    assert opened(back(content)).info["compression"] == "tiff_lzw"
+
+
+@pytest.mark.parametrize("file_format", ["GIF", "WEBP", "TIFF", "PNG"])
+def test_moving_pictures_are_refused(rgb, file_format):
+    frames = [Image.fromarray(rgb), Image.fromarray(255 - rgb)]
+    with pytest.raises(PhotoError, match="animated"):
+        decode(saved(frames[0], file_format, save_all=True, append_images=frames[1:]))
+
+
+def test_floats_and_giants_are_refused(rgb):
+    with pytest.raises(PhotoError, match="floating-point"):
+        decode(saved(Image.fromarray(rgb[..., 0].astype(np.float32)), "TIFF"))
+    with pytest.raises(PhotoError, match="--max-megapixels"):
+        decode(saved(Image.fromarray(rgb), "PNG"), max_megapixels=0.0001)
+
+
+def test_another_format_on_request(rgb):
+    content = saved(Image.fromarray(rgb), "PNG", icc_profile=ICC, exif=exif())
+    for to in ("JPEG", "WEBP", "TIFF", "AVIF", "BMP"):
+        result = opened(back(content, to=to))
+        assert result.format == to and result.size == (WIDTH, HEIGHT)
+        if to != "BMP":
+            assert result.info["icc_profile"] == ICC and result.getexif()[271] == "Hans Camera"
+
+
+def test_read_photo_is_8_bit_rgb(tmp_path, rng):
+    deep = rng.integers(0, 65536, (HEIGHT, WIDTH, 3), dtype=np.uint16)
+    cv2.imwrite(str(tmp_path / "deep.png"), deep)
+    assert np.array_equal(read_photo(tmp_path / "deep.png"), np.round(deep[..., ::-1] / 257).astype(np.uint8))
+    assert read_original(tmp_path / "deep.png").deep
+    with pytest.raises(PhotoError, match="no such file"):
+        read_photo(tmp_path / "nothing.png")
