@@ -1,7 +1,13 @@
-"""Many photos in one go: where each result goes, and doing them one by one without one failure stopping the rest."""
+"""Many photos in one go: which ones, where each result goes, and doing them without one failure stopping the rest."""
 
+import glob
+import json
+import sys
+import time
+from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -9,11 +15,38 @@ import numpy as np
 
 from derain.errors import PhotoError, UsageError
 from derain.models.contract import Derainer
-from derain.photos import SUFFIXES, Photo, encode, find_photos, read_original, to_8_bit, write_bytes, write_photo
+from derain.photos import (
+    SUFFIXES,
+    Original,
+    Photo,
+    decode,
+    encode,
+    find_photos,
+    read_original,
+    to_8_bit,
+    write_bytes,
+    write_photo,
+)
 from derain.photos.files import FORMATS
-from derain.tiling import TILE, restore
+from derain.photos.original import MAX_MEGAPIXELS, Pixels
+from derain.tiling import restore
 
 MARKS = (".derained", ".rain", ".compare")
+NAMES = {"jpg": ".jpg", "jpeg": ".jpg", "png": ".png", "webp": ".webp", "tiff": ".tif", "avif": ".avif", "bmp": ".bmp"}
+SEEN = 2 / 255  # height from which rain can be seen
+DRY = 0.001  # share of pixels with rain that can be seen, under which a photo counts as dry
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where results go and what is written."""
+
+    output: Path | None = None  # file or folder; default: beside the photo
+    suffix: str = ".derained"  # goes before the photo's own, beside the photo
+    format: str | None = None  # jpg, png, webp, tiff, avif, bmp; default: the photo's own
+    in_place: bool = False  # replace the photo itself
+    rain: bool = False
+    compare: bool = False
 
 
 @dataclass(frozen=True)
@@ -30,53 +63,98 @@ class Job:
         return [path for path in (self.background, self.rain, self.compare) if path]
 
 
-def plan(inputs: Iterable[Path], output: Path | None = None, rain: bool = False, compare: bool = False) -> list[Job]:
-    """One job for each photo named, or found directly in a folder named; results of earlier runs are left out.
+@dataclass(frozen=True)
+class Treatment:
+    """How photos are restored and written."""
 
-    Args:
-        output: a file (its suffix is a photo's) or a folder; without it results stand beside their photo.
+    tile: int | None = None  # px; None: by the free memory
+    precision: str = "auto"  # auto | float32 | bfloat16
+    strength: float = 1.0  # share of the rain that is taken away, 0 to 1
+    quality: int | None = None  # of lossy formats; default: the photo's own
+    max_megapixels: float = MAX_MEGAPIXELS
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job."""
+
+    job: Job
+    error: PhotoError | None = None
+    width: int = 0
+    height: int = 0
+    seconds: float = 0.0  # in the network
+    rain_coverage: float = 0.0  # share of pixels with rain that can be seen
+    untouched: bool = False  # no rain: the result is the photo's own file, bit for bit
+
+    @property
+    def megapixels(self) -> float:
+        return self.width * self.height / 1e6
+
+
+def plan(inputs: Iterable[str | Path], target: Target = Target(), recursive: bool = False) -> list[Job]:
+    """One job for each photo named, matched by a pattern, or found in a folder; results of earlier runs are left out.
 
     Raises:
-        UsageError: nothing to do, a file as output of several photos, or two results in one place.
+        UsageError: nothing to do, options that contradict each other, or two results in one place.
     """
-    photos = [photo for path in inputs for photo in _photos(path)]
-    if not photos:
+    if target.in_place and (target.output or target.format):
+        raise UsageError("--in-place goes without --output and --format")
+    if target.format and target.format not in NAMES:
+        raise UsageError(f"--format {target.format}: choose one of {', '.join(NAMES)}")
+    found = dict(pair for given in inputs for pair in _photos(given, recursive, target.suffix))
+    if not found:
         raise UsageError("no photos found; name photos or folders that hold some")
+    output = target.output
     as_file = output is not None and output.suffix.lower() in SUFFIXES and not output.is_dir()
-    if as_file and len(photos) > 1:
-        raise UsageError(f"{output}: is one file for {len(photos)} photos; give a folder instead")
-    jobs = [_job(photo, output, as_file, rain, compare) for photo in photos]
-    _refuse_collisions(jobs)
+    if as_file and len(found) > 1:
+        raise UsageError(f"{output}: is one file for {len(found)} photos; give a folder instead")
+    jobs = [_job(photo, place, target, as_file) for photo, place in found.items()]
+    _refuse_collisions(jobs, target.in_place)
     return jobs
 
 
-def _photos(path: Path) -> list[Path]:
-    if not path.is_dir():
-        return [path]
-    return [photo for photo in find_photos(path) if not photo.stem.endswith(MARKS)]
-
-
-def _job(photo: Path, output: Path | None, as_file: bool, rain: bool, compare: bool) -> Job:
-    if as_file:
-        assert output is not None
-        background = output
-    elif output is not None:
-        background = output / photo.name
+def _photos(given: str | Path, recursive: bool, suffix: str) -> Iterator[tuple[Path, Path]]:
+    """Photos, each with its place below the folder or pattern that named it."""
+    path = Path(given)
+    if path.is_dir():
+        home = path.resolve()
+        below = sorted(p for p in path.rglob("*") if p.is_dir() and not p.is_symlink()) if recursive else []
+        for folder in (path, *below):
+            for photo in find_photos(folder):
+                inside = photo.resolve().is_relative_to(home)  # links do not lead out of the tree
+                if inside and photo.is_file() and not photo.stem.endswith((*MARKS, suffix)):
+                    yield photo, photo.relative_to(path)
+    elif not path.exists() and glob.has_magic(str(given)):  # the shell did not expand it
+        for name in sorted(glob.glob(str(given), recursive=True)):
+            if Path(name).suffix.lower() in SUFFIXES and not Path(name).stem.endswith((*MARKS, suffix)):
+                yield Path(name), Path(Path(name).name)
     else:
-        background = photo.with_name(f"{photo.stem}.derained{photo.suffix}")
-    stem = background.stem.removesuffix(".derained")
+        yield path, Path(path.name)
+
+
+def _job(photo: Path, place: Path, target: Target, as_file: bool) -> Job:
+    ending = NAMES[target.format] if target.format else photo.suffix
+    if target.in_place:
+        background = photo
+    elif target.output is None:
+        background = photo.with_name(f"{photo.stem}{target.suffix}{ending}")
+    else:
+        background = target.output if as_file else (target.output / place).with_suffix(ending)
+    stem = background.stem.removesuffix(target.suffix)
     return Job(
         photo,
         background,
-        background.with_name(f"{stem}.rain.png") if rain else None,
-        background.with_name(f"{stem}.compare.png") if compare else None,
+        background.with_name(f"{stem}.rain.png") if target.rain else None,
+        background.with_name(f"{stem}.compare.png") if target.compare else None,
     )
 
 
-def _refuse_collisions(jobs: list[Job]) -> None:
+def _refuse_collisions(jobs: list[Job], in_place: bool) -> None:
     taken = {job.source.resolve(): job.source for job in jobs}
     for job in jobs:
         for path in job.outputs:
+            if in_place and path == job.background:
+                continue
             if path.resolve() in taken:
                 raise UsageError(f"{path}: would be written for {job.source}, but is also {taken[path.resolve()]}'s")
             taken[path.resolve()] = job.source
@@ -87,41 +165,196 @@ def pending(jobs: list[Job]) -> list[Job]:
     return [job for job in jobs if not all(path.exists() for path in job.outputs)]
 
 
-def run(jobs: Iterable[Job], model: Derainer, tile: int | None = TILE) -> Iterator[tuple[Job, PhotoError | None]]:
-    """Do the jobs in order; yields each with the error that it ended in, or ``None``."""
+def run(jobs: Iterable[Job], model: Derainer, treatment: Treatment = Treatment()) -> Iterator[Outcome]:
+    """Do the jobs in order; the next photo is read, and the last one written, while the network works."""
+    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
+        ahead = _read_ahead(jobs, reader, treatment)
+        written: deque[Future[Outcome]] = deque()
+        for job, original in ahead:
+            try:
+                photo = original.result()
+                written.append(writer.submit(_write, job, photo, _separate(job, photo, model, treatment), treatment))
+            except PhotoError as error:
+                written.append(writer.submit(Outcome, job, error))
+            if len(written) > 1:
+                yield written.popleft().result()
+        while written:
+            yield written.popleft().result()
+
+
+def _read_ahead(
+    jobs: Iterable[Job], reader: ThreadPoolExecutor, treatment: Treatment
+) -> Iterator[tuple[Job, Future[Original]]]:
+    before: tuple[Job, Future[Original]] | None = None
     for job in jobs:
-        try:
-            do(job, model, tile)
-            yield job, None
-        except PhotoError as error:
-            yield job, error
+        now = job, reader.submit(read_original, job.source, treatment.max_megapixels)
+        if before:
+            yield before
+        before = now
+    if before:
+        yield before
 
 
-def do(job: Job, model: Derainer, tile: int | None = TILE) -> None:
-    """Remove the rain from one photo and write what was asked for.
+@dataclass(frozen=True)
+class Layers:
+    """A photo taken apart, at its own depth."""
+
+    background: Pixels
+    rain: Pixels
+    seconds: float
+    coverage: float
+    dry: bool = field(default=False)
+
+
+def separate(original: Original, model: Derainer, treatment: Treatment = Treatment()) -> Layers:
+    """Background and rain layer of a photo; of a dry one the background is the photo itself.
 
     Raises:
-        PhotoError: the photo cannot be read, or a result not written.
+        PhotoError: not even a small tile fits into the memory.
     """
-    original = read_original(job.source)
-    background, rain = restore(model, original.pixels, tile)
+    started = time.perf_counter()
+    background, rain = restore(model, original.pixels, treatment.tile, treatment.precision)
+    seconds = time.perf_counter() - started
+    white = np.iinfo(rain.dtype).max
+    coverage = float((rain.max(axis=2) > SEEN * white).mean())
+    if coverage < DRY:
+        return Layers(original.pixels, np.zeros_like(rain), seconds, coverage, dry=True)
+    if treatment.strength < 1:
+        rain = (rain * treatment.strength + 0.5).astype(rain.dtype)
+        background = original.pixels - rain
+    return Layers(background, rain, seconds, coverage)
+
+
+def _separate(job: Job, photo: Original, model: Derainer, treatment: Treatment) -> Layers:
     try:
-        job.background.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise PhotoError(f"{job.background.parent}: cannot be made ({error.strerror})") from None
-    if job.rain:
-        write_photo(job.rain, to_8_bit(rain))
-    if job.compare:
-        write_photo(job.compare, comparison(to_8_bit(original.pixels), to_8_bit(background)))
-    if job.background.suffix.lower() not in FORMATS:
-        raise PhotoError(f"{job.background}: give the output one of the suffixes {' '.join(sorted(SUFFIXES))}")
-    write_bytes(job.background, encode(original, background, FORMATS[job.background.suffix.lower()]))
+        return separate(photo, model, treatment)
+    except PhotoError as error:
+        raise PhotoError(f"{job.source}: {error}") from None
+
+
+def finished_file(original: Original, layers: Layers, to: str, quality: int | None = None) -> bytes:
+    """The result's file in Pillow's format ``to``: the photo's own file if that is what it comes to.
+
+    Raises:
+        PhotoError: the format cannot hold the photo.
+    """
+    if layers.dry and to == original.format and quality is None:
+        return original.content
+    return encode(original, layers.background, to, quality)
+
+
+def _write(job: Job, original: Original, layers: Layers, treatment: Treatment) -> Outcome:
+    ending = job.background.suffix.lower()
+    to = original.format if FORMATS.get(job.source.suffix.lower()) == FORMATS.get(ending) else FORMATS.get(ending)
+    height, width = original.pixels.shape[:2]
+    try:
+        if to is None:
+            raise PhotoError(f"{job.background}: give the output one of the suffixes {' '.join(sorted(SUFFIXES))}")
+        try:
+            job.background.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise PhotoError(f"{job.background.parent}: cannot be made ({error.strerror})") from None
+        if job.rain:
+            write_photo(job.rain, to_8_bit(layers.rain))
+        if job.compare:
+            write_photo(job.compare, comparison(to_8_bit(original.pixels), to_8_bit(layers.background)))
+        try:
+            content = finished_file(original, layers, to, treatment.quality)
+        except PhotoError as error:
+            raise PhotoError(f"{job.background}: {error}") from None
+        write_bytes(job.background, content)
+    except PhotoError as error:
+        return Outcome(job, error, width, height, layers.seconds, layers.coverage)
+    return Outcome(job, None, width, height, layers.seconds, layers.coverage, layers.dry)
+
+
+def read_list(path: Path) -> list[str]:
+    """Paths from a text file, one a line; ``-`` is stdin.
+
+    Raises:
+        UsageError: the file cannot be read.
+    """
+    try:
+        text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: cannot be read as a list of photos ({error})") from None
+    return [line for line in text.splitlines() if line.strip()]
+
+
+def through_pipe(model: Derainer, treatment: Treatment, form: str | None = None) -> None:
+    """One photo from stdin to stdout, in its own format or the one named.
+
+    Raises:
+        PhotoError: no photo, or one that cannot be restored or written.
+        UsageError: an unknown format.
+    """
+    if form and form not in NAMES:
+        raise UsageError(f"--format {form}: choose one of {', '.join(NAMES)}")
+    original = decode(sys.stdin.buffer.read(), "stdin", treatment.max_megapixels)
+    layers = separate(original, model, treatment)
+    to = FORMATS[NAMES[form]] if form else original.format
+    sys.stdout.buffer.write(finished_file(original, layers, to, treatment.quality))
+    sys.stdout.buffer.flush()
+
+
+def describe(outcome: Outcome) -> str:
+    """What became of a photo, in a few words."""
+    if outcome.untouched:
+        return "no rain found, copied as it is"
+    return f"{outcome.width}x{outcome.height} px, {outcome.seconds:.2f} s, rain on {outcome.rain_coverage:.0%}"
+
+
+def as_json(outcome: Outcome) -> str:
+    """One object on one line."""
+    return json.dumps(
+        {
+            "input": str(outcome.job.source),
+            "output": None if outcome.error else str(outcome.job.background),
+            "width": outcome.width,
+            "height": outcome.height,
+            "seconds": round(outcome.seconds, 4),
+            "rain_coverage": round(outcome.rain_coverage, 4),
+            "untouched": outcome.untouched,
+            "error": str(outcome.error) if outcome.error else None,
+        },
+        ensure_ascii=False,
+    )
+
+
+def pace(outcomes: list[Outcome]) -> str:
+    """Megapixels a second in the network so far."""
+    seconds = sum(outcome.seconds for outcome in outcomes)
+    return f"{sum(outcome.megapixels for outcome in outcomes) / seconds:.1f} MP/s" if seconds else "0 MP/s"
+
+
+def summary(outcomes: list[Outcome]) -> str:
+    """The end of a run in a sentence."""
+    failed = sum(outcome.error is not None for outcome in outcomes)
+    dry = sum(outcome.untouched for outcome in outcomes)
+    done = f"{len(outcomes) - failed} of {len(outcomes)} photos done at {pace(outcomes)}"
+    said = done + (f", {dry} without rain" if dry else "")
+    return said + (f"; {failed} of {len(outcomes)} photos failed" if failed else "")
 
 
 def comparison(photo: Photo, background: Photo) -> Photo:
-    """Before and after side by side, labelled, with a thin gap between."""
-    height = photo.shape[0]
-    gap = np.full((height, 4, 3), 255, np.uint8)
+    """Before and after side by side, labelled, and below them, enlarged, the square where most rain was."""
+    strip = _side_by_side(photo, background)
+    side = min(max(min(photo.shape[:2]) // 4, 32), *photo.shape[:2])
+    removed = cv2.blur(np.where(photo > background, photo - background, 0).mean(axis=2), (side, side))
+    row, column = np.unravel_index(int(removed.argmax()), removed.shape)
+    top, left = (int(np.clip(c - side // 2, 0, n - side)) for c, n in zip((row, column), photo.shape))
+    width = (strip.shape[1] - 4) // 2
+    square = (slice(top, top + side), slice(left, left + side))
+    enlarged = _side_by_side(_enlarge(photo[square], width), _enlarge(background[square], width))
+    return np.vstack([strip, np.full((4, strip.shape[1], 3), 255, np.uint8), enlarged])
+
+
+def _enlarge(crop: Photo, side: int) -> Photo:
+    return np.asarray(cv2.resize(crop, (side, side), interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+def _side_by_side(photo: Photo, background: Photo) -> Photo:
+    gap = np.full((photo.shape[0], 4, 3), 255, np.uint8)
     return np.hstack([_labelled(photo, "before"), gap, _labelled(background, "after")])
 
 

@@ -56,48 +56,95 @@ def root(
 
 @app.command()
 def run(
-    inputs: Annotated[list[Path], typer.Argument(help="Photos, and folders of photos.", show_default=False)],
+    inputs: Annotated[
+        Optional[list[str]],
+        typer.Argument(
+            help="Photos, folders, patterns like 'trip/*.jpg', or - for stdin to stdout.", show_default=False
+        ),
+    ] = None,
+    files_from: Annotated[
+        Optional[Path], typer.Option(help="Take further photos from this file, one a line; - for stdin.")
+    ] = None,
+    recursive: Annotated[bool, typer.Option("-r", "--recursive", help="Folders with all that is in them.")] = False,
     output: Annotated[
         Optional[Path],
         typer.Option("-o", "--output", help="File or folder for the results; default: photo.derained.jpg beside it."),
     ] = None,
+    suffix: Annotated[str, typer.Option(help="What results are called beside their photo.")] = ".derained",
+    format: Annotated[
+        Optional[str], typer.Option(help="jpg, png, webp, tiff, avif or bmp; default: the photo's.")
+    ] = None,
+    in_place: Annotated[bool, typer.Option("--in-place", help="Replace the photos themselves.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace results that exist, instead of skipping.")
+    ] = False,
     weights: Annotated[str, typer.Option(help="Bundled name, .safetensors file, or NLCL's public .pth.")] = "derain",
+    strength: Annotated[float, typer.Option(min=0, max=1, help="Share of the rain to take away.")] = 1.0,
+    rain: Annotated[bool, typer.Option("--rain", help="Write the rain layer too, as photo.rain.png.")] = False,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Write before and after too, as photo.compare.png.")
+    ] = False,
+    quality: Annotated[
+        Optional[int], typer.Option(min=1, max=100, help="Of lossy formats; default: the photo's own tables, else 95.")
+    ] = None,
     device: Device = "auto",
-    tile: Annotated[int, typer.Option(min=0, help="Side of the tiles in px; 0 takes photos whole.")] = 1536,
-    overwrite: Annotated[bool, typer.Option(help="Replace results that exist, instead of skipping the photo.")] = False,
-    rain: Annotated[bool, typer.Option(help="Write the rain layer too, as photo.rain.png.")] = False,
-    compare: Annotated[bool, typer.Option(help="Write before and after side by side, as photo.compare.png.")] = False,
+    precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
+    tile: Annotated[str, typer.Option(help="auto (by the free memory), none, or the tiles' side in px.")] = "auto",
+    max_megapixels: Annotated[float, typer.Option(help="Refuse photos that are larger.")] = 500.0,
+    threads: Annotated[Optional[int], typer.Option(min=1, help="CPU threads for the network; default: all.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object a photo.")] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but errors.")] = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Say something of each photo.")] = False,
 ) -> None:
     """Remove the rain from photos.
 
-    Results stand beside their photo as photo.derained.jpg, or where -o says. The photos themselves are never changed.
+    Results stand beside their photo as photo.derained.jpg, or where -o says. The photos themselves are never changed,
+    unless --in-place says so. A photo without rain comes out as the very file that it was.
     """
+    import torch
+
     from derain import batch
     from derain.devices import choose_device
     from derain.weights import load
 
-    jobs = batch.plan(inputs, output, rain, compare)
-    todo = jobs if overwrite else batch.pending(jobs)
-    if len(todo) < len(jobs):
+    if precision not in ("auto", "float32", "bfloat16"):
+        raise UsageError(f"--precision {precision}: choose auto, float32 or bfloat16")
+    if tile not in ("auto", "none") and not tile.isdecimal():
+        raise UsageError(f"--tile {tile}: give auto, none, or a side in px")
+    side = None if tile == "auto" else 0 if tile == "none" else max(int(tile), 64)
+    treatment = batch.Treatment(side, precision, strength, quality, max_megapixels)
+    if threads:
+        torch.set_num_threads(threads)
+    if inputs == ["-"]:
+        batch.through_pipe(load(weights, choose_device(device)), treatment, format)
+        return
+    named = [*(inputs or []), *(batch.read_list(files_from) if files_from else [])]
+    jobs = batch.plan(named, batch.Target(output, suffix, format, in_place, rain, compare), recursive)
+    todo = jobs if overwrite or in_place else batch.pending(jobs)
+    if len(todo) < len(jobs) and not quiet:
         talk.print(f"{len(jobs) - len(todo)} skipped: their results exist (--overwrite replaces them)")
     if not todo:
         return
     chosen = choose_device(device)
-    talk.print(f"weights {weights} on {chosen}", markup=False)
-    model = load(weights, chosen)
-
-    failed = 0
-    with progress_bar() as bar:
+    if not quiet:
+        talk.print(f"weights {weights} on {chosen}", markup=False)
+    outcomes = []
+    with progress_bar(hidden=quiet) as bar:
         task = bar.add_task("photos", total=len(todo))
-        for job, error in batch.run(todo, model, tile or None):
-            if error:
-                failed += 1
-                say_error(error)
-            else:
-                print(job.background)
-            bar.advance(task)
-    if failed:
-        talk.print(f"{failed} of {len(todo)} photos failed")
+        for outcome in batch.run(todo, load(weights, chosen), treatment):
+            outcomes.append(outcome)
+            if outcome.error:
+                say_error(outcome.error)
+            elif verbose or (outcome.untouched and not quiet):
+                talk.print(f"{outcome.job.source}: {batch.describe(outcome)}", markup=False)
+            if json:
+                print(batch.as_json(outcome))
+            elif not outcome.error:
+                print(outcome.job.background)
+            bar.update(task, advance=1, description=f"photos, {batch.pace(outcomes)}")
+    if not quiet:
+        talk.print(batch.summary(outcomes), markup=False)
+    if any(outcome.error for outcome in outcomes):
         raise typer.Exit(1)
 
 
@@ -231,6 +278,6 @@ def evaluate(
         raise typer.Exit(1)
 
 
-def progress_bar() -> Progress:
+def progress_bar(hidden: bool = False) -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=talk, disable=not talk.is_terminal)
+    return Progress(*columns, console=talk, disable=hidden or not talk.is_terminal)

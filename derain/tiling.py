@@ -1,31 +1,85 @@
 """Photos as arrays through a model, whole or in tiles."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from derain.errors import PhotoError
 from derain.models.contract import Derainer
 
-TILE = 1536  # side of a tile without its halo, px: a 24-megapixel photo then stays under 2 GB
+SIDES = (256, 1536)  # px: least and greatest automatic tile
+SHARE = 0.4  # of the free memory that a tile may take
+BYTES_A_PIXEL = 400  # that the default network takes at its height, in float32
 Photo = NDArray[Any]  # uint8 or uint16
 
 
-def restore(model: Derainer, photo: Photo, tile: int | None = TILE) -> tuple[Photo, Photo]:
+def restore(model: Derainer, photo: Photo, tile: int | None = None, precision: str = "float32") -> tuple[Photo, Photo]:
     """Background and rain layer of an ``(H, W, 3)`` RGB photo of any size, both of its shape and depth.
 
     Args:
-        tile: side of the tiles in px; ``None`` takes the photo whole, as do models without a halo. Each tile sees as
-            far around itself as the network can, so tiled and whole agree.
+        tile: side of the tiles in px, 0 takes the photo whole; default: by the free memory. Each tile sees as far
+            around itself as the network can, so tiled and whole agree. Models without a halo take photos whole.
+        precision: float32, bfloat16, or auto: bfloat16 where the device is good at it.
+
+    Raises:
+        PhotoError: not even a small tile fits into the memory.
     """
+    device = next(model.parameters()).device
+    side = automatic_tile(device) if tile is None else tile
+    while True:
+        try:
+            return _restore(model, photo, side or None, half_precision(precision, device))
+        except (MemoryError, RuntimeError) as error:
+            if not _out_of_memory(error):
+                raise
+            side = min(side or max(photo.shape[:2]), max(photo.shape[:2])) // 2
+            if side < 64 or model.halo is None:
+                raise PhotoError("not enough memory for it; close other programs, or use a smaller photo") from None
+
+
+def _restore(model: Derainer, photo: Photo, tile: int | None, half: bool) -> tuple[Photo, Photo]:
     background, rain = np.empty_like(photo), np.empty_like(photo)
     for inner, outer in tiles(photo.shape[0], photo.shape[1], tile if model.halo is not None else None, model):
-        layers = _split(model, photo[outer])
+        layers = _split(model, photo[outer], half)
         crop = tuple(slice(i.start - o.start, i.stop - o.start) for i, o in zip(inner, outer))
         background[inner], rain[inner] = (layer[crop] for layer in layers)
     return background, rain
+
+
+def automatic_tile(device: torch.device) -> int:
+    """Side of a tile that takes no more than a share of the memory that is free now."""
+    free = free_memory(device)
+    return int(np.clip(np.sqrt(SHARE * free / BYTES_A_PIXEL), *SIDES)) // 16 * 16
+
+
+def free_memory(device: torch.device) -> float:
+    """Bytes free on the device; infinite where it cannot be told."""
+    if device.type == "cuda":
+        return float(torch.cuda.mem_get_info(device)[0])
+    meminfo = Path("/proc/meminfo")
+    if device.type == "cpu" and meminfo.exists():
+        lines = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
+        return float(lines["MemAvailable"].split()[0]) * 1024
+    return float("inf")
+
+
+def half_precision(precision: str, device: torch.device) -> bool:
+    """Whether to compute in bfloat16: on request, or where the hardware multiplies it."""
+    if precision != "auto":
+        return precision == "bfloat16"
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    probe = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return device.type == "cpu" and probe is not None and bool(probe())
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
 
 
 Window = tuple[slice, slice]
@@ -50,9 +104,12 @@ def tiles(height: int, width: int, tile: int | None, model: Derainer) -> Iterato
 
 
 @torch.inference_mode()
-def _split(model: Derainer, photo: Photo) -> tuple[Photo, Photo]:
-    device = next(model.parameters()).device
-    white = np.iinfo(photo.dtype).max
+def _split(model: Derainer, photo: Photo, half: bool) -> tuple[Photo, Photo]:
+    device, white = next(model.parameters()).device, np.iinfo(photo.dtype).max
     image = torch.from_numpy(photo.astype(np.float32) / white).to(device).permute(2, 0, 1)[None]
-    background = (model(image)[0][0].permute(1, 2, 0) * white).round().clamp(0, white).cpu().numpy().astype(photo.dtype)
+    with torch.autocast(device.type, torch.bfloat16, enabled=half):
+        found = model(image)[0]
+    if half and not found.isfinite().all():
+        found = model(image)[0]
+    background = (found[0].permute(1, 2, 0) * white).round().clamp(0, white).cpu().numpy().astype(photo.dtype)
     return background, np.where(photo > background, photo - background, 0).astype(photo.dtype)

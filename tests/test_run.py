@@ -1,20 +1,24 @@
 """`derain run` as a user meets it."""
 
+import io
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from typer.testing import CliRunner
 
 import derain
-from derain import batch
+from derain import batch, tiling
 from derain.cli import app
 from derain.errors import PhotoError, UsageError, WeightsError
-from derain.photos import atomic, read_photo, write_photo
+from derain.photos import atomic, decode, encode, read_original, read_photo, write_photo
 from derain.weights import bundled_folder, load, locate
+from tests.conftest import SMALL
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -48,7 +52,7 @@ def test_layers_and_comparison(photo, small_weights, tmp_path):
     source, background, rain = (read_photo(p).astype(int) for p in (photo, out, out.with_name("result.rain.png")))
     assert np.array_equal(background + rain, source)
     assert rain.max() > 0
-    assert read_photo(out.with_name("result.compare.png")).shape == (50, 144, 3)
+    assert read_photo(out.with_name("result.compare.png")).shape == (50 + 4 + 70, 144, 3)
 
 
 def test_one_bad_file_does_not_stop_the_others(photo, small_weights, tmp_path):
@@ -100,11 +104,18 @@ def test_two_results_in_one_place_are_refused_before_any_work(tmp_path):
         (tmp_path / folder).mkdir()
         Image.new("RGB", (8, 8)).save(tmp_path / folder / "x.png")
     with pytest.raises(UsageError, match="x.png"):
-        batch.plan([tmp_path / "a", tmp_path / "b"], tmp_path / "out")
+        batch.plan([tmp_path / "a", tmp_path / "b"], batch.Target(tmp_path / "out"))
     with pytest.raises(UsageError, match="one file for 2 photos"):
-        batch.plan([tmp_path / "a", tmp_path / "b"], tmp_path / "out.png")
+        batch.plan([tmp_path / "a", tmp_path / "b"], batch.Target(tmp_path / "out.png"))
     with pytest.raises(UsageError, match="no photos"):
         batch.plan([])
+
+
+def rainy_model():
+    """Untrained, and sees rain everywhere."""
+    model = derain.models.build("derain", SMALL).eval()
+    torch.nn.init.constant_(model.tail.bias, 0.05)
+    return model
 
 
 def test_orientation_profile_and_exif_survive(tmp_path, rng):
@@ -113,7 +124,8 @@ def test_orientation_profile_and_exif_survive(tmp_path, rng):
     picture = Image.fromarray(rng.integers(0, 256, (40, 60, 3), dtype=np.uint8))
     picture.save(tmp_path / "turned.jpg", exif=exif, icc_profile=b"profile", quality=95)
     result = tmp_path / "result.jpg"
-    batch.do(batch.Job(tmp_path / "turned.jpg", result), derain.models.build("derain").eval())
+    (outcome,) = batch.run([batch.Job(tmp_path / "turned.jpg", result)], rainy_model())
+    assert outcome.error is None and outcome.rain_coverage > 0.5
     with Image.open(result) as image:
         assert image.size == (60, 40)  # as it was stored
         assert image.getexif()[0x0112] == 6 and image.getexif()[0x010F] == "A camera"
@@ -183,3 +195,185 @@ def test_every_option_has_a_help_text():
     for name in ("run", "train"):
         result = runner.invoke(app, [name, "--help"])
         assert result.exit_code == 0 and "--device" in result.output
+
+
+# what a batch takes and gives
+
+
+def pictures(folder: Path, rng, *names: str) -> None:
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(60, 256, (20, 24, 3), dtype=np.uint8)).save(path)
+
+
+def results(jobs, below: Path) -> list[str]:
+    return sorted(job.background.relative_to(below).as_posix() for job in jobs)
+
+
+def test_a_tree_is_mirrored_and_links_do_not_lead_out(tmp_path, rng):
+    pictures(tmp_path, rng, "trip/a.png", "trip/day 1/a.png", "trip/day 1/b.derained.png", "else/c.png")
+    (tmp_path / "trip" / "day 2").symlink_to(tmp_path / "else")
+    (tmp_path / "trip" / "link.png").symlink_to(tmp_path / "else" / "c.png")
+    out = tmp_path / "out"
+    assert results(batch.plan([tmp_path / "trip"], batch.Target(out), recursive=True), out) == ["a.png", "day 1/a.png"]
+    assert results(batch.plan([tmp_path / "trip"], batch.Target(out)), out) == ["a.png"]
+
+
+def test_patterns_lists_suffix_and_format(tmp_path, rng):
+    pictures(tmp_path, rng, "a [1].png", "b.jpg", "c.webp")
+    jobs = batch.plan([f"{tmp_path}/*.[jw]*"], batch.Target(suffix="-dry", format="tiff"))
+    assert results(jobs, tmp_path) == ["b-dry.tif", "c-dry.tif"]
+    assert results(batch.plan([f"{tmp_path}/a [1].png"]), tmp_path) == ["a [1].derained.png"]  # a name, not a pattern
+    (tmp_path / "list").write_text(f"{tmp_path}/b.jpg\n\n{tmp_path}/c.webp\n", encoding="utf-8")
+    assert len(batch.plan(batch.read_list(tmp_path / "list"))) == 2
+    with pytest.raises(UsageError, match="cannot be read as a list"):
+        batch.read_list(tmp_path / "b.jpg")
+    for wrong in (batch.Target(format="gif"), batch.Target(tmp_path, in_place=True)):
+        with pytest.raises(UsageError):
+            batch.plan([tmp_path], wrong)
+
+
+def test_in_place_replaces_the_photo_and_nothing_else(tmp_path, rng, small_weights):
+    pictures(tmp_path, rng, "a.png", "b.png")
+    before = (tmp_path / "b.png").read_bytes()
+    done = command("run", tmp_path / "a.png", "--in-place", "--weights", small_weights)
+    assert done.returncode == 0, done.stderr
+    assert sorted(p.name for p in tmp_path.iterdir() if p.suffix == ".png") == ["a.png", "b.png"]
+    assert read_photo(tmp_path / "a.png").mean() < read_photo(tmp_path / "b.png").mean() - 3
+    assert (tmp_path / "b.png").read_bytes() == before
+
+
+def test_stdin_to_stdout(photo, small_weights):
+    code = "import torch; torch.set_num_threads(1)\nfrom derain.cli import main\nmain()"
+    call = [sys.executable, "-c", code, "run", "-", "--weights", str(small_weights)]
+    kept = subprocess.run(call, input=photo.read_bytes(), capture_output=True)
+    assert decode(kept.stdout).format == "JPEG" and decode(kept.stdout).pixels.shape == (50, 70, 3)
+    changed = subprocess.run([*call, "--format", "png"], input=photo.read_bytes(), capture_output=True)
+    assert decode(changed.stdout).format == "PNG"
+    failed = subprocess.run(call, input=b"nothing", capture_output=True, text=False)
+    assert failed.returncode == 1 and failed.stdout == b"" and b"stdin: not a photo" in failed.stderr
+
+
+def test_json_is_one_object_a_photo(photo, small_weights, tmp_path):
+    (tmp_path / "bad.png").write_bytes(b"bad")
+    done = command("run", tmp_path, "--json", "-q", "--weights", small_weights)
+    bad, good = (json.loads(line) for line in done.stdout.splitlines())
+    assert done.returncode == 1 and bad["output"] is None and "bad.png" in bad["error"]
+    assert good["error"] is None and Path(good["output"]).exists()
+    assert (good["width"], good["height"]) == (70, 50) and good["rain_coverage"] > 0 and good["seconds"] > 0
+    assert done.stderr.count("\n") == 1  # the error alone
+
+
+def test_a_dry_photo_comes_back_bit_for_bit(photo, tmp_path):
+    model = rainy_model()
+    torch.nn.init.constant_(model.tail.bias, -0.05)
+    (outcome,) = batch.run([batch.Job(photo, tmp_path / "out.jpg")], model)
+    assert outcome.untouched and "no rain" in batch.describe(outcome)
+    assert (tmp_path / "out.jpg").read_bytes() == photo.read_bytes()
+    (outcome,) = batch.run([batch.Job(photo, tmp_path / "out.png")], model)
+    assert np.array_equal(read_photo(tmp_path / "out.png"), read_photo(photo))
+
+
+def test_strength_is_a_share_of_the_rain(photo):
+    original, model = read_original(photo), rainy_model()
+    whole, half, none = (
+        batch.separate(original, model, batch.Treatment(strength=s)).rain.astype(int) for s in (1, 0.5, 0)
+    )
+    assert np.abs(half - whole / 2).max() <= 0.5 and none.max() == 0 and whole.max() > 5
+
+
+def test_16_bit_rain_is_finer_than_8_bit_steps(rng):
+    deep = rng.integers(20000, 60000, (40, 40, 3), dtype=np.uint16)
+    background, rain = derain.restore(rainy_model(), deep)
+    assert background.dtype == np.uint16 and np.array_equal(background + rain, deep)
+    assert len(np.unique(rain)) > 256
+
+
+def test_out_of_memory_halves_the_tile(monkeypatch, rng):
+    photo, model, sides = rng.integers(0, 256, (200, 200, 3), dtype=np.uint8), rainy_model(), []
+    expected = derain.restore(model, photo)[0]
+    real = tiling._split
+
+    def limited(model, photo, half):
+        sides.append(max(photo.shape[:2]))
+        if sides[-1] > 150:
+            raise torch.OutOfMemoryError("out of memory") if len(sides) % 2 else MemoryError
+        return real(model, photo, half)
+
+    monkeypatch.setattr(tiling, "_split", limited)
+    assert np.abs(derain.restore(model, photo)[0].astype(int) - expected).max() <= 1
+    assert sides[0] == 200 and min(sides) <= 150
+    monkeypatch.setattr(tiling, "_split", lambda *_: (_ for _ in ()).throw(MemoryError()))
+    with pytest.raises(PhotoError, match="not enough memory"):
+        derain.restore(model, photo)
+
+
+def test_bfloat16_that_overflows_is_done_again(monkeypatch):
+    model, photo = rainy_model(), np.full((32, 32, 3), 200, np.uint8)
+    expected, real = derain.restore(model, photo)[0], model.layers
+    monkeypatch.setattr(
+        model, "layers", lambda x: tuple(t / 0 if torch.is_autocast_enabled("cpu") else t for t in real(x))
+    )
+    assert np.array_equal(derain.restore(model, photo, precision="bfloat16")[0], expected)
+
+
+def test_killed_in_the_middle_no_result_is_half(tmp_path, rng, small_weights):
+    for index in range(30):
+        pictures(tmp_path, rng, f"in/{index:02d}.png")
+    code = "import torch; torch.set_num_threads(1)\nfrom derain.cli import main\nmain()"
+    call = [
+        sys.executable,
+        "-c",
+        code,
+        "run",
+        str(tmp_path / "in"),
+        "-o",
+        str(tmp_path / "out"),
+        "--weights",
+        str(small_weights),
+    ]
+    running = subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert running.stdout is not None
+    for _ in range(3):
+        running.stdout.readline()
+    running.kill()
+    running.wait()
+    left = [p for p in (tmp_path / "out").iterdir() if not p.name.startswith(".")]
+    assert len(left) >= 3
+    assert all(read_photo(p).shape == (20, 24, 3) for p in left)
+    done = command("run", tmp_path / "in", "-o", tmp_path / "out", "--weights", small_weights)
+    assert done.returncode == 0 and "skipped" in done.stderr
+    assert len([p for p in (tmp_path / "out").iterdir() if not p.name.startswith(".")]) == 30
+
+
+def test_damaged_files_never_stop_nor_trace(tmp_path, rng, small_weights):
+    """Thousands of truncated, flipped and mislabelled files: each is a photo or a PhotoError."""
+    picture = Image.fromarray(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8))
+    whole = {}
+    for name in ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "AVIF"):
+        content = io.BytesIO()
+        picture.save(content, format=name, **({"exif": b"Exif\0\0"} if name == "JPEG" else {}))
+        whole[name] = content.getvalue()
+    refused = 0
+    for index in range(2000):
+        name = list(whole)[index % 6]
+        damaged = bytearray(whole[name])
+        if index % 3 == 0:
+            damaged = damaged[: rng.integers(0, len(damaged))]
+        else:
+            for place in rng.integers(0, len(damaged), rng.integers(1, 8)):
+                damaged[place] ^= 1 << rng.integers(0, 8)
+        try:
+            original = decode(bytes(damaged), f"{index}.x", max_megapixels=1)
+            encode(original, original.pixels)
+        except PhotoError as error:
+            refused += 1
+            assert f"{index}.x" in str(error) or "cannot" in str(error)
+    assert 500 < refused < 2000
+    for index, content in enumerate(whole.values()):  # and mislabelled ones in a batch
+        (tmp_path / f"{index}.jpg").write_bytes(content)
+        (tmp_path / f"{index} cut.png").write_bytes(content[:40])
+    done = command("run", tmp_path, "-o", tmp_path / "out", "--weights", small_weights)
+    assert done.returncode == 1 and "Traceback" not in done.stderr and "6 of 12 photos failed" in done.stderr
+    assert len(list((tmp_path / "out").iterdir())) == 6
