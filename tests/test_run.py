@@ -277,9 +277,8 @@ def test_a_dry_photo_comes_back_bit_for_bit(photo, tmp_path):
 
 def test_strength_is_a_share_of_the_rain(photo):
     original, model = read_original(photo), rainy_model()
-    whole, half, none = (
-        batch.separate(original, model, batch.Treatment(strength=s)).rain.astype(int) for s in (1, 0.5, 0)
-    )
+    layers = (batch.separate(original, model, batch.Treatment(strength=share)) for share in (1, 0.5, 0))
+    whole, half, none = (found.rain.astype(int) for found in layers)
     assert np.abs(half - whole / 2).max() <= 0.5 and none.max() == 0 and whole.max() > 5
 
 
@@ -291,19 +290,19 @@ def test_16_bit_rain_is_finer_than_8_bit_steps(rng):
 
 
 def test_out_of_memory_halves_the_tile(monkeypatch, rng):
-    photo, model, sides = rng.integers(0, 256, (200, 200, 3), dtype=np.uint8), rainy_model(), []
+    photo, model, sides = rng.integers(0, 256, (400, 400, 3), dtype=np.uint8), rainy_model(), []
     expected = derain.restore(model, photo)[0]
     real = tiling._split
 
     def limited(model, photo, half):
         sides.append(max(photo.shape[:2]))
-        if sides[-1] > 150:
+        if sides[-1] > 350:
             raise torch.OutOfMemoryError("out of memory") if len(sides) % 2 else MemoryError
         return real(model, photo, half)
 
     monkeypatch.setattr(tiling, "_split", limited)
     assert np.abs(derain.restore(model, photo)[0].astype(int) - expected).max() <= 1
-    assert sides[0] == 200 and min(sides) <= 150
+    assert sides[0] == 400 and min(sides) <= 350
     monkeypatch.setattr(tiling, "_split", lambda *_: (_ for _ in ()).throw(MemoryError()))
     with pytest.raises(PhotoError, match="not enough memory"):
         derain.restore(model, photo)
@@ -322,17 +321,8 @@ def test_killed_in_the_middle_no_result_is_half(tmp_path, rng, small_weights):
     for index in range(30):
         pictures(tmp_path, rng, f"in/{index:02d}.png")
     code = "import torch; torch.set_num_threads(1)\nfrom derain.cli import main\nmain()"
-    call = [
-        sys.executable,
-        "-c",
-        code,
-        "run",
-        str(tmp_path / "in"),
-        "-o",
-        str(tmp_path / "out"),
-        "--weights",
-        str(small_weights),
-    ]
+    options = ["run", tmp_path / "in", "-o", tmp_path / "out", "--weights", small_weights]
+    call = [sys.executable, "-c", code, *map(str, options)]
     running = subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     assert running.stdout is not None
     for _ in range(3):
