@@ -34,7 +34,7 @@ from derain.tiling import restore
 MARKS = (".derained", ".rain", ".compare")
 NAMES = {"jpg": ".jpg", "jpeg": ".jpg", "png": ".png", "webp": ".webp", "tiff": ".tif", "avif": ".avif", "bmp": ".bmp"}
 SEEN = 2 / 255  # height from which rain can be seen
-DRY = 0.001  # share of pixels with rain that can be seen, under which a photo counts as dry
+DRY = 0.003  # share of pixels with rain that can be seen, under which a photo counts as dry
 
 
 @dataclass(frozen=True)

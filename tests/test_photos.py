@@ -8,11 +8,15 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image, ImageCms, PngImagePlugin
+import torch
+from PIL import Image, ImageCms, ImageOps, PngImagePlugin
 
+from derain.batch import Target, plan, run
 from derain.errors import PhotoError
+from derain.models import build
 from derain.photos import decode, encode, read_original, read_photo
 from derain.photos.original import as_stored, upright
+from tests.conftest import SMALL
 
 HEIGHT, WIDTH = 24, 36
 
@@ -57,8 +61,6 @@ def test_each_orientation_stands_upright_and_goes_back(rgb, orientation):
     content = saved(Image.fromarray(rgb), "PNG", exif=exif(orientation))
     original = decode(content)
     shown = np.asarray(opened(content).convert("RGB"))
-    from PIL import ImageOps
-
     assert np.array_equal(original.pixels, np.asarray(ImageOps.exif_transpose(opened(content))))
     assert np.array_equal(as_stored(orientation)(upright(orientation)(shown)), shown)
     again = opened(encode(original, original.pixels))
@@ -219,3 +221,66 @@ def test_read_photo_is_8_bit_rgb(tmp_path, rng):
     assert read_original(tmp_path / "deep.png").deep
     with pytest.raises(PhotoError, match="no such file"):
         read_photo(tmp_path / "nothing.png")
+
+
+def test_heic_with_its_extra(rgb, tmp_path):
+    heif = pytest.importorskip("pillow_heif")
+    heif.register_heif_opener()
+    path = tmp_path / "phone.heic"
+    Image.fromarray(rgb).save(path, format="HEIF", quality=90, icc_profile=ICC)
+    original = read_original(path)
+    again = opened(encode(original, original.pixels))
+    assert again.format == "HEIF" and again.size == (WIDTH, HEIGHT) and again.info["icc_profile"] == ICC
+
+
+def mixed(rng, count):
+    """Files of every kind, in turn: suffix and content."""
+    kinds = [
+        ("jpg", "RGB", {"quality": 80, "subsampling": 2}), ("jpg", "L", {}), ("jpg", "CMYK", {}),
+        ("png", "RGB", {}), ("png", "RGBA", {}), ("png", "L", {}), ("png", "LA", {}), ("png", "I;16", {}),
+        ("webp", "RGB", {"quality": 80}), ("webp", "RGBA", {"lossless": True, "exact": True}),
+        ("tif", "RGB", {"compression": "tiff_lzw"}), ("tif", "RGBA", {}), ("tif", "I;16", {}), ("tif", "CMYK", {}),
+        ("bmp", "RGB", {}), ("bmp", "L", {}), ("avif", "RGB", {}), ("tif", "deep", {}), ("png", "deep", {}),
+    ]  # fmt: skip
+    formats = {"jpg": "JPEG", "tif": "TIFF"}
+    for index in range(count):
+        suffix, mode, options = kinds[index % len(kinds)]
+        size = tuple(int(n) for n in rng.integers(17, 60, 2))
+        if mode == "deep":
+            pixels = rng.integers(20000, 65536, (*size[::-1], 3), dtype=np.uint16)
+            yield suffix, cv2.imencode(f".{suffix}", pixels)[1].tobytes()
+            continue
+        channels = {"RGB": 3, "RGBA": 4, "CMYK": 4, "LA": 2}.get(mode, 1)
+        pixels = rng.integers(60, 256, (*size[::-1], channels), dtype=np.uint8)
+        if mode == "I;16":
+            image = Image.fromarray(pixels[..., 0].astype(np.uint16) * 250)
+        else:
+            image = Image.frombytes(mode, size, pixels.tobytes())
+        if suffix in ("jpg", "png", "webp") and mode != "CMYK":
+            options = options | {"exif": exif(1 + index % 8).tobytes()}
+        if suffix != "bmp" and mode not in ("L", "LA", "I;16"):
+            options = options | {"icc_profile": ICC}
+        yield suffix, saved(image, formats.get(suffix, suffix.upper()), **options)
+
+
+def test_a_hundred_mixed_photos(tmp_path, rng):
+    model = build("derain", SMALL).eval()
+    torch.nn.init.constant_(model.tail.bias, 0.05)
+    for index, (suffix, content) in enumerate(mixed(rng, 100)):
+        (tmp_path / f"{index:03d}.{suffix}").write_bytes(content)
+    outcomes = list(run(plan([tmp_path], Target(tmp_path / "out")), model))
+    assert len(outcomes) == 100 and not [o.error for o in outcomes if o.error]
+    for outcome in outcomes:
+        before, after = (read_original(path) for path in (outcome.job.source, outcome.job.background))
+        with Image.open(outcome.job.source) as one, Image.open(outcome.job.background) as other:
+            assert (one.size, one.mode, one.format) == (other.size, other.mode, other.format), outcome.job.source
+            assert one.info.get("icc_profile") == other.info.get("icc_profile")
+            assert one.getexif().get(271) == other.getexif().get(271)
+        assert (before.pixels.dtype, before.grey, before.orientation) == (
+            after.pixels.dtype,
+            after.grey,
+            after.orientation,
+        )
+        assert (before.alpha is None) == (after.alpha is None)
+        assert before.alpha is None or np.array_equal(before.alpha, after.alpha)
+        assert after.pixels.mean() < before.pixels.mean()
