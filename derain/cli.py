@@ -78,7 +78,7 @@ def run(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace results that exist, instead of skipping.")
     ] = False,
-    weights: Annotated[str, typer.Option(help="Bundled name, .safetensors file, or NLCL's public .pth.")] = "derain",
+    weights: Annotated[str, typer.Option(help="Bundled name, file, or hf:OWNER/REPO[@REV][/FILE].")] = "derain",
     strength: Annotated[float, typer.Option(min=0, max=1, help="Share of the rain to take away.")] = 1.0,
     rain: Annotated[bool, typer.Option("--rain", help="Write the rain layer too, as photo.rain.png.")] = False,
     compare: Annotated[
@@ -276,6 +276,47 @@ def evaluate(
     if found.problems:
         talk.print(f"{len(found.problems)} problems, {len(found.rows)} pictures scored")
         raise typer.Exit(1)
+
+
+models = typer.Typer(no_args_is_help=True, help="Weights: what there is, where it is, whether it is whole.")
+app.add_typer(models, name="models")
+Weights = Annotated[str, typer.Argument(help="Bundled name, file, or hf:OWNER/REPO[@REVISION][/FILE].")]
+
+
+@models.command("list")
+def list_models() -> None:
+    """Names of the bundled weights."""
+    from derain.weights import bundled
+
+    for name, path in bundled().items():
+        print(f"{name}\t{path.stat().st_size / 1e6:.1f} MB\t{path}")
+
+
+@models.command()
+def download(weights: Weights) -> None:
+    """Fetch weights from the Hub into its cache and print where they are."""
+    from derain.weights import locate
+
+    print(locate(weights))
+
+
+@models.command()
+def info(weights: Weights = "derain") -> None:
+    """What weights say of themselves, as JSON."""
+    import json
+
+    from derain.weights import about
+
+    print(json.dumps(about(weights), indent=1, ensure_ascii=False))
+
+
+@models.command()
+def verify(weights: Weights = "derain") -> None:
+    """Check digest and content."""
+    from derain.weights import about, load
+
+    load(weights)
+    print(f"{about(weights)['sha256']}  {weights}: whole")
 
 
 def progress_bar(hidden: bool = False) -> Progress:

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 
 from derain.devices import place
 from derain.errors import WeightsError
+from derain.hub import Reference, fetch
 from derain.models import build, describe
 from derain.models.contract import Derainer
 from derain.photos import atomic
@@ -24,7 +25,8 @@ def load(weights: str | Path = "derain", device: str | torch.device = "cpu") -> 
     """A model ready to use: ``background, rain = load()(image)``.
 
     Args:
-        weights: name of bundled weights, a ``.safetensors`` file that derain wrote, or a public NLCL ``.pth`` file.
+        weights: name of bundled weights, a ``.safetensors`` file that derain wrote, a public NLCL ``.pth`` file, or
+            ``hf:OWNER/REPO[@REVISION][/FILE]`` on the Hugging Face Hub.
         device: where the model is put.
 
     Raises:
@@ -36,21 +38,39 @@ def load(weights: str | Path = "derain", device: str | torch.device = "cpu") -> 
 
 
 def locate(weights: str | Path) -> Path:
-    """The file behind a name or path; bundled names are checked against their digest."""
+    """The file behind a name, path or place on the Hub; bundled names are checked against their digest."""
+    if str(weights).startswith("hf:"):
+        return fetch(Reference.parse(str(weights)))
     path = Path(weights)
     if path.suffix in {".safetensors", ".pth"} or path.parent != Path("."):
         if not path.is_file():
             raise WeightsError(f"{path}: no such weights file")
         return path
     folder = bundled_folder()
-    bundled = folder / f"{weights}.safetensors"
-    if not bundled.is_file():
-        names = ", ".join(sorted(p.stem for p in folder.glob("*.safetensors")))
+    found = folder / f"{weights}.safetensors"
+    if not found.is_file():
+        names = ", ".join(bundled())
         raise WeightsError(f"{weights}: no bundled weights of that name; choose one of {names}, or give a file")
-    expected = digests(folder).get(bundled.name)
-    if sha256(bundled) != expected:
-        raise WeightsError(f"{bundled}: SHA-256 is not the expected {expected}; install derain again")
-    return bundled
+    expected = digests(folder).get(found.name)
+    if sha256(found) != expected:
+        raise WeightsError(f"{found}: SHA-256 is not the expected {expected}; install derain again")
+    return found
+
+
+def bundled() -> dict[str, Path]:
+    """The weights that come with derain, by name."""
+    return {path.stem: path for path in sorted(bundled_folder().glob("*.safetensors"))}
+
+
+def about(weights: str | Path) -> dict[str, Any]:
+    """What weights say of themselves: preset, architecture, training, file, bytes and SHA-256.
+
+    Raises:
+        WeightsError: as :func:`load`.
+    """
+    path = locate(weights)
+    header = read_header(path) if path.suffix == ".safetensors" else {"preset": "nlcl", "training": "not known"}
+    return {**header, "file": str(path), "bytes": path.stat().st_size, "sha256": sha256(path)}
 
 
 def bundled_folder() -> Path:

@@ -1,0 +1,114 @@
+"""Weights on the Hub, against a small server of our own: no test leaves this machine."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from derain.errors import WeightsError
+from derain.hub import Reference
+
+COMMIT = "c" * 40
+
+
+class Hub(BaseHTTPRequestHandler):
+    files: dict[str, bytes] = {}
+    lie = False  # about the digest
+
+    def do_HEAD(self):
+        self.answer(head=True)
+
+    def do_GET(self):
+        self.answer(head=False)
+
+    def answer(self, head):
+        if self.path.startswith("/api/models/me/rainy"):
+            siblings = [{"rfilename": name} for name in self.files]
+            return self.send(json.dumps({"id": "me/rainy", "sha": COMMIT, "siblings": siblings}).encode(), {}, head)
+        name = self.path.rsplit("/", 1)[-1]
+        if not self.path.startswith("/me/rainy/resolve/") or name not in self.files:
+            self.send_response(404)
+            self.send_header("X-Error-Code", "EntryNotFound")
+            self.send_header("Content-Length", "0")
+            return self.end_headers()
+        digest = hashlib.sha256(self.files[name]).hexdigest() if not self.lie else "0" * 64
+        self.send(self.files[name], {"X-Repo-Commit": COMMIT, "ETag": f'"{digest}"'}, head)
+
+    def send(self, content, headers, head):
+        self.send_response(200)
+        for name, value in {"Content-Length": str(len(content)), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if not head:
+            self.wfile.write(content)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def hub(small_weights, monkeypatch):
+    monkeypatch.setattr(Hub, "files", {"rain.safetensors": small_weights.read_bytes(), "README.md": b"hello"})
+    monkeypatch.setattr(Hub, "lie", False)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+def models(tmp_path, endpoint, *arguments, **environment):
+    code = "from derain.cli import main\nmain()"
+    env = os.environ | {"HF_ENDPOINT": endpoint, "HF_HOME": str(tmp_path / "cache"), "HF_HUB_DISABLE_XET": "1"}
+    call = [sys.executable, "-c", code, "models", *arguments]
+    return subprocess.run(call, capture_output=True, text=True, env=env | environment, timeout=120)
+
+
+def test_the_forms_of_a_reference():
+    assert Reference.parse("hf:me/rainy") == Reference("me/rainy")
+    assert Reference.parse("hf:me/rainy@v1.0/sub/x.safetensors") == Reference("me/rainy", "v1.0", "sub/x.safetensors")
+    assert str(Reference.parse("hf:me/rainy@main/x.pth")) == "hf:me/rainy@main/x.pth"
+    with pytest.raises(WeightsError, match="OWNER/REPO"):
+        Reference.parse("hf:rainy")
+
+
+def test_downloaded_once_then_offline(tmp_path, hub, small_weights):
+    done = models(tmp_path, hub, "download", "hf:me/rainy")
+    assert done.returncode == 0, done.stderr
+    assert Path(done.stdout.strip()).read_bytes() == small_weights.read_bytes()
+    again = models(tmp_path, hub, "verify", "hf:me/rainy/rain.safetensors", HF_HUB_OFFLINE="1")
+    assert again.returncode == 0 and "whole" in again.stdout, again.stderr
+
+
+@pytest.mark.parametrize(
+    "weights, environment, said",
+    [
+        ("hf:me/rainy/other.safetensors", {}, "cannot be fetched"),
+        ("hf:me/nothing", {}, "cannot be fetched"),
+        ("hf:me/rainy", {"HF_HUB_OFFLINE": "1"}, "by hand"),
+        ("hf:me/rainy", {"HF_ENDPOINT": "http://127.0.0.1:9"}, "by hand"),
+    ],
+)
+def test_a_failure_says_what_to_do(tmp_path, hub, weights, environment, said):
+    done = models(tmp_path, hub, "download", weights, **environment)
+    assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr, done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_damaged_download_is_refused(tmp_path, hub, monkeypatch):
+    monkeypatch.setattr(Hub, "lie", True)
+    done = models(tmp_path, hub, "download", "hf:me/rainy")
+    assert done.returncode == 2 and "SHA-256" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_bundled_weights_never_touch_the_network(tmp_path):
+    for command in (("list",), ("info", "derain"), ("verify", "derain"), ("download", "derain")):
+        done = models(tmp_path, "http://127.0.0.1:9", *command)
+        assert done.returncode == 0 and "derain" in done.stdout, done.stderr
+    header = json.loads(models(tmp_path, "http://127.0.0.1:9", "info").stdout)
+    assert header["preset"] == "derain" and len(header["sha256"]) == 64 and header["training"]["steps"] > 0
