@@ -78,7 +78,7 @@ def run(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace results that exist, instead of skipping.")
     ] = False,
-    weights: Annotated[str, typer.Option(help="Bundled name, file, or hf:OWNER/REPO[@REV][/FILE].")] = "derain",
+    weights: Annotated[str, typer.Option(help="Bundled name, file, or hf:OWNER/REPO@REVISION/FILE.")] = "derain",
     strength: Annotated[float, typer.Option(min=0, max=1, help="Share of the rain to take away.")] = 1.0,
     rain: Annotated[bool, typer.Option("--rain", help="Write the rain layer too, as photo.rain.png.")] = False,
     compare: Annotated[
@@ -280,7 +280,7 @@ def evaluate(
 
 models = typer.Typer(no_args_is_help=True, help="Weights: what there is, where it is, whether it is whole.")
 app.add_typer(models, name="models")
-Weights = Annotated[str, typer.Argument(help="Bundled name, file, or hf:OWNER/REPO[@REVISION][/FILE].")]
+Weights = Annotated[str, typer.Argument(help="Bundled name, file, or hf:OWNER/REPO@REVISION/FILE (revision and file can be left out).")]
 
 
 @models.command("list")
