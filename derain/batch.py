@@ -338,14 +338,14 @@ def summary(outcomes: list[Outcome]) -> str:
 
 def comparison(photo: Photo, background: Photo) -> Photo:
     """Before and after side by side, labelled, and below them, enlarged, the square where most rain was."""
-    strip = _side_by_side(photo, background)
+    strip = side_by_side(photo, background)
     side = min(max(min(photo.shape[:2]) // 4, 32), *photo.shape[:2])
     removed = cv2.blur(np.where(photo > background, photo - background, 0).mean(axis=2), (side, side))
     row, column = np.unravel_index(int(removed.argmax()), removed.shape)
     top, left = (int(np.clip(c - side // 2, 0, n - side)) for c, n in zip((row, column), photo.shape))
     width = (strip.shape[1] - 4) // 2
     square = (slice(top, top + side), slice(left, left + side))
-    enlarged = _side_by_side(_enlarge(photo[square], width), _enlarge(background[square], width))
+    enlarged = side_by_side(_enlarge(photo[square], width), _enlarge(background[square], width))
     return np.vstack([strip, np.full((4, strip.shape[1], 3), 255, np.uint8), enlarged])
 
 
@@ -353,7 +353,8 @@ def _enlarge(crop: Photo, side: int) -> Photo:
     return np.asarray(cv2.resize(crop, (side, side), interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
-def _side_by_side(photo: Photo, background: Photo) -> Photo:
+def side_by_side(photo: Photo, background: Photo) -> Photo:
+    """Before and after, labelled, with a thin gap between."""
     gap = np.full((photo.shape[0], 4, 3), 255, np.uint8)
     return np.hstack([_labelled(photo, "before"), gap, _labelled(background, "after")])
 

@@ -280,7 +280,7 @@ def evaluate(
 
 models = typer.Typer(no_args_is_help=True, help="Weights: what there is, where it is, whether it is whole.")
 app.add_typer(models, name="models")
-Weights = Annotated[str, typer.Argument(help="Bundled name, file, or hf:OWNER/REPO@REVISION/FILE (revision and file can be left out).")]
+Weights = Annotated[str, typer.Argument(help="Bundled name, file, or hf:OWNER/REPO@REVISION/FILE.")]
 
 
 @models.command("list")

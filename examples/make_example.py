@@ -1,4 +1,4 @@
-"""Makes rainy.jpg and clean.jpg: rendered rain over scikit-image's picture of a rocket (NASA, public domain)."""
+"""Makes rainy.jpg, clean.jpg and before_after.jpg: rendered rain over scikit-image's picture of a rocket (NASA, public domain)."""
 
 from pathlib import Path
 
@@ -6,7 +6,9 @@ import cv2
 import numpy as np
 from skimage import data
 
-from derain.photos import write_photo
+import derain
+from derain.batch import side_by_side
+from derain.photos import read_photo, write_photo
 from derain.rain.compose import screen
 from derain.rain.render import curtain
 
@@ -18,3 +20,5 @@ if __name__ == "__main__":
     folder = Path(__file__).parent
     write_photo(folder / "clean.jpg", clean)
     write_photo(folder / "rainy.jpg", (rainy * 255 + 0.5).astype(np.uint8))
+    before = read_photo(folder / "rainy.jpg")
+    write_photo(folder / "before_after.jpg", side_by_side(before, derain.restore(derain.load(), before)[0]))

@@ -83,6 +83,6 @@ def test_tiled_equals_whole(rng):
     torch.nn.init.normal_(model.tail.weight, std=0.2)
     torch.nn.init.constant_(model.tail.bias, 0.1)
     photo = rng.integers(0, 256, (333, 421, 3), dtype=np.uint8)
-    whole, tiled = (restore(model, photo, tile)[0].astype(int) for tile in (None, 64))
+    whole, tiled = (restore(model, photo, tile)[0].astype(int) for tile in (0, 64))
     assert np.abs(photo - whole).max() > 5
     assert np.abs(whole - tiled).max() <= 1
