@@ -1,6 +1,7 @@
 """A photo with everything that its file holds: depth, grey or colour, alpha, inks, orientation, metadata."""
 
 import io
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,6 +25,7 @@ STRUCTURE = {  # TIFF tags that say how the pixels lie in the file
     *(347, 512, 513, 514, 529, 530, 531, 532),
 }
 
+warnings.filterwarnings("ignore", module="PIL")  # of damaged metadata; a damaged photo is an error
 Image.MAX_IMAGE_PIXELS = None  # derain sets its own limit, before decoding
 
 
