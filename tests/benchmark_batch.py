@@ -37,7 +37,7 @@ if __name__ == "__main__":
         jobs = plan([folder], Target(folder / "out"))
         originals = [read_original(job.source) for job in jobs]
         shares = []
-        for turn in range(4):
+        for _ in range(4):
             alone = timed(lambda: [separate(original, model) for original in originals])
             whole = timed(lambda: list(run(jobs, model)))
             shares.append(alone / whole)
