@@ -88,6 +88,19 @@ def test_taught_crops_are_real_ones_less_their_rain(rng):
         assert np.allclose(rainy - target, 0.2, atol=1 / 255)
 
 
+def test_discovered_rain_is_pasted_on_clean_crops(rng):
+    bank, truth = RainBank(2), np.full((48, 48, 3), 0.25, np.float32)
+    for column in (10, 40):
+        layer = np.zeros((64, 64))
+        layer[:, column] = 0.3
+        bank.add(np.zeros((64, 64, 3)), np.zeros((64, 64)), layer)
+    layers = [bank.layer(rng, 48) for _ in range(20)]
+    assert all(layer.shape == (48, 48) and layer.min() >= 0 for layer in layers)
+    assert len({round(float(layer.sum()), 3) for layer in layers}) > 10  # gain, place, scale and turn vary
+    rainy, target = pair(rng, truth, config(dry=0.0, taught=0.0, discovered=1.0), bank)
+    assert target is truth and rainy.shape == truth.shape
+
+
 def test_every_kind_of_pair_has_its_share(rng):
     truth, settings = np.full((48, 48, 3), 0.25, np.float32), config(dry=0.3, taught=0.3, discovered=0.0)
     bank = RainBank(1)
