@@ -115,18 +115,18 @@ def plan(inputs: Iterable[str | Path], target: Target = Target(), recursive: boo
 
 def _photos(given: str | Path, recursive: bool, suffix: str) -> Iterator[tuple[Path, Path]]:
     """Photos, each with its place below the folder or pattern that named it."""
-    path = Path(given)
+    path, results = Path(given), (*MARKS, suffix) if suffix else MARKS
     if path.is_dir():
         home = path.resolve()
         below = sorted(p for p in path.rglob("*") if p.is_dir() and not p.is_symlink()) if recursive else []
         for folder in (path, *below):
             for photo in find_photos(folder):
                 inside = photo.resolve().is_relative_to(home)  # links do not lead out of the tree
-                if inside and photo.is_file() and not photo.stem.endswith((*MARKS, suffix)):
+                if inside and photo.is_file() and not photo.stem.endswith(results):
                     yield photo, photo.relative_to(path)
     elif not path.exists() and glob.has_magic(str(given)):  # the shell did not expand it
         for name in sorted(glob.glob(str(given), recursive=True)):
-            if Path(name).suffix.lower() in SUFFIXES and not Path(name).stem.endswith((*MARKS, suffix)):
+            if Path(name).suffix.lower() in SUFFIXES and not Path(name).stem.endswith(results):
                 yield Path(name), Path(Path(name).name)
     else:
         yield path, Path(path.name)

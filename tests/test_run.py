@@ -230,7 +230,7 @@ def test_patterns_lists_suffix_and_format(tmp_path, rng):
     assert len(batch.plan(batch.read_list(tmp_path / "list"))) == 2
     with pytest.raises(UsageError, match="cannot be read as a list"):
         batch.read_list(tmp_path / "b.jpg")
-    for wrong in (batch.Target(format="gif"), batch.Target(tmp_path, in_place=True)):
+    for wrong in (batch.Target(format="gif"), batch.Target(tmp_path, in_place=True), batch.Target(suffix="")):
         with pytest.raises(UsageError):
             batch.plan([tmp_path], wrong)
 

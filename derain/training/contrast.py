@@ -51,7 +51,8 @@ class Contrast:
     def prepare(self, rng: np.random.Generator, step: int, progress: float, rainy: Crops, clean: Crops) -> Any:
         """Crops ``(rainy, clean)`` of ``(batch, crop, crop, 3)``: pasted in the warm start, then mostly unpaired."""
         truths = clean.batch(rng, self.config.batch)
-        if progress < self.config.warm or rng.random() < self.config.anchor:
+        anchored = np.random.default_rng((self.config.seed, step)).random() < self.config.anchor  # on every process
+        if progress < self.config.warm or anchored:
             pairs = [pair(rng, truth, self.config) for truth in truths]
             return *(np.stack(images) for images in zip(*pairs)), "pasted"
         return rainy.batch(rng, self.config.batch), truths, "unpaired"
