@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -22,6 +22,7 @@ from derain.photos import (
     decode,
     encode,
     find_photos,
+    format_of,
     read_original,
     to_8_bit,
     write_bytes,
@@ -99,8 +100,7 @@ def plan(inputs: Iterable[str | Path], target: Target = Target(), recursive: boo
     """
     if target.in_place and (target.output or target.format):
         raise UsageError("--in-place goes without --output and --format")
-    if target.format and target.format not in NAMES:
-        raise UsageError(f"--format {target.format}: choose one of {', '.join(NAMES)}")
+    ending = ending_of(target.format)
     found = dict(pair for given in inputs for pair in _photos(given, recursive, target.suffix))
     if not found:
         raise UsageError("no photos found; name photos or folders that hold some")
@@ -108,9 +108,20 @@ def plan(inputs: Iterable[str | Path], target: Target = Target(), recursive: boo
     as_file = output is not None and output.suffix.lower() in SUFFIXES and not output.is_dir()
     if as_file and len(found) > 1:
         raise UsageError(f"{output}: is one file for {len(found)} photos; give a folder instead")
-    jobs = [_job(photo, place, target, as_file) for photo, place in found.items()]
+    jobs = [_job(photo, place, target, ending or photo.suffix, as_file) for photo, place in found.items()]
     _refuse_collisions(jobs, target.in_place)
     return jobs
+
+
+def ending_of(form: str | None) -> str | None:
+    """The suffix of a format's name; ``None`` of none.
+
+    Raises:
+        UsageError: an unknown format.
+    """
+    if form and form not in NAMES:
+        raise UsageError(f"--format {form}: choose one of {', '.join(NAMES)}")
+    return NAMES[form] if form else None
 
 
 def _photos(given: str | Path, recursive: bool, suffix: str) -> Iterator[tuple[Path, Path]]:
@@ -132,8 +143,7 @@ def _photos(given: str | Path, recursive: bool, suffix: str) -> Iterator[tuple[P
         yield path, Path(path.name)
 
 
-def _job(photo: Path, place: Path, target: Target, as_file: bool) -> Job:
-    ending = NAMES[target.format] if target.format else photo.suffix
+def _job(photo: Path, place: Path, target: Target, ending: str, as_file: bool) -> Job:
     if target.in_place:
         background = photo
     elif target.output is None:
@@ -203,7 +213,7 @@ class Layers:
     rain: Pixels
     seconds: float
     coverage: float
-    dry: bool = field(default=False)
+    dry: bool = False
 
 
 def separate(original: Original, model: Derainer, treatment: Treatment = Treatment()) -> Layers:
@@ -244,12 +254,11 @@ def finished_file(original: Original, layers: Layers, to: str, quality: int | No
 
 
 def _write(job: Job, original: Original, layers: Layers, treatment: Treatment) -> Outcome:
-    ending = job.background.suffix.lower()
-    to = original.format if FORMATS.get(job.source.suffix.lower()) == FORMATS.get(ending) else FORMATS.get(ending)
     height, width = original.pixels.shape[:2]
     try:
-        if to is None:
-            raise PhotoError(f"{job.background}: give the output one of the suffixes {' '.join(sorted(SUFFIXES))}")
+        to = format_of(job.background)
+        if to == FORMATS.get(job.source.suffix.lower()):
+            to = original.format  # a mislabelled photo stays what it is
         try:
             job.background.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -288,11 +297,10 @@ def through_pipe(model: Derainer, treatment: Treatment, form: str | None = None)
         PhotoError: no photo, or one that cannot be restored or written.
         UsageError: an unknown format.
     """
-    if form and form not in NAMES:
-        raise UsageError(f"--format {form}: choose one of {', '.join(NAMES)}")
+    ending = ending_of(form)
     original = decode(sys.stdin.buffer.read(), "stdin", treatment.max_megapixels)
     layers = separate(original, model, treatment)
-    to = FORMATS[NAMES[form]] if form else original.format
+    to = FORMATS[ending] if ending else original.format
     sys.stdout.buffer.write(finished_file(original, layers, to, treatment.quality))
     sys.stdout.buffer.flush()
 

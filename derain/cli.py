@@ -258,21 +258,13 @@ def evaluate(
     talk.print(results.table(found))
     for problem in found.problems:
         talk.print(f"not scored: {problem}", style="yellow", markup=False)
-    for path, text in (
-        (json, results.as_json),
-        (csv, results.as_csv),
-        (
-            report,
-            lambda e: as_html(
-                e,
-                gallery,
-                "/".join(rainy.resolve().parts[-2:]) if rainy else "Self-test",
-                results.roles(rainy, clean, ours, theirs),
-            ),
-        ),
-    ):
-        if path:
-            results.write(path, text(found))
+    if json:
+        results.write(json, results.as_json(found))
+    if csv:
+        results.write(csv, results.as_csv(found))
+    if report:
+        title = "/".join(rainy.resolve().parts[-2:]) if rainy else "Self-test"
+        results.write(report, as_html(found, gallery, title, results.roles(rainy, clean, ours, theirs)))
     if found.problems:
         talk.print(f"{len(found.problems)} problems, {len(found.rows)} pictures scored")
         raise typer.Exit(1)

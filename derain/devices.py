@@ -1,5 +1,6 @@
 """The device that work runs on, chosen once and said once."""
 
+from pathlib import Path
 from typing import TypeVar
 
 import torch
@@ -24,6 +25,15 @@ def choose_device(name: str = "auto") -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError):
         raise UsageError(f"--device {name}: not available here; use --device auto or --device cpu") from None
     return device
+
+
+def proc_bytes(file: str, field: str) -> float | None:
+    """A field of Linux' ``/proc/<file>`` that is told in kB, in bytes; ``None`` on other systems."""
+    path = Path("/proc") / file
+    if not path.exists():
+        return None
+    lines = dict(line.split(":", 1) for line in path.read_text().splitlines())
+    return float(lines[field].split()[0]) * 1024
 
 
 def place(network: Network, device: str | torch.device) -> Network:

@@ -1,13 +1,13 @@
 """Photos as arrays through a model, whole or in tiles."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from derain.devices import proc_bytes
 from derain.errors import PhotoError
 from derain.models.contract import Derainer
 
@@ -60,11 +60,8 @@ def free_memory(device: torch.device) -> float:
     """Bytes free on the device; infinite where it cannot be told."""
     if device.type == "cuda":
         return float(torch.cuda.mem_get_info(device)[0])
-    meminfo = Path("/proc/meminfo")
-    if device.type == "cpu" and meminfo.exists():
-        lines = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
-        return float(lines["MemAvailable"].split()[0]) * 1024
-    return float("inf")
+    free = proc_bytes("meminfo", "MemAvailable") if device.type == "cpu" else None
+    return float("inf") if free is None else free
 
 
 def half_precision(precision: str, device: torch.device) -> bool:

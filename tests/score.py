@@ -9,20 +9,10 @@ from pathlib import Path
 import numpy as np
 
 import derain
+from derain.evaluation.metrics import luma, psnr, values
 from derain.photos import find_photos, read_photo
 
 UNSEEN = "brick camera clock coins grass gravel hubble_deep_field immunohistochemistry moon page retina text"
-
-
-def luma(photo: np.ndarray) -> np.ndarray:
-    """BT.601, studio range, as the field's MATLAB tables."""
-    return photo @ np.array([65.481, 128.553, 24.966]) / 255 + 16
-
-
-def psnr(one: np.ndarray, other: np.ndarray) -> float:
-    """Peak signal-to-noise ratio in dB of 8-bit values; equal pictures count as 60."""
-    error = np.mean((one.astype(float) - other.astype(float)) ** 2)
-    return float(min(10 * np.log10(255**2 / max(error, 1e-9)), 60))
 
 
 def pairs(model, rainy: Path, clean: Path) -> None:
@@ -30,7 +20,10 @@ def pairs(model, rainy: Path, clean: Path) -> None:
     for path in find_photos(rainy):
         before, truth = read_photo(path), read_photo(clean / path.name)
         after = derain.restore(model, before)[0]
-        rows.append([psnr(luma(x), luma(truth)) for x in (before, after)] + [psnr(x, truth) for x in (before, after)])
+        rows.append(
+            [psnr(luma(x), luma(truth)) for x in (before, after)]
+            + [psnr(values(x), values(truth)) for x in (before, after)]
+        )
     a, b, c, d = np.mean(rows, axis=0)
     print(f"{rainy.parent.name:10} n={len(rows)}  luma {a:.2f} -> {b:.2f} ({b - a:+.2f})", end="  ")
     print(f"RGB {c:.2f} -> {d:.2f} ({d - c:+.2f})")
@@ -46,7 +39,8 @@ def unchanged(model) -> None:
         except Exception:  # some of them need a download
             continue
         photo = picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=2)
-        scores[name] = psnr(derain.restore(model, photo[..., :3])[0], photo[..., :3])
+        after = derain.restore(model, photo[..., :3])[0]
+        scores[name] = min(psnr(values(after), values(photo[..., :3])), 60)  # equal pictures count as 60 dB
     print("dry pictures, RGB dB:", " ".join(f"{name} {value:.1f}" for name, value in scores.items()))
     print(f"mean {np.mean(list(scores.values())):.1f}, least {min(scores.values()):.1f}, n={len(scores)}")
 

@@ -6,10 +6,10 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
+from derain.devices import proc_bytes
 from derain.weights import load
 
 SIDE = 1024  # px, of the random square that is restored
@@ -86,10 +86,9 @@ def _peak(weights: str, device_name: str, precision: str) -> float:
 
 
 def _process_peak() -> float:
-    status = Path("/proc/self/status")
-    if status.exists():  # getrusage would count the parent's memory at the start of this process
-        lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
-        return float(lines["VmHWM"].split()[0]) * 1024 / 1e6
+    peak = proc_bytes("self/status", "VmHWM")
+    if peak is not None:  # getrusage would count the parent's memory at the start of this process
+        return peak / 1e6
     try:
         import resource
     except ImportError:  # Windows

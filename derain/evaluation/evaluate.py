@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from derain.errors import PhotoError, UsageError
 from derain.evaluation.matching import Entry, match
 from derain.evaluation.metrics import IDENTICAL, Picture, paired_scores, psnr, values
-from derain.evaluation.no_truth import flicker, unpaired_scores
+from derain.evaluation.no_truth import flicker, motion, unpaired_scores
 from derain.evaluation.pictures import CLIPS, read_frames, read_picture, to_photo
 from derain.evaluation.statistics import Estimate, bootstrap
 from derain.models.contract import Derainer
@@ -238,14 +238,15 @@ def score(
 ) -> tuple[dict[str, dict[str, float]], list[str]]:
     """Scores of each method on one sample, and a sentence for each that has none."""
     found, problems = {}, []
+    moved = motion(sample.rainy, before[0].rainy) if before else None
     for name, picture in outputs.items():
         try:
             if sample.clean is not None:
                 found[name] = paired_scores(picture, sample.clean)
             else:
                 found[name] = unpaired_scores(picture, sample.rainy) | extra.get(name, {})
-            if before and name in before[1]:
-                found[name]["flicker"] = flicker(picture, before[1][name], sample.rainy, before[0].rainy)
+            if before and moved is not None and name in before[1]:
+                found[name]["flicker"] = flicker(picture, before[1][name], moved)
         except ValueError as error:
             problems.append(f"{sample.name}: {name} is {error}; not scored")
     return found, problems

@@ -42,8 +42,8 @@ def match(
     Raises:
         UsageError: a folder is missing or empty, or nothing in it matches.
     """
-    rainy_photos, problems = _photos(rainy), []
-    truths = find_twins(rainy_photos, _photos(clean)) if clean else {}
+    rainy_photos, clean_photos, problems = _photos(rainy), _photos(clean) if clean else [], []
+    truths = find_twins(rainy_photos, clean_photos)
     results = {tool: find_twins(rainy_photos, _photos(folder)) for tool, folder in (restored or {}).items()}
     entries = []
     for photo in rainy_photos:
@@ -54,9 +54,8 @@ def match(
         problems += [f"{photo}: no result of a matching name from {tool}" for tool in missing]
         found = {tool: twins[photo] for tool, twins in results.items() if photo in twins}
         entries.append(Entry(photo.name, photo, truths.get(photo), found))
-    if clean:
-        used = set(truths.values())
-        problems += [f"{p}: no rainy photo of a matching name in {rainy}" for p in _photos(clean) if p not in used]
+    used = set(truths.values())
+    problems += [f"{p}: no rainy photo of a matching name in {rainy}" for p in clean_photos if p not in used]
     if not entries:
         raise UsageError(f"{rainy}: no photo in it matches one in {clean}; equal names match, and the field's schemes")
     return entries, problems

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from derain.photos import as_rgb
+
 Picture = NDArray[Any]  # uint8 or uint16
 Values = NDArray[np.float64]
 
@@ -74,8 +76,7 @@ def paired_scores(picture: Picture, truth: Picture) -> dict[str, float]:
     if truth.ndim == 2 and picture.ndim == 3:
         light = colours = colours.mean(axis=2)
     elif truth.ndim == 3 and picture.ndim == 2:
-        light = luma(np.repeat(picture[..., None], 3, axis=2))
-        colours = np.repeat(colours[..., None], 3, axis=2)
+        light, colours = luma(as_rgb(picture)), as_rgb(colours)
     return {
         "psnr_luma": min(psnr(light, light_truth), IDENTICAL),
         "ssim_luma": ssim(light, light_truth),

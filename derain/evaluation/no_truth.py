@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from derain.evaluation.metrics import Picture, size_of, values
-from derain.rain.clean import ANGLES, clean_rain
-from derain.rain.render import line_kernel
+from derain.photos import as_rgb
+from derain.rain.clean import clean_rain, line_energies
 
 CLEAR = 0.08  # certainty of direction under which a photo has no streaks to speak of
 FLAT = 1 / 3  # share of a photo, the flattest, in which streaks are measured: elsewhere edges drown them
@@ -33,10 +33,11 @@ def unpaired_scores(picture: Picture, rainy: Picture) -> dict[str, float]:
     before, after = (_rgb(p) for p in (rainy, picture))
     grey_before, grey_after = before.mean(axis=2), after.mean(axis=2)
     flat = _flattest(grey_before)
-    energies = line_energies(grey_before, flat)
+    energies = line_energies(_thin_bright(grey_before), flat)
     degrees = max(energies, key=energies.__getitem__)
     clear = energies[degrees] > 0 and 1 - np.mean(list(energies.values())) / energies[degrees] > CLEAR
-    left = _beyond_others(line_energies(grey_after, flat), degrees) / max(_beyond_others(energies, degrees), 1e-9)
+    remaining = line_energies(_thin_bright(grey_after), flat)
+    left = _beyond_others(remaining, degrees) / max(_beyond_others(energies, degrees), 1e-9)
     change = before - after
     layer = clean_rain(np.maximum(change, 0) / np.float32(255))[0][..., None] * 255
     colours_before, colours_after = (p - p.mean(axis=2, keepdims=True) for p in (before, after))
@@ -50,11 +51,8 @@ def unpaired_scores(picture: Picture, rainy: Picture) -> dict[str, float]:
     }
 
 
-def line_energies(grey: NDArray[np.float32], where: NDArray[np.bool_]) -> dict[float, float]:
-    """Energy of thin bright lines along each angle (degrees from the vertical), in squared grey levels."""
-    detail = np.maximum(grey - cv2.GaussianBlur(grey, (0, 0), 2), 0)
-    lines = {float(a): cv2.filter2D(detail, -1, line_kernel(13, float(a), 0.5)) for a in ANGLES}
-    return {angle: float((line[where] ** 2).mean()) for angle, line in lines.items()}
+def _thin_bright(grey: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray(np.maximum(grey - cv2.GaussianBlur(grey, (0, 0), 2), 0), np.float32)
 
 
 def _beyond_others(energies: dict[float, float], degrees: float) -> float:
@@ -71,8 +69,7 @@ def _flattest(grey: NDArray[np.float32]) -> NDArray[np.bool_]:
 
 
 def _rgb(picture: Picture) -> NDArray[np.float32]:
-    floats = values(picture).astype(np.float32)
-    return floats if floats.ndim == 3 else np.repeat(floats[..., None], 3, axis=2)
+    return as_rgb(values(picture).astype(np.float32))
 
 
 def _sharpness(grey: NDArray[np.float32], where: NDArray[np.bool_]) -> float:
@@ -80,17 +77,25 @@ def _sharpness(grey: NDArray[np.float32], where: NDArray[np.bool_]) -> float:
     return float(slope[where].sum())
 
 
-def flicker(frame: Picture, before: Picture, rainy: Picture, rainy_before: Picture) -> float:
-    """Mean change in grey levels from the frame before to this one, as far as neither rest nor motion explains it.
+def motion(rainy: Picture, before: Picture) -> NDArray[np.float32]:
+    """Where each pixel of a frame was in the frame before: ``(H, W, 2)`` columns and rows.
 
-    The motion is the optical flow (DIS) of the smoothed rainy frames, so every method is judged by the same.
+    The optical flow (DIS) of the smoothed frames.
     """
-    grey, grey_before = (_rgb(p).mean(axis=2) for p in (frame, before))
     smooth, smooth_before = (
-        cv2.GaussianBlur(_rgb(p).mean(axis=2), (0, 0), 3).astype(np.uint8) for p in (rainy, rainy_before)
+        cv2.GaussianBlur(_rgb(p).mean(axis=2), (0, 0), 3).astype(np.uint8) for p in (rainy, before)
     )
     no_flow = np.zeros((*smooth.shape, 2), np.float32)
     flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST).calc(smooth, smooth_before, no_flow)
-    rows, columns = np.mgrid[: grey.shape[0], : grey.shape[1]].astype(np.float32)
-    moved = cv2.remap(grey_before, columns + flow[..., 0], rows + flow[..., 1], cv2.INTER_LINEAR)
-    return float(np.minimum(np.abs(grey - moved), np.abs(grey - grey_before)).mean())
+    rows, columns = np.mgrid[: smooth.shape[0], : smooth.shape[1]].astype(np.float32)
+    return np.asarray(np.dstack([columns, rows]) + flow, np.float32)
+
+
+def flicker(frame: Picture, before: Picture, moved: NDArray[np.float32]) -> float:
+    """Mean change in grey levels from the frame before to this one, as far as neither rest nor motion explains it.
+
+    ``moved`` is the :func:`motion` of the rainy frames, so every method is judged by the same.
+    """
+    grey, grey_before = (_rgb(p).mean(axis=2) for p in (frame, before))
+    followed = cv2.remap(grey_before, moved[..., 0], moved[..., 1], cv2.INTER_LINEAR)
+    return float(np.minimum(np.abs(grey - followed), np.abs(grey - grey_before)).mean())

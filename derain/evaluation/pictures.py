@@ -7,7 +7,7 @@ import numpy as np
 
 from derain.errors import PhotoError
 from derain.evaluation.metrics import Picture
-from derain.photos import Photo, read_original, to_8_bit
+from derain.photos import Photo, as_rgb, read_original, to_8_bit
 
 CLIPS = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v"}
 
@@ -24,8 +24,7 @@ def read_picture(path: Path) -> Picture:
 
 def to_photo(picture: Picture) -> Photo:
     """8-bit RGB, as pictures are shown."""
-    eight = to_8_bit(picture)
-    return np.repeat(eight[..., None], 3, axis=2) if eight.ndim == 2 else eight
+    return as_rgb(to_8_bit(picture))
 
 
 def read_frames(path: Path) -> Iterator[Photo]:

@@ -14,11 +14,11 @@ from rich.markup import escape
 from rich.table import Table
 
 import derain
-from derain.errors import UsageError
+from derain.errors import PhotoError, UsageError
 from derain.evaluation.benchmark import Speed
 from derain.evaluation.evaluate import INPUT, SCORES, Evaluation
 from derain.evaluation.statistics import Estimate
-from derain.photos import atomic
+from derain.photos import write_bytes
 from derain.weights import locate, sha256
 
 SETTINGS = {
@@ -169,10 +169,9 @@ def write(path: Path, text: str) -> None:
         print(text)
         return
     try:
-        with atomic(path) as part:
-            part.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be written ({error.strerror})") from None
+        write_bytes(path, text.encode())
+    except PhotoError as error:
+        raise UsageError(str(error)) from None
 
 
 def method_names(weights: list[str], restored: list[str]) -> tuple[dict[str, str], dict[str, Path]]:

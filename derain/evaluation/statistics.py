@@ -1,6 +1,7 @@
 """Means with intervals: how far a score would move had other pictures been in the set."""
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -28,7 +29,12 @@ def bootstrap(scores: list[float]) -> Estimate:
 
     Scores that are not defined (NaN) are left out. Of one picture there is no interval: its bounds are infinite.
     """
-    known = np.array([s for s in scores if not np.isnan(s)])
+    return _bootstrap(tuple(s for s in scores if not np.isnan(s)))
+
+
+@cache  # table, JSON and report ask for the same
+def _bootstrap(scores: tuple[float, ...]) -> Estimate:
+    known = np.array(scores)
     if len(known) == 0:
         return Estimate(float("nan"), float("nan"), float("nan"), 0)
     mean = float(known.mean())

@@ -1,17 +1,19 @@
 """Photos as files: found, read with everything that they hold, and written back with nothing lost but the rain."""
 
 from derain.photos.encode import encode
-from derain.photos.files import SUFFIXES, atomic, find_photos, write_bytes
-from derain.photos.original import Original, Photo, decode, read_original, read_photo, to_8_bit, write_photo
+from derain.photos.files import SUFFIXES, atomic, find_photos, format_of, write_bytes
+from derain.photos.original import Original, Photo, as_rgb, decode, read_original, read_photo, to_8_bit, write_photo
 
 __all__ = [
     "SUFFIXES",
     "Original",
     "Photo",
+    "as_rgb",
     "atomic",
     "decode",
     "encode",
     "find_photos",
+    "format_of",
     "read_original",
     "read_photo",
     "to_8_bit",

@@ -77,11 +77,11 @@ def _options(original: Original, to: str, quality: int | None) -> dict[str, Any]
         options |= {"quality": quality or QUALITY}
     elif to == "TIFF":
         compression = original.options.get("compression")
-        options["compression"] = compression if same and compression not in (None, "raw", "jpeg") else None
         if not same:
-            options["compression"] = "tiff_adobe_deflate"
-        if _has_sub_directories(options.get("exif")):
-            options["compression"] = None  # Pillow writes EXIF into plain TIFF only, and EXIF matters more
+            compression = "tiff_adobe_deflate"
+        # Pillow writes EXIF into plain TIFF only, and EXIF matters more
+        plain = compression in ("raw", "jpeg") or _has_sub_directories(options.get("exif"))
+        options["compression"] = None if plain else compression
     return options
 
 

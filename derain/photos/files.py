@@ -26,6 +26,18 @@ def find_photos(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
 
 
+def format_of(path: Path) -> str:
+    """Pillow's name of the format that the suffix names.
+
+    Raises:
+        PhotoError: the suffix is no photo's.
+    """
+    try:
+        return FORMATS[path.suffix.lower()]
+    except KeyError:
+        raise PhotoError(f"{path}: give the output one of the suffixes {' '.join(sorted(SUFFIXES))}") from None
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file whole or not at all.
 

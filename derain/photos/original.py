@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, JpegImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from derain.errors import PhotoError
-from derain.photos.files import FORMATS, SUFFIXES, write_bytes
+from derain.photos.files import format_of, write_bytes
 
 Photo = NDArray[np.uint8]
 Pixels = NDArray[Any]  # uint8 or uint16
@@ -100,7 +100,7 @@ def _from_image(image: Image.Image, content: bytes, name: str) -> Original:
         values = np.asarray(image)
         if values.min() < 0 or values.max() > 65535:
             raise PhotoError(f"{name}: has more than 16 bits; save it with 16")
-        return replace(found, pixels=turn(_as_rgb(values.astype(np.uint16))), grey=True)
+        return replace(found, pixels=turn(as_rgb(values.astype(np.uint16))), grey=True)
     if mode == "F":
         raise PhotoError(f"{name}: holds floating-point values; save it with 8 or 16 bits")
     if mode == "CMYK":
@@ -113,7 +113,7 @@ def _from_image(image: Image.Image, content: bytes, name: str) -> Original:
     alpha = turn(channels[..., -1]) if transparent else None
     colours = channels[..., :-1] if transparent else channels
     return replace(
-        found, pixels=turn(_as_rgb(colours[..., 0] if grey and transparent else colours)), alpha=alpha, grey=grey
+        found, pixels=turn(as_rgb(colours[..., 0] if grey and transparent else colours)), alpha=alpha, grey=grey
     )
 
 
@@ -134,14 +134,15 @@ def _deep(found: Original, turn: Callable[[Pixels], Pixels], name: str) -> Origi
         raise PhotoError(f"{name}: its 16-bit colours cannot be read; save it as PNG or as plain TIFF")
     values = np.asarray(stored)
     if values.ndim == 2 or values.shape[2] == 1:
-        return replace(found, pixels=turn(_as_rgb(values.reshape(values.shape[:2]))), grey=True)
+        return replace(found, pixels=turn(as_rgb(values.reshape(values.shape[:2]))), grey=True)
     alpha = turn(values[..., 3]) if values.shape[2] == 4 else None
     colours = turn(np.ascontiguousarray(values[..., 2::-1]))
     grey = alpha is not None and found.format == "PNG" and found.content[25] == 4  # PNG's grey with alpha
     return replace(found, pixels=colours, alpha=alpha, grey=grey)
 
 
-def _as_rgb(values: Pixels) -> Pixels:
+def as_rgb(values: Pixels) -> Pixels:
+    """Three channels, of one repeated where the values are grey."""
     return np.repeat(values[..., None], 3, axis=2) if values.ndim == 2 else values
 
 
@@ -219,6 +220,4 @@ def write_photo(path: Path, photo: Photo) -> None:
     """
     from derain.photos.encode import encode
 
-    if path.suffix.lower() not in SUFFIXES:
-        raise PhotoError(f"{path}: give the output one of the suffixes {' '.join(sorted(SUFFIXES))}")
-    write_bytes(path, encode(Original(photo, ""), photo, FORMATS[path.suffix.lower()]))
+    write_bytes(path, encode(Original(photo, ""), photo, format_of(path)))

@@ -20,10 +20,15 @@ def dominant_direction(layer: Layer) -> tuple[float, float]:
     The energy of the layer after a line filter at each angle; certainty is the share by which the best angle stands
     above the mean of all.
     """
-    detail = layer - cv2.GaussianBlur(layer, (0, 0), 4)
-    energy = [float((cv2.filter2D(detail, -1, line_kernel(13, float(a), 0.5)) ** 2).mean()) for a in ANGLES]
-    best = int(np.argmax(energy))
-    return float(ANGLES[best]), 1 - float(np.mean(energy)) / (energy[best] + 1e-12)
+    energies = line_energies(layer - cv2.GaussianBlur(layer, (0, 0), 4))
+    best = max(energies, key=energies.__getitem__)
+    return best, 1 - float(np.mean(list(energies.values()))) / (energies[best] + 1e-12)
+
+
+def line_energies(detail: Layer, where: NDArray[np.bool_] | slice = slice(None)) -> dict[float, float]:
+    """Mean square of ``(H, W)`` detail after a line filter at each angle (degrees from the vertical)."""
+    lines = {float(a): cv2.filter2D(detail, -1, line_kernel(13, float(a), 0.5)) for a in ANGLES}
+    return {angle: float((line[where] ** 2).mean()) for angle, line in lines.items()}
 
 
 def clean_rain(rain: NDArray[np.float32]) -> tuple[Layer, float]:

@@ -1,7 +1,7 @@
 """Preset ``derain``: discover, distil, repeat.
 
-The truth is always an unpaired clean photo; the rain put on it is rendered, or discovered in real rainy photos by the
-EMA teacher, cleaned, and transformed.
+Paste: the truth is an unpaired clean photo; the rain put on it is rendered, or discovered in real rainy photos by the
+EMA teacher, cleaned, and transformed. Teach: the target is a real rainy photo less the rain that the teacher found.
 """
 
 import copy
