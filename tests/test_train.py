@@ -97,8 +97,8 @@ def test_discovered_rain_is_pasted_on_clean_crops(rng):
     layers = [bank.layer(rng, 48) for _ in range(20)]
     assert all(layer.shape == (48, 48) and layer.min() >= 0 for layer in layers)
     assert len({round(float(layer.sum()), 3) for layer in layers}) > 10  # gain, place, scale and turn vary
-    rainy, target = pair(rng, truth, config(dry=0.0, taught=0.0, discovered=1.0), bank)
-    assert target is truth and rainy.shape == truth.shape
+    pasted = pair(rng, truth, config(dry=0.0, taught=0.0, discovered=1.0), bank)
+    assert pasted.clean is truth and pasted.rainy.shape == truth.shape and pasted.doubtful
 
 
 def test_every_kind_of_pair_has_its_share(rng):
@@ -106,8 +106,23 @@ def test_every_kind_of_pair_has_its_share(rng):
     bank = RainBank(1)
     bank.add(np.full((64, 64, 3), 0.5), np.full((64, 64), 0.1), np.zeros((64, 64)))
     pairs = [pair(rng, truth, settings, bank) for _ in range(300)]
-    assert 60 < sum(rainy is truth for rainy, _ in pairs) < 120
-    assert 60 < sum(target is not truth for _, target in pairs) < 120
+    assert 60 < sum(p.rainy is truth for p in pairs) < 120
+    assert 60 < sum(p.clean is not truth for p in pairs) < 120
+    assert not any(p.doubtful for p in pairs if p.rainy is truth)
+    assert all(p.doubtful for p in pairs if p.clean is not truth)
+
+
+def test_rain_left_weighs_more_where_it_is_doubtful():
+    """The same error, rain left, costs more in a pair of real rain, and background taken costs the same in both."""
+    learner = Distil(config(leftover=3.0), torch.device("cpu"))
+    rainy = np.full((2, 48, 48, 3), 0.5, np.float32)
+
+    def loss(clean: float, doubtful: bool) -> float:
+        batch = rainy, np.full_like(rainy, clean), np.array([doubtful, doubtful])
+        return float(next(learner.losses(batch))[1]["pixels"].detach())
+
+    assert loss(0.3, True) == pytest.approx(3 * loss(0.3, False), rel=0.01)
+    assert loss(0.7, True) == pytest.approx(loss(0.7, False), rel=0.01)
 
 
 def test_bank_is_filled_once_a_round():

@@ -63,7 +63,7 @@ class Kind:
     curtains: float  # share of curtains, the rest is separate streaks
 
 
-ANY_RAIN = Kind(slant=18, oblique=0.2, length=(6, 60), width=(0.3, 1.5), strength=(0.03, 0.7), curtains=0.5)
+ANY_RAIN = Kind(slant=18, oblique=0.2, length=(6, 110), width=(0.3, 1.5), strength=(0.03, 0.7), curtains=0.5)
 FINE_RAIN = Kind(slant=12, oblique=0.05, length=(5, 40), width=(0.28, 0.9), strength=(0.03, 0.4), curtains=0.75)
 
 

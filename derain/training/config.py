@@ -28,7 +28,7 @@ class TrainConfig:
     warm: float = 0.35  # share of the run on rendered streaks alone (the paper's: 0)
     dry: float = 0.12  # share of clean crops that get no rain
     fine: float = 0.5  # share of rendered layers that are fine rain
-    leftover: float = 4.0  # weight of rain left against background taken
+    leftover: float = 4.0  # weight of rain left against background taken; in preset derain only of fine and real rain
     # preset derain: discover, distil, repeat
     discovered: float = 0.4  # share of crops with layers from the bank after the warm start
     taught: float = 0.15  # share of real rainy crops, less the rain discovered in them

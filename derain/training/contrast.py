@@ -54,7 +54,7 @@ class Contrast:
         anchored = np.random.default_rng((self.config.seed, step)).random() < self.config.anchor  # on every process
         if progress < self.config.warm or anchored:
             pairs = [pair(rng, truth, self.config) for truth in truths]
-            return *(np.stack(images) for images in zip(*pairs)), "pasted"
+            return np.stack([p.rainy for p in pairs]), np.stack([p.clean for p in pairs]), "pasted"
         return rainy.batch(rng, self.config.batch), truths, "unpaired"
 
     def losses(self, batch: Any) -> Iterator[tuple[torch.optim.Optimizer, dict[str, Tensor]]]:

@@ -37,12 +37,12 @@ class Distil:
         self.round = 0
 
     def prepare(self, rng: np.random.Generator, step: int, progress: float, rainy: Crops, clean: Crops) -> Any:
-        """Pairs ``(rainy, clean)`` of ``(batch, crop, crop, 3)``; at the start of a round first fills the bank."""
+        """``(rainy, clean, doubtful)``, ``batch`` of each; at the start of a round first fills the bank."""
         if (due := self.round_at(progress)) > self.round:
             self.discover(rng, rainy)
             self.round = due
         pairs = [pair(rng, truth, self.config, self.bank) for truth in clean.batch(rng, self.config.batch)]
-        return tuple(np.stack(images) for images in zip(*pairs))
+        return tuple(np.stack(parts) for parts in zip(*pairs))
 
     def round_at(self, progress: float) -> int:
         """0 in the warm start, then 1 to ``rounds``."""
@@ -71,13 +71,14 @@ class Distil:
     def losses(self, batch: Any) -> Iterator[tuple[torch.optim.Optimizer, dict[str, Tensor]]]:
         """One optimiser and its losses: L1 and squared error on pixels, L1 on gradients.
 
-        Real rain differs from pasted rain, and a network in doubt leaves it; so rain left counts ``leftover`` times
-        as much as background taken.
+        Real rain differs from pasted rain, and a network in doubt leaves it; so where the rain is fine or real, rain
+        left counts ``leftover`` times as much as background taken.
         """
-        rainy, clean = (to_tensor(images, self.device) for images in batch)
+        rainy, clean = (to_tensor(images, self.device) for images in batch[:2])
+        doubtful = torch.from_numpy(batch[2]).to(self.device)[:, None, None, None]
         background, _ = self.model(rainy)
         error = background.float() - clean
-        weighted = torch.where(error > 0, self.config.leftover * error, error)
+        weighted = torch.where((error > 0) & doubtful, self.config.leftover * error, error)
         yield (
             self.optimiser,
             {

@@ -74,21 +74,25 @@ class RainBank:
         self.discoveries = [Discovery(*(part.numpy() for part in parts)) for parts in zip(*state.values())]
 
 
-def pair(
-    rng: np.random.Generator, truth: Image, config: TrainConfig, bank: RainBank | None = None
-) -> tuple[Image, Image]:
-    """A rainy crop and what it should become, ``(size, size, 3)`` in [0, 1].
+class Pair(NamedTuple):
+    """A rainy crop and what it should become, ``(size, size, 3)`` in [0, 1]."""
 
-    The clean crop ``truth`` under rendered or discovered rain or as it is; or a real rainy crop of the bank.
-    """
+    rainy: Image
+    clean: Image
+    doubtful: bool  # fine or real rain, which a network in doubt leaves
+
+
+def pair(rng: np.random.Generator, truth: Image, config: TrainConfig, bank: RainBank | None = None) -> Pair:
+    """The clean crop ``truth`` under rendered or discovered rain or as it is; or a real rainy crop of the bank."""
     kind, size = rng.random(), truth.shape[0]
     bank = bank if bank and bank.discoveries else None
     if kind < config.dry:
-        return truth, truth
+        return Pair(truth, truth, doubtful=False)
     kind -= config.dry
     if bank and kind < config.taught:
-        return bank.taught(rng, size)
+        return Pair(*bank.taught(rng, size), doubtful=True)
     kind -= config.taught
     if bank and kind < config.discovered:
-        return compose(rng, truth, bank.layer(rng, size)), truth
-    return compose(rng, truth, render(rng, size, FINE_RAIN if rng.random() < config.fine else ANY_RAIN)), truth
+        return Pair(compose(rng, truth, bank.layer(rng, size)), truth, doubtful=True)
+    fine = bool(rng.random() < config.fine)
+    return Pair(compose(rng, truth, render(rng, size, FINE_RAIN if fine else ANY_RAIN)), truth, doubtful=fine)
