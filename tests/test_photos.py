@@ -16,6 +16,7 @@ from derain.errors import PhotoError
 from derain.models import build
 from derain.photos import decode, encode, read_original, read_photo
 from derain.photos.original import as_stored, upright
+from derain.photos.tiff import with_exif, without_structure
 from tests.conftest import SMALL
 
 HEIGHT, WIDTH = 24, 36
@@ -49,6 +50,7 @@ def exif(orientation=1) -> Image.Exif:
     tags = Image.Exif()
     tags[271], tags[274] = "Hans Camera", orientation
     tags.get_ifd(0x8769)[0x9286] = b"ASCII\0\0\0wet"
+    tags.get_ifd(0x8825)[1], tags.get_ifd(0x8825)[2] = "N", (47.0, 30.0, 0.5)
     return tags
 
 
@@ -186,9 +188,54 @@ def test_other_modes_keep_what_is_seen(rgb, mode):
     assert np.array_equal(np.asarray(opened(back(content)).convert("RGBA")), np.asarray(shown))
 
 
-def test_tiff_keeps_its_compression(rgb):
-    content = saved(Image.fromarray(rgb), "TIFF", compression="tiff_lzw")
-    assert opened(back(content)).info["compression"] == "tiff_lzw"
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK", "RGBA"])
+@pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate"])
+def test_tiff_keeps_its_compression(rgb, mode, compression):
+    content = saved(Image.fromarray(rgb).convert(mode), "TIFF", compression=compression, icc_profile=ICC)
+    content = with_exif(content, exif(6).tobytes())
+    before, after = opened(content), opened(back(content))
+    assert after.info["compression"] == compression and after.mode == mode
+    assert same_tags(before.getexif(), after.getexif())
+    assert np.array_equal(np.asarray(before), np.asarray(after))
+
+
+def test_16_bit_tiff_keeps_the_tags_of_camera_and_place(rng):
+    deep, file = rng.integers(0, 65536, (HEIGHT, WIDTH, 3), dtype=np.uint16), io.BytesIO()
+    tifffile.imwrite(file, deep, photometric="rgb", byteorder=">", compression="zlib")
+    content = back(file.getvalue())  # little-endian from here on
+    content = with_exif(content, exif(8).tobytes())
+    again = back(content)
+    assert same_tags(opened(content).getexif(), opened(again).getexif())
+    assert np.array_equal(tifffile.imread(io.BytesIO(again)), deep)
+
+
+def test_damaged_tags_do_not_keep_the_others_from_being_written(rgb):
+    tags = exif()
+    tags[315] = "An Artist"
+    tags.get_ifd(0x8769)[0x829A] = "no number"  # exposure time
+    plain = saved(Image.fromarray(rgb), "TIFF")
+    assert opened(with_exif(plain, b"Exif\0\0II*\0rubbish" * 3)).size == (WIDTH, HEIGHT)
+    after = opened(back(with_exif(plain, tags.tobytes()))).getexif()
+    assert after[315] == "An Artist" and after[271] == "Hans Camera"
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+def test_tiff_of_each_orientation_stands_upright_and_goes_back(rng, depth, orientation):
+    stored, file = rng.integers(0, np.iinfo(depth).max, (HEIGHT, WIDTH, 3), dtype=depth), io.BytesIO()
+    tifffile.imwrite(file, stored, photometric="rgb", byteorder="<")
+    content = with_exif(file.getvalue(), exif(orientation).tobytes())
+    assert np.array_equal(decode(content).pixels, upright(orientation)(stored))
+    assert np.array_equal(tifffile.imread(io.BytesIO(back(content))), stored)
+    assert Image.open(io.BytesIO(back(content))).getexif()[274] == orientation
+
+
+def same_tags(before: Image.Exif, after: Image.Exif) -> bool:
+    """The tags that speak of the photo, in the file's first directory and in those of camera and place."""
+    first, second = (
+        [dict(tags), tags.get_ifd(0x8769), tags.get_ifd(0x8825)] for tags in map(without_structure, (before, after))
+    )
+    return first == second and 271 in first[0] and 0x9286 in first[1] and 1 in first[2]
 
 
 @pytest.mark.parametrize("file_format", ["GIF", "WEBP", "TIFF", "PNG"])

@@ -8,13 +8,14 @@ import numpy as np
 from PIL import Image
 
 from derain.errors import PhotoError
-from derain.photos import png
-from derain.photos.original import EXIF_DIRECTORIES, ORIENTATION, Original, Pixels, as_stored, to_8_bit
+from derain.photos import png, tiff
+from derain.photos.original import Original, Pixels, as_stored, to_8_bit
 
 QUALITY = 95  # of lossy formats, where the source's own tables cannot be kept
 HOLDS_ALPHA = {"PNG", "WEBP", "TIFF", "AVIF", "HEIF"}
 HOLDS_DEPTH = {"PNG", "TIFF"}
 HOLDS_INKS = {"JPEG", "TIFF"}
+PREDICTOR = 317  # TIFF tag
 METADATA = ("exif", "icc_profile", "dpi", "xmp")
 
 
@@ -52,9 +53,10 @@ def encode(original: Original, pixels: Pixels, to: str | None = None, quality: i
         return png.with_metadata_of(plain, original.content)
     if deep and channels.ndim == 3:
         if to == "TIFF":
-            return _deep_tiff(channels, options, original.orientation)
+            return _with_exif(_deep_tiff(channels, options), original)
         return png.with_metadata_of(_deep_png(channels), _save(np.zeros((1, 1, 3), np.uint8), "PNG", options))
-    return _save(channels, to, options, "CMYK" if in_inks else None)
+    content = _save(channels, to, options, "CMYK" if in_inks else None)
+    return _with_exif(content, original) if to == "TIFF" else content
 
 
 def _options(original: Original, to: str, quality: int | None) -> dict[str, Any]:
@@ -76,19 +78,17 @@ def _options(original: Original, to: str, quality: int | None) -> dict[str, Any]
     elif to in ("AVIF", "HEIF"):
         options |= {"quality": quality or QUALITY}
     elif to == "TIFF":
-        compression = original.options.get("compression")
-        if not same:
-            compression = "tiff_adobe_deflate"
-        # Pillow writes EXIF into plain TIFF only, and EXIF matters more
-        plain = compression in ("raw", "jpeg") or _has_sub_directories(options.get("exif"))
-        options["compression"] = None if plain else compression
+        compression = original.options.get("compression") if same else "tiff_adobe_deflate"
+        options["compression"] = None if compression in ("raw", "jpeg") else compression
+        if compression in ("tiff_lzw", "tiff_adobe_deflate", "tiff_deflate"):
+            options["tiffinfo"] = {PREDICTOR: 2}  # differences of neighbours: photos halve in size
+        options.pop("exif", None)
     return options
 
 
-def _has_sub_directories(exif: bytes | None) -> bool:
-    tags = Image.Exif()
-    tags.load(exif or b"")
-    return any(tags.get_ifd(directory) for directory in EXIF_DIRECTORIES)
+def _with_exif(content: bytes, original: Original) -> bytes:
+    exif = original.options.get("exif")
+    return tiff.with_exif(content, exif) if exif else content
 
 
 def _save(channels: Pixels, to: str, options: dict[str, Any], mode: str | None = None) -> bytes:
@@ -111,24 +111,23 @@ def _deep_png(channels: Pixels) -> bytes:
     return cv2.imencode(".png", swapped)[1].tobytes()
 
 
-def _deep_tiff(channels: Pixels, options: dict[str, Any], orientation: int) -> bytes:
+def _deep_tiff(channels: Pixels, options: dict[str, Any]) -> bytes:
     import tifffile
 
     content = io.BytesIO()
-    tags = [(ORIENTATION, "H", 1, orientation, True)]
-    if options.get("xmp"):
-        tags.append((700, "B", len(options["xmp"]), options["xmp"], True))
     tifffile.imwrite(
         content,
         channels,
+        byteorder="<",
         photometric="rgb",
         compression="zlib" if options.get("compression") else None,
+        predictor=2 if options.get("compression") else None,
         extrasamples=["unassalpha"] if channels.shape[2] == 4 else None,
         iccprofile=options.get("icc_profile"),
         resolution=options.get("dpi"),
         resolutionunit="INCH" if options.get("dpi") else None,
         metadata=None,
         software=False,
-        extratags=tags,
+        extratags=[(700, "B", len(xmp), xmp, True)] if (xmp := options.get("xmp")) else (),
     )
     return content.getvalue()

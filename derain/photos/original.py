@@ -14,16 +14,13 @@ from PIL import Image, JpegImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from derain.errors import PhotoError
 from derain.photos.files import format_of, write_bytes
+from derain.photos.tiff import without_structure
 
 Photo = NDArray[np.uint8]
 Pixels = NDArray[Any]  # uint8 or uint16
 MAX_MEGAPIXELS = 500.0
-ORIENTATION = 274  # TIFF and EXIF tag
-EXIF_DIRECTORIES = (0x8769, 0x8825)  # camera, and place
-STRUCTURE = {  # TIFF tags that say how the pixels lie in the file
-    *(254, 255, 256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 317, 320, 322, 323, 324, 325, 338, 339),
-    *(347, 512, 513, 514, 529, 530, 531, 532),
-}
+ORIENTATION, RESOLUTION = 274, 282  # TIFF and EXIF tags
+HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 
 warnings.filterwarnings("ignore", module="PIL")  # of damaged metadata; a damaged photo is an error
 Image.MAX_IMAGE_PIXELS = None  # derain sets its own limit, before decoding
@@ -68,7 +65,7 @@ def decode(content: bytes, name: str = "the photo", max_megapixels: float = MAX_
     Raises:
         PhotoError: as :func:`read_original`.
     """
-    _allow_heif(name)
+    _allow_heif(content, name)
     try:
         with Image.open(io.BytesIO(content)) as image:
             megapixels = image.width * image.height / 1e6
@@ -88,11 +85,13 @@ def decode(content: bytes, name: str = "the photo", max_megapixels: float = MAX_
 def _from_image(image: Image.Image, content: bytes, name: str) -> Original:
     file_format = "JPEG" if image.format == "MPO" else image.format or ""
     deep = _is_deep(image, content)
-    image.load()
+    if file_format != "TIFF":  # Pillow and OpenCV turn a TIFF upright as they load it, and Pillow then drops the tag
+        image.load()
     orientation = image.getexif().get(ORIENTATION, 1) or 1
     orientation = orientation if orientation in range(1, 9) and file_format != "HEIF" else 1
-    turn = upright(orientation)
+    turn = upright(1 if file_format == "TIFF" else orientation)
     found = Original(np.empty(0), file_format, orientation=orientation, content=content, options=_options(image))
+    image.load()
     if deep:
         return _deep(found, turn, name)
     mode = image.mode
@@ -175,21 +174,14 @@ def _options(image: Image.Image) -> dict[str, Any]:
         options["subsampling"] = sampling if sampling >= 0 else 0
     if image.format == "TIFF":
         options["compression"] = image.info.get("compression")
-        options["exif"] = _without_structure(image.getexif()).tobytes()
+        options["exif"] = without_structure(image.getexif()).tobytes()
+        if RESOLUTION not in image.getexif():  # Pillow makes one up
+            options.pop("dpi", None)
     return options
 
 
-def _without_structure(tags: Image.Exif) -> Image.Exif:
-    kept = Image.Exif()
-    kept.update({t: value for t, value in tags.items() if t not in STRUCTURE and t not in EXIF_DIRECTORIES})
-    for directory in EXIF_DIRECTORIES:
-        if found := tags.get_ifd(directory):
-            kept.get_ifd(directory).update(found)
-    return kept
-
-
-def _allow_heif(name: str) -> None:
-    if Path(name).suffix.lower() not in (".heic", ".heif"):
+def _allow_heif(content: bytes, name: str) -> None:
+    if content[4:8] != b"ftyp" or content[8:12] not in HEIF_BRANDS:
         return
     try:
         import pillow_heif

@@ -1,0 +1,84 @@
+"""TIFF's tags of camera and place, added to a finished file: the libraries that compress TIFF leave them out."""
+
+import struct
+from collections.abc import Mapping
+from typing import Any
+
+from PIL import Image
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+CAMERA, PLACE = 0x8769, 0x8825  # tags that point to the directories of the EXIF standard
+INTEROPERABILITY = 0xA005  # points to a directory of no use outside its old file
+STRUCTURE = {  # tags that say how the pixels lie in the file
+    *(254, 255, 256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 317, 320, 322, 323, 324, 325, 338, 339),
+    *(347, 512, 513, 514, 529, 530, 531, 532),
+}
+LITTLE_ENDIAN = b"II*\0"
+
+
+def without_structure(tags: Image.Exif) -> Image.Exif:
+    """The tags that speak of the photo and not of its file."""
+    kept = Image.Exif()
+    kept.update({tag: value for tag, value in tags.items() if tag not in STRUCTURE | {CAMERA, PLACE}})
+    for directory in (CAMERA, PLACE):
+        if found := tags.get_ifd(directory):
+            kept.get_ifd(directory).update(found)
+    return kept
+
+
+def with_exif(plain: bytes, exif: bytes) -> bytes:
+    """``plain``, a little-endian TIFF of one picture, with the tags of ``exif`` that it lacks.
+
+    They are appended, and after them a copy of the first directory that points to them.
+    """
+    tags = Image.Exif()
+    tags.load(exif)
+    tags = without_structure(tags)
+    file = bytearray(plain)
+    (first,) = struct.unpack_from("<I", file, 4)
+    entries = _append(file, dict(tags))
+    for directory in (CAMERA, PLACE):
+        if found := tags.get_ifd(directory):
+            place = _end(file)
+            _append(file, {tag: value for tag, value in found.items() if tag != INTEROPERABILITY}, directory)
+            entries[directory] = struct.pack("<HHII", directory, 4, 1, place)
+    entries |= _entries(bytes(file), first)
+    place = _end(file)
+    file += struct.pack("<H", len(entries)) + b"".join(entries[tag] for tag in sorted(entries)) + bytes(4)
+    struct.pack_into("<I", file, 4, place)
+    return bytes(file)
+
+
+def _append(file: bytearray, tags: Mapping[int, Any], group: int | None = None) -> dict[int, bytes]:
+    """Append a directory of the tags that can be written, and return its entries."""
+    place = _end(file)
+    file += _directory({tag: value for tag, value in tags.items() if _can_be_written(tag, value, group)}, group, place)
+    return _entries(bytes(file), place)
+
+
+def _directory(tags: Mapping[int, Any], group: int | None, place: int) -> bytes:
+    directory = ImageFileDirectory_v2(LITTLE_ENDIAN + struct.pack("<I", 8), group=group)
+    for tag, value in tags.items():
+        directory[tag] = value
+    return directory.tobytes(place)
+
+
+def _can_be_written(tag: int, value: Any, group: int | None) -> bool:
+    try:
+        _directory({tag: value}, group, 0)
+    except Exception:  # damaged tags hold anything
+        return False
+    return True
+
+
+def _entries(file: bytes, place: int) -> dict[int, bytes]:
+    """The 12 bytes of each entry of the directory at ``place``, by tag."""
+    (count,) = struct.unpack_from("<H", file, place)
+    rows = (file[place + 2 + 12 * i : place + 14 + 12 * i] for i in range(count))
+    return {struct.unpack_from("<H", row)[0]: row for row in rows}
+
+
+def _end(file: bytearray) -> int:
+    """The even length of the file, where a directory may begin."""
+    file += bytes(len(file) % 2)
+    return len(file)
