@@ -270,6 +270,23 @@ def evaluate(
         raise typer.Exit(1)
 
 
+@app.command()
+def doctor(json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")] = False) -> None:
+    """What derain finds on this machine, as a table to paste into a bug report."""
+    from json import dumps
+
+    from derain.doctor import examine
+
+    with talk.status("looking around"):
+        found = dict(examine())
+    if json:
+        print(dumps(found, ensure_ascii=False))
+        return
+    print("| what | found |\n| --- | --- |")
+    for what, finding in found.items():
+        print(f"| {what} | {finding} |")
+
+
 models = typer.Typer(no_args_is_help=True, help="Weights: what there is, where it is, whether it is whole.")
 app.add_typer(models, name="models")
 Weights = Annotated[str, typer.Argument(help="Bundled name, file, or hf:OWNER/REPO@REVISION/FILE.")]
@@ -287,6 +304,14 @@ def list_models() -> None:
 @models.command()
 def download(weights: Weights) -> None:
     """Fetch weights from the Hub into its cache and print where they are."""
+    from derain.weights import locate
+
+    print(locate(weights))
+
+
+@models.command()
+def path(weights: Weights = "derain") -> None:
+    """Print where weights are, fetched first if they are on the Hub and not here."""
     from derain.weights import locate
 
     print(locate(weights))

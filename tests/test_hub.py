@@ -28,6 +28,11 @@ class Hub(BaseHTTPRequestHandler):
         self.answer(head=False)
 
     def answer(self, head):
+        if "me/gated" in self.path:
+            self.send_response(403)
+            self.send_header("X-Error-Code", "GatedRepo")
+            self.send_header("Content-Length", "0")
+            return self.end_headers()
         if self.path.startswith("/api/models/me/rainy"):
             siblings = [{"rfilename": name} for name in self.files]
             return self.send(json.dumps({"id": "me/rainy", "sha": COMMIT, "siblings": siblings}).encode(), {}, head)
@@ -90,6 +95,7 @@ def test_downloaded_once_then_offline(tmp_path, hub, small_weights):
     [
         ("hf:me/rainy/other.safetensors", {}, "cannot be fetched"),
         ("hf:me/nothing", {}, "cannot be fetched"),
+        ("hf:me/gated/rain.safetensors", {}, "gated"),
         ("hf:me/rainy", {"HF_HUB_OFFLINE": "1"}, "by hand"),
         ("hf:me/rainy", {"HF_ENDPOINT": "http://127.0.0.1:9"}, "by hand"),
     ],

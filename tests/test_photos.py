@@ -261,6 +261,37 @@ def test_another_format_on_request(rgb):
             assert result.info["icc_profile"] == ICC and result.getexif()[271] == "Hans Camera"
 
 
+def test_further_pictures_in_a_jpeg_are_carried_over(rgb, rng):
+    """A phone's gain map or depth, beside a photo that is turned and has a profile."""
+    second = Image.fromarray(rng.integers(0, 256, (8, 6), dtype=np.uint8))
+    file = io.BytesIO()
+    options = {"save_all": True, "append_images": [second], "exif": exif(6), "icc_profile": ICC, "quality": 90}
+    Image.fromarray(rgb).save(file, format="MPO", **options)
+    before, after = (
+        Image.open(io.BytesIO(content)) for content in (file.getvalue(), back(file.getvalue(), quality=60))
+    )
+    assert before.format == after.format == "MPO" and after.n_frames == 2
+    assert after.getexif()[274] == 6 and after.info["icc_profile"] == ICC
+    assert np.abs(np.asarray(before).astype(int) - np.asarray(after)).mean() > 0
+    before.seek(1)
+    after.seek(1)
+    assert np.array_equal(np.asarray(before), np.asarray(after))
+
+
+def test_a_damaged_list_of_pictures_is_left_out(rgb, rng):
+    file = io.BytesIO()
+    Image.fromarray(rgb).save(file, format="MPO", save_all=True, append_images=[Image.fromarray(rgb)])
+    place = file.getvalue().index(b"MPF\0")
+    for _ in range(200):
+        damaged = bytearray(file.getvalue())
+        damaged[place + rng.integers(4, 90)] ^= 1 << rng.integers(8)
+        try:
+            original = decode(bytes(damaged), "damaged.jpg")
+        except PhotoError:
+            continue
+        assert opened(encode(original, original.pixels)).size == (WIDTH, HEIGHT)
+
+
 def test_read_photo_is_8_bit_rgb(tmp_path, rng):
     deep = rng.integers(0, 65536, (HEIGHT, WIDTH, 3), dtype=np.uint16)
     cv2.imwrite(str(tmp_path / "deep.png"), deep)

@@ -10,14 +10,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from typer.testing import CliRunner
 
 import derain
 from derain import batch, tiling
-from derain.cli import app
 from derain.errors import PhotoError, UsageError, WeightsError
 from derain.models import describe
-from derain.photos import atomic, decode, encode, read_original, read_photo, write_photo
+from derain.photos import atomic, decode, read_original, read_photo, write_photo
 from derain.weights import bundled_folder, load, locate
 from tests.conftest import SMALL
 
@@ -184,20 +182,6 @@ def test_python_in_three_lines():
     torch.testing.assert_close(background + rain, image)
 
 
-def test_help_and_import_leave_torch_alone():
-    code = "import sys, derain, derain.cli; assert 'torch' not in sys.modules, 'torch'; derain.cli.main()"
-    done = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "run" in done.stdout and "train" in done.stdout
-
-
-def test_every_option_has_a_help_text():
-    runner = CliRunner()
-    for name in ("run", "train"):
-        result = runner.invoke(app, [name, "--help"])
-        assert result.exit_code == 0 and "--device" in result.output
-
-
 # what a batch takes and gives
 
 
@@ -351,33 +335,33 @@ def test_a_full_disk_is_a_sentence_and_leaves_nothing(photo, small_weights, tmp_
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_damaged_files_never_stop_nor_trace(tmp_path, rng, small_weights):
-    """Thousands of truncated, flipped and mislabelled files: each is a photo or a PhotoError."""
-    picture = Image.fromarray(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8))
-    whole = {}
+@pytest.mark.slow
+def test_three_thousand_damaged_files_in_one_batch(tmp_path, rng, small_weights):
+    """Truncated, bit-flipped and mislabelled files: each is an output or one sentence, and the good ones are done."""
+    picture, whole = Image.fromarray(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)), []
     for name in ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "AVIF"):
         content = io.BytesIO()
         picture.save(content, format=name, **({"exif": b"Exif\0\0"} if name == "JPEG" else {}))
-        whole[name] = content.getvalue()
-    refused = 0
-    for index in range(2000):
-        name = list(whole)[index % 6]
-        damaged = bytearray(whole[name])
-        if index % 3 == 0:
+        whole.append((content.getvalue(), name.lower()))
+    folder = tmp_path / "all kinds"
+    folder.mkdir()
+    for index in range(3000):
+        content, suffix = whole[index % 6]
+        damaged = bytearray(content)
+        if index % 4 == 0:
             damaged = damaged[: rng.integers(0, len(damaged))]
+        elif index % 4 == 1:
+            suffix = whole[rng.integers(6)][1]
         else:
             for place in rng.integers(0, len(damaged), rng.integers(1, 8)):
                 damaged[place] ^= 1 << rng.integers(0, 8)
-        try:
-            original = decode(bytes(damaged), f"{index}.x", max_megapixels=1)
-            encode(original, original.pixels)
-        except PhotoError as error:
-            refused += 1
-            assert f"{index}.x" in str(error) or "cannot" in str(error)
-    assert 500 < refused < 2000
-    for index, content in enumerate(whole.values()):  # and mislabelled ones in a batch
-        (tmp_path / f"{index}.jpg").write_bytes(content)
-        (tmp_path / f"{index} cut.png").write_bytes(content[:40])
-    done = command("run", tmp_path, "-o", tmp_path / "out", "--weights", small_weights)
-    assert done.returncode == 1 and "Traceback" not in done.stderr and "6 of 12 photos failed" in done.stderr
-    assert len(list((tmp_path / "out").iterdir())) == 6
+        (folder / f"{index}.{suffix}").write_bytes(damaged)
+    done = command("run", folder, "-o", tmp_path / "out", "--weights", small_weights, "--json", "--max-megapixels", 1)
+    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr[-2000:]
+    reports = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(reports) == 3000
+    good = [report for report in reports if not report["error"]]
+    assert {Path(report["output"]) for report in good} == set((tmp_path / "out").iterdir())
+    mislabelled = [report for report in reports if int(Path(report["input"]).stem) % 4 == 1]
+    assert not any(report["error"] for report in mislabelled) and 800 < len(good) < 2500
+    assert all(report["error"].startswith(report["input"]) for report in reports if report["error"])

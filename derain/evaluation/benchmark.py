@@ -43,7 +43,7 @@ def benchmark(
         for name, precision in cases:
             if report:
                 report(f"run {index} of {runs}: {name}, {precision}")
-            spent = _restore(models[name], device, precision)
+            spent = seconds_for(models[name], device, precision)
             if index:
                 seconds[name, precision].append(spent)
     return [_speed(name, device, precision, seconds[name, precision]) for name, precision in cases]
@@ -54,7 +54,8 @@ def _speed(name: str, device: torch.device, precision: str, seconds: list[float]
     return Speed(name, str(device), precision, each, 1 / each, peak_memory(name, device, precision), len(seconds))
 
 
-def _restore(model: torch.nn.Module, device: torch.device, precision: str) -> float:
+def seconds_for(model: torch.nn.Module, device: torch.device, precision: str) -> float:
+    """Seconds that one picture of ``SIDE`` px takes, once."""
     image = torch.rand(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0)).to(device)
     with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
         _wait(device)
@@ -79,7 +80,7 @@ def peak_memory(weights: str, device: torch.device, precision: str) -> float:
 
 def _peak(weights: str, device_name: str, precision: str) -> float:
     device = torch.device(device_name)
-    _restore(load(weights, device), device, precision)
+    seconds_for(load(weights, device), device, precision)
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e6
     return _process_peak()

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from derain.errors import PhotoError
-from derain.photos import png, tiff
+from derain.photos import mpf, png, tiff
 from derain.photos.original import Original, Pixels, as_stored, to_8_bit
 
 QUALITY = 95  # of lossy formats, where the source's own tables cannot be kept
@@ -56,7 +56,9 @@ def encode(original: Original, pixels: Pixels, to: str | None = None, quality: i
             return _with_exif(_deep_tiff(channels, options), original)
         return png.with_metadata_of(_deep_png(channels), _save(np.zeros((1, 1, 3), np.uint8), "PNG", options))
     content = _save(channels, to, options, "CMYK" if in_inks else None)
-    return _with_exif(content, original) if to == "TIFF" else content
+    if to == "TIFF":
+        return _with_exif(content, original)
+    return mpf.with_further_pictures_of(content, original.content) if to == original.format == "JPEG" else content
 
 
 def _options(original: Original, to: str, quality: int | None) -> dict[str, Any]:

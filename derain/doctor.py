@@ -1,0 +1,87 @@
+"""What derain finds on this machine, for a bug report."""
+
+import platform
+from collections.abc import Iterator
+from contextlib import suppress
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+
+import torch
+from PIL import features
+
+import derain
+from derain.devices import choose_device
+from derain.errors import DerainError, UsageError
+from derain.evaluation.benchmark import SIDE, seconds_for
+from derain.weights import about, bundled, load
+
+LIBRARIES = ("torch", "pillow", "opencv-python-headless", "av", "numpy", "safetensors", "huggingface-hub", "typer")
+CODECS = {"JPEG": "jpg", "PNG": "zlib", "WebP": "webp", "TIFF": "libtiff", "AVIF": "avif"}
+
+
+def examine() -> Iterator[tuple[str, str]]:
+    """What was looked at and what was found: versions, devices with a measured speed, codecs, weights.
+
+    Problems are findings too: nothing is raised.
+    """
+    yield "derain", derain.__version__
+    yield "Python", f"{platform.python_version()} on {platform.platform()}"
+    yield "libraries", ", ".join(f"{name} {_version(name)}" for name in LIBRARIES)
+    for device in devices():
+        yield f"device {device}", f"{_name(device)}, {_speed(device)}"
+    yield "codecs", ", ".join(f"{name} {'yes' if features.check(codec) else 'no'}" for name, codec in CODECS.items())
+    yield "HEIC", "yes" if _has("pillow_heif") else "no; pip install 'derain[heic]'"
+    for name in bundled():
+        yield f"weights {name}", _weights(name)
+
+
+def devices() -> list[torch.device]:
+    """The CPU and every accelerator that torch can use here."""
+    found = [torch.device("cuda", index) for index in range(torch.cuda.device_count())]
+    for name in ("mps", "cpu"):
+        with suppress(UsageError):
+            found.append(choose_device(name))
+    return found
+
+
+def _name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    if device.type == "mps":
+        return "Apple GPU"
+    return f"{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
+
+
+def _speed(device: torch.device) -> str:
+    """The second of two pictures counts: the first warms up."""
+    try:
+        model = load("derain", device)
+        spent = [[seconds_for(model, device, precision) for _ in range(2)][1] for precision in ("float32", "bfloat16")]
+    except (DerainError, RuntimeError) as error:
+        return f"fails: {error}"
+    full, half = (SIDE * SIDE / 1e6 / seconds for seconds in spent)
+    return f"{full:.1f} megapixels/s in float32, {half:.1f} in bfloat16"
+
+
+def _weights(name: str) -> str:
+    try:
+        load(name)
+        found = about(name)
+    except DerainError as error:
+        return f"damaged: {error}"
+    return f"{found['bytes'] / 1e6:.1f} MB, whole, SHA-256 {found['sha256']}"
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "missing"
+
+
+def _has(module: str) -> bool:
+    try:
+        import_module(module)
+    except ImportError:
+        return False
+    return True

@@ -1,0 +1,72 @@
+"""What a newcomer meets first: help, the README's list of options, completion, doctor."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from derain.cli import app
+
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+
+
+def options_of(name: str) -> str:
+    """The command's options and help texts, a line each."""
+    options = [p for p in COMMANDS[name].params if p.param_type_name == "option"]
+    return "".join(f"    {', '.join(option.opts):<18}{option.help}\n" for option in options)
+
+
+def test_help_and_import_leave_torch_alone():
+    code = "import sys, derain, derain.cli; assert 'torch' not in sys.modules, 'torch'; derain.cli.main()"
+    done = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "run" in done.stdout and "train" in done.stdout
+
+
+def test_every_option_has_a_help_text():
+    runner = CliRunner()
+    for name in ("run", "train"):
+        result = runner.invoke(app, [name, "--help"])
+        assert result.exit_code == 0 and "--device" in result.output
+
+
+@pytest.mark.parametrize("name", ["run", "train", "eval", "doctor"])
+def test_the_readme_lists_every_option_in_the_programs_words(name):
+    wanted = f"`derain {name}`\n\n{options_of(name)}"
+    assert wanted in README, f"README.md, Options:\n{wanted}"
+
+
+def test_the_readme_names_every_command():
+    assert all(f"derain {name}" in README for name in COMMANDS)
+
+
+@pytest.mark.parametrize("typed, completed", [("derain ru", "run"), ("derain run --stren", "--strength")])
+def test_the_shell_completes(typed, completed):
+    code = "import sys; from derain.cli import main; sys.argv = ['derain']; main()"
+    asked = {"_DERAIN_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(len(typed.split()) - 1)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | asked)
+    assert completed in done.stdout.split(), done.stderr
+
+
+def test_doctor_finds_device_codecs_and_weights():
+    found = json.loads(CliRunner().invoke(app, ["doctor", "--json"]).stdout)
+    assert "megapixels/s" in found["device cpu"] and "JPEG yes" in found["codecs"]
+    assert "whole" in found["weights derain"] and "torch" in found["libraries"]
+    table = CliRunner().invoke(app, ["doctor"]).stdout.splitlines()
+    assert len(table) == len(found) + 2 and all(line.startswith("| ") for line in table)
+
+
+def test_doctor_reports_damaged_weights(tmp_path, monkeypatch):
+    from derain import doctor
+
+    (tmp_path / "derain.safetensors").write_bytes(b"no weights")
+    (tmp_path / "SHA256SUMS").write_text("0" * 64 + "  derain.safetensors\n")
+    monkeypatch.setattr("derain.weights.bundled_folder", lambda: tmp_path)
+    found = dict(doctor.examine())
+    assert "damaged" in found["weights derain"] and "fails" in found["device cpu"]
