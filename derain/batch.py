@@ -30,7 +30,7 @@ from derain.photos import (
 )
 from derain.photos.files import FORMATS
 from derain.photos.original import MAX_MEGAPIXELS, Pixels
-from derain.tiling import restore
+from derain.scales import restore
 
 MARKS = (".derained", ".rain", ".compare")
 NAMES = {"jpg": ".jpg", "jpeg": ".jpg", "png": ".png", "webp": ".webp", "tiff": ".tif", "avif": ".avif", "bmp": ".bmp"}

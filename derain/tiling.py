@@ -18,16 +18,7 @@ Photo = NDArray[Any]  # uint8 or uint16
 
 
 def restore(model: Derainer, photo: Photo, tile: int | None = None, precision: str = "float32") -> tuple[Photo, Photo]:
-    """Background and rain layer of an ``(H, W, 3)`` RGB photo of any size, both of its shape and depth.
-
-    Args:
-        tile: side of the tiles in px, 0 takes the photo whole; default: by the free memory. Each tile sees as far
-            around itself as the network can, so tiled and whole agree. Models without a halo take photos whole.
-        precision: float32, bfloat16, or auto: bfloat16 where the device is good at it.
-
-    Raises:
-        PhotoError: not even a small tile fits into the memory.
-    """
+    """Background and rain layer at the photo's own scale; arguments and errors as :func:`derain.restore`."""
     device = next(model.parameters()).device
     side = automatic_tile(device) if tile is None else tile
     while True:

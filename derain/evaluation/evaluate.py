@@ -26,7 +26,7 @@ from derain.evaluation.pictures import CLIPS, read_frames, read_picture, to_phot
 from derain.evaluation.statistics import Estimate, bootstrap
 from derain.models.contract import Derainer
 from derain.rain.clean import clean_rain
-from derain.tiling import restore
+from derain.scales import restore
 
 INPUT = "input"
 

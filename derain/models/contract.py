@@ -13,11 +13,13 @@ class Derainer(nn.Module):
     dtype and device: the background in [0, 1] and the rain layer, with ``background + rain == input``.
 
     ``multiple`` is the grid in pixels that H and W are padded to, ``halo`` the overlap in pixels that makes tiles
-    agree with the whole, or ``None`` if the network looks across the whole photo.
+    agree with the whole, or ``None`` if the network looks across the whole photo. ``reductions`` are the factors by
+    which a large photo is reduced to look for streaks that are wider than those of training.
     """
 
     multiple: int = 1
     halo: int | None = None
+    reductions: tuple[int, ...] = ()
 
     @abstractmethod
     def layers(self, rainy: Tensor) -> tuple[Tensor, Tensor]:

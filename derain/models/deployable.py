@@ -43,6 +43,8 @@ class DerainNet(Derainer):
     limited to the photo itself so that ``background = photo - rain`` stays in [0, 1].
     """
 
+    reductions = (2, 4, 8)
+
     def __init__(self, config: DerainConfig = DerainConfig()) -> None:
         super().__init__()
         self.config = config

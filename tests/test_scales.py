@@ -1,0 +1,70 @@
+"""Large photos: streaks wider than those of training."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+import derain
+from derain import tiling
+from derain.models.contract import Derainer
+from derain.rain.render import FINE_RAIN, render
+from derain.scales import is_evident
+
+SIDE = 300
+
+
+@pytest.fixture
+def scene(rng):
+    """A photo without rain, and the same in the rain."""
+    coarse = rng.integers(40, 150, (6, 6, 3), dtype=np.uint8)
+    clean = cv2.resize(coarse, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
+    layer = sum(render(np.random.default_rng(seed), SIDE, FINE_RAIN) for seed in range(3))
+    return clean, np.clip(clean + 255 * layer[..., None], 0, 255).astype(np.uint8)
+
+
+def larger(photo, factor):
+    return cv2.resize(photo, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
+
+
+def error(photo, clean):
+    return float(((photo.astype(float) - clean) ** 2).mean())
+
+
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+def test_wide_streaks_of_a_large_photo_are_found_in_the_reduced_one(scene, depth):
+    model = derain.load()
+    clean, rainy = (larger(photo, 4).astype(depth) * depth(1 if depth is np.uint8 else 257) for photo in scene)
+    at_its_own_scale = tiling.restore(model, rainy)[0]
+    background, rain = derain.restore(model, rainy)
+    assert error(background, clean) < 0.5 * error(at_its_own_scale, clean)
+    assert np.array_equal(background + rain, rainy) and background.dtype == depth
+
+
+def test_large_photos_without_rain_and_small_ones_are_as_at_their_own_scale(scene):
+    model = derain.load()
+    for photo in (larger(scene[0], 4), scene[1]):
+        assert np.array_equal(derain.restore(model, photo)[0], tiling.restore(model, photo)[0])
+
+
+def test_remains_of_rain_are_no_rain_of_another_scale(scene):
+    clean, rainy = scene
+    rain = rainy - clean
+    assert is_evident(rain, np.zeros_like(rain)) and is_evident(rain, rain)
+    assert not is_evident(rain // 4, rain) and not is_evident(np.zeros_like(rain), rain)
+
+
+def test_a_network_without_reductions_sees_the_photo_once(scene):
+    class Counting(Derainer):
+        seen: list[tuple[int, ...]] = []
+
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(1))
+
+        def layers(self, rainy):
+            self.seen.append(tuple(rainy.shape[-2:]))
+            return rainy, torch.zeros_like(rainy)
+
+    derain.restore(Counting(), larger(scene[0], 4))
+    assert Counting.seen == [(4 * SIDE, 4 * SIDE)]
