@@ -154,6 +154,7 @@ def train(
     clean: Annotated[Path, typer.Option(help="Folder of unrelated photos without rain.", show_default=False)],
     out: Annotated[Path, typer.Option(help="Folder for checkpoint, log, previews and weights.", show_default=False)],
     preset: Annotated[Optional[str], typer.Option(help="derain (default) or nlcl.")] = None,
+    start: Annotated[Optional[str], typer.Option(help="Go on from these weights, a name or a file.")] = None,
     steps: Annotated[Optional[int], typer.Option(min=1, help="Stop after this many steps.")] = None,
     minutes: Annotated[Optional[float], typer.Option(help="Stop after this long; steps then only limits.")] = None,
     batch: Annotated[Optional[int], typer.Option(min=1, help="Crops a step.")] = None,
@@ -173,9 +174,8 @@ def train(
 
     if minutes is not None and steps is None:
         steps = 10**9
-    settings = load_config(
-        config, preset=preset, steps=steps, minutes=minutes, batch=batch, crop=crop, lr=lr, seed=seed, device=device
-    )
+    given = {"preset": preset, "start": start, "steps": steps, "minutes": minutes, "batch": batch, "crop": crop}
+    settings = load_config(config, **given, lr=lr, seed=seed, device=device)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

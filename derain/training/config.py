@@ -14,6 +14,7 @@ class TrainConfig:
 
     preset: str = "derain"  # derain | nlcl
     model: dict[str, Any] = field(default_factory=dict)  # fields of the preset's architecture
+    start: str = ""  # weights to go on from, of the same preset; their architecture is taken, and warm is 0 by default
     steps: int = 20_000  # optimiser steps, unless minutes ends the run first
     minutes: float | None = None  # wall-clock limit; the learning rate then follows the clock
     batch: int = 8  # crops a step (the paper's objective: 1)
@@ -72,7 +73,8 @@ def load_config(file: Path | None, **options: Any) -> TrainConfig:
     preset = given.get("preset", TrainConfig.preset)
     if preset not in PRESET_DEFAULTS:
         raise TrainingError(f"unknown preset {preset!r}: choose one of {', '.join(PRESET_DEFAULTS)}")
-    config = TrainConfig(**(PRESET_DEFAULTS[preset] | given))
+    started = {"warm": 0.0} if given.get("start") else {}
+    config = TrainConfig(**(PRESET_DEFAULTS[preset] | started | given))
     if config.crop % 16 or config.crop < 16:
         raise TrainingError(f"--crop {config.crop}: must be a multiple of 16")
     return config

@@ -9,7 +9,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from derain.devices import place
-from derain.models import build
 from derain.models.nlcl import NLCL, match_colours
 from derain.nlcl import losses
 from derain.nlcl.critic import Critic
@@ -18,6 +17,7 @@ from derain.nlcl.sampling import gather, nearest_patches, random_queries
 from derain.training.config import TrainConfig
 from derain.training.crops import Crops, to_tensor
 from derain.training.pairs import pair
+from derain.training.start import first_network
 
 CRITIC_LEVELS = (0, 3, 7)  # after the image itself
 LOCATION_PATCHES, BACKGROUND_PATCHES, RAIN_PATCHES = 256, 8, 128
@@ -30,7 +30,7 @@ class Contrast:
 
     def __init__(self, config: TrainConfig, device: torch.device) -> None:
         self.config, self.device = config, device
-        self.model: NLCL = build("nlcl", config.model)  # type: ignore[assignment]
+        self.model: NLCL = first_network(config)  # type: ignore[assignment]
         width, blocks = self.model.config.width, self.model.config.blocks
         self.generator_levels = tuple(level for level in (0, 2, 4, 8, 12) if level <= blocks)
         self.critic = Critic()

@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 
 from derain.devices import place
-from derain.models import build
 from derain.models.contract import Derainer
 from derain.rain.clean import clean_rain, complete_rain
 from derain.training.config import TrainConfig
 from derain.training.crops import Crops, to_tensor
 from derain.training.pairs import RainBank, pair
+from derain.training.start import first_network
 
 CERTAIN = 0.3  # layers whose direction is less certain than this are not rain
 VISIBLE = 0.004  # mean height under which a layer teaches nothing
@@ -30,7 +30,7 @@ class Distil:
 
     def __init__(self, config: TrainConfig, device: torch.device) -> None:
         self.config, self.device = config, device
-        self.model = place(build("derain", config.model), device)
+        self.model = place(first_network(config), device)
         self.teacher = copy.deepcopy(self.model).requires_grad_(False).eval()
         self.optimiser = torch.optim.AdamW(self.model.parameters(), config.lr, betas=(0.9, 0.99), weight_decay=1e-4)
         self.bank = RainBank(config.bank)

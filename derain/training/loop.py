@@ -8,6 +8,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -76,40 +77,40 @@ def train(
     Raises:
         TrainingError: folders without usable photos, no permission to write, or a checkpoint that does not fit.
     """
-    rank = join_processes()
-    device = choose_device(config.device)
-    prepare_folder(out, resume)
-    rainy_crops, clean_crops = Crops(rainy, config.crop), Crops(clean, config.crop)
-    torch.manual_seed(config.seed)
-    learner = LEARNERS[config.preset](config, device)
-    step, spent = 0, 0.0
-    if resume:
-        state = load_checkpoint(out, config.preset)
-        learner.load_state(state["learner"])
-        step, spent = state["step"], state["seconds"]
-    started = time.monotonic() - spent
-    skipped = [reason for crops in (rainy_crops, clean_crops) for reason in crops.skipped.values()]
-    if skip and rank == 0:
-        for reason in skipped:
-            skip(reason)
-    log = Log(out / "log.jsonl", rank, step, skipped)
+    with processes() as rank:
+        device = choose_device(config.device)
+        prepare_folder(out, resume)
+        rainy_crops, clean_crops = Crops(rainy, config.crop), Crops(clean, config.crop)
+        torch.manual_seed(config.seed)
+        learner = LEARNERS[config.preset](config, device)
+        step, spent = 0, 0.0
+        if resume:
+            state = load_checkpoint(out, config.preset)
+            learner.load_state(state["learner"])
+            step, spent = state["step"], state["seconds"]
+        started = time.monotonic() - spent
+        skipped = [reason for crops in (rainy_crops, clean_crops) for reason in crops.skipped.values()]
+        if skip and rank == 0:
+            for reason in skipped:
+                skip(reason)
+        log = Log(out / "log.jsonl", rank, step, skipped)
 
-    while (progress := advance(config, step, time.monotonic() - started)) < 1:
-        rng = np.random.default_rng((config.seed, rank, step))
-        torch.manual_seed(int(rng.integers(2**62)))
-        batch = learner.prepare(rng, step, progress, rainy_crops, clean_crops)
-        losses = optimise(learner, batch, config, device, progress)
-        learner.after_step(step)
-        step += 1
-        if step % config.log_every == 0:
-            log.write(step, time.monotonic() - started, losses)
-            if report and rank == 0:
-                report(step, progress, losses)
-        if step % config.save_every == 0 and rank == 0:
+        while (progress := advance(config, step, time.monotonic() - started)) < 1:
+            rng = np.random.default_rng((config.seed, rank, step))
+            torch.manual_seed(int(rng.integers(2**62)))
+            batch = learner.prepare(rng, step, progress, rainy_crops, clean_crops)
+            losses = optimise(learner, batch, config, device, progress)
+            learner.after_step(step)
+            step += 1
+            if step % config.log_every == 0:
+                log.write(step, time.monotonic() - started, losses)
+                if report and rank == 0:
+                    report(step, progress, losses)
+            if step % config.save_every == 0 and rank == 0:
+                keep(out, config, learner, step, time.monotonic() - started, rainy_crops)
+
+        if rank == 0 and step % config.save_every:
             keep(out, config, learner, step, time.monotonic() - started, rainy_crops)
-
-    if rank == 0 and step % config.save_every:
-        keep(out, config, learner, step, time.monotonic() - started, rainy_crops)
     return out / f"{config.preset}.safetensors"
 
 
@@ -152,15 +153,20 @@ def half_precision(precision: str, device: torch.device) -> bool:
     return precision == "bfloat16" or (precision == "auto" and device.type == "cuda")
 
 
-def join_processes() -> int:
-    """Join the processes that ``torchrun`` started, if it did; returns this one's rank."""
+@contextmanager
+def processes() -> Iterator[int]:
+    """Join the processes that ``torchrun`` started, if it did; gives this one's rank."""
     if "WORLD_SIZE" not in os.environ:
-        return 0
-    if not dist.is_initialized():
-        dist.init_process_group("gloo")
-    if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
-    return dist.get_rank()
+        yield 0
+        return
+    dist.init_process_group("gloo")
+    try:
+        if torch.cuda.is_available():
+            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
+        yield dist.get_rank()
+        dist.barrier()  # a process that leaves while another still talks to it brings both down
+    finally:
+        dist.destroy_process_group()
 
 
 def average(gradients: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
