@@ -199,6 +199,12 @@ def test_tiff_keeps_its_compression(rgb, mode, compression):
     assert np.array_equal(np.asarray(before), np.asarray(after))
 
 
+def test_tiff_of_lossy_compression_becomes_lossless(rgb):
+    content = saved(Image.fromarray(rgb), "TIFF", compression="jpeg")
+    assert opened(back(content)).info["compression"] == "tiff_adobe_deflate"
+    assert np.array_equal(np.asarray(opened(back(content))), np.asarray(opened(content)))
+
+
 def test_16_bit_tiff_keeps_the_tags_of_camera_and_place(rng):
     deep, file = rng.integers(0, 65536, (HEIGHT, WIDTH, 3), dtype=np.uint16), io.BytesIO()
     tifffile.imwrite(file, deep, photometric="rgb", byteorder=">", compression="zlib")

@@ -16,6 +16,7 @@ HOLDS_ALPHA = {"PNG", "WEBP", "TIFF", "AVIF", "HEIF"}
 HOLDS_DEPTH = {"PNG", "TIFF"}
 HOLDS_INKS = {"JPEG", "TIFF"}
 PREDICTOR = 317  # TIFF tag
+DEFLATE = "tiff_adobe_deflate"  # of TIFF, where the source has no lossless compression of its own
 METADATA = ("exif", "icc_profile", "dpi", "xmp")
 
 
@@ -80,9 +81,11 @@ def _options(original: Original, to: str, quality: int | None) -> dict[str, Any]
     elif to in ("AVIF", "HEIF"):
         options |= {"quality": quality or QUALITY}
     elif to == "TIFF":
-        compression = original.options.get("compression") if same else "tiff_adobe_deflate"
-        options["compression"] = None if compression in ("raw", "jpeg") else compression
-        if compression in ("tiff_lzw", "tiff_adobe_deflate", "tiff_deflate"):
+        compression = original.options.get("compression") if same else DEFLATE
+        if compression == "jpeg":
+            compression = DEFLATE
+        options["compression"] = None if compression == "raw" else compression
+        if compression in ("tiff_lzw", "tiff_deflate", DEFLATE):
             options["tiffinfo"] = {PREDICTOR: 2}  # differences of neighbours: photos halve in size
         options.pop("exif", None)
     return options

@@ -29,8 +29,11 @@ def without_structure(tags: Image.Exif) -> Image.Exif:
 def with_exif(plain: bytes, exif: bytes) -> bytes:
     """``plain``, a little-endian TIFF of one picture, with the tags of ``exif`` that it lacks.
 
-    They are appended, and after them a copy of the first directory that points to them.
+    They are appended, and after them a copy of the first directory that points to them. A file past 4 GB has another
+    form and comes back as it is.
     """
+    if not plain.startswith(LITTLE_ENDIAN):
+        return plain
     tags = Image.Exif()
     tags.load(exif)
     tags = without_structure(tags)
@@ -42,7 +45,7 @@ def with_exif(plain: bytes, exif: bytes) -> bytes:
             place = _end(file)
             _append(file, {tag: value for tag, value in found.items() if tag != INTEROPERABILITY}, directory)
             entries[directory] = struct.pack("<HHII", directory, 4, 1, place)
-    entries |= _entries(bytes(file), first)
+    entries |= _entries(file, first)
     place = _end(file)
     file += struct.pack("<H", len(entries)) + b"".join(entries[tag] for tag in sorted(entries)) + bytes(4)
     struct.pack_into("<I", file, 4, place)
@@ -53,7 +56,7 @@ def _append(file: bytearray, tags: Mapping[int, Any], group: int | None = None) 
     """Append a directory of the tags that can be written, and return its entries."""
     place = _end(file)
     file += _directory({tag: value for tag, value in tags.items() if _can_be_written(tag, value, group)}, group, place)
-    return _entries(bytes(file), place)
+    return _entries(file, place)
 
 
 def _directory(tags: Mapping[int, Any], group: int | None, place: int) -> bytes:
@@ -71,10 +74,10 @@ def _can_be_written(tag: int, value: Any, group: int | None) -> bool:
     return True
 
 
-def _entries(file: bytes, place: int) -> dict[int, bytes]:
+def _entries(file: bytearray, place: int) -> dict[int, bytes]:
     """The 12 bytes of each entry of the directory at ``place``, by tag."""
     (count,) = struct.unpack_from("<H", file, place)
-    rows = (file[place + 2 + 12 * i : place + 14 + 12 * i] for i in range(count))
+    rows = (bytes(file[place + 2 + 12 * i : place + 14 + 12 * i]) for i in range(count))
     return {struct.unpack_from("<H", row)[0]: row for row in rows}
 
 
