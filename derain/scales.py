@@ -14,7 +14,7 @@ from derain.models.contract import Derainer
 from derain.rain.clean import Layer, clean_rain
 from derain.tiling import Photo
 
-LEAST = 400  # px: short side, about that of the photos of training, under which none is reduced
+LEAST = 400  # px: short side of a reduced photo at the least, about that of the photos of training
 EVIDENT = 0.0025  # mean height of the cleaned layer from which rain at another scale is believed
 SHARE = 0.4  # and how much that must be of the rain found before: remains of it are no rain of their own
 WINDOW = 256  # px
@@ -48,10 +48,14 @@ def restore(model: Derainer, photo: Photo, tile: int | None = None, precision: s
 
 def is_evident(found: Photo, before: Photo) -> bool:
     """Whether ``found`` is rain of a scale of its own, given the layer that was found ``before``."""
-    height, rest = (
-        float(np.mean([clean_rain(part)[0].mean() for part in windows(layer)])) for layer in (found, before)
-    )
-    return height > max(EVIDENT, SHARE * rest)
+    if found.mean() <= EVIDENT * np.iinfo(found.dtype).max:  # cleaning only takes away
+        return False
+    return mean_height(found) > max(EVIDENT, SHARE * mean_height(before))
+
+
+def mean_height(layer: Photo) -> float:
+    """Mean height in [0, 1] of what is streaks in a layer."""
+    return float(np.mean([clean_rain(part)[0].mean() for part in windows(layer)]))
 
 
 def windows(layer: Photo) -> Iterator[Layer]:
