@@ -17,7 +17,7 @@ from derain.tiling import Photo
 LEAST = 400  # px: short side of a reduced photo at the least, about that of the photos of training
 EVIDENT = 0.0025  # mean height of the cleaned layer from which rain at another scale is believed
 SHARE = 0.4  # and how much that must be of the rain found before: remains of it are no rain of their own
-WINDOW = 256  # px
+WINDOW = 128  # px
 
 
 def restore(model: Derainer, photo: Photo, tile: int | None = None, precision: str = "float32") -> tuple[Photo, Photo]:
