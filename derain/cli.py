@@ -1,6 +1,8 @@
 """The command line: parses, calls the Python API, prints. torch is imported only by commands that compute."""
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
@@ -176,27 +178,66 @@ def train(
         steps = 10**9
     given = {"preset": preset, "start": start, "steps": steps, "minutes": minutes, "batch": batch, "crop": crop}
     settings = load_config(config, **given, lr=lr, seed=seed, device=device)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:.0f}%"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=talk, disable=not talk.is_terminal) as bar:
-        task = bar.add_task("reading photos", total=1.0)
-
-        def report(step: int, progress: float, losses: dict[str, float]) -> None:
-            values = " ".join(f"{name} {value:.4f}" for name, value in losses.items())
-            if talk.is_terminal:
-                bar.update(task, completed=progress, description=f"step {step} {values}")
-            else:
-                talk.print(f"step {step} {values}", markup=False)
+    with training_bar() as report:
 
         def skip(reason: str) -> None:
             talk.print(f"skipped {reason}", markup=False)
 
         result = run_training(settings, rainy, clean, out, resume, report, skip)
     print(result)
+
+
+@app.command()
+def finetune(
+    photos: Annotated[Path, typer.Argument(help="Folder of rainy photos or clips of one camera.", show_default=False)],
+    output: Annotated[
+        Optional[Path], typer.Option("-o", "--output", help="The weights; default: the folder's name.safetensors.")
+    ] = None,
+    clean: Annotated[
+        Optional[Path], typer.Option(help="Folder of photos without rain, instead of the bundled ones.")
+    ] = None,
+    minutes: Annotated[
+        Optional[float], typer.Option(help="Of training; default: 13 on a CPU, 2 on a GPU. Less if nothing improves.")
+    ] = None,
+    steps: Annotated[Optional[int], typer.Option(min=1, help="Train so many steps, instead of minutes.")] = None,
+    change: Annotated[str, typer.Option("--strength-of-change", help="low, medium or high.")] = "medium",
+    start: Annotated[str, typer.Option(help="Weights to begin with, a name or a file.")] = "derain",
+    device: Device = "auto",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was interrupted.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results of an earlier run.")] = False,
+    push: Annotated[
+        Optional[str], typer.Option(help="Upload weights and a model card to OWNER/REPO on the Hub.")
+    ] = None,
+) -> None:
+    """Adapt the network to your own camera, from rainy photos alone.
+
+    A part of the photos is held out and judges; if nothing gets better, the starting weights are handed back. Beside
+    the weights stands a folder with previews and a summary. Ctrl-C keeps the best so far.
+    """
+    from derain.hub import check_repo
+    from derain.hub import push as upload
+    from derain.training.finetune import described
+    from derain.training.finetune import finetune as run_finetuning
+
+    if push:
+        check_repo(push)
+    weights = output or Path(f"{photos.resolve().name}.safetensors")
+
+    def say(sentence: str) -> None:
+        talk.print(sentence, markup=False)
+
+    with training_bar() as report:
+        found = run_finetuning(
+            photos, weights, clean, minutes, steps, change, start, device, resume, overwrite, report, say
+        )
+    say(described(found.before, found.after))
+    say(f"{'better' if found.better else 'no better'}; before and after: {found.summary}")
+    print(found.weights)
+    if push:
+        say(f"uploaded to {upload(push, found.weights)}")
+    if found.interrupted:
+        say("interrupted: the best so far is kept; --resume goes on")
+        raise typer.Exit(130)
 
 
 @app.command("eval")
@@ -334,6 +375,28 @@ def verify(weights: Weights = "derain") -> None:
 
     load(weights)
     print(f"{about(weights)['sha256']}  {weights}: whole")
+
+
+@contextmanager
+def training_bar() -> Iterator[Callable[[int, float, dict[str, float]], None]]:
+    """Live losses and time left; without a terminal a line now and then."""
+    columns = (
+        BarColumn(),
+        TextColumn("{task.percentage:.0f}%"),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+    )
+    with Progress(*columns, console=talk, disable=not talk.is_terminal) as bar:
+        task = bar.add_task("reading photos", total=1.0)
+
+        def report(step: int, progress: float, losses: dict[str, float]) -> None:
+            values = " ".join(f"{name} {value:.4f}" for name, value in losses.items())
+            if talk.is_terminal:
+                bar.update(task, completed=progress, description=f"step {step} {values}")
+            else:
+                talk.print(f"step {step} {values}", markup=False)
+
+        yield report
 
 
 def progress_bar(hidden: bool = False) -> Progress:

@@ -27,6 +27,16 @@ def choose_device(name: str = "auto") -> torch.device:
     return device
 
 
+def half_precision(precision: str, device: torch.device) -> bool:
+    """Whether to compute in bfloat16: on request, or where the hardware multiplies it."""
+    if precision != "auto":
+        return precision == "bfloat16"
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    probe = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return device.type == "cpu" and probe is not None and bool(probe())
+
+
 def proc_bytes(file: str, field: str) -> float | None:
     """A field of Linux' ``/proc/<file>`` that is told in kB, in bytes; ``None`` on other systems."""
     path = Path("/proc") / file

@@ -63,6 +63,40 @@ def fetch(reference: Reference) -> Path:
     return path
 
 
+def check_repo(repo: str) -> None:
+    """
+    Raises:
+        WeightsError: not of the form ``OWNER/REPO``.
+    """
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo):
+        raise WeightsError(f"{repo}: give a place on the Hub as OWNER/REPO")
+
+
+def push(repo: str, weights: Path) -> str:
+    """Upload ``weights`` as ``derain.safetensors``, with a model card; returns the address of the page.
+
+    The repository ``OWNER/REPO`` is made if it is not there. The token is the client's own: ``HF_TOKEN``, or its login.
+
+    Raises:
+        WeightsError: not a repository's name, no token that may write there, or no Hub to be reached.
+    """
+    from huggingface_hub import CommitOperationAdd, HfApi
+
+    from derain.card import model_card
+
+    check_repo(repo)
+    card = model_card(repo, weights).encode()
+    try:
+        api = HfApi()
+        page = api.create_repo(repo, exist_ok=True)
+        files = [CommitOperationAdd("derain.safetensors", str(weights)), CommitOperationAdd("README.md", card)]
+        api.create_commit(repo, files, commit_message="Weights finetuned by derain")
+    except Exception as error:  # the client's own, and those of whichever transport its version uses
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise WeightsError(f"hf:{repo}: cannot be written ({reason}); {weights} is whole, upload it by hand") from None
+    return str(page)
+
+
 def _weights_of(reference: Reference) -> str:
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import OfflineModeIsEnabled

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from derain.devices import proc_bytes
+from derain.devices import half_precision, proc_bytes
 from derain.errors import PhotoError
 from derain.models.contract import Derainer
 
@@ -53,16 +53,6 @@ def free_memory(device: torch.device) -> float:
         return float(torch.cuda.mem_get_info(device)[0])
     free = proc_bytes("meminfo", "MemAvailable") if device.type == "cpu" else None
     return float("inf") if free is None else free
-
-
-def half_precision(precision: str, device: torch.device) -> bool:
-    """Whether to compute in bfloat16: on request, or where the hardware multiplies it."""
-    if precision != "auto":
-        return precision == "bfloat16"
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    probe = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
-    return device.type == "cpu" and probe is not None and bool(probe())
 
 
 def _out_of_memory(error: BaseException) -> bool:

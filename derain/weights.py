@@ -51,10 +51,18 @@ def locate(weights: str | Path) -> Path:
     if not found.is_file():
         names = ", ".join(bundled())
         raise WeightsError(f"{weights}: no bundled weights of that name; choose one of {names}, or give a file")
-    expected = digests(folder).get(found.name)
-    if sha256(found) != expected:
-        raise WeightsError(f"{found}: SHA-256 is not the expected {expected}; install derain again")
+    refuse_damaged(found, folder)
     return found
+
+
+def refuse_damaged(file: Path, folder: Path) -> None:
+    """
+    Raises:
+        WeightsError: a bundled file whose SHA-256 digest is not the one noted in its ``folder``.
+    """
+    expected = digests(folder).get(file.relative_to(folder).as_posix())
+    if sha256(file) != expected:
+        raise WeightsError(f"{file}: SHA-256 is not the expected {expected}; install derain again")
 
 
 def bundled() -> dict[str, Path]:
@@ -92,12 +100,19 @@ def sha256(path: Path) -> str:
 
 
 def save(model: Derainer, path: Path, training: dict[str, Any] | None = None) -> None:
-    """Write a checkpoint that describes itself; float32 is stored as float16."""
+    """Write a checkpoint that describes itself; float32 is stored as float16.
+
+    Raises:
+        WeightsError: the file cannot be written.
+    """
     preset, config = describe(model)
     header = {"format": FORMAT, "preset": preset, "config": config, "training": training or {}}
     tensors = {name: t.detach().cpu().half().contiguous() for name, t in model.state_dict().items()}
-    with atomic(path) as part:
-        save_file(tensors, part, metadata={"derain": json.dumps(header)})
+    try:
+        with atomic(path) as part:
+            save_file(tensors, part, metadata={"derain": json.dumps(header)})
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"{path}: cannot be written ({error})") from None
 
 
 def read_header(path: Path) -> dict[str, Any]:

@@ -18,11 +18,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from derain.clips import CLIPS, read_frames
 from derain.errors import PhotoError, UsageError
 from derain.evaluation.matching import Entry, match
 from derain.evaluation.metrics import IDENTICAL, Picture, paired_scores, psnr, values
 from derain.evaluation.no_truth import flicker, motion, unpaired_scores
-from derain.evaluation.pictures import CLIPS, read_frames, read_picture, to_photo
+from derain.evaluation.pictures import read_picture, to_photo
 from derain.evaluation.statistics import Estimate, bootstrap
 from derain.models.contract import Derainer
 from derain.rain.clean import clean_rain

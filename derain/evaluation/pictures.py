@@ -1,15 +1,9 @@
-"""Pictures to score: photos at their depth, and frames of clips."""
+"""Pictures to score, at their depth."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-
-from derain.errors import PhotoError
 from derain.evaluation.metrics import Picture
 from derain.photos import Photo, as_rgb, read_original, to_8_bit
-
-CLIPS = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v"}
 
 
 def read_picture(path: Path) -> Picture:
@@ -25,21 +19,3 @@ def read_picture(path: Path) -> Picture:
 def to_photo(picture: Picture) -> Photo:
     """8-bit RGB, as pictures are shown."""
     return as_rgb(to_8_bit(picture))
-
-
-def read_frames(path: Path) -> Iterator[Photo]:
-    """The frames of a clip, upright, one at a time.
-
-    Raises:
-        PhotoError: the file is no clip that can be read.
-    """
-    import av
-
-    try:
-        with av.open(str(path)) as clip:
-            if not clip.streams.video:
-                raise PhotoError(f"{path}: holds no video")
-            for frame in clip.decode(video=0):
-                yield np.rot90(frame.to_ndarray(format="rgb24"), round((frame.rotation or 0) / 90))
-    except (av.FFmpegError, OSError) as error:
-        raise PhotoError(f"{path}: cannot be read as video ({error})") from None

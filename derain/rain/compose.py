@@ -27,12 +27,17 @@ def add_linear(background: Image, rain: Image) -> Image:
     return (np.clip(background**2.2 + rain**1.6, 0, 1) ** (1 / 2.2)).astype(np.float32)
 
 
-def compose(rng: np.random.Generator, background: Image, rain: Image) -> Image:
-    """A random composition of an ``(H, W, 3)`` background and an ``(H, W)`` rain layer, both in [0, 1]."""
+def compose(
+    rng: np.random.Generator, background: Image, rain: Image, share: float = 0.3, quality: tuple[int, int] = (60, 96)
+) -> Image:
+    """A random composition of an ``(H, W, 3)`` background and an ``(H, W)`` rain layer, both in [0, 1].
+
+    A ``share`` of them go through JPEG, of a random ``quality``.
+    """
     tint = 1 + rng.normal(0, 0.02, 3).astype(np.float32)
     rule = rng.choice(np.array([add, add, screen, veil, add_linear], dtype=object))
     rainy = np.clip(rule(background, rain[..., None] * tint), 0, 1).astype(np.float32)
-    return jpeg(rainy, int(rng.integers(60, 97))) if rng.random() < 0.3 else rainy
+    return jpeg(rainy, int(rng.integers(quality[0], quality[1] + 1))) if rng.random() < share else rainy
 
 
 def jpeg(image: Image, quality: int) -> Image:

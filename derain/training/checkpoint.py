@@ -17,6 +17,10 @@ def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
         torch.save(state, part)
 
 
+def exists(folder: Path) -> bool:
+    return (folder / NAME).is_file()
+
+
 def load_checkpoint(folder: Path, preset: str) -> dict[str, Any]:
     """Read it back, without executing code.
 

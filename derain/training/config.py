@@ -22,18 +22,27 @@ class TrainConfig:
     lr: float = 6e-4  # peak learning rate (the paper's: 2e-4)
     seed: int = 0
     device: str = "auto"  # auto | cpu | cuda | cuda:1 | mps
-    precision: str = "auto"  # auto | float32 | bfloat16; auto is bfloat16 on CUDA
+    precision: str = "auto"  # auto | float32 | bfloat16; auto is bfloat16 where the hardware multiplies it
     save_every: int = 500  # steps between checkpoints and previews
     log_every: int = 20  # steps between lines of log.jsonl
     # exact pairs
     warm: float = 0.35  # share of the run on rendered streaks alone (the paper's: 0)
     dry: float = 0.12  # share of clean crops that get no rain
     fine: float = 0.5  # share of rendered layers that are fine rain
+    jpeg: float = 0.3  # share of rainy crops that went through JPEG
+    jpeg_quality: tuple[int, int] = (60, 96)  # least and most
     leftover: float = 4.0  # weight of rain left against background taken; in preset derain only of fine and real rain
     # preset derain: discover, distil, repeat
     discovered: float = 0.4  # share of crops with layers from the bank after the warm start
     taught: float = 0.15  # share of real rainy crops, less the rain discovered in them
+    own: float = 0.0  # share of the truths of those, and of dry crops, that are real crops less their discovered rain
+    remember: bool = False  # whether rendered rain only keeps the network as it started, whose result is the target
+    scales: int = 1  # at how many scales rain is discovered, each half of the one before
+    strict: bool = False  # whether to believe discovered rain only near the streaks that its cleaning leaves
     bank: int = 192  # discoveries kept
+    guided: float = (
+        0.0  # weight of NLCL's location and layer contrast on a real rainy crop a step, by the bundled guide
+    )
     rounds: int = 3  # times that the EMA teacher fills the bank, evenly spread after the warm start
     ema: float = 0.999  # decay of the teacher's weights
     # preset nlcl

@@ -13,14 +13,12 @@ from derain.models.nlcl import NLCL, match_colours
 from derain.nlcl import losses
 from derain.nlcl.critic import Critic
 from derain.nlcl.heads import Heads
-from derain.nlcl.sampling import gather, nearest_patches, random_queries
+from derain.nlcl.terms import critic_widths, layer_term, location_term
 from derain.training.config import TrainConfig
 from derain.training.crops import Crops, to_tensor
 from derain.training.pairs import pair
 from derain.training.start import first_network
 
-CRITIC_LEVELS = (0, 3, 7)  # after the image itself
-LOCATION_PATCHES, BACKGROUND_PATCHES, RAIN_PATCHES = 256, 8, 128
 WARM_RATE = 4  # how much higher the learning rate starts
 CONSTANT = 200 / 210  # share of the run before the learning rate's linear decay
 
@@ -34,10 +32,9 @@ class Contrast:
         width, blocks = self.model.config.width, self.model.config.blocks
         self.generator_levels = tuple(level for level in (0, 2, 4, 8, 12) if level <= blocks)
         self.critic = Critic()
-        critic_widths = (3, *(self.critic.width * factor for factor in (1, 2, 4)))
         self.location_heads = Heads((width,) * len(self.generator_levels))
-        self.background_heads = Heads(critic_widths)
-        self.rain_heads = Heads(critic_widths)
+        self.background_heads = Heads(critic_widths(self.critic))
+        self.rain_heads = Heads(critic_widths(self.critic))
         for network in self.networks().values():
             place(network, device)
         layers = [p for name, n in self.networks().items() if name != "critic" for p in n.parameters()]
@@ -105,31 +102,14 @@ class Contrast:
         return found
 
     def location_contrast(self, background: Tensor, keys: list[Tensor]) -> Tensor:
-        """A patch of the background corresponds to the patch of the rainy photo at the same place.
-
-        ``keys`` are the encoder's features of the photo, which the generator passed through on its way.
-        """
+        """The location term; ``keys`` are the photo's features, which the generator passed through on its way."""
         keys = [key.detach().float() for key in keys]
         queries = self.model.background_generator.features(background, self.generator_levels)
-        centres, _ = nearest_patches(keys[0], random_queries(keys[0]), LOCATION_PATCHES)
-        size = (background.shape[2], background.shape[3])
-        projected = self.location_heads(gather(queries, centres, size))
-        with torch.no_grad():
-            targets = self.location_heads(gather(keys, centres, size))
-        return torch.stack([losses.location_contrast(q, k).mean() for q, k in zip(projected, targets)]).mean()
+        return location_term(queries, keys, self.location_heads, (background.shape[2], background.shape[3]))
 
     def layer_contrast(self, background: Tensor, rain: Tensor) -> Tensor:
-        """Patches that recur in the background against patches that recur in the rain, in the critic's features."""
-        sets = []
-        for layer, count, heads in (
-            (background, BACKGROUND_PATCHES, self.background_heads),
-            (rain, RAIN_PATCHES, self.rain_heads),
-        ):
-            centres, _ = nearest_patches(layer.detach(), random_queries(layer), count)
-            features = self.critic.features(layer, CRITIC_LEVELS)
-            sets.append(heads(gather(features, centres, (layer.shape[2], layer.shape[3]))))
         symmetric = self.config.layer_contrast == "symmetric"
-        return torch.stack([losses.layer_contrast(b, r, symmetric) for b, r in zip(*sets)]).mean()
+        return layer_term(self.critic, self.background_heads, self.rain_heads, background, rain, symmetric)
 
     def learning_rate(self, progress: float) -> float:
         """Constant, then linear to zero (paper: 200 epochs and 10); a warm start comes down to it from above."""

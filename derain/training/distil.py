@@ -15,14 +15,12 @@ from torch import Tensor
 
 from derain.devices import place
 from derain.models.contract import Derainer
-from derain.rain.clean import clean_rain, complete_rain
 from derain.training.config import TrainConfig
 from derain.training.crops import Crops, to_tensor
+from derain.training.discovery import find_rain
+from derain.training.guide import Guide, load_guide
 from derain.training.pairs import RainBank, pair
 from derain.training.start import first_network
-
-CERTAIN = 0.3  # layers whose direction is less certain than this are not rain
-VISIBLE = 0.004  # mean height under which a layer teaches nothing
 
 
 class Distil:
@@ -33,40 +31,36 @@ class Distil:
         self.model = place(first_network(config), device)
         self.teacher = copy.deepcopy(self.model).requires_grad_(False).eval()
         self.optimiser = torch.optim.AdamW(self.model.parameters(), config.lr, betas=(0.9, 0.99), weight_decay=1e-4)
+        self.start = copy.deepcopy(self.teacher) if config.remember else None
+        self.guide: Guide | None = load_guide(device) if config.guided else None
         self.bank = RainBank(config.bank)
         self.round = 0
 
     def prepare(self, rng: np.random.Generator, step: int, progress: float, rainy: Crops, clean: Crops) -> Any:
-        """``(rainy, clean, doubtful)``, ``batch`` of each; at the start of a round first fills the bank."""
+        """Fields of ``batch`` pairs, and a real rainy crop for the guide; a round first fills the bank."""
         if (due := self.round_at(progress)) > self.round:
             self.discover(rng, rainy)
             self.round = due
         pairs = [pair(rng, truth, self.config, self.bank) for truth in clean.batch(rng, self.config.batch)]
-        return tuple(np.stack(parts) for parts in zip(*pairs))
+        return *(np.stack(parts) for parts in zip(*pairs)), rainy.batch(rng, 1) if self.guide else None
 
     def round_at(self, progress: float) -> int:
         """0 in the warm start, then 1 to ``rounds``."""
         after = (progress - self.config.warm) / (1 - self.config.warm)
         return 0 if after < 0 else 1 + int(after * self.config.rounds)
 
-    @torch.no_grad()
     def discover(self, rng: np.random.Generator, rainy: Crops) -> None:
         """A new round: fill the bank with the teacher's rain in random rainy crops, where it is surely rain."""
-        size = self.config.crop * 3 // 2 // 16 * 16
-        for _ in range(2 * self.config.bank):
+        size, config = self.config.crop * 3 // 2 // 16 * 16, self.config
+        found = []
+        for _ in range(2 * config.bank):
             crop = rainy.sample(rng, size)
-            rain = self.look_twice(to_tensor(crop[None], self.device))[0].permute(1, 2, 0).float().cpu().numpy()
-            layer, certainty = clean_rain(rain)
-            if certainty > CERTAIN and layer.mean() > VISIBLE:
-                self.bank.add(crop, complete_rain(crop, rain, layer), layer)
-
-    def look_twice(self, rainy: Tensor) -> Tensor:
-        """The teacher's rain, the mean of the photo's and its mirror image's, and the rain that is left after that."""
-        found = torch.zeros_like(rainy)
-        for _ in range(2):
-            left = rainy - found
-            found = found + (self.teacher(left)[1] + self.teacher(left.flip(3))[1].flip(3)) / 2
-        return found
+            now = find_rain(self.teacher, crop, config.scales, config.strict, config.precision)
+            if now.certain:
+                found.append((now.certainty, crop, now))
+        surest = sorted(found, key=lambda f: f[0])[-config.bank :]
+        for _, crop, now in surest:
+            self.bank.add(crop, now.rain, now.layer)
 
     def losses(self, batch: Any) -> Iterator[tuple[torch.optim.Optimizer, dict[str, Tensor]]]:
         """One optimiser and its losses: L1 and squared error on pixels, L1 on gradients.
@@ -75,18 +69,24 @@ class Distil:
         left counts ``leftover`` times as much as background taken.
         """
         rainy, clean = (to_tensor(images, self.device) for images in batch[:2])
-        doubtful = torch.from_numpy(batch[2]).to(self.device)[:, None, None, None]
+        doubtful, rendered = (torch.from_numpy(flags).to(self.device)[:, None, None, None] for flags in batch[2:4])
+        if self.start:
+            with torch.no_grad():
+                clean = torch.where(rendered, self.start(rainy)[0].float(), clean)
+            doubtful = doubtful & ~rendered
         background, _ = self.model(rainy)
         error = background.float() - clean
         weighted = torch.where((error > 0) & doubtful, self.config.leftover * error, error)
-        yield (
-            self.optimiser,
-            {
-                "pixels": weighted.abs().mean(),
-                "squares": 5 * (weighted * error).mean(),
-                "gradients": 0.5 * (error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()),
-            },
-        )
+        found = {
+            "pixels": weighted.abs().mean(),
+            "squares": 5 * (weighted * error).mean(),
+            "gradients": 0.5 * (error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()),
+        }
+        if self.guide:
+            O = to_tensor(batch[4], self.device)
+            terms = self.guide.terms(O, self.model(O)[0].float())
+            found |= {name: self.config.guided * term for name, term in terms.items()}
+        yield self.optimiser, found
 
     def learning_rate(self, progress: float) -> float:
         """A short warm-up, then a cosine to zero."""

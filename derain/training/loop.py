@@ -19,8 +19,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from derain.devices import choose_device
-from derain.errors import TrainingError
+from derain.devices import choose_device, half_precision
+from derain.errors import PhotoError, TrainingError, WeightsError
 from derain.photos import atomic, write_photo
 from derain.training.checkpoint import load_checkpoint, save_checkpoint
 from derain.training.config import TrainConfig
@@ -51,6 +51,16 @@ class Learner(Protocol):
     def load_state(self, state: dict[str, Any]) -> None: ...
 
 
+class Onlooker(Protocol):
+    """Looks at the result whenever a checkpoint is written, and may end the run; its memory is in the checkpoint."""
+
+    def look(self, step: int, progress: float, model: Any) -> bool:
+        """True to end the run."""
+
+    def state(self) -> dict[str, Any]: ...
+    def load_state(self, state: dict[str, Any]) -> None: ...
+
+
 LEARNERS: dict[str, Callable[[TrainConfig, torch.device], Learner]] = {"derain": Distil, "nlcl": Contrast}
 Report = Callable[[int, float, dict[str, float]], None]
 
@@ -63,6 +73,7 @@ def train(
     resume: bool = False,
     report: Report | None = None,
     skip: Callable[[str], None] | None = None,
+    onlooker: Onlooker | None = None,
 ) -> Path:
     """Train on unpaired folders and return the self-describing weights, ``out/<preset>.safetensors``.
 
@@ -73,6 +84,7 @@ def train(
         out: folder for the checkpoint, ``log.jsonl``, ``previews/`` and the result; made if missing.
         report: called with step, progress in [0, 1] and losses every ``log_every`` steps.
         skip: called with a sentence for each file that cannot be used.
+        onlooker: may end the run early.
 
     Raises:
         TrainingError: folders without usable photos, no permission to write, or a checkpoint that does not fit.
@@ -88,6 +100,8 @@ def train(
             state = load_checkpoint(out, config.preset)
             learner.load_state(state["learner"])
             step, spent = state["step"], state["seconds"]
+            if onlooker:
+                onlooker.load_state(state["onlooker"])
         started = time.monotonic() - spent
         skipped = [reason for crops in (rainy_crops, clean_crops) for reason in crops.skipped.values()]
         if skip and rank == 0:
@@ -95,7 +109,8 @@ def train(
                 skip(reason)
         log = Log(out / "log.jsonl", rank, step, skipped)
 
-        while (progress := advance(config, step, time.monotonic() - started)) < 1:
+        kept, ended = step, False
+        while not ended and (progress := advance(config, step, time.monotonic() - started)) < 1:
             rng = np.random.default_rng((config.seed, rank, step))
             torch.manual_seed(int(rng.integers(2**62)))
             batch = learner.prepare(rng, step, progress, rainy_crops, clean_crops)
@@ -107,10 +122,14 @@ def train(
                 if report and rank == 0:
                     report(step, progress, losses)
             if step % config.save_every == 0 and rank == 0:
-                keep(out, config, learner, step, time.monotonic() - started, rainy_crops)
+                ended = onlooker is not None and onlooker.look(step, progress, learner.result)
+                keep(out, config, learner, step, time.monotonic() - started, rainy_crops, onlooker)
+                kept = step
 
-        if rank == 0 and step % config.save_every:
-            keep(out, config, learner, step, time.monotonic() - started, rainy_crops)
+        if rank == 0 and kept < step:
+            if onlooker:
+                onlooker.look(step, 1.0, learner.result)
+            keep(out, config, learner, step, time.monotonic() - started, rainy_crops, onlooker)
     return out / f"{config.preset}.safetensors"
 
 
@@ -147,10 +166,6 @@ def advance(config: TrainConfig, step: int, seconds: float) -> float:
         dist.all_reduce(shared, dist.ReduceOp.MAX)
         progress = float(shared)
     return progress
-
-
-def half_precision(precision: str, device: torch.device) -> bool:
-    return precision == "bfloat16" or (precision == "auto" and device.type == "cuda")
 
 
 @contextmanager
@@ -193,13 +208,30 @@ def prepare_folder(out: Path, resume: bool) -> None:
         raise TrainingError(f"{out}: holds a run already; give --resume to continue it, or another --out")
 
 
-def keep(out: Path, config: TrainConfig, learner: Learner, step: int, seconds: float, rainy: Crops) -> None:
-    """Write the checkpoint, the weights so far and a preview of them."""
+def keep(
+    out: Path,
+    config: TrainConfig,
+    learner: Learner,
+    step: int,
+    seconds: float,
+    rainy: Crops,
+    onlooker: Onlooker | None = None,
+) -> None:
+    """Write the checkpoint, the weights so far and a preview of them.
+
+    Raises:
+        TrainingError: they cannot be written.
+    """
     state = {"config": config.as_dict(), "learner": learner.state(), "step": step, "seconds": seconds}
-    save_checkpoint(out, state)
+    if onlooker:
+        state["onlooker"] = onlooker.state()
     summary = replace(config, device="").as_dict() | {"steps": step, "minutes": round(seconds / 60, 1)}
-    save(learner.result, out / f"{config.preset}.safetensors", training=summary)
-    write_photo(out / "previews" / f"{step:07d}.jpg", preview(learner.result, rainy))
+    try:
+        save_checkpoint(out, state)
+        save(learner.result, out / f"{config.preset}.safetensors", training=summary)
+        write_photo(out / "previews" / f"{step:07d}.jpg", preview(learner.result, rainy))
+    except (OSError, RuntimeError, PhotoError, WeightsError) as error:  # torch.save raises RuntimeError on a full disk
+        raise TrainingError(f"{out}: cannot be written ({error}); the last checkpoint that was is whole") from None
 
 
 @torch.no_grad()

@@ -80,12 +80,15 @@ class Pair(NamedTuple):
     rainy: Image
     clean: Image
     doubtful: bool  # fine or real rain, which a network in doubt leaves
+    rendered: bool = False
 
 
 def pair(rng: np.random.Generator, truth: Image, config: TrainConfig, bank: RainBank | None = None) -> Pair:
     """The clean crop ``truth`` under rendered or discovered rain or as it is; or a real rainy crop of the bank."""
     kind, size = rng.random(), truth.shape[0]
     bank = bank if bank and bank.discoveries else None
+    if bank and kind < config.dry + config.taught + config.discovered and rng.random() < config.own:
+        truth = bank.taught(rng, size)[1]
     if kind < config.dry:
         return Pair(truth, truth, doubtful=False)
     kind -= config.dry
@@ -93,6 +96,7 @@ def pair(rng: np.random.Generator, truth: Image, config: TrainConfig, bank: Rain
         return Pair(*bank.taught(rng, size), doubtful=True)
     kind -= config.taught
     if bank and kind < config.discovered:
-        return Pair(compose(rng, truth, bank.layer(rng, size)), truth, doubtful=True)
+        return Pair(compose(rng, truth, bank.layer(rng, size), config.jpeg, config.jpeg_quality), truth, doubtful=True)
     fine = bool(rng.random() < config.fine)
-    return Pair(compose(rng, truth, render(rng, size, FINE_RAIN if fine else ANY_RAIN)), truth, doubtful=fine)
+    layer = render(rng, size, FINE_RAIN if fine else ANY_RAIN)
+    return Pair(compose(rng, truth, layer, config.jpeg, config.jpeg_quality), truth, doubtful=fine, rendered=True)

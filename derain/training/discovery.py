@@ -1,0 +1,78 @@
+"""What rain a network finds in a rainy crop: the first step of "discover, distil, repeat"."""
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from derain.devices import half_precision
+from derain.models.contract import Derainer
+from derain.rain.clean import clean_rain, complete_rain
+
+CERTAIN = 0.3  # layers whose direction is less certain than this are not rain
+VISIBLE = 0.004  # mean height under which a layer teaches nothing
+
+Image = NDArray[np.float32]
+
+
+class Found(NamedTuple):
+    """Rain of an ``(H, W, 3)`` crop in [0, 1]."""
+
+    rain: Image  # (H, W) heights to take from the crop, completed
+    layer: Image  # (H, W) heights cleaned of everything that may be background
+    certainty: float  # of the direction of its streaks, in [0, 1]; 0 if they are too faint to teach anything
+
+    @property
+    def certain(self) -> bool:
+        """Whether this is surely rain, and enough to be seen."""
+        return self.certainty > CERTAIN
+
+
+@torch.no_grad()
+def find_rain(network: Derainer, rainy: Image, scales: int = 1, strict: bool = False, precision: str = "auto") -> Found:
+    """Rain in a crop as it is and, for streaks wider than the network knows, reduced by 2, 4, ... in turn.
+
+    Args:
+        network: whose rain is believed.
+        rainy: ``(H, W, 3)`` in [0, 1].
+        scales: how many; what is found at a reduced scale counts if it is surely rain there.
+        strict: take nothing from the crop but what the cleaned layer has close by.
+        precision: auto, float32 or bfloat16.
+    """
+    rain, layer, certainty = _find_at_one_scale(network, rainy, strict, precision)
+    height, width = rain.shape
+    for factor in (2**n for n in range(1, scales)):
+        left = np.maximum(rainy - rain[..., None], 0)
+        reduced = cv2.resize(left, (width // factor, height // factor), interpolation=cv2.INTER_AREA)
+        wide = _find_at_one_scale(network, np.asarray(reduced, np.float32), strict, precision)
+        if wide.certain:
+            rain, layer = (
+                old + np.maximum(cv2.resize(new, (width, height), interpolation=cv2.INTER_CUBIC), 0)
+                for old, new in ((rain, wide.rain), (layer, wide.layer))
+            )
+            certainty = max(certainty, wide.certainty)
+    return Found(np.asarray(rain, np.float32), np.asarray(layer, np.float32), certainty)
+
+
+def _find_at_one_scale(network: Derainer, rainy: Image, strict: bool, precision: str) -> Found:
+    device = next(network.parameters()).device
+    with torch.autocast(device.type, torch.bfloat16, enabled=half_precision(precision, device)):
+        found = look_twice(network, torch.from_numpy(rainy).to(device).permute(2, 0, 1)[None])
+    rain = found[0].permute(1, 2, 0).float().cpu().numpy()
+    layer, certainty = clean_rain(rain)
+    height = complete_rain(rainy, rain, layer)
+    if strict:
+        height = np.minimum(height, cv2.dilate(layer, np.ones((7, 7))))
+    return Found(height, layer, certainty if layer.mean() > VISIBLE else 0.0)
+
+
+def look_twice(network: Derainer, rainy: Tensor) -> Tensor:
+    """Rain of ``(N, 3, H, W)``: the mean of the photo's and its mirror image's, and what is left after that."""
+    found = torch.zeros_like(rainy)
+    for _ in range(2):
+        left = rainy - found
+        found = found + (network(left)[1] + network(left.flip(3))[1].flip(3)) / 2
+    return found

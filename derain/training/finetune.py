@@ -1,0 +1,253 @@
+"""``derain finetune``: the network adapted to one camera, from its rainy photos alone.
+
+    finetune(Path("my_rainy"), Path("my_camera.safetensors"))
+
+The rain that the starting network finds in the photos is pasted on the bundled clean pictures and on the derained
+photos, and what it makes of rendered rain is kept. A part of the photos is held out and judges.
+"""
+
+import copy
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from derain.devices import choose_device
+from derain.errors import TrainingError, UsageError
+from derain.evaluation.evaluate import evaluate, open_samples
+from derain.evaluation.report import Gallery, as_html
+from derain.models.contract import Derainer
+from derain.photos import find_photos, write_bytes
+from derain.training import checkpoint
+from derain.training.config import TrainConfig, load_config
+from derain.training.guide import load_guide
+from derain.training.judge import Judge, Scores
+from derain.training.loop import Report, train
+from derain.training.material import Material, prepare
+from derain.weights import bundled_folder, load, save
+
+CHANGE = {"low": (1e-4, 0.5), "medium": (2e-4, 0.8), "high": (4e-4, 1.0)}  # peak learning rate, and the most of SHARES
+MINUTES = {"cpu": 13.0, "cuda": 2.0}  # of training, without what is before and after it
+SCALES = 3  # at which rain is discovered
+NOTICED = 0.02  # dB by which a judgement has to be better to count as improvement
+PATIENCE = 6  # judgements without improvement that end the run
+SHARES = (0.5, 0.8, 1.0)  # of the way from the starting weights to the trained ones: less of it forgets less
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of it."""
+
+    weights: Path
+    summary: Path
+    before: Scores
+    after: Scores
+    steps: int  # until the best weights; 0: none were better, and the starting weights are handed back
+    interrupted: bool
+
+    @property
+    def better(self) -> bool:
+        return self.steps > 0
+
+
+def work_folder(out: Path) -> Path:
+    """Where the run that makes ``out`` has its checkpoint, log, previews and summary."""
+    return out.with_suffix(".finetune")
+
+
+def finetune(
+    rainy: Path,
+    out: Path,
+    clean: Path | None = None,
+    minutes: float | None = None,
+    steps: int | None = None,
+    change: str = "medium",
+    start: str = "derain",
+    device: str = "auto",
+    resume: bool = False,
+    overwrite: bool = False,
+    report: Report | None = None,
+    say: Callable[[str], None] | None = None,
+    **settings: Any,
+) -> Result:
+    """Adapt weights of preset derain to the photos and clips in ``rainy``; nothing but these is needed.
+
+    Args:
+        out: the self-describing weights; beside them stands a folder with log, previews and summary.
+        clean: photos without rain, instead of the bundled ones.
+        minutes: of training; default: 13 on a CPU, 2 on a GPU. The learning rate follows the clock.
+        steps: instead of minutes.
+        change: low, medium or high: how far the weights may move.
+        start: weights to begin with.
+        resume: go on with a run that was killed or interrupted.
+        overwrite: replace ``out`` and the folder of an earlier run.
+        report: called with step, progress in [0, 1] and losses.
+        say: called with sentences for the user.
+        settings: of :class:`TrainConfig`, for experiments.
+
+    Raises:
+        TrainingError: fewer than four usable photos, no rain in them, or no room to write.
+        UsageError: results that exist, or an unknown strength of change.
+        WeightsError: weights that are missing or of another preset.
+    """
+    say = say or (lambda sentence: None)
+    if change not in CHANGE:
+        raise UsageError(f"--strength-of-change {change}: choose one of {', '.join(CHANGE)}")
+    work = begin(out, resume, overwrite)
+    chosen = choose_device(device)
+    network = load(start, chosen)
+    say("looking for rain in the photos")
+    material = prepare(rainy, work / "photos", network, SCALES, say)
+    bank = clean or bundled_folder() / "finetune" / "clean"
+    judge = Judge(network, material, find_photos(bank), load_guide(chosen), SCALES)
+    say(f"{len(material.sources)} pictures, {len(judge.trials)} of them held out to judge")
+    if steps is None and minutes is None:
+        minutes = MINUTES.get(chosen.type, MINUTES["cpu"])
+    lr, furthest = CHANGE[change]
+    config = configured(material, start, device, lr, minutes, steps, settings)
+    best = Best(judge, [share for share in SHARES if share <= furthest], say)
+    interrupted = False
+    try:
+        train(config, material.training, bank, work, resume and checkpoint.exists(work), report, say, best)
+    except KeyboardInterrupt:
+        interrupted = True
+    if best.tensors is None:
+        say("no better than the starting weights on the held-out photos: these are handed back")
+    tuned = load(start, chosen)
+    if best.tensors is not None:
+        tuned.load_state_dict(best.tensors)
+    note = replace(config, device="").as_dict() | {
+        "steps": best.step,
+        "finetuned": {"photos": len(material.sources), "before": asdict(judge.start), "after": asdict(best.scores)},
+    }
+    save(tuned, out, training=note)
+    summary = summarise(work, material, rainy.name, network, tuned)
+    if not interrupted:
+        clean_up(work)
+    return Result(out, summary, judge.start, best.scores, best.step, interrupted)
+
+
+def begin(out: Path, resume: bool, overwrite: bool) -> Path:
+    """The folder of the run; nothing of an earlier one is lost unasked.
+
+    Raises:
+        UsageError: results that exist.
+    """
+    if out.suffix != ".safetensors":
+        raise UsageError(f"{out}: the result is weights; give a name that ends in .safetensors")
+    work = work_folder(out)
+    if resume:
+        if out.exists() and not checkpoint.exists(work):
+            raise UsageError(f"{out}: is finished, there is nothing to resume; give --overwrite to begin anew")
+    else:
+        for path in (out, work):
+            if path.exists() and not overwrite:
+                raise UsageError(f"{path}: exists; give --resume to go on, --overwrite to replace it, or another -o")
+        shutil.rmtree(work, ignore_errors=True)
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TrainingError(f"{work}: cannot be made ({error.strerror})") from None
+    return work
+
+
+def configured(
+    material: Material,
+    start: str,
+    device: str,
+    lr: float,
+    minutes: float | None,
+    steps: int | None,
+    settings: dict[str, Any],
+) -> TrainConfig:
+    """Settings of the run; what the photos' JPEG does to rain is done to what is pasted."""
+    share, quality = material.jpeg
+    recipe: dict[str, Any] = {
+        "start": start,
+        "device": device,
+        "lr": lr,
+        "minutes": minutes,
+        "steps": steps or 10**9,
+        "warm": 0.0,
+        "rounds": 2,
+        "scales": SCALES,
+        "strict": True,
+        "bank": 96,
+        "discovered": 0.3,
+        "own": 0.4,
+        "taught": 0.0,
+        "dry": 0.12,
+        "leftover": 1.5,
+        "remember": True,
+        "jpeg": max(share, 0.3),
+        "jpeg_quality": quality,
+        "save_every": 100,
+    }
+    return load_config(None, **(recipe | settings))
+
+
+class Best:
+    """The best weights so far by the judge; see :class:`derain.training.loop.Onlooker`."""
+
+    def __init__(self, judge: Judge, shares: list[float], say: Callable[[str], None]) -> None:
+        self.judge, self.shares, self.say = judge, shares, say
+        self.tensors: dict[str, torch.Tensor] | None = None
+        self.scores, self.step, self.gain, self.waited = judge.start, 0, 0.0, 0
+
+    def look(self, step: int, progress: float, model: Derainer) -> bool:
+        """Judge weights on the way from the start to those so far."""
+        before = self.gain
+        start = {name: tensor.float() for name, tensor in self.judge.network.state_dict().items()}
+        probe = copy.deepcopy(self.judge.network)
+        for share in self.shares:
+            tensors = {n: start[n].lerp(t.float(), share) for n, t in model.state_dict().items()}
+            probe.load_state_dict(tensors)
+            scores = self.judge.scores(probe)
+            if (gain := self.judge.gain(scores)) > self.gain:
+                kept = {name: tensor.cpu().clone() for name, tensor in tensors.items()}
+                self.tensors, self.scores, self.step, self.gain = kept, scores, step, gain
+        self.waited = 0 if self.gain > before + NOTICED else self.waited + 1
+        self.say(f"step {step}: {described(self.judge.start, self.scores)}")
+        return self.waited >= PATIENCE
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "tensors": self.tensors,
+            "scores": asdict(self.scores),
+            "step": self.step,
+            "gain": self.gain,
+            "waited": self.waited,
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        self.tensors, self.step, self.gain = state["tensors"], state["step"], state["gain"]
+        self.scores, self.waited = Scores(**state["scores"]), state["waited"]
+
+
+def described(before: Scores, after: Scores) -> str:
+    """Scores for people, those of the start first."""
+    return (
+        f"re-pasted rain {before.repasted:.2f} -> {after.repasted:.2f} dB, "
+        f"rain left {before.rain_left:.2f} -> {after.rain_left:.2f}, "
+        f"unchanged elsewhere {before.unchanged:.1f} -> {after.unchanged:.1f} dB, "
+        f"rendered rain {before.rendered:.2f} -> {after.rendered:.2f} dB"
+    )
+
+
+def summarise(work: Path, material: Material, name: str, start: Derainer, tuned: Derainer) -> Path:
+    """Write ``summary.html``: the held-out photos before and after, with scores that need no truth."""
+    gallery = Gallery()
+    networks = {"finetuned": tuned, "start": start}
+    found = evaluate(open_samples(material.held_out), networks, watch=gallery.watch)
+    page = as_html(found, gallery, f"{name}, finetuned", {"photos": str(material.held_out)})
+    write_bytes(work / "summary.html", page.encode())
+    return work / "summary.html"
+
+
+def clean_up(work: Path) -> None:
+    """A finished run needs neither its checkpoint nor the weights that were not the best."""
+    for leftover in (work / checkpoint.NAME, work / "derain.safetensors"):
+        leftover.unlink(missing_ok=True)

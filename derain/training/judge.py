@@ -1,0 +1,149 @@
+"""Judgement without truth: is a network better on this camera than the one it started from?
+
+Each measure can be fooled alone, so four of them are read together, on photos that training never sees.
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from derain.devices import half_precision
+from derain.evaluation.no_truth import unpaired_scores
+from derain.models.contract import Derainer
+from derain.photos import find_photos, read_photo
+from derain.rain.compose import add, jpeg
+from derain.rain.render import ANY_RAIN, FINE_RAIN, render
+from derain.training.discovery import find_rain
+from derain.training.guide import Guide
+from derain.training.material import LOOK, Material, centre
+
+PHOTOS = 12  # held-out photos that judge, at the most
+SEEN = 2 / 255  # height from which rain can be seen
+LEFT = 10.0  # dB that all of the rain left is worth
+UNCHANGED = 45.0  # dB, above which it does not matter how unchanged the rest is
+FORGOTTEN = 0.2  # dB on rendered rain that may be lost
+AWAY = 15  # px from any rain found, where a photo counts as free of it
+
+Image = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a network does to the held-out photos; means over them."""
+
+    repasted: float  # PSNR in dB under rain that was found in one photo and pasted on the derained version of another
+    rain_left: float  # height of the streaks along their main direction, relative to the photo's
+    cleanness: float  # the critic's, about 1 for clean pictures
+    unchanged: float  # PSNR in dB of the regions without rain, and of the clean bank, to themselves
+    rendered: float  # PSNR in dB of the clean bank under rendered rain: what the network could do before
+
+    def as_dict(self) -> dict[str, float]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A held-out photo ``(H, W, 3)`` in [0, 1], and the same derained and under another's rain."""
+
+    photo: Image
+    free: NDArray[np.bool_]  # (H, W), where no rain was found
+    derained: Image
+    rainy: Image  # derained, with rain pasted on it
+    pasted: NDArray[np.bool_]  # (H, W), where
+
+
+class Judge:
+    """Scores networks on the held-out photos of ``material``; the trials are made once, by the network at the start."""
+
+    def __init__(self, start: Derainer, material: Material, bank: list[Path], guide: Guide, scales: int) -> None:
+        self.network, self.guide = start, guide
+        photos = [centre(read_photo(p), LOOK) for p in find_photos(material.held_out)[:PHOTOS]]
+        crops = [photo.astype(np.float32) / np.float32(255) for photo in photos]
+        self.trials = trials(start, crops, scales, material.jpeg)
+        self.dry = [centre(read_photo(p), LOOK).astype(np.float32) / np.float32(255) for p in bank[:PHOTOS]]
+        rng = np.random.default_rng(0)
+        self.rendered = [add(p, _rendered(rng, p)[..., None]).astype(np.float32) for p in self.dry]
+        self.start = self.scores(start)
+
+    def scores(self, network: Derainer) -> Scores:
+        """Scores of a network; the same network always has the same."""
+        repasted, left, cleanness, unchanged = [], [], [], []
+        for trial in self.trials:
+            background, under_paste = restored(network, trial.photo), restored(network, trial.rainy)
+            if trial.pasted.any():
+                repasted.append(decibel(under_paste - trial.derained, trial.pasted))
+            left.append(unpaired_scores(to_bytes(background), to_bytes(trial.photo))["rain_left"])
+            if trial.free.any():
+                unchanged.append(decibel(background - trial.photo, trial.free))
+            device = next(self.guide.parameters()).device
+            picture = torch.from_numpy(background).to(device).permute(2, 0, 1)[None]
+            cleanness.append(float(self.guide.cleanness(picture)))
+        unchanged += [decibel(restored(network, picture) - picture) for picture in self.dry]
+        rendered = [decibel(restored(network, rainy) - dry) for rainy, dry in zip(self.rendered, self.dry)]
+        return Scores(mean(repasted), mean(left), mean(cleanness), mean(unchanged), mean(rendered))
+
+    def gain(self, scores: Scores) -> float:
+        """By how much the scores are better than those of the start, in about dB."""
+        start, gain = self.start, 0.0
+        for better, weight in (
+            (scores.repasted - start.repasted, 1.0),
+            (start.rain_left - scores.rain_left, LEFT),
+            (min(scores.unchanged - min(start.unchanged, UNCHANGED), 0), 1.0),
+            (min(scores.rendered - start.rendered + FORGOTTEN, 0), 3.0),
+        ):
+            gain += 0.0 if np.isnan(better) else weight * better
+        return gain
+
+
+def trials(start: Derainer, photos: list[Image], scales: int, lossy: tuple[float, tuple[int, int]]) -> list[Trial]:
+    """One for each photo; each gets the rain of the photo before it."""
+    found = [find_rain(start, photo, scales, strict=True) for photo in photos]
+    made = []
+    for index, (photo, own) in enumerate(zip(photos, found)):
+        derained = np.maximum(photo - own.rain[..., None], 0)
+        layer = fitted(found[index - 1].layer, photo.shape[:2])
+        rainy = add(derained, layer[..., None]).astype(np.float32)
+        if lossy[0] > 0.5:
+            rainy = jpeg(rainy, sum(lossy[1]) // 2)
+        near = cv2.dilate(own.rain, np.ones((AWAY, AWAY)))
+        made.append(Trial(photo, near < SEEN / 2, derained, rainy, layer > SEEN))
+    return made
+
+
+def _rendered(rng: np.random.Generator, picture: Image) -> Image:
+    height, width = picture.shape[:2]
+    return render(rng, max(height, width), FINE_RAIN if rng.random() < 0.5 else ANY_RAIN)[:height, :width]
+
+
+def fitted(layer: Image, size: tuple[int, ...]) -> Image:
+    """The layer mirrored or cut to ``size``."""
+    down, right = (max(wanted - have, 0) for wanted, have in zip(size, layer.shape))
+    return np.pad(layer, ((0, down), (0, right)), mode="symmetric")[: size[0], : size[1]]
+
+
+@torch.inference_mode()
+def restored(network: Derainer, picture: Image) -> Image:
+    """Background of ``(H, W, 3)`` in [0, 1]."""
+    device = next(network.parameters()).device
+    with torch.autocast(device.type, torch.bfloat16, enabled=half_precision("auto", device)):
+        background = network(torch.from_numpy(picture).to(device).permute(2, 0, 1)[None])[0]
+    return background[0].permute(1, 2, 0).float().cpu().numpy()
+
+
+def decibel(error: Image, where: Any = slice(None)) -> float:
+    """PSNR of an error in [-1, 1]; no error, or one under half a grey level, counts as 54 dB."""
+    return float(-10 * np.log10(max(np.square(error[where]).mean(), (0.5 / 255) ** 2)))
+
+
+def mean(values: list[float]) -> float:
+    known = [value for value in values if not np.isnan(value)]
+    return float(np.mean(known)) if known else float("nan")
+
+
+def to_bytes(picture: Image) -> NDArray[np.uint8]:
+    return (picture * 255 + 0.5).clip(0, 255).astype(np.uint8)

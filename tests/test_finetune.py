@@ -1,0 +1,303 @@
+"""`derain finetune`: better on one's own camera or honestly no better, and safe from kills and bad input."""
+
+import json
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+import derain
+from derain.errors import TrainingError, UsageError
+from derain.evaluation.metrics import psnr
+from derain.evaluation.self_test import draw_scene
+from derain.photos import find_photos
+from derain.rain.compose import add
+from derain.rain.render import Kind, render
+from derain.training.discovery import find_rain
+from derain.training.finetune import Best, finetune, work_folder
+from derain.training.guide import load_guide
+from derain.training.judge import Judge, Scores, to_bytes
+from derain.training.material import at_the_scale_of_its_rain, jpeg_quality, prepare
+from derain.weights import about, bundled_folder, load
+from tests.score_finetune import coarse
+
+QUICK = {"batch": 1, "crop": 48, "bank": 4, "save_every": 2, "log_every": 1, "seed": 3, "device": "cpu"}
+HEAVY = Kind(slant=5, oblique=0, length=(15, 30), width=(0.6, 0.9), strength=(0.3, 0.5), curtains=0)
+
+
+def rainy_picture(seed: int, kind: Kind = HEAVY, size: int = 144) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    picture = add(draw_scene(rng, size), render(rng, size, kind)[..., None])
+    return (picture * 255 + 0.5).astype(np.uint8)
+
+
+@pytest.fixture
+def camera(tmp_path: Path) -> Path:
+    """A folder of six rainy photos."""
+    folder = tmp_path / "my rainy häuser"
+    folder.mkdir()
+    for index in range(6):
+        Image.fromarray(rainy_picture(index)).save(folder / f"{index}.png")
+    return folder
+
+
+@pytest.fixture
+def bank(tmp_path: Path) -> Path:
+    (tmp_path / "bank").mkdir()
+    for index in range(2):
+        scene = draw_scene(np.random.default_rng(100 + index), 144)
+        Image.fromarray((scene * 255).astype(np.uint8)).save(tmp_path / "bank" / f"{index}.png")
+    return tmp_path / "bank"
+
+
+def test_the_result_runs_and_says_what_it_is(camera, bank, tmp_path):
+    out, said = tmp_path / "mine.safetensors", []
+    found = finetune(camera, out, bank, steps=5, say=said.append, **QUICK)
+    background, rain = load(out)(torch.rand(1, 3, 40, 50))
+    assert background.shape == rain.shape == (1, 3, 40, 50)
+    training = about(out)["training"]
+    assert training["start"] == "derain" and training["finetuned"]["photos"] == 6
+    assert training["steps"] == found.steps and found.summary.read_text().startswith("<!doctype html>")
+    assert list((work_folder(out) / "previews").glob("*.jpg")) and not (work_folder(out) / "checkpoint.pt").exists()
+    assert any("1 of them held out" in line for line in said)
+
+
+@pytest.mark.slow
+def test_finetuning_learns_streaks_that_the_network_does_not_know(tmp_path):
+    """Wide blurred streaks, which the bundled weights leave, are found on the reduced photos and learned."""
+    pairs = [coarse(rng, draw_scene(rng, 256)) for rng in map(np.random.default_rng, range(14))]
+    (tmp_path / "close").mkdir()
+    for index, (_, rainy) in enumerate(pairs[:10]):
+        Image.fromarray(to_bytes(rainy)).save(tmp_path / "close" / f"{index}.png")
+    weights = tmp_path / "mine.safetensors"
+    found = finetune(tmp_path / "close", weights, steps=90, change="high", batch=4, crop=96, bank=24, save_every=30)
+    assert found.better and found.after.repasted > found.before.repasted + 0.5
+    tuned, start = (
+        np.mean([psnr(derain.restore(network, to_bytes(rainy))[0], to_bytes(truth)) for truth, rainy in pairs[10:]])
+        for network in (load(weights), load())
+    )
+    assert tuned > start + 0.3
+
+
+def test_without_improvement_the_starting_weights_come_back(camera, bank, tmp_path, monkeypatch):
+    monkeypatch.setattr(Judge, "gain", lambda judge, scores: -1.0)
+    said: list[str] = []
+    found = finetune(camera, tmp_path / "mine.safetensors", bank, steps=4, say=said.append, **QUICK)
+    assert not found.better and any("handed back" in line for line in said)
+    ours, start = load_file(found.weights), load_file(bundled_folder() / "derain.safetensors")
+    assert all(torch.equal(ours[name], start[name]) for name in start)
+
+
+def test_training_stops_when_nothing_improves(camera, bank, tmp_path, monkeypatch):
+    monkeypatch.setattr(Judge, "gain", lambda judge, scores: -1.0)
+    monkeypatch.setattr("derain.training.finetune.PATIENCE", 2)
+    finetune(camera, tmp_path / "mine.safetensors", bank, steps=50, **QUICK)
+    log = (work_folder(tmp_path / "mine.safetensors") / "log.jsonl").read_text().splitlines()
+    assert json.loads(log[-1])["step"] == 4
+
+
+def scores(**changes: float) -> Scores:
+    return Scores(
+        **({"repasted": 25.0, "rain_left": 0.5, "cleanness": 0.5, "unchanged": 48.0, "rendered": 28.0} | changes)
+    )
+
+
+@pytest.mark.parametrize(
+    "changes, better",
+    [
+        ({"repasted": 26.0}, True),
+        ({"rain_left": 0.3}, True),
+        ({"unchanged": 46.0}, False),  # still good enough, but nothing won
+        ({"repasted": 26.0, "unchanged": 40.0}, False),
+        ({"repasted": 26.0, "rendered": 26.0}, False),
+        ({"rain_left": float("nan"), "repasted": 26.0}, True),
+    ],
+)
+def test_what_counts_as_better(changes, better):
+    judge = Judge.__new__(Judge)
+    judge.start = scores()
+    assert (judge.gain(scores(**changes)) > 0) == better
+
+
+def test_the_judge_knows_a_worse_network(camera, bank, tmp_path):
+    """One that leaves half of the rain, and one that darkens everything."""
+    network = load()
+    material = prepare(camera, tmp_path / "material", network, scales=1)
+    judge = Judge(network, material, find_photos(bank), load_guide(), scales=1)
+
+    class Half(torch.nn.Module):
+        def forward(self, image):
+            background, rain = network(image)
+            return background + rain / 2, rain / 2
+
+    class Dark(torch.nn.Module):
+        def forward(self, image):
+            return network(image)[0] * 0.8, image
+
+    for wrap in (Half, Dark):
+        worse = wrap()
+        worse.network = network
+        assert judge.gain(judge.scores(worse)) < 0 == judge.gain(judge.start)
+
+
+def test_the_guide_tells_clean_from_rainy():
+    guide, bank = load_guide(), find_photos(bundled_folder() / "finetune" / "clean")
+    right = 0
+    for index, path in enumerate(bank):
+        rng = np.random.default_rng(index)
+        clean = np.asarray(Image.open(path).convert("RGB"), np.float32)[:256, :256] / np.float32(255)
+        side = min(clean.shape[:2])
+        rainy = add(clean[:side, :side], render(rng, side, HEAVY)[..., None])
+        one, other = (torch.from_numpy(p.copy()).permute(2, 0, 1)[None] for p in (clean[:side, :side], rainy))
+        right += float(guide.cleanness(one)) > float(guide.cleanness(other))
+    assert right == len(bank) >= 5
+
+
+def test_wide_streaks_are_found_on_the_reduced_crop():
+    rng = np.random.default_rng(0)
+    crop = coarse(rng, draw_scene(rng, 256))[1].astype(np.float32)
+    network = load()
+    assert find_rain(network, crop, scales=3).layer.sum() > 2 * find_rain(network, crop, scales=1).layer.sum()
+
+
+def test_large_photos_are_reduced_to_the_scale_of_their_rain():
+    small = rainy_picture(5, size=288)
+    large = np.asarray(Image.fromarray(small).resize((1152, 1152), Image.Resampling.BICUBIC))
+    reduced, factor, rainy = at_the_scale_of_its_rain(load(), large, scales=1)
+    assert factor == 4 and rainy and reduced.shape == (288, 288, 3)
+    assert at_the_scale_of_its_rain(load(), small, scales=1)[1] == 1
+
+
+@pytest.mark.parametrize("quality", [25, 40, 75, 92])
+def test_the_quality_of_a_jpeg_is_read_off_its_tables(tmp_path, quality):
+    Image.fromarray(rainy_picture(0)).save(tmp_path / "a.jpg", quality=quality)
+    assert abs(jpeg_quality(Image.open(tmp_path / "a.jpg").quantization) - quality) <= 1
+
+
+def test_photos_are_held_out_and_clips_give_frames(camera, tmp_path):
+    import av
+
+    with av.open(str(camera / "clip.mp4"), "w") as clip:
+        stream = clip.add_stream("libx264", rate=10)
+        stream.width = stream.height = 144
+        for index in range(50):
+            frame = av.VideoFrame.from_ndarray(rainy_picture(20 + index % 5), format="rgb24")
+            clip.mux(stream.encode(frame))
+        clip.mux(stream.encode())
+    for index in range(6):
+        (camera / f"{index}.png").rename(camera / f"{index}.heic.png")
+    Image.fromarray(rainy_picture(0)).save(camera / "a.jpg", quality=40)
+    material = prepare(camera, tmp_path / "material", load(), scales=1)
+    frames = [source for source in material.sources if source.path.endswith("clip.mp4")]
+    assert len(frames) == 10 and [s.file.startswith("held out") for s in frames] == [False] * 8 + [True] * 2
+    held, training = find_photos(material.held_out), find_photos(material.training)
+    assert len(held) + len(training) == 17 and 3 <= len(held) <= 4
+    share, quality = material.jpeg
+    assert share == pytest.approx(1 / 17) and quality == (40, 40)
+    (camera / "0.heic.png").unlink()  # an interrupted run goes on with what it began with
+    assert prepare(camera, tmp_path / "material", load(), scales=1) == material
+
+
+def test_bad_input_is_one_clear_sentence(camera, tmp_path):
+    out = tmp_path / "mine.safetensors"
+    few, dry, small = (tmp_path / name for name in ("few", "dry", "small"))
+    for folder in (few, dry, small):
+        folder.mkdir()
+    for index in range(5):
+        flat = np.full((150, 150, 3), 40 * index, np.uint8)
+        Image.fromarray(flat).save(dry / f"{index}.png")
+        Image.fromarray(rainy_picture(index)[:90, :90]).save(small / f"{index}.png")
+    Image.fromarray(rainy_picture(0)).save(few / "one.png")
+    (few / "broken.jpg").write_bytes(b"\xff\xd8nothing")
+    (few / "broken.mp4").write_bytes(b"nothing")
+    for folder, sentence in (
+        (few, "1 usable photos; finetuning needs 4 rainy ones .*broken"),
+        (dry, "no rain found in any of its 5 photos"),
+        (small, "0 usable photos.*90x90 px is too small"),
+        (tmp_path / "missing", "not a folder"),
+    ):
+        with pytest.raises(TrainingError, match=sentence):
+            finetune(folder, out, steps=1, overwrite=True, **QUICK)
+    out.write_bytes(b"mine")
+    with pytest.raises(UsageError, match="mine.safetensors: exists"):
+        finetune(camera, out, steps=1, **QUICK)
+    assert out.read_bytes() == b"mine"
+    with pytest.raises(UsageError, match="low, medium, high"):
+        finetune(camera, tmp_path / "b.safetensors", change="huge", **QUICK)
+    with pytest.raises(UsageError, match="ends in .safetensors"):
+        finetune(camera, tmp_path / "b.pth", **QUICK)
+
+
+def test_the_best_weights_survive_in_the_checkpoint():
+    judge = Judge.__new__(Judge)
+    judge.start = scores()
+    one, other = (Best(judge, [1.0], print) for _ in range(2))
+    one.tensors, one.step, one.gain, one.waited, one.scores = {"w": torch.ones(2)}, 7, 0.5, 3, scores(repasted=26.0)
+    other.load_state(one.state())
+    assert (other.step, other.gain, other.waited, other.scores) == (7, 0.5, 3, one.scores)
+    assert torch.equal(other.tensors["w"], torch.ones(2))
+
+
+RUN = """
+import os, signal, sys, threading
+from pathlib import Path
+import torch
+from derain.training.finetune import finetune, work_folder
+torch.set_num_threads(1)
+rainy, bank, out = map(Path, sys.argv[1:4])
+options = dict(steps=24, batch=1, crop=48, bank=4, save_every=2, log_every=1, seed=3, device="cpu")
+for wait in map(float, sys.argv[4:]):  # one child after the other, each killed after so many seconds
+    child = os.fork()
+    if child == 0:
+        if wait:
+            threading.Timer(wait, os.kill, (os.getpid(), signal.SIGKILL)).start()
+        finetune(rainy, out, bank, resume=True, **options)
+        os._exit(0)
+    ended = os.waitpid(child, 0)[1]
+    print(ended, flush=True)
+    if ended == 0:
+        break
+"""
+
+
+@pytest.mark.slow
+def test_killed_twenty_times_it_ends_as_if_undisturbed(camera, bank, tmp_path):
+    """The kills fall anywhere: while photos are prepared, trained on, judged, or the checkpoint is written."""
+
+    def run(out: str, *waits: float) -> list[str]:
+        command = [sys.executable, "-c", RUN, str(camera), str(bank), str(tmp_path / out), *map(str, waits)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=500)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.split()
+
+    rng = random.Random(1)
+    ends = run("killed.safetensors", *(rng.uniform(0.3, 3) for _ in range(20)), 0)
+    assert ends[-1] == "0" and set(ends[:-1]) == {"9"} and len(ends) > 5
+    run("whole.safetensors", 0)
+    one, other = (load_file(tmp_path / f"{name}.safetensors") for name in ("killed", "whole"))
+    assert all(torch.equal(one[name], other[name]) for name in other)
+
+
+def test_interrupted_it_keeps_the_best_and_exits_with_130(camera, bank, tmp_path):
+    code = "import torch; torch.set_num_threads(1); from derain.cli import main; main()"
+    command = [sys.executable, "-c", code, "finetune", str(camera), "-o", str(tmp_path / "mine.safetensors")]
+    process = subprocess.Popen(
+        [*command, "--clean", str(bank), "--minutes", "5"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    said = []
+    for line in process.stderr:
+        said.append(line)
+        if line.startswith("step 20 "):
+            process.send_signal(signal.SIGINT)
+            break
+    out, rest = process.communicate(timeout=120)
+    assert process.returncode == 130 and "Traceback" not in rest, rest
+    assert out.strip() == str(tmp_path / "mine.safetensors") and "--resume" in rest
+    assert load(out.strip()).config == load().config
