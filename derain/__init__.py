@@ -21,6 +21,10 @@ _HOMES = {"load": "derain.weights", "restore": "derain.scales"}
 
 def __getattr__(name: str) -> Any:
     """Names that need torch are imported when first used."""
+    if name == "video":
+        from importlib import import_module
+
+        return import_module("derain.video")
     if name not in _HOMES:
         raise AttributeError(f"module 'derain' has no attribute {name!r}")
     from importlib import import_module

@@ -17,7 +17,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=True,
-    help="Remove rain from photos, with a network that learned from unpaired photos.",
+    help="Remove rain from photos and videos, with a network that learned from unpaired photos.",
     epilog="Exit codes: 0 all done, 1 some photo failed, 2 wrong usage, 130 interrupted.",
 )
 talk = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -147,6 +147,98 @@ def run(
     if not quiet:
         talk.print(batch.summary(outcomes), markup=False)
     if any(outcome.error for outcome in outcomes):
+        raise typer.Exit(1)
+
+
+@app.command()
+def video(
+    source: Annotated[Path, typer.Argument(help="A clip, a GIF, a folder of frames, or frames/%05d.png.")],
+    output: Annotated[
+        Optional[Path], typer.Option("-o", "--output", help="The result; default: clip.derained.mp4 beside it.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a result that exists.")] = False,
+    weights: Annotated[str, typer.Option(help="Bundled name, file, or hf:OWNER/REPO@REVISION/FILE.")] = "derain",
+    temporal: Annotated[
+        str, typer.Option(help="on or auto: use the neighbouring frames; off: each frame by itself.")
+    ] = "auto",
+    strength: Annotated[float, typer.Option(min=0, max=1, help="Share of the rain to take away.")] = 1.0,
+    compare: Annotated[bool, typer.Option("--compare", help="Before and after side by side instead.")] = False,
+    rain: Annotated[bool, typer.Option("--rain", help="The rain layer instead.")] = False,
+    codec: Annotated[
+        Optional[str], typer.Option(help="Encoder, such as libx264; default: the clip's own codec.")
+    ] = None,
+    crf: Annotated[Optional[int], typer.Option(help="Quality of the encoder, lower is better.")] = None,
+    preset: Annotated[Optional[str], typer.Option(help="Speed of the encoder, such as fast or slow.")] = None,
+    encoder_option: Annotated[
+        Optional[list[str]], typer.Option(help="Further option of the encoder as key=value, several times if you like.")
+    ] = None,
+    start: Annotated[Optional[float], typer.Option(min=0, help="Begin at this second.")] = None,
+    end: Annotated[Optional[float], typer.Option(min=0, help="End before this second.")] = None,
+    fps_limit: Annotated[
+        Optional[float], typer.Option(min=0.1, help="Leave out frames beyond so many a second.")
+    ] = None,
+    no_audio: Annotated[bool, typer.Option("--no-audio", help="Leave out the sound.")] = False,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="Pass a frame that fails through, and say so.")
+    ] = False,
+    preview: Annotated[
+        Optional[Path], typer.Option(help="Write a picture of before and after here now and then.")
+    ] = None,
+    device: Device = "auto",
+    precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
+    threads: Annotated[Optional[int], typer.Option(min=1, help="CPU threads for the network; default: all.")] = None,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but errors.")] = False,
+) -> None:
+    """Remove the rain from a clip.
+
+    Frames keep their times; sound, subtitles, chapters and tags are copied. Give the same command again, and an
+    interrupted run goes on where it was.
+    """
+    import torch
+
+    from derain.devices import choose_device
+    from derain.video import VideoSettings, process
+    from derain.weights import load
+
+    if compare and rain:
+        raise UsageError("give one of --compare and --rain")
+    options = dict(pair.partition("=")[::2] for pair in encoder_option or [])
+    settings = VideoSettings(
+        temporal=temporal,
+        strength=strength,
+        layer="compare" if compare else "rain" if rain else "background",
+        codec=codec,
+        crf=crf,
+        preset=preset,
+        options=options,
+        start=start,
+        end=end,
+        fps_limit=fps_limit,
+        audio=not no_audio,
+        keep_going=keep_going,
+        precision=precision,
+    )
+    out = output or source.with_name(f"{source.stem}.derained{source.suffix}")
+    if threads:
+        torch.set_num_threads(threads)
+    chosen = choose_device(device)
+
+    def say(sentence: str) -> None:
+        if not quiet:
+            talk.print(sentence, markup=False)
+
+    say(f"weights {weights} on {chosen}")
+    with progress_bar(hidden=quiet) as bar:
+        task = bar.add_task("frames", total=None)
+
+        def report(done: int, total: int, seconds: float) -> None:
+            bar.update(task, completed=done, total=total or None)
+
+        result = process(source, out, load(weights, chosen), settings, overwrite, preview, report, say)
+    print(result.path)
+    say(f"{result.frames} frames in {result.seconds:.0f} s")
+    if result.failed:
+        say(f"{len(result.failed)} frames failed and were passed through")
         raise typer.Exit(1)
 
 

@@ -114,7 +114,7 @@ def scores(**changes: float) -> Scores:
     [
         ({"repasted": 26.0}, True),
         ({"rain_left": 0.3}, True),
-        ({"unchanged": 46.0}, False),  # still good enough, but nothing won
+        ({"unchanged": 46.0}, False),
         ({"repasted": 26.0, "unchanged": 40.0}, False),
         ({"repasted": 26.0, "rendered": 26.0}, False),
         ({"rain_left": float("nan"), "repasted": 26.0}, True),

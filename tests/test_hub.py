@@ -1,5 +1,6 @@
 """Weights on the Hub, against a small server of our own: no test leaves this machine."""
 
+import base64
 import hashlib
 import json
 import os
@@ -13,6 +14,7 @@ import pytest
 
 from derain.errors import WeightsError
 from derain.hub import Reference
+from derain.weights import load, save
 
 COMMIT = "c" * 40
 
@@ -20,6 +22,7 @@ COMMIT = "c" * 40
 class Hub(BaseHTTPRequestHandler):
     files: dict[str, bytes] = {}
     lie = False  # about the digest
+    pushed: dict[str, bytes] = {}
 
     def do_HEAD(self):
         self.answer(head=True)
@@ -45,6 +48,28 @@ class Hub(BaseHTTPRequestHandler):
         digest = hashlib.sha256(self.files[name]).hexdigest() if not self.lie else "0" * 64
         self.send(self.files[name], {"X-Repo-Commit": COMMIT, "ETag": f'"{digest}"'}, head)
 
+    def do_POST(self):
+        """What uploading a small file takes: make the repository, ask how to upload, commit."""
+        sent = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.headers.get("Authorization") != "Bearer hf_mine":
+            self.send_response(401)
+            self.send_header("Content-Length", "0")
+            return self.end_headers()
+        home = f"http://{self.headers['Host']}/me/tuned"
+        if self.path == "/api/repos/create":
+            answer = {"url": home, "id": "me/tuned"}
+        elif self.path.startswith("/api/models/me/tuned/preupload/"):
+            ways = {"uploadMode": "regular", "shouldIgnore": False}
+            answer = {"files": [{"path": file["path"], **ways} for file in json.loads(sent)["files"]]}
+        elif self.path.startswith("/api/models/me/tuned/commit/"):
+            for line in map(json.loads, sent.splitlines()):
+                if line["key"] == "file":
+                    self.pushed[line["value"]["path"]] = base64.b64decode(line["value"]["content"])
+            answer = {"success": True, "commitOid": COMMIT, "commitUrl": f"{home}/commit/{COMMIT}", "hookOutput": ""}
+        else:
+            answer = {"errors": [], "warnings": []}
+        self.send(json.dumps(answer).encode(), {"Content-Type": "application/json"}, head=False)
+
     def send(self, content, headers, head):
         self.send_response(200)
         for name, value in {"Content-Length": str(len(content)), **headers}.items():
@@ -61,15 +86,20 @@ class Hub(BaseHTTPRequestHandler):
 def hub(small_weights, monkeypatch):
     monkeypatch.setattr(Hub, "files", {"rain.safetensors": small_weights.read_bytes(), "README.md": b"hello"})
     monkeypatch.setattr(Hub, "lie", False)
+    monkeypatch.setattr(Hub, "pushed", {})
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
 
 
+def hub_environment(tmp_path, endpoint):
+    return os.environ | {"HF_ENDPOINT": endpoint, "HF_HOME": str(tmp_path / "cache"), "HF_HUB_DISABLE_XET": "1"}
+
+
 def models(tmp_path, endpoint, *arguments, **environment):
     code = "from derain.cli import main\nmain()"
-    env = os.environ | {"HF_ENDPOINT": endpoint, "HF_HOME": str(tmp_path / "cache"), "HF_HUB_DISABLE_XET": "1"}
+    env = hub_environment(tmp_path, endpoint)
     call = [sys.executable, "-c", code, "models", *arguments]
     return subprocess.run(call, capture_output=True, text=True, env=env | environment, timeout=120)
 
@@ -118,3 +148,43 @@ def test_bundled_weights_never_touch_the_network(tmp_path):
         assert done.returncode == 0 and "derain" in done.stdout, done.stderr
     header = json.loads(models(tmp_path, "http://127.0.0.1:9", "info").stdout)
     assert header["preset"] == "derain" and len(header["sha256"]) == 64 and header["training"]["steps"] > 0
+
+
+PUSH = """
+import sys
+from pathlib import Path
+from derain.errors import DerainError
+from derain.hub import push
+try:
+    print(push(sys.argv[1], Path(sys.argv[2])))
+except DerainError as error:
+    sys.exit(str(error))
+"""
+
+
+def pushed(tmp_path, endpoint, repo, weights, token="hf_mine"):
+    env = hub_environment(tmp_path, endpoint) | {"HF_TOKEN": token}
+    call = [sys.executable, "-c", PUSH, repo, str(weights)]
+    return subprocess.run(call, capture_output=True, text=True, env=env, timeout=120)
+
+
+def test_weights_are_pushed_with_a_card(tmp_path, hub, small_weights):
+    scores = {"repasted": 25.0, "rain_left": 0.5, "cleanness": 0.5, "unchanged": 48.0, "rendered": 28.0}
+    found = {"photos": 40, "before": scores, "after": scores | {"repasted": 26.25}}
+    save(load(small_weights), tmp_path / "tuned.safetensors", {"start": "derain", "steps": 700, "finetuned": found})
+    done = pushed(tmp_path, hub, "me/tuned", tmp_path / "tuned.safetensors")
+    assert done.returncode == 0 and done.stdout.strip() == f"{hub}/me/tuned", done.stderr
+    assert Hub.pushed["derain.safetensors"] == (tmp_path / "tuned.safetensors").read_bytes()
+    card = Hub.pushed["README.md"].decode()
+    assert "| repasted | 25.00 | 26.25 |" in card and "--weights hf:me/tuned" in card and "40 rainy photos" in card
+    assert hashlib.sha256(Hub.pushed["derain.safetensors"]).hexdigest() in card
+
+
+@pytest.mark.parametrize(
+    "repo, token, said",
+    [("me/tuned", "hf_other", "401"), ("tuned", "hf_mine", "OWNER/REPO"), ("me/else", "hf_mine", "cannot be written")],
+)
+def test_a_failed_push_says_why_and_leaves_the_weights(tmp_path, hub, small_weights, repo, token, said):
+    done = pushed(tmp_path, hub, repo, small_weights, token)
+    assert done.returncode == 1 and said in done.stderr and "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1 and small_weights.is_file()

@@ -18,7 +18,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from derain.clips import CLIPS, read_frames
 from derain.errors import PhotoError, UsageError
 from derain.evaluation.matching import Entry, match
 from derain.evaluation.metrics import IDENTICAL, Picture, paired_scores, psnr, values
@@ -28,6 +27,7 @@ from derain.evaluation.statistics import Estimate, bootstrap
 from derain.models.contract import Derainer
 from derain.rain.clean import clean_rain
 from derain.scales import restore
+from derain.video.reading import CLIPS, read_frames
 
 INPUT = "input"
 

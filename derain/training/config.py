@@ -36,7 +36,7 @@ class TrainConfig:
     discovered: float = 0.4  # share of crops with layers from the bank after the warm start
     taught: float = 0.15  # share of real rainy crops, less the rain discovered in them
     own: float = 0.0  # share of the truths of those, and of dry crops, that are real crops less their discovered rain
-    remember: bool = False  # whether rendered rain only keeps the network as it started, whose result is the target
+    remember: bool = False  # whether rendered rain keeps the network as it started, whose result is then the target
     scales: int = 1  # at how many scales rain is discovered, each half of the one before
     strict: bool = False  # whether to believe discovered rain only near the streaks that its cleaning leaves
     bank: int = 192  # discoveries kept

@@ -24,6 +24,7 @@ class Found(NamedTuple):
     rain: Image  # (H, W) heights to take from the crop, completed
     layer: Image  # (H, W) heights cleaned of everything that may be background
     certainty: float  # of the direction of its streaks, in [0, 1]; 0 if they are too faint to teach anything
+    purity: float  # share of the layer in all fine detail, in [0, 1]: on smooth background no texture leaks into it
 
     @property
     def certain(self) -> bool:
@@ -42,7 +43,7 @@ def find_rain(network: Derainer, rainy: Image, scales: int = 1, strict: bool = F
         strict: take nothing from the crop but what the cleaned layer has close by.
         precision: auto, float32 or bfloat16.
     """
-    rain, layer, certainty = _find_at_one_scale(network, rainy, strict, precision)
+    rain, layer, certainty, _ = _find_at_one_scale(network, rainy, strict, precision)
     height, width = rain.shape
     for factor in (2**n for n in range(1, scales)):
         left = np.maximum(rainy - rain[..., None], 0)
@@ -54,7 +55,8 @@ def find_rain(network: Derainer, rainy: Image, scales: int = 1, strict: bool = F
                 for old, new in ((rain, wide.rain), (layer, wide.layer))
             )
             certainty = max(certainty, wide.certainty)
-    return Found(np.asarray(rain, np.float32), np.asarray(layer, np.float32), certainty)
+    purity = float(layer.mean()) / (float(layer.mean()) + detail(np.maximum(rainy - rain[..., None], 0)))
+    return Found(np.asarray(rain, np.float32), np.asarray(layer, np.float32), certainty, purity)
 
 
 def _find_at_one_scale(network: Derainer, rainy: Image, strict: bool, precision: str) -> Found:
@@ -66,7 +68,13 @@ def _find_at_one_scale(network: Derainer, rainy: Image, strict: bool, precision:
     height = complete_rain(rainy, rain, layer)
     if strict:
         height = np.minimum(height, cv2.dilate(layer, np.ones((7, 7))))
-    return Found(height, layer, certainty if layer.mean() > VISIBLE else 0.0)
+    return Found(height, layer, certainty if layer.mean() > VISIBLE else 0.0, 1.0)
+
+
+def detail(picture: Image) -> float:
+    """Mean height of fine structure in an ``(H, W, 3)`` picture."""
+    grey = picture.mean(axis=2)
+    return float(np.abs(grey - cv2.GaussianBlur(grey, (0, 0), 3)).mean()) + 1e-4
 
 
 def look_twice(network: Derainer, rainy: Tensor) -> Tensor:

@@ -17,10 +17,13 @@ from derain.devices import place
 from derain.models.contract import Derainer
 from derain.training.config import TrainConfig
 from derain.training.crops import Crops, to_tensor
-from derain.training.discovery import find_rain
+from derain.training.discovery import Found, find_rain
 from derain.training.guide import Guide, load_guide
-from derain.training.pairs import RainBank, pair
+from derain.training.pairs import Image, RainBank, pair
 from derain.training.start import first_network
+
+TRIES = 3  # crops looked at for each discovery that is kept: those with the purest rain are
+GUIDED_EVERY = 4  # steps between those with the guide's terms, which take as long as four crops
 
 
 class Distil:
@@ -42,7 +45,8 @@ class Distil:
             self.discover(rng, rainy)
             self.round = due
         pairs = [pair(rng, truth, self.config, self.bank) for truth in clean.batch(rng, self.config.batch)]
-        return *(np.stack(parts) for parts in zip(*pairs)), rainy.batch(rng, 1) if self.guide else None
+        guided = self.guide and step % GUIDED_EVERY == 0
+        return *(np.stack(parts) for parts in zip(*pairs)), rainy.batch(rng, 1) if guided else None
 
     def round_at(self, progress: float) -> int:
         """0 in the warm start, then 1 to ``rounds``."""
@@ -52,15 +56,14 @@ class Distil:
     def discover(self, rng: np.random.Generator, rainy: Crops) -> None:
         """A new round: fill the bank with the teacher's rain in random rainy crops, where it is surely rain."""
         size, config = self.config.crop * 3 // 2 // 16 * 16, self.config
-        found = []
-        for _ in range(2 * config.bank):
+        found: list[tuple[Image, Found]] = []
+        for _ in range(TRIES * config.bank):
             crop = rainy.sample(rng, size)
-            now = find_rain(self.teacher, crop, config.scales, config.strict, config.precision)
-            if now.certain:
-                found.append((now.certainty, crop, now))
-        surest = sorted(found, key=lambda f: f[0])[-config.bank :]
-        for _, crop, now in surest:
-            self.bank.add(crop, now.rain, now.layer)
+            rain = find_rain(self.teacher, crop, config.scales, config.strict, config.precision)
+            if rain.certain:
+                found.append((crop, rain))
+        for crop, rain in sorted(found, key=lambda f: f[1].purity)[-config.bank :]:
+            self.bank.add(crop, rain.rain, rain.layer)
 
     def losses(self, batch: Any) -> Iterator[tuple[torch.optim.Optimizer, dict[str, Tensor]]]:
         """One optimiser and its losses: L1 and squared error on pixels, L1 on gradients.
@@ -69,11 +72,10 @@ class Distil:
         left counts ``leftover`` times as much as background taken.
         """
         rainy, clean = (to_tensor(images, self.device) for images in batch[:2])
-        doubtful, rendered = (torch.from_numpy(flags).to(self.device)[:, None, None, None] for flags in batch[2:4])
+        doubtful, remembered = (torch.from_numpy(flags).to(self.device)[:, None, None, None] for flags in batch[2:4])
         if self.start:
             with torch.no_grad():
-                clean = torch.where(rendered, self.start(rainy)[0].float(), clean)
-            doubtful = doubtful & ~rendered
+                clean = torch.where(remembered, self.start(rainy)[0].float(), clean)
         background, _ = self.model(rainy)
         error = background.float() - clean
         weighted = torch.where((error > 0) & doubtful, self.config.leftover * error, error)
@@ -82,7 +84,7 @@ class Distil:
             "squares": 5 * (weighted * error).mean(),
             "gradients": 0.5 * (error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()),
         }
-        if self.guide:
+        if self.guide and batch[4] is not None:
             O = to_tensor(batch[4], self.device)
             terms = self.guide.terms(O, self.model(O)[0].float())
             found |= {name: self.config.guided * term for name, term in terms.items()}

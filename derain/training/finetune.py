@@ -27,13 +27,14 @@ from derain.training.guide import load_guide
 from derain.training.judge import Judge, Scores
 from derain.training.loop import Report, train
 from derain.training.material import Material, prepare
+from derain.training.pairs import LOSSY
 from derain.weights import bundled_folder, load, save
 
-CHANGE = {"low": (1e-4, 0.5), "medium": (2e-4, 0.8), "high": (4e-4, 1.0)}  # peak learning rate, and the most of SHARES
+CHANGE = {"low": (1e-4, 0.5), "medium": (3e-4, 0.8), "high": (4e-4, 1.0)}  # peak learning rate, and the most of SHARES
 MINUTES = {"cpu": 13.0, "cuda": 2.0}  # of training, without what is before and after it
 SCALES = 3  # at which rain is discovered
 NOTICED = 0.02  # dB by which a judgement has to be better to count as improvement
-PATIENCE = 6  # judgements without improvement that end the run
+PATIENCE = 8  # judgements without improvement that end the run
 SHARES = (0.5, 0.8, 1.0)  # of the way from the starting weights to the trained ones: less of it forgets less
 
 
@@ -177,12 +178,13 @@ def configured(
         "strict": True,
         "bank": 96,
         "discovered": 0.3,
-        "own": 0.4,
+        "own": 0.2 if share > LOSSY else 0.4,  # what JPEG makes of streaks stays in derained photos
         "taught": 0.0,
         "dry": 0.12,
-        "leftover": 1.5,
+        "leftover": 1.0 if share > LOSSY else 1.5,
         "remember": True,
-        "jpeg": max(share, 0.3),
+        "guided": 0.002,
+        "jpeg": max(share, TrainConfig.jpeg),
         "jpeg_quality": quality,
         "save_every": 100,
     }

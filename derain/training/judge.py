@@ -25,7 +25,7 @@ from derain.training.material import LOOK, Material, centre
 PHOTOS = 12  # held-out photos that judge, at the most
 SEEN = 2 / 255  # height from which rain can be seen
 LEFT = 10.0  # dB that all of the rain left is worth
-UNCHANGED = 45.0  # dB, above which it does not matter how unchanged the rest is
+UNCHANGED = 45.0  # dB, above which it matters little how unchanged the rest is
 FORGOTTEN = 0.2  # dB on rendered rain that may be lost
 AWAY = 15  # px from any rain found, where a photo counts as free of it
 
@@ -93,6 +93,7 @@ class Judge:
         for better, weight in (
             (scores.repasted - start.repasted, 1.0),
             (start.rain_left - scores.rain_left, LEFT),
+            (scores.unchanged - start.unchanged, 0.25),
             (min(scores.unchanged - min(start.unchanged, UNCHANGED), 0), 1.0),
             (min(scores.rendered - start.rendered + FORGOTTEN, 0), 3.0),
         ):

@@ -9,11 +9,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from derain.clips import CLIPS, sample_frames
 from derain.errors import PhotoError, TrainingError
 from derain.models.contract import Derainer
 from derain.photos import SUFFIXES, Photo, read_original, to_8_bit, write_bytes, write_photo
 from derain.training.discovery import find_rain
+from derain.video.reading import CLIPS, sample_frames
 
 LEAST_PHOTOS = 4
 FRAMES = 10  # of a clip

@@ -18,6 +18,8 @@ from derain.training.config import TrainConfig
 
 Image = NDArray[np.float32]
 
+LOSSY = 0.5  # share of JPEG from which a camera's way with rain is learned from rendered rain too
+
 
 class Discovery(NamedTuple):
     """What was found in a rainy crop, all uint8: the crop, its rain as far as it is sure, and a layer to paste."""
@@ -80,7 +82,7 @@ class Pair(NamedTuple):
     rainy: Image
     clean: Image
     doubtful: bool  # fine or real rain, which a network in doubt leaves
-    rendered: bool = False
+    remembered: bool = False  # not the crop is the target, but what the network made of it at the start
 
 
 def pair(rng: np.random.Generator, truth: Image, config: TrainConfig, bank: RainBank | None = None) -> Pair:
@@ -99,4 +101,6 @@ def pair(rng: np.random.Generator, truth: Image, config: TrainConfig, bank: Rain
         return Pair(compose(rng, truth, bank.layer(rng, size), config.jpeg, config.jpeg_quality), truth, doubtful=True)
     fine = bool(rng.random() < config.fine)
     layer = render(rng, size, FINE_RAIN if fine else ANY_RAIN)
-    return Pair(compose(rng, truth, layer, config.jpeg, config.jpeg_quality), truth, doubtful=fine, rendered=True)
+    if config.remember and (config.jpeg < LOSSY or rng.random() < 0.5):
+        return Pair(compose(rng, truth, layer), truth, doubtful=False, remembered=True)
+    return Pair(compose(rng, truth, layer, config.jpeg, config.jpeg_quality), truth, doubtful=fine)

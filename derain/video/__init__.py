@@ -1,0 +1,11 @@
+"""Clips: read, derained frame by frame with what their neighbours know, and written with nothing lost.
+
+for frame in derain.video.frames("clip.mp4"): ...
+derain.video.process("clip.mp4", "dry.mp4")
+"""
+
+from derain.video.pipeline import process
+from derain.video.reading import CLIPS, Frame, frames, read_frames, sample_frames
+from derain.video.treatment import Done, VideoSettings
+
+__all__ = ["CLIPS", "Done", "Frame", "VideoSettings", "frames", "process", "read_frames", "sample_frames"]

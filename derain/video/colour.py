@@ -1,0 +1,92 @@
+"""Frames between YUV and RGB with matrix and range named both ways, never left to a default."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from av import VideoFrame
+from av.video.reformatter import ColorRange, Colorspace, Interpolation
+
+from derain.photos import Photo
+
+# H.273 matrix codes to the converter's; 2 is "not specified", 0 is RGB
+MATRICES = {
+    1: Colorspace.ITU709,
+    4: Colorspace.FCC,
+    5: Colorspace.ITU601,
+    6: Colorspace.ITU601,
+    7: Colorspace.SMPTE240M,
+    9: Colorspace.BT2020,
+    10: Colorspace.BT2020,
+}
+HD = 720  # lines from which an untagged clip is taken for BT.709, as players do
+EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
+
+
+@dataclass(frozen=True)
+class Colours:
+    """How a clip's frames stand for colours: its tags as they are, and what they are taken to mean."""
+
+    pixel_format: str
+    matrix: int  # H.273, as the tags after it
+    range: int
+    primaries: int
+    transfer: int
+    bits: int
+    lines: int
+
+    @classmethod
+    def of(cls, frame: VideoFrame) -> "Colours":
+        bits = max(component.bits for component in frame.format.components)
+        return cls(
+            frame.format.name,
+            int(frame.colorspace),
+            int(frame.color_range),
+            int(frame.color_primaries),
+            int(frame.color_trc),
+            bits,
+            frame.height,
+        )
+
+    @property
+    def deep(self) -> bool:
+        return self.bits > 8
+
+    @property
+    def converter_matrix(self) -> Colorspace:
+        return MATRICES.get(self.matrix, Colorspace.ITU709 if self.lines >= HD else Colorspace.ITU601)
+
+    @property
+    def converter_range(self) -> ColorRange:
+        full = self.range == ColorRange.JPEG or self.pixel_format.startswith(("yuvj", "rgb", "bgr", "gbr", "pal8"))
+        return ColorRange.JPEG if full else ColorRange.MPEG
+
+
+def to_rgb(frame: VideoFrame, colours: Colours) -> Photo:
+    """``(H, W, 3)`` full-range RGB, uint8, or uint16 of a clip with more than 8 bits."""
+    form = "rgb48le" if colours.deep else "rgb24"
+    rgb = frame.reformat(
+        format=form,
+        src_colorspace=colours.converter_matrix,
+        dst_colorspace=colours.converter_matrix,
+        src_color_range=colours.converter_range,
+        dst_color_range=ColorRange.JPEG,
+        interpolation=EXACT,
+    )
+    return np.asarray(rgb.to_ndarray())
+
+
+def from_rgb(picture: Photo, colours: Colours, pixel_format: str) -> VideoFrame:
+    """A frame of ``pixel_format`` with the clip's own matrix, range and tags."""
+    form = "rgb48le" if picture.dtype == np.uint16 else "rgb24"
+    frame = VideoFrame.from_ndarray(np.ascontiguousarray(picture), form)
+    frame = frame.reformat(
+        format=pixel_format,
+        src_colorspace=colours.converter_matrix,
+        dst_colorspace=colours.converter_matrix,
+        src_color_range=ColorRange.JPEG,
+        dst_color_range=colours.converter_range,
+        interpolation=EXACT,
+    )
+    frame.colorspace, frame.color_range = colours.matrix, colours.range
+    frame.color_primaries, frame.color_trc = colours.primaries, colours.transfer
+    return frame

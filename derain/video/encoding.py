@@ -1,0 +1,149 @@
+"""Frames to encoded segments, and which codec and pixel format a clip goes on in."""
+
+import json
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+
+from derain.errors import PhotoError, UsageError
+from derain.photos import write_bytes
+from derain.video.colour import from_rgb
+from derain.video.reading import Frame, reason
+
+ENCODERS = {"h264": "libx264", "hevc": "libx265", "vp8": "libvpx-vp9", "vp9": "libvpx-vp9", "av1": "libsvtav1"}
+FALLBACK = {".webm": "libvpx-vp9", ".avi": "mpeg4"}  # by container, libx264 elsewhere; AVI has no times for H.264
+QUALITY = {"libx264": 16, "libx265": 18, "libvpx-vp9": 20, "libsvtav1": 22}  # default CRF: hardly to be told apart
+WITHOUT_ODD_SIZES = {"libx264", "libx265"}  # in formats with halved chroma
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How the frames of one clip are encoded, whatever segment they are in."""
+
+    codec: str
+    width: int
+    height: int
+    pixel_format: str
+    rate: Fraction
+    time_base: Fraction
+    aspect: Fraction | None = None  # of a pixel
+    options: dict[str, str] = field(default_factory=dict)
+
+
+def choose_encoder(source: str, ending: str, codec: str | None) -> str:
+    """The encoder named, or that of the source's own codec if the container takes it.
+
+    Raises:
+        UsageError: no such encoder.
+    """
+    if codec is None:
+        if ending in FALLBACK:
+            return ENCODERS[source] if ending == ".webm" and source in ("vp8", "vp9", "av1") else FALLBACK[ending]
+        return ENCODERS.get(source, "libx264")
+    name = ENCODERS.get(codec, codec)
+    try:
+        av.codec.Codec(name, "w")
+    except ValueError:
+        raise UsageError(f"--codec {codec}: no such encoder; try libx264, libx265, libvpx-vp9 or libsvtav1") from None
+    return name
+
+
+def choose_pixel_format(codec: str, source: str, bits: int, size: tuple[int, int]) -> str:
+    """The source's own format, or the nearest that the encoder takes for frames of this size."""
+    known = [form.name for form in av.codec.Codec(codec, "w").video_formats or []]
+    plain = source.replace("yuvj", "yuv")
+    odd = any(side % 2 for side in size) and codec in WITHOUT_ODD_SIZES
+    halved = not plain.startswith(("yuv444", "gray", "gbr", "rgb"))
+    wanted = [] if odd and halved else [plain]
+    deep = ["yuv444p10le"] if odd else ["yuv420p10le", "yuv422p10le"]
+    wanted += (deep if bits > 8 else []) + (["yuv444p"] if odd else ["yuv420p"])
+    return next((form for form in wanted if form in known), known[0] if known else "yuv420p")
+
+
+def encoder_options(codec: str, crf: int | None, preset: str | None, given: dict[str, str]) -> dict[str, str]:
+    """Options as the encoder names them."""
+    options: dict[str, str] = {}
+    quality = QUALITY.get(codec) if crf is None else crf
+    if quality is not None:
+        options["crf"] = str(quality)
+    if preset is not None:
+        options["preset"] = preset
+    if codec == "libvpx-vp9":
+        options |= {"b": "0", "row-mt": "1", "cpu-used": "4"}
+    if codec == "libx264":  # its macroblock tree differs from run to run on AVX-512, so resumed clips would too
+        options["x264-params"] = "mbtree=0"
+    if codec == "libx265":
+        options["x265-params"] = "log-level=error"
+    if codec == "mpeg4":
+        options |= {"qmin": "2", "qmax": "2" if crf is None else str(crf)}
+    if codec == "libsvtav1":
+        options.setdefault("preset", "8")
+    return options | given
+
+
+def open_output(path: Path, form: str, **options: str) -> Any:
+    """A container to write to; of the type Any because PyAV's stubs do not tell its streams apart."""
+    return av.open(str(path), "w", format=form, options=options)
+
+
+class SegmentWriter:
+    """One encoded segment, video alone, and beside it the times of its packets.
+
+    The times are kept apart because containers round and shift them. The file with the times is written last, so a
+    segment that has one is whole.
+    """
+
+    def __init__(self, path: Path, encoding: Encoding) -> None:
+        self.path, self.encoding = path, encoding
+        self.times: list[int] = []
+        try:
+            self.container = open_output(path, "nut")
+            self.stream = self.container.add_stream(encoding.codec, rate=encoding.rate)
+            self.stream.width, self.stream.height = encoding.width, encoding.height
+            self.stream.pix_fmt = encoding.pixel_format
+            self.stream.options = dict(encoding.options)
+            self.stream.codec_context.time_base = encoding.time_base
+            if encoding.aspect:
+                self.stream.codec_context.sample_aspect_ratio = encoding.aspect
+        except (av.FFmpegError, OSError, ValueError) as error:
+            raise PhotoError(f"{path}: cannot be written ({reason(error)})") from None
+        self._opened = False
+
+    def write(self, frame: Frame, picture: Any) -> None:
+        """Encode ``picture``, which stands as the stored frame does, at the time of ``frame``.
+
+        Raises:
+            PhotoError: the encoder does not take it, or the disk is full.
+        """
+        encoded = from_rgb(picture, frame.colours, self.encoding.pixel_format)
+        encoded.pts, encoded.time_base = frame.pts, self.encoding.time_base
+        if not self._opened:
+            context = self.stream.codec_context
+            context.colorspace, context.color_range = encoded.colorspace, int(frame.colours.converter_range)
+            context.color_primaries, context.color_trc = encoded.color_primaries, encoded.color_trc
+            self._opened = True
+        self._mux(encoded)
+
+    def close(self) -> None:
+        """Finish the segment.
+
+        Raises:
+            PhotoError: the disk is full.
+        """
+        self._mux(None)
+        try:
+            self.container.close()
+        except (av.FFmpegError, OSError) as error:
+            raise PhotoError(f"{self.path}: cannot be written ({reason(error)})") from None
+        write_bytes(self.path.with_suffix(".json"), json.dumps(self.times).encode())
+
+    def _mux(self, frame: av.VideoFrame | None) -> None:
+        try:
+            for packet in self.stream.encode(frame):
+                self.times.append(round(packet.pts * packet.time_base / self.encoding.time_base))
+                self.container.mux(packet)
+        except (av.FFmpegError, OSError, ValueError) as error:
+            raise PhotoError(f"{self.path}: cannot be encoded as {self.encoding.codec} ({reason(error)})") from None

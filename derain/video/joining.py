@@ -1,0 +1,170 @@
+"""Encoded segments and everything else of the source, put together without encoding anything again."""
+
+import heapq
+import json
+import struct
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+
+from derain.errors import PhotoError
+from derain.video.encoding import open_output
+from derain.video.reading import Clip, reason
+
+MATRIX_PLACE = {0: 40, 1: 52}  # of the display matrix in a tkhd box, by its version
+Timed = tuple[float, Any]  # seconds, packet
+
+
+def join(
+    segments: list[Path],
+    source: Clip,
+    out: Path,
+    form: str,
+    stretch: tuple[float, float],
+    audio: bool,
+    matrix: bytes,
+    say: Callable[[str], None],
+) -> None:
+    """Write ``out``: the segments' video, and audio, subtitles, chapters, tags and attachments of the source.
+
+    Args:
+        form: FFmpeg's name of the container.
+        stretch: seconds of the source that were taken; what lies before is cut away, times included.
+        matrix: the display matrix, 36 bytes, or empty.
+        say: told of streams that the container cannot hold.
+
+    Raises:
+        PhotoError: the container cannot hold the video, or the disk is full.
+    """
+    begin, end = stretch
+    options = {"video_track_timescale": str(source.time_base.denominator)} if form in ("mp4", "mov") else {}
+    try:
+        with open_output(out, form, **options) as container:
+            container.metadata.update(source.container.metadata)
+            with av.open(str(segments[0])) as first:
+                video = container.add_stream_from_template(first.streams.video[0])
+            video.time_base = source.time_base
+            video.metadata.update(source.stream.metadata)
+            copied = _add_others(container, source, audio, say)
+            _set_chapters(container, source, begin, end)
+            packets = heapq.merge(
+                _video_packets(segments, source.time_base, video, begin),
+                _other_packets(source, copied, begin, end),
+                key=lambda timed: timed[0],
+            )
+            for _, packet in packets:
+                container.mux(packet)
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise PhotoError(f"{out}: cannot be written as {form} ({reason(error)})") from None
+    if matrix and form in ("mp4", "mov"):
+        write_display_matrix(out, matrix)
+    elif matrix:
+        say(f"{form} holds no rotation: the frames are stored as in the source, turn them in the player")
+
+
+def _add_others(container: Any, source: Clip, audio: bool, say: Callable[[str], None]) -> dict[int, Any]:
+    copied = {}
+    for stream in source.container.streams:
+        if stream is source.stream or (stream.type == "audio" and not audio):
+            continue
+        try:
+            new = container.add_stream_from_template(stream)
+            new.metadata.update(stream.metadata)
+            new.disposition = stream.disposition
+            if stream.type != "attachment":
+                copied[stream.index] = new
+        except (av.FFmpegError, ValueError, TypeError):
+            codec = stream.codec_context.name if stream.codec_context else stream.type
+            say(f"stream {stream.index} ({stream.type}, {codec}) is left out: {container.format.name} cannot hold it")
+    return copied
+
+
+def _set_chapters(container: Any, source: Clip, begin: float, end: float) -> None:
+    kept = []
+    chapters: list[Any] = source.container.chapters()
+    for chapter in chapters:
+        base = float(chapter["time_base"])
+        if chapter["end"] * base > begin and chapter["start"] * base < end:
+            shift = round(begin / base)
+            kept.append(
+                chapter | {"start": max(chapter["start"] - shift, 0), "end": min(chapter["end"], end / base) - shift}
+            )
+    if kept:
+        container.set_chapters([c | {"end": int(c["end"])} for c in kept])
+
+
+def _video_packets(segments: list[Path], base: Fraction, stream: Any, begin: float) -> Iterator[Timed]:
+    """Packets in the order of decoding; each is decoded as late as all may be, in even steps."""
+    times = [json.loads(path.with_suffix(".json").read_text()) for path in segments]
+    shown = sorted(pts for segment in times for pts in segment)
+    in_order = [pts for segment in times for pts in segment]
+    late = max(early - pts for early, pts in zip(shown, in_order))
+    shift, index = round(begin / base), 0
+    for path in segments:
+        with av.open(str(path)) as container:
+            for packet in container.demux(video=0):
+                if packet.size == 0:
+                    continue
+                packet.stream, packet.time_base = stream, base
+                packet.pts, packet.dts = in_order[index] - shift, shown[index] - late - shift
+                packet.duration = shown[index + 1] - shown[index] if index + 1 < len(shown) else packet.duration
+                yield float(packet.dts * base), packet
+                index += 1
+
+
+def _other_packets(source: Clip, copied: dict[int, Any], begin: float, end: float) -> Iterator[Timed]:
+    """The source's packets of the streams that are copied, from the beginning."""
+    if not copied:
+        return
+    with Clip(source.path) as clip:
+        streams = [clip.container.streams[index] for index in copied]
+        packets: Iterator[Any] = clip.container.demux(streams)
+        for packet in packets:
+            if packet.size == 0 or (packet.dts is None and packet.pts is None):
+                continue
+            base, pts, dts = packet.time_base, packet.pts, packet.dts
+            time = float((dts if pts is None else pts) * base)
+            if begin > 0 and time < begin or time >= end:
+                continue
+            packet.stream = copied[packet.stream.index]
+            if begin > 0:
+                shift = round(begin / base)
+                packet.pts, packet.dts = (None if t is None else t - shift for t in (pts, dts))
+            yield float((pts if dts is None else dts) * base) - begin, packet
+
+
+def write_display_matrix(path: Path, matrix: bytes) -> None:
+    """Put the display matrix into the video track of an MP4 or MOV file.
+
+    The file's own library has no call for it.
+    """
+    numbers = struct.pack(">9i", *struct.unpack("=9i", matrix))
+    with path.open("r+b") as file:
+        moov = next(box for box in _boxes(file, 0, path.stat().st_size) if box[0] == b"moov")
+        for kind, start, end in _boxes(file, moov[1], moov[2]):
+            if kind != b"trak":
+                continue
+            inside = {name: (a, b) for name, a, b in _boxes(file, start, end)}
+            handler = next(box for box in _boxes(file, *inside[b"mdia"]) if box[0] == b"hdlr")
+            file.seek(handler[1] + 8)
+            if file.read(4) == b"vide":
+                file.seek(inside[b"tkhd"][0])
+                file.seek(inside[b"tkhd"][0] + MATRIX_PLACE[file.read(1)[0]])
+                file.write(numbers)
+                return
+
+
+def _boxes(file: Any, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """Kind, first byte of the content and end of the boxes in a stretch of the file."""
+    while start + 8 <= end:
+        file.seek(start)
+        size, kind = struct.unpack(">I4s", file.read(8))
+        head = 8
+        if size == 1:
+            size, head = struct.unpack(">Q", file.read(8))[0], 16
+        size = size or end - start
+        yield kind, start + head, start + size
+        start += size

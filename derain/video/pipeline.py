@@ -1,0 +1,243 @@
+"""From a clip to its derained clip: decoder, network and encoder side by side, in segments that can be resumed."""
+
+import hashlib
+import json
+import shutil
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from derain.errors import PhotoError, UsageError
+from derain.models.contract import Derainer
+from derain.photos import Photo, to_8_bit, write_bytes, write_photo
+from derain.video.encoding import Encoding, SegmentWriter, choose_encoder, choose_pixel_format, encoder_options
+from derain.video.fusion import REACH
+from derain.video.joining import join
+from derain.video.reading import Clip, Frame
+from derain.video.sequences import is_sequence, process_sequence
+from derain.video.treatment import Done, Network, Report, VideoSettings, derained, stretch
+from derain.weights import load
+
+FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm", ".avi": "avi"}
+SEGMENT = 100  # frames: what a kill costs at the most
+AHEAD = 4  # frames that wait between decoder, network and encoder
+PLAIN = VideoSettings()
+SHOWN = 5.0  # seconds between pictures of the preview
+
+
+def process(
+    source: str | Path,
+    out: str | Path,
+    model: Derainer | None = None,
+    settings: VideoSettings = PLAIN,
+    overwrite: bool = False,
+    preview: Path | None = None,
+    report: Report | None = None,
+    say: Callable[[str], None] | None = None,
+) -> Done:
+    """Derain a clip; frames keep their times, and everything beside the video is copied.
+
+    Encoded segments wait in a folder beside ``out`` until all are there, so an interrupted run goes on where it was:
+    call it again with the same arguments.
+
+    Args:
+        model: default: the bundled weights.
+        overwrite: replace ``out`` if it exists.
+        preview: a picture that is written now and then while it goes on.
+        report: called for each frame.
+        say: called with sentences for the user.
+
+    Raises:
+        PhotoError: a clip that cannot be read or written, or a frame that fails (without ``keep_going``).
+        UsageError: ``out`` exists or is no clip, or settings that cannot be.
+    """
+    source, out, say = Path(source), Path(out), say or (lambda sentence: None)
+    if is_sequence(source) or is_sequence(out):
+        check_settings(settings)
+        given = report or (lambda done, total, seconds: None)
+        return process_sequence(source, out, model or load(), settings, overwrite, given, say)
+    check(source, out, settings, overwrite)
+    with Clip(source) as clip:
+        model = model or load()
+        work = Work(out, {"source": digest(source), "weights": fingerprint(model)}, settings)
+        if work.done:
+            say(f"goes on after {work.frames} frames that were done before")
+        if clip.interlaced:
+            say(f"{source}: is interlaced; its frames are deinterlaced")
+        began = time.monotonic()
+        failed = _encode(clip, model, settings, work, preview, report, say)
+        taken = settings.start or 0.0, float("inf") if settings.end is None else settings.end
+        whole = work.folder / f"whole{out.suffix}"
+        join(work.segments, clip, whole, FORMATS[out.suffix.lower()], taken, settings.audio, work.matrix, say)
+        done = Done(out, work.frames, time.monotonic() - began, failed)
+        whole.replace(out)
+        shutil.rmtree(work.folder)
+        return done
+
+
+def check(source: Path, out: Path, settings: VideoSettings, overwrite: bool) -> None:
+    """
+    Raises:
+        UsageError: what cannot be, before any work.
+    """
+    if out.suffix.lower() not in FORMATS:
+        raise UsageError(f"{out}: give the result one of the suffixes {' '.join(FORMATS)}")
+    if out.exists() and (not overwrite or out.resolve() == source.resolve()):
+        raise UsageError(f"{out}: exists; give another -o, or --overwrite if it is not the source itself")
+    check_settings(settings)
+
+
+def check_settings(settings: VideoSettings) -> None:
+    """
+    Raises:
+        UsageError: settings that cannot be.
+    """
+    if settings.temporal not in ("auto", "on", "off"):
+        raise UsageError(f"--temporal {settings.temporal}: choose auto, on or off")
+    if settings.start is not None and settings.end is not None and settings.end <= settings.start:
+        raise UsageError(f"--end {settings.end:g}: is not after --start {settings.start:g}")
+
+
+class Work:
+    """The folder of a run: its manifest, and the segments that are whole.
+
+    Raises:
+        PhotoError: the folder cannot be written.
+        UsageError: it belongs to another run.
+    """
+
+    def __init__(self, out: Path, origin: dict[str, str], settings: VideoSettings) -> None:
+        self.folder = out.with_name(f"{out.name}.unfinished")
+        manifest = origin | {"settings": asdict(settings) | {"segment": SEGMENT}}
+        place = self.folder / "manifest.json"
+        if self.folder.exists():
+            if not place.is_file() or json.loads(place.read_text(encoding="utf-8")) != manifest:
+                say = "was begun with another source or other settings; remove the folder to begin anew"
+                raise UsageError(f"{self.folder}: {say}")
+        else:
+            try:
+                self.folder.mkdir(parents=True)
+            except OSError as error:
+                raise PhotoError(f"{self.folder}: cannot be made ({error.strerror})") from None
+            write_bytes(place, json.dumps(manifest, indent=1).encode())
+        self.segments = list(self._whole())
+        self.done = len(self.segments)
+
+    def _whole(self) -> Iterator[Path]:
+        for index in range(10**6):
+            path = self.segment(index)
+            if not path.with_suffix(".json").is_file():
+                return
+            yield path
+
+    def segment(self, index: int) -> Path:
+        return self.folder / f"{index:06d}.nut"
+
+    @property
+    def frames(self) -> int:
+        return sum(len(json.loads(path.with_suffix(".json").read_text())) for path in self.segments)
+
+    @property
+    def matrix(self) -> bytes:
+        place = self.folder / "matrix"
+        return place.read_bytes() if place.is_file() else b""
+
+
+def digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def fingerprint(model: Derainer) -> str:
+    """A digest of all of the network's numbers."""
+    found = hashlib.sha256()
+    for tensor in model.state_dict().values():
+        found.update(tensor.detach().cpu().numpy().tobytes())
+    return found.hexdigest()
+
+
+def _encode(
+    clip: Clip,
+    model: Derainer,
+    settings: VideoSettings,
+    work: Work,
+    preview: Path | None,
+    report: Report | None,
+    say: Callable[[str], None],
+) -> list[int]:
+    """Encode the segments that are missing; returns the frames that failed."""
+    failed: list[int] = []
+    done = work.frames
+    before = max(done - REACH, 0) if settings.temporal != "off" else done  # fusion looks back so far
+    network = Network(model, settings, failed, before, say)
+    wanted = islice(stretch(clip.frames(), settings), before, None)
+    total = expected(clip, settings)
+    began, shown, index = time.monotonic(), -SHOWN, done
+    with ThreadPoolExecutor(1) as decoder, ThreadPoolExecutor(1) as encoder:
+        results = derained(ahead(wanted, decoder), network, settings)
+        writing: deque[Future[None]] = deque()
+        writer: SegmentWriter | None = None
+        for frame, picture in islice(results, done - before, None):
+            if writer is None:
+                work.segments.append(work.segment(len(work.segments)))
+                writer = SegmentWriter(work.segments[-1], encoding_of(clip, frame, picture, work, settings))
+                if frame.matrix:
+                    write_bytes(work.folder / "matrix", frame.matrix)
+            writing.append(encoder.submit(writer.write, frame, turned_back(picture, frame.rotation)))
+            while len(writing) > AHEAD:
+                writing.popleft().result()
+            index += 1
+            if index % SEGMENT == 0:
+                writing.append(encoder.submit(writer.close))
+                writer = None
+            if report:
+                report(index, total, time.monotonic() - began)
+            if preview and time.monotonic() - began >= shown + SHOWN:
+                shown = time.monotonic() - began
+                write_photo(preview, to_8_bit(np.hstack([frame.pixels, picture])))
+        if writer:
+            writing.append(encoder.submit(writer.close))
+        for future in writing:
+            future.result()
+    if not work.segments:
+        raise PhotoError(f"{clip.path}: holds no frame between --start and --end")
+    return failed
+
+
+def encoding_of(clip: Clip, frame: Frame, picture: Photo, work: Work, settings: VideoSettings) -> Encoding:
+    """The same for every segment of a run."""
+    stored = turned_back(picture, frame.rotation)
+    height, width = stored.shape[:2]
+    ending = Path(work.folder.stem).suffix.lower()
+    codec = choose_encoder(clip.stream.codec_context.name, ending, settings.codec)
+    form = choose_pixel_format(codec, frame.colours.pixel_format, frame.colours.bits, (width, height))
+    options = encoder_options(codec, settings.crf, settings.preset, settings.options)
+    aspect = clip.stream.sample_aspect_ratio
+    return Encoding(codec, width, height, form, clip.rate, clip.time_base, aspect or None, options)
+
+
+def expected(clip: Clip, settings: VideoSettings) -> int:
+    """How many frames there will be, about; 0 if the file does not tell."""
+    if settings.start is None and settings.end is None and settings.fps_limit is None and clip.stream.frames:
+        return int(clip.stream.frames)
+    seconds = min(settings.end or clip.seconds, clip.seconds) - (settings.start or 0)
+    return max(int(seconds * min(float(clip.rate), settings.fps_limit or float("inf"))), 0)
+
+
+def ahead(frames: Iterator[Frame], decoder: ThreadPoolExecutor) -> Iterator[Frame]:
+    """The same frames, decoded in a thread of their own a few ahead."""
+    waiting: deque[Future[Frame | None]] = deque(decoder.submit(next, frames, None) for _ in range(AHEAD))
+    while (frame := waiting.popleft().result()) is not None:
+        waiting.append(decoder.submit(next, frames, None))
+        yield frame
+
+
+def turned_back(picture: Photo, rotation: int) -> Photo:
+    """As the frame is stored, which is ``rotation`` degrees short of upright."""
+    return np.ascontiguousarray(np.rot90(picture, -rotation // 90))

@@ -1,0 +1,175 @@
+"""Clips as frames: upright RGB with their times; all of them, some stretch, or a few spread over the length."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+from derain.errors import PhotoError
+from derain.photos import Photo, to_8_bit
+from derain.video.colour import Colours, to_rgb
+
+CLIPS = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v"}
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame, upright."""
+
+    pixels: Photo  # (H, W, 3) RGB, uint8, or uint16 of clips with more than 8 bits
+    pts: int  # when it is shown, in units of the clip's time base
+    time: float  # the same in seconds
+    colours: Colours
+    rotation: int  # degrees that it was turned by, counter-clockwise, to stand upright
+    matrix: bytes  # the container's display matrix, 36 bytes; empty if there is none
+
+
+class Clip:
+    """A clip that is open for reading; use it as a context manager.
+
+    Raises:
+        PhotoError: the file is missing, is no clip, holds no video, or is damaged at its beginning.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            if not path.is_file():
+                raise PhotoError(f"{path}: no such file")
+            self.container = av.open(str(path))
+        except (av.FFmpegError, OSError) as error:
+            raise PhotoError(f"{path}: cannot be read as video ({reason(error)})") from None
+        videos = [s for s in self.container.streams.video if not s.disposition & s.disposition.attached_pic]
+        if not videos:
+            self.container.close()
+            raise PhotoError(f"{path}: holds no video")
+        self.stream = videos[0]
+        self.stream.thread_type = "AUTO"
+        self.time_base = self.stream.time_base or Fraction(1, 90000)
+
+    def __enter__(self) -> "Clip":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.container.close()
+
+    @property
+    def rate(self) -> Fraction:
+        """Frames a second, on average."""
+        return self.stream.average_rate or self.stream.guessed_rate or Fraction(25)
+
+    @property
+    def seconds(self) -> float:
+        """Length, 0 if the file does not tell."""
+        if self.stream.duration:
+            return float(self.stream.duration * self.time_base)
+        return (self.container.duration or 0) / av.time_base
+
+    @property
+    def interlaced(self) -> bool:
+        return str(self.stream.codec_context.field_order) not in ("0", "1", "unknown", "progressive", "None")
+
+    def frames(self) -> Iterator[Frame]:
+        """Every frame in order; interlaced ones deinterlaced.
+
+        Raises:
+            PhotoError: the clip is damaged, or its frames have no times.
+        """
+        last: int | None = None
+        for frame in self._decoded():
+            pts = frame.pts if frame.pts is not None else frame.dts
+            if pts is None:
+                raise PhotoError(f"{self.path}: its frames have no timestamps; remux it, for example to .mkv")
+            if last is not None and pts <= last:
+                continue  # a frame that no player would show
+            last = pts
+            yield self._frame(frame, pts)
+
+    def _frame(self, frame: av.VideoFrame, pts: int) -> Frame:
+        colours = Colours.of(frame)
+        turned = round((frame.rotation or 0) / 90) % 4
+        pixels = np.rot90(to_rgb(frame, colours), turned)
+        sides: list[Any] = list(frame.side_data)
+        matrix = next((bytes(side) for side in sides if side.type.name == "DISPLAYMATRIX"), b"")
+        return Frame(pixels, pts, float(pts * self.time_base), colours, 90 * turned, matrix)
+
+    def _decoded(self) -> Iterator[av.VideoFrame]:
+        graph: Any = None
+        try:
+            for frame in self.container.decode(self.stream):
+                if frame.interlaced_frame and graph is None:
+                    graph = deinterlacer(self.stream)
+                if graph is None:
+                    yield frame
+                else:
+                    graph.push(frame)
+                    yield from drained(graph)
+            if graph is not None:
+                graph.push(None)
+                yield from drained(graph)
+        except (av.FFmpegError, OSError) as error:
+            raise PhotoError(f"{self.path}: is damaged ({reason(error)})") from None
+
+
+def deinterlacer(stream: Any) -> Any:
+    """One frame for each frame, of its first field and what the neighbours tell of the second."""
+    graph = av.filter.Graph()
+    graph.link_nodes(
+        graph.add_buffer(template=stream), graph.add("bwdif", "mode=send_frame"), graph.add("buffersink")
+    ).configure()
+    return graph
+
+
+def drained(graph: Any) -> Iterator[av.VideoFrame]:
+    while True:
+        try:
+            yield graph.pull()
+        except (BlockingIOError, EOFError, av.FFmpegError):
+            return
+
+
+def reason(error: BaseException) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def frames(path: str | Path) -> Iterator[Frame]:
+    """The frames of a clip, upright, one at a time.
+
+    Raises:
+        PhotoError: the file is no clip that can be read.
+    """
+    with Clip(Path(path)) as clip:
+        yield from clip.frames()
+
+
+def read_frames(path: Path) -> Iterator[Photo]:
+    """The frames of a clip, upright and of 8 bits, one at a time.
+
+    Raises:
+        PhotoError: the file is no clip that can be read.
+    """
+    for frame in frames(path):
+        yield to_8_bit(frame.pixels)
+
+
+def sample_frames(path: Path, count: int) -> Iterator[Photo]:
+    """``count`` frames, spread evenly over the clip, or fewer of a short one; upright and of 8 bits.
+
+    Raises:
+        PhotoError: the file is no clip that can be read.
+    """
+    with Clip(path) as clip:
+        if clip.seconds <= count / 10:  # too short to seek in, or of unknown length
+            yield from (to_8_bit(frame.pixels) for frame in islice(clip.frames(), 0, 10 * count, 10))
+            return
+        start = (clip.container.start_time or 0) / av.time_base
+        for second in (np.arange(count) + 0.5) / count * clip.seconds + start:
+            clip.container.seek(int(second * av.time_base))
+            frame = next((f for f in clip.frames() if f.time >= second), None)
+            if frame is not None:
+                yield to_8_bit(frame.pixels)

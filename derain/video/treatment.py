@@ -1,0 +1,113 @@
+"""What is done to the frames of a clip, whatever they come from: the network, fusion, the layer that is shown."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from derain.errors import PhotoError
+from derain.models.contract import Derainer
+from derain.photos import Photo
+from derain.scales import restore
+from derain.video.fusion import fused
+from derain.video.reading import Frame
+
+
+@dataclass(frozen=True)
+class VideoSettings:
+    """What is done to a clip, and how it is encoded."""
+
+    temporal: str = "auto"  # auto, on: fuse with the neighbours; off: frame by frame
+    strength: float = 1.0  # share of the rain that is taken away, 0 to 1
+    layer: str = "background"  # background, rain (the layer itself), compare (before and after side by side)
+    codec: str | None = None  # default: the source's
+    crf: int | None = None
+    preset: str | None = None
+    options: dict[str, str] = field(default_factory=dict)  # of the encoder
+    start: float | None = None  # seconds of the source
+    end: float | None = None
+    fps_limit: float | None = None  # frames beyond so many a second are left out
+    audio: bool = True
+    keep_going: bool = False  # a frame that fails is passed through
+    tile: int | None = None  # px
+    precision: str = "auto"
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of a clip."""
+
+    path: Path
+    frames: int
+    seconds: float  # of this run
+    failed: list[int]  # frames that were passed through, counted from 0
+
+
+Report = Callable[[int, int, float], None]  # frames done, frames in all or 0, seconds
+
+
+def stretch(frames: Iterable[Frame], settings: VideoSettings) -> Iterator[Frame]:
+    """Frames between start and end, at most so many a second."""
+    least = 0.0 if settings.fps_limit is None else 1 / settings.fps_limit
+    due = -float("inf")
+    for frame in frames:
+        if settings.end is not None and frame.time >= settings.end:
+            return
+        if frame.time < (settings.start or -float("inf")) or frame.time < due - 1e-6:
+            continue
+        due = max(due + least, frame.time) if due > frame.time - least else frame.time + least
+        yield frame
+
+
+class Network:
+    """The single-image network on one frame after the other."""
+
+    def __init__(
+        self,
+        model: Derainer,
+        settings: VideoSettings,
+        failed: list[int],
+        first: int,
+        say: Callable[[str], None],
+    ) -> None:
+        self.model = model
+        self.settings, self.failed, self.index, self.say = settings, failed, first, say
+
+    def __call__(self, frame: Frame) -> Photo:
+        index, self.index = self.index, self.index + 1
+        try:
+            return restore(self.model, frame.pixels, self.settings.tile, self.settings.precision)[0]
+        except Exception as error:
+            if not self.settings.keep_going:
+                if isinstance(error, PhotoError):
+                    raise PhotoError(f"frame {index}: {error}; --keep-going passes such frames through") from None
+                raise
+            self.failed.append(index)
+            self.say(f"frame {index} is passed through ({error})")
+            return frame.pixels
+
+
+def derained(frames: Iterator[Frame], network: Network, settings: VideoSettings) -> Iterator[tuple[Frame, Photo]]:
+    """Each frame with what is to be shown for it."""
+    waiting: deque[Frame] = deque()
+
+    def pairs() -> Iterator[tuple[Photo, Photo]]:
+        for frame in frames:
+            waiting.append(frame)
+            yield frame.pixels, network(frame)
+
+    for background in fused(pairs()) if settings.temporal != "off" else (after for _, after in pairs()):
+        frame = waiting.popleft()
+        yield frame, shown(frame.pixels, background, settings)
+
+
+def shown(rainy: Photo, background: Photo, settings: VideoSettings) -> Photo:
+    """The layer that the settings name, at their strength."""
+    if settings.strength < 1:
+        share = settings.strength
+        background = (rainy * (1 - share) + background * share + 0.5).astype(rainy.dtype)
+    if settings.layer == "rain":
+        return np.where(rainy > background, rainy - background, 0).astype(rainy.dtype)
+    return np.hstack([rainy, background]) if settings.layer == "compare" else background

@@ -1,0 +1,487 @@
+"""`derain video`: every clip comes back whole, in time, resumable, and bad ones end in a sentence."""
+
+import os
+import random
+import struct
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import derain
+from derain.errors import PhotoError, UsageError
+from derain.models.contract import Derainer
+from derain.video import VideoSettings, frames, process, sample_frames
+from derain.video.encoding import choose_encoder, choose_pixel_format
+from derain.video.joining import write_display_matrix
+
+QUARTER_TURN = struct.pack("=9i", 0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30)
+FRAME_BY_FRAME = VideoSettings(temporal="off")
+
+
+def save_photo(pixels: np.ndarray, path: Path, **options) -> None:
+    Image.fromarray(pixels).save(path, **options)
+
+
+class Identity(Derainer):
+    """Finds no rain."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+
+    def layers(self, rainy):
+        return rainy, torch.zeros_like(rainy)
+
+
+class Darker(Identity):
+    """Takes a fifth of everything for rain."""
+
+    def layers(self, rainy):
+        return rainy * 0.8, rainy * 0.2
+
+
+def picture(index: int, size: tuple[int, int] = (48, 64)) -> np.ndarray:
+    """A smooth scene in which a square moves."""
+    rows, columns = np.mgrid[: size[0], : size[1]]
+    scene = np.stack([60 + rows * 2, 90 + columns, 200 - rows - columns], axis=2).astype(np.uint8)
+    scene[10:22, 4 + index : 16 + index] = (210, 60, 40)
+    return scene
+
+
+def make_clip(
+    path: Path,
+    count: int = 12,
+    codec: str = "libx264",
+    pixel_format: str = "yuv420p",
+    size: tuple[int, int] = (48, 64),
+    base: Fraction = Fraction(1, 12800),
+    times: list[int] | None = None,
+    tags: dict | None = None,
+    options: dict | None = None,
+    sound: int = 0,
+    subtitles: bool = False,
+    interlaced: bool = False,
+) -> Path:
+    """A clip of ``count`` frames at 25 a second, or at ``times`` in units of ``base``."""
+    times = times or [index * round(Fraction(1, 25) / base) for index in range(count)]
+    muxing = {"video_track_timescale": str(base.denominator)} if path.suffix in (".mp4", ".mov") else {}
+    with av.open(str(path), "w", options=muxing) as clip:
+        clip.metadata["title"] = "Regen über Köln"
+        video = clip.add_stream(codec, rate=25, options=options or {})
+        video.height, video.width = size
+        video.pix_fmt = pixel_format
+        video.codec_context.time_base = base
+        for name, value in (tags or {}).items():
+            setattr(video.codec_context, name, value)
+        tracks = [clip.add_stream("aac", rate=44100) for _ in range(sound)]
+        for number, track in enumerate(tracks):
+            track.metadata["language"] = ("deu", "eng")[number % 2]
+        text = clip.add_mux_stream("subrip") if subtitles else None
+        if text:
+            text.time_base = Fraction(1, 1000)
+            clip.set_chapters([{"id": 1, "start": 0, "end": 200, "time_base": Fraction(1, 1000), "metadata": {}}])
+        for index, pts in enumerate(times):
+            frame = av.VideoFrame.from_ndarray(picture(index, size), "rgb24").reformat(
+                format=pixel_format, dst_color_range=(tags or {}).get("color_range"), dst_colorspace="itu709"
+            )
+            frame.pts, frame.time_base = pts, base
+            clip.mux(video.encode(frame))
+            if text and index == 3:
+                line = av.Packet(b"Es regnet")
+                line.stream, line.pts, line.dts, line.duration = text, 100, 100, 200
+                line.time_base = Fraction(1, 1000)
+                clip.mux(line)
+        clip.mux(video.encode())
+        for track in tracks:
+            for block in range(len(times) * 44100 // 25 // 1024):
+                tone = np.sin(np.arange(1024) / 9 + block).astype(np.float32)
+                sample = av.AudioFrame.from_ndarray(np.stack([tone, tone]), "fltp", "stereo")
+                sample.sample_rate, sample.pts, sample.time_base = 44100, block * 1024, Fraction(1, 44100)
+                clip.mux(track.encode(sample))
+            clip.mux(track.encode())
+    return path
+
+
+def facts(path: Path) -> dict:
+    """What has to be the same in source and result."""
+    with av.open(str(path)) as clip:
+        video = clip.streams.video[0]
+        first: list = []
+        shown = []
+        for frame in clip.decode(video):
+            first = first or [
+                frame.rotation,
+                frame.colorspace,
+                frame.color_range,
+                frame.color_trc,
+                frame.color_primaries,
+            ]
+            shown.append(frame.pts * frame.time_base)
+        found = {
+            "times": shown,
+            "size": (video.width, video.height),
+            "rotation and colours": first,
+            "streams": [(s.type, s.language) for s in clip.streams],
+            "title": clip.metadata.get("title") or clip.metadata.get("TITLE"),
+            "chapters": [(c["start"] * c["time_base"], c["end"] * c["time_base"]) for c in clip.chapters()],
+            "bits": max(c.bits for c in video.format.components),
+        }
+    with av.open(str(path)) as clip:
+        packets: dict[int, list] = {}
+        for packet in clip.demux():
+            if packet.size and packet.stream.type != "video":
+                packets.setdefault(packet.stream.index, []).append(
+                    (bytes(packet), round(float(packet.pts * packet.time_base), 3))
+                )
+        found["packets"] = packets
+    return found
+
+
+def rotated(path: Path) -> Path:
+    write_display_matrix(make_clip(path, sound=1), QUARTER_TURN)
+    return path
+
+
+BT709_FULL = {"color_range": 2, "colorspace": 1, "color_primaries": 1, "color_trc": 1}
+HDR = {"color_range": 1, "colorspace": 9, "color_primaries": 9, "color_trc": 16}
+UNEVEN = [0, 512, 1100, 1500, 2600, 2900, 3700, 4000, 5000, 5100, 6000, 6400]
+CLIPS = {
+    "plain.mp4": lambda p: make_clip(p, sound=1),
+    "no sound.mov": make_clip,
+    "variable rate.mp4": lambda p: make_clip(p, times=UNEVEN),
+    "late start.mp4": lambda p: make_clip(p, times=[t + 6400 for t in UNEVEN], sound=1),
+    "two languages.mp4": lambda p: make_clip(p, sound=2),
+    "subtitles.mkv": lambda p: make_clip(p, base=Fraction(1, 1000), sound=1, subtitles=True),
+    "turned.mp4": rotated,
+    "odd.webm": lambda p: make_clip(p, codec="libvpx-vp9", size=(47, 63), base=Fraction(1, 1000)),
+    "odd.mkv": lambda p: make_clip(p, size=(47, 63), pixel_format="yuv444p", base=Fraction(1, 1000)),
+    "ten bits.mp4": lambda p: make_clip(p, codec="libx265", pixel_format="yuv420p10le", tags=HDR),
+    "full range.mp4": lambda p: make_clip(p, tags=BT709_FULL),
+    "one frame.mp4": lambda p: make_clip(p, count=1),
+    "no b frames.avi": lambda p: make_clip(p, codec="mpeg4", base=Fraction(1, 25), times=list(range(12))),
+}
+
+
+@pytest.mark.parametrize("name", CLIPS)
+def test_all_but_the_rain_comes_back(tmp_path, name):
+    source = CLIPS[name](tmp_path / name)
+    out = tmp_path / f"dry {name}"
+    done = process(source, out, Identity())
+    before, after = facts(source), facts(out)
+    assert done.frames == len(before["times"])
+    for what in before:
+        assert after[what] == before[what], what
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([name, out.name])
+
+
+@pytest.mark.parametrize("name", ["plain.mp4", "full range.mp4", "ten bits.mp4", "odd.webm", "turned.mp4"])
+def test_a_network_that_finds_nothing_costs_no_more_than_two_grey_levels(tmp_path, name):
+    source = CLIPS[name](tmp_path / name)
+    process(source, tmp_path / f"dry {name}", Identity())
+    pairs = list(zip(frames(source), frames(tmp_path / f"dry {name}"), strict=True))
+    white = 65535 if "ten" in name else 255
+    errors = [np.abs(a.pixels.astype(float) - b.pixels).mean() * 255 / white for a, b in pairs]
+    assert np.mean(errors) <= 2, errors
+    if name == "turned.mp4":
+        assert pairs[0][0].pixels.shape == (64, 48, 3)
+
+
+def test_the_network_sees_frames_upright(tmp_path):
+    seen = []
+
+    class Watching(Identity):
+        def layers(self, rainy):
+            seen.append(tuple(rainy.shape[-2:]))
+            return rainy, torch.zeros_like(rainy)
+
+    process(rotated(tmp_path / "a.mp4"), tmp_path / "b.mp4", Watching(), FRAME_BY_FRAME)
+    assert set(seen) == {(64, 48)}
+
+
+@pytest.mark.parametrize("layer, expected", [("background", 0.8), ("rain", 0.2)])
+def test_the_layer_asked_for_is_written(tmp_path, layer, expected):
+    source = make_clip(tmp_path / "a.mp4", count=3)
+    process(source, tmp_path / "b.mp4", Darker(), VideoSettings(temporal="off", layer=layer))
+    before, after = (next(iter(frames(p))).pixels.astype(float) for p in (source, tmp_path / "b.mp4"))
+    assert after.mean() == pytest.approx(before.mean() * expected, rel=0.03)
+
+
+def test_comparison_strength_and_preview(tmp_path):
+    source = make_clip(tmp_path / "a.mp4", count=3)
+    settings = VideoSettings(temporal="off", layer="compare", strength=0.5)
+    process(source, tmp_path / "b.mp4", Darker(), settings, preview=tmp_path / "now.png")
+    frame = next(iter(frames(tmp_path / "b.mp4"))).pixels.astype(float)
+    assert frame.shape == (48, 128, 3) and (tmp_path / "now.png").is_file()
+    assert frame[:, 64:].mean() == pytest.approx(frame[:, :64].mean() * 0.9, rel=0.03)
+
+
+def test_a_stretch_starts_at_zero_and_drops_the_rest(tmp_path):
+    source = make_clip(tmp_path / "a.mp4", count=50, sound=1)
+    done = process(source, tmp_path / "b.mp4", Identity(), VideoSettings(start=0.4, end=1.2, audio=True))
+    found = facts(tmp_path / "b.mp4")
+    assert done.frames == 20 and found["times"] == [Fraction(index, 25) for index in range(20)]
+    last = max(time for _, time in found["packets"][1])
+    assert 0.7 < last < 0.8
+    silent = process(source, tmp_path / "c.mp4", Identity(), VideoSettings(end=1.0, audio=False, fps_limit=5))
+    assert silent.frames == 5 and [s for s, _ in facts(tmp_path / "c.mp4")["streams"]] == ["video"]
+
+
+def test_streams_that_the_container_cannot_hold_are_said(tmp_path):
+    said = []
+    source = CLIPS["subtitles.mkv"](tmp_path / "a.mkv")
+    process(source, tmp_path / "b.mp4", Identity(), say=said.append)
+    assert any("srt" in line and "left out" in line for line in said)
+    assert [kind for kind, _ in facts(tmp_path / "b.mp4")["streams"]] == ["video", "audio"]
+
+
+def test_interlaced_frames_are_deinterlaced_and_said(tmp_path):
+    comb = make_clip(tmp_path / "a.mp4", options={"x264-params": "tff=1"})
+    said = []
+    done = process(comb, tmp_path / "b.mp4", Identity(), say=said.append)
+    assert any("interlaced" in line for line in said) and done.frames == 12
+    with av.open(str(tmp_path / "b.mp4")) as clip:
+        assert not any(frame.interlaced_frame for frame in clip.decode(video=0))
+
+
+class Failing(Identity):
+    """Fails at the third frame it sees."""
+
+    def layers(self, rainy):
+        self.seen = getattr(self, "seen", 0) + 1
+        if self.seen == 3:
+            raise PhotoError("not enough memory for it")
+        return rainy * 0.5, rainy * 0.5
+
+
+def test_a_frame_that_fails_stops_or_is_passed_through(tmp_path):
+    source = make_clip(tmp_path / "a.mp4", count=5)
+    with pytest.raises(PhotoError, match="frame 2: not enough memory.*--keep-going"):
+        process(source, tmp_path / "b.mp4", Failing(), FRAME_BY_FRAME)
+    assert not (tmp_path / "b.mp4").exists()
+    done = process(source, tmp_path / "c.mp4", Failing(), VideoSettings(temporal="off", keep_going=True))
+    light = [frame.pixels.mean() for frame in frames(tmp_path / "c.mp4")]
+    assert done.failed == [2] and light[2] > 1.7 * light[1] and light[3] < 0.6 * light[2]
+
+
+def test_bad_input_is_one_clear_sentence(tmp_path):
+    good = make_clip(tmp_path / "good.mp4", sound=1)
+    (tmp_path / "empty.mp4").write_bytes(b"")
+    (tmp_path / "text.mp4").write_bytes(b"no clip" * 100)
+    (tmp_path / "cut.mp4").write_bytes(good.read_bytes()[:700])
+    with av.open(str(tmp_path / "sound.mp4"), "w") as clip:
+        track = clip.add_stream("aac", rate=44100)
+        silence = av.AudioFrame.from_ndarray(np.zeros((2, 1024), np.float32), "fltp", "stereo")
+        silence.sample_rate = 44100
+        clip.mux(track.encode(silence))
+        clip.mux(track.encode())
+    for name in ("empty.mp4", "text.mp4", "cut.mp4", "missing.mp4"):
+        with pytest.raises(PhotoError, match=name):
+            process(tmp_path / name, tmp_path / "out.mp4", Identity())
+    with pytest.raises(PhotoError, match="sound.mp4: holds no video"):
+        process(tmp_path / "sound.mp4", tmp_path / "out.mp4", Identity())
+    with pytest.raises(UsageError, match="suffixes"):
+        process(good, tmp_path / "out.txt", Identity())
+    with pytest.raises(UsageError, match="exists"):
+        process(good, good, Identity(), overwrite=True)
+    with pytest.raises(UsageError, match="--codec nothing"):
+        process(good, tmp_path / "out.mp4", Identity(), VideoSettings(codec="nothing"))
+    with pytest.raises(UsageError, match="--end 1"):
+        process(good, tmp_path / "out.mp4", Identity(), VideoSettings(start=2, end=1))
+    assert not (tmp_path / "out.mp4").exists()
+
+
+def test_a_truncated_clip_leaves_no_half_result(tmp_path):
+    whole = make_clip(tmp_path / "a.mkv", count=60, base=Fraction(1, 1000))
+    whole.write_bytes(whole.read_bytes()[: int(whole.stat().st_size * 0.6)])
+    try:
+        done = process(whole, tmp_path / "b.mkv", Identity())
+    except PhotoError as error:
+        assert "damaged" in str(error) and not (tmp_path / "b.mkv").exists()
+    else:
+        assert 0 < done.frames < 60  # a clip that just ends early is a shorter clip
+
+
+def test_an_unfinished_run_of_other_settings_is_not_mixed_in(tmp_path):
+    source = make_clip(tmp_path / "a.mp4")
+    with pytest.raises(PhotoError):
+        process(source, tmp_path / "b.mp4", Failing(), FRAME_BY_FRAME)
+    with pytest.raises(UsageError, match="other settings; remove the folder"):
+        process(source, tmp_path / "b.mp4", Identity(), VideoSettings(temporal="off", strength=0.5))
+
+
+RUN = """
+import os, signal, sys, threading
+from pathlib import Path
+import torch
+torch.set_num_threads(1)
+from derain.video import pipeline
+from tests.test_video import Darker
+pipeline.SEGMENT = 8
+for wait in map(float, sys.argv[3:]):  # one child after the other, each killed after so many seconds
+    child = os.fork()
+    if child == 0:
+        if wait:
+            threading.Timer(wait, os.kill, (os.getpid(), signal.SIGKILL)).start()
+        pipeline.process(sys.argv[1], sys.argv[2], Darker())
+        os._exit(0)
+    ended = os.waitpid(child, 0)[1]
+    print(ended, flush=True)
+    if ended == 0:
+        break
+"""
+
+
+def test_killed_twenty_times_it_has_exactly_the_frames_of_an_undisturbed_run(tmp_path):
+    source = make_clip(tmp_path / "a.mp4", count=500, times=[t * 512 + (t % 3) * 40 for t in range(500)], sound=1)
+
+    def run(out: str, *waits: float) -> list[str]:
+        command = [sys.executable, "-c", RUN, str(source), str(tmp_path / out), *map(str, waits)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=200, cwd=Path(__file__).parents[1])
+        assert done.returncode == 0, done.stderr
+        return done.stdout.split()
+
+    rng = random.Random(0)
+    ends = run("killed.mp4", *(rng.uniform(0.02, 0.4) for _ in range(20)), 0)
+    assert ends[-1] == "0" and set(ends[:-1]) == {"9"} and len(ends) > 3
+    run("whole.mp4", 0)
+    one, other = ([(f.pts, f.pixels.tobytes()) for f in frames(tmp_path / n)] for n in ("killed.mp4", "whole.mp4"))
+    assert len(one) == 500 and one == other
+    assert facts(tmp_path / "killed.mp4") == facts(tmp_path / "whole.mp4")
+
+
+def test_a_full_disk_is_a_sentence_and_leaves_nothing_under_the_name(tmp_path):
+    source = make_clip(tmp_path / "a.mp4", count=40)
+    code = (
+        "import resource, signal, sys, torch\n"
+        "from derain.errors import DerainError\n"
+        "from derain.video import process\n"
+        "from tests.test_video import Darker\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))\n"
+        "try:\n    process(sys.argv[1], sys.argv[2], Darker())\n"
+        "except DerainError as error:\n    sys.exit(f'said: {error}')\n"
+    )
+    command = [sys.executable, "-c", code, str(source), str(tmp_path / "b.mp4")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[1])
+    assert done.returncode == 1 and done.stderr.startswith("said: "), done.stderr
+    assert not (tmp_path / "b.mp4").exists()
+
+
+def test_frames_are_read_and_sampled(tmp_path):
+    source = make_clip(tmp_path / "a.mp4", count=50)
+    times = [frame.time for frame in derain.video.frames(source)]
+    assert len(times) == 50 and times[25] == pytest.approx(1.0)
+    assert len(list(sample_frames(source, 4))) == 4
+    assert len(list(sample_frames(make_clip(tmp_path / "b.mp4", count=3), 10))) == 1
+
+
+@pytest.mark.parametrize(
+    "source, ending, codec",
+    [
+        ("h264", ".mp4", "libx264"),
+        ("hevc", ".mov", "libx265"),
+        ("prores", ".mov", "libx264"),
+        ("h264", ".webm", "libvpx-vp9"),
+    ],
+)
+def test_the_clip_keeps_its_codec_where_it_can(source, ending, codec):
+    assert choose_encoder(source, ending, None) == codec
+
+
+def test_pixel_formats_keep_depth_and_odd_sizes():
+    assert choose_pixel_format("libx264", "yuv420p", 8, (64, 48)) == "yuv420p"
+    assert choose_pixel_format("libx264", "yuv420p", 8, (63, 47)) == "yuv444p"
+    assert choose_pixel_format("libx265", "yuv420p10le", 10, (64, 48)) == "yuv420p10le"
+    assert choose_pixel_format("libvpx-vp9", "yuv420p", 8, (63, 47)) == "yuv420p"
+
+
+def test_the_command_writes_beside_the_clip(tmp_path):
+    source = make_clip(tmp_path / "mein clip ü.mp4", count=2)
+    call = [
+        sys.executable,
+        "-c",
+        "from derain.cli import main; main()",
+        "video",
+        str(source),
+        "--encoder-option",
+        "g=1",
+    ]
+    done = subprocess.run(call, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr
+    out = tmp_path / "mein clip ü.derained.mp4"
+    assert done.stdout.strip() == str(out) and len(list(frames(out))) == 2
+    again = subprocess.run(call, capture_output=True, text=True)
+    assert again.returncode == 2 and "exists" in again.stderr and "Traceback" not in again.stderr
+
+
+def test_a_folder_of_pictures_becomes_another_and_goes_on_where_it_was(tmp_path):
+    (tmp_path / "in").mkdir()
+    for index in range(6):
+        save_photo(picture(index), tmp_path / "in" / f"bild {index}.jpg", quality=90, dpi=(72, 72))
+    first = process(tmp_path / "in", tmp_path / "out", Darker())
+    names = sorted(p.name for p in (tmp_path / "out").iterdir())
+    assert first.frames == 6 and names == [f"bild {index}.jpg" for index in range(6)]
+    before = {name: (tmp_path / "out" / name).read_bytes() for name in names}
+    for name in names[3:]:
+        (tmp_path / "out" / name).unlink()
+    said = []
+    process(tmp_path / "in", tmp_path / "out", Darker(), say=said.append)
+    assert {name: (tmp_path / "out" / name).read_bytes() for name in names} == before and "3 pictures" in said[0]
+    with Image.open(tmp_path / "out" / names[0]) as result:
+        assert result.info["dpi"] == (72, 72) and result.size == (64, 48)
+
+
+def test_patterns_count_pictures_in_and_out(tmp_path):
+    for index in range(3):
+        save_photo(picture(index), tmp_path / f"a{index + 1:03d}.png")
+    process(tmp_path / "a%03d.png", tmp_path / "new" / "b%02d.png", Identity())
+    results = sorted((tmp_path / "new").iterdir())
+    assert [p.name for p in results] == ["b00.png", "b01.png", "b02.png"]
+    assert np.array_equal(np.asarray(Image.open(results[0])), picture(0))
+
+
+def test_a_clip_becomes_pictures(tmp_path):
+    source = make_clip(tmp_path / "a.mp4", count=4)
+    done = process(source, tmp_path / "frames", Identity())
+    assert done.frames == 4 and len(list((tmp_path / "frames").glob("*.png"))) == 4
+    with pytest.raises(UsageError, match="exists"):
+        process(source, tmp_path / "frames", Identity())
+
+
+def test_a_gif_keeps_its_times_and_its_loop(tmp_path):
+    pages = [Image.fromarray(picture(index)) for index in range(4)]
+    pages[0].save(tmp_path / "a.gif", save_all=True, append_images=pages[1:], duration=[40, 80, 120, 40], loop=0)
+    process(tmp_path / "a.gif", tmp_path / "b.gif", Identity())
+    with Image.open(tmp_path / "a.gif") as before, Image.open(tmp_path / "b.gif") as after:
+        assert after.n_frames == before.n_frames and after.info["loop"] == 0
+        for index in range(after.n_frames):
+            before.seek(index)
+            after.seek(index)
+            assert after.info["duration"] == before.info["duration"]
+            pair = (np.asarray(page.convert("RGB")).astype(int) for page in (before, after))
+            assert np.abs(np.subtract(*pair)).mean() < 2
+
+
+def test_kinds_that_do_not_go_together_are_said(tmp_path):
+    source = make_clip(tmp_path / "a.mp4", count=2)
+    (tmp_path / "empty").mkdir()
+    save_photo(picture(0), tmp_path / "0.png")
+    save_photo(picture(0, (40, 40)), tmp_path / "1.png")
+    with pytest.raises(UsageError, match="becomes a GIF"):
+        process(source, tmp_path / "b.gif", Identity())
+    with pytest.raises(UsageError, match="holds no pictures"):
+        process(tmp_path / "empty", tmp_path / "out", Identity())
+    with pytest.raises(UsageError, match="picture files become picture files"):
+        process(tmp_path / "%d.png", tmp_path / "out.mp4", Identity())
+    with pytest.raises(PhotoError, match="1.png: has another size"):
+        process(tmp_path / "%d.png", tmp_path / "out", Identity())
+    (tmp_path / "bad.gif").write_bytes(b"GIF89a nothing")
+    with pytest.raises(PhotoError, match="bad.gif: cannot be read"):
+        process(tmp_path / "bad.gif", tmp_path / "c.gif", Identity())
