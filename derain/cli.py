@@ -232,7 +232,8 @@ def video(
         task = bar.add_task("frames", total=None)
 
         def report(done: int, total: int, seconds: float) -> None:
-            bar.update(task, completed=done, total=total or None)
+            pace = f"frames, {done / max(seconds, 1e-9):.1f} a second"
+            bar.update(task, completed=done, total=total or None, description=pace)
 
         result = process(source, out, load(weights, chosen), settings, overwrite, preview, report, say)
     print(result.path)

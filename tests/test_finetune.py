@@ -301,3 +301,20 @@ def test_interrupted_it_keeps_the_best_and_exits_with_130(camera, bank, tmp_path
     assert process.returncode == 130 and "Traceback" not in rest, rest
     assert out.strip() == str(tmp_path / "mine.safetensors") and "--resume" in rest
     assert load(out.strip()).config == load().config
+
+
+def test_a_full_disk_is_one_sentence(camera, bank, tmp_path):
+    code = (
+        "import resource, signal, torch\n"
+        "torch.set_num_threads(1)\n"
+        "from derain.cli import main\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (10**6, 10**6))\n"
+        "main()\n"
+    )
+    out = tmp_path / "mine.safetensors"
+    arguments = ["finetune", str(camera), "-o", str(out), "--clean", str(bank), "--steps", "1"]
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=200)
+    last = done.stderr.strip().splitlines()[-1]
+    assert done.returncode == 2 and "cannot be written" in last and "Traceback" not in done.stderr, done.stderr
+    assert not out.exists()

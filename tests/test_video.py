@@ -5,6 +5,7 @@ import random
 import struct
 import subprocess
 import sys
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -67,7 +68,7 @@ def make_clip(
     options: dict | None = None,
     sound: int = 0,
     subtitles: bool = False,
-    interlaced: bool = False,
+    draw: Callable[[int, tuple[int, int]], np.ndarray] = picture,
 ) -> Path:
     """A clip of ``count`` frames at 25 a second, or at ``times`` in units of ``base``."""
     times = times or [index * round(Fraction(1, 25) / base) for index in range(count)]
@@ -88,7 +89,7 @@ def make_clip(
             text.time_base = Fraction(1, 1000)
             clip.set_chapters([{"id": 1, "start": 0, "end": 200, "time_base": Fraction(1, 1000), "metadata": {}}])
         for index, pts in enumerate(times):
-            frame = av.VideoFrame.from_ndarray(picture(index, size), "rgb24").reformat(
+            frame = av.VideoFrame.from_ndarray(draw(index, size), "rgb24").reformat(
                 format=pixel_format, dst_color_range=(tags or {}).get("color_range"), dst_colorspace="itu709"
             )
             frame.pts, frame.time_base = pts, base
@@ -403,7 +404,7 @@ def test_pixel_formats_keep_depth_and_odd_sizes():
 
 
 def test_the_command_writes_beside_the_clip(tmp_path):
-    source = make_clip(tmp_path / "mein clip ü.mp4", count=2)
+    source = make_clip(tmp_path / "mein 100% clip ü.mp4", count=2)
     call = [
         sys.executable,
         "-c",
@@ -415,7 +416,7 @@ def test_the_command_writes_beside_the_clip(tmp_path):
     ]
     done = subprocess.run(call, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr
-    out = tmp_path / "mein clip ü.derained.mp4"
+    out = tmp_path / "mein 100% clip ü.derained.mp4"
     assert done.stdout.strip() == str(out) and len(list(frames(out))) == 2
     again = subprocess.run(call, capture_output=True, text=True)
     assert again.returncode == 2 and "exists" in again.stderr and "Traceback" not in again.stderr
@@ -478,6 +479,8 @@ def test_kinds_that_do_not_go_together_are_said(tmp_path):
         process(source, tmp_path / "b.gif", Identity())
     with pytest.raises(UsageError, match="holds no pictures"):
         process(tmp_path / "empty", tmp_path / "out", Identity())
+    with pytest.raises(UsageError, match="nowhere: holds no pictures"):
+        process(tmp_path / "nowhere", tmp_path / "out", Identity())
     with pytest.raises(UsageError, match="picture files become picture files"):
         process(tmp_path / "%d.png", tmp_path / "out.mp4", Identity())
     with pytest.raises(PhotoError, match="1.png: has another size"):

@@ -1,5 +1,6 @@
 """Frames as picture files, one a frame, and GIFs: the same treatment, without a codec."""
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -31,11 +32,18 @@ from derain.video.treatment import Done, Network, Report, VideoSettings, deraine
 RATE = 25  # frames a second of picture files, for --start and --end
 RGB = Colours("rgb24", 0, 2, 2, 2, 8, 0)
 NUMBERED = "%05d.png"  # names of a clip's frames in a folder
+MARK = ".derained"  # end of the name of a result beside its source
 
 
 def is_sequence(path: Path) -> bool:
     """Whether a path means frames as picture files, or a GIF."""
-    return path.is_dir() or "%" in path.name or path.suffix.lower() == ".gif" or not path.suffix
+    folder = path.is_dir() or path.suffix.lower() in ("", MARK)
+    return folder or is_pattern(path) or path.suffix.lower() == ".gif"
+
+
+def is_pattern(path: Path) -> bool:
+    """Whether the name counts, as ``%05d.png`` does."""
+    return re.search(r"%0?\d*d", path.name) is not None
 
 
 def process_sequence(
@@ -97,21 +105,21 @@ def list_pictures(source: Path) -> list[Path]:
     Raises:
         UsageError: there are none.
     """
-    if source.is_dir():
-        found = find_photos(source)
+    if not is_pattern(source):
+        found = find_photos(source) if source.is_dir() else []
     else:
         first = next((n for n in range(2) if Path(str(source) % n).is_file()), None)
         found = []
         while first is not None and (path := Path(str(source) % (first + len(found)))).is_file():
             found.append(path)
     if not found:
-        raise UsageError(f"{source}: holds no pictures")
+        raise UsageError(f"{source}: holds no pictures; give a clip, a folder of pictures, or frames/%05d.png")
     return found
 
 
 def place(out: Path, name: Path, index: int) -> Path:
     """Where the picture of a frame goes."""
-    if "%" in out.name:
+    if is_pattern(out):
         return Path(str(out) % index)
     return out / (name if name.suffix.lower() in SUFFIXES else name.with_suffix(".png"))
 

@@ -1,0 +1,70 @@
+"""`python -m tests.benchmark_video`: how much of the network's own frame rate a 720p clip keeps; memory of ten minutes.
+
+The network alone on frames that are in memory, and the whole way from file to file with fusion off, in turn; then the
+whole way with fusion. Memory is that of a network which finds nothing, on small frames, after one minute and after ten.
+"""
+
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+import derain
+from derain.evaluation.self_test import draw_scene
+from derain.rain.render import streaks
+from derain.scales import restore
+from derain.video import VideoSettings, frames, process
+from tests.test_video import Identity, make_clip
+
+FRAMES = 24
+
+
+def pan(index: int, size: tuple[int, int]) -> np.ndarray:
+    rng = np.random.default_rng(index)
+    rain = 0.4 * streaks(rng, 640, 25, 8, 0.8)
+    cover = np.tile(rain, (2, 2))[: size[0], : size[1], None]
+    return ((SCENE[: size[0], 3 * index : 3 * index + size[1]] + cover).clip(0, 1) * 255).astype(np.uint8)
+
+
+SCENE = draw_scene(np.random.default_rng(0), 1400)
+
+
+def memory(minutes: float) -> int:
+    """Peak memory in MB of a clip of so many minutes."""
+    call = [sys.executable, "-m", "tests.benchmark_video", str(minutes)]
+    return int(subprocess.run(call, capture_output=True, text=True, check=True).stdout)
+
+
+def main() -> None:
+    model = derain.load()
+    with tempfile.TemporaryDirectory() as name:
+        clip = make_clip(Path(name) / "a.mp4", FRAMES, size=(720, 1280), draw=pan)
+        pictures = [frame.pixels for frame in frames(clip)]
+        shares = []
+        for turn in range(4):
+            began = time.perf_counter()
+            for picture in pictures:
+                restore(model, picture, None, "auto")
+            alone = time.perf_counter() - began
+            took = process(clip, Path(name) / f"{turn}.mp4", model, VideoSettings(temporal="off")).seconds
+            shares.append(alone / took)
+            print(f"network {FRAMES / alone:.2f} frames/s, clip {FRAMES / took:.2f}: {alone / took:.0%}")
+        took = process(clip, Path(name) / "fused.mp4", model).seconds
+        print(f"the clip keeps {statistics.median(shares):.0%} of the network's rate (median)")
+        print(f"with fusion {FRAMES / took:.2f} frames/s")
+    print(f"peak memory: {memory(1)} MB of one minute, {memory(10)} MB of ten")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        with tempfile.TemporaryDirectory() as name:
+            long = make_clip(Path(name) / "a.mp4", int(float(sys.argv[1]) * 60 * 25), size=(90, 160))
+            process(long, Path(name) / "b.mp4", Identity())
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+    else:
+        main()
