@@ -30,11 +30,11 @@ from derain.training.material import Material, prepare
 from derain.training.pairs import LOSSY
 from derain.weights import bundled_folder, load, save
 
-CHANGE = {"low": (1e-4, 0.5), "medium": (3e-4, 0.8), "high": (4e-4, 1.0)}  # peak learning rate, and the most of SHARES
+CHANGE = {"low": (1e-4, 0.5), "medium": (4e-4, 1.0), "high": (8e-4, 1.0)}  # peak learning rate, and the most of SHARES
 MINUTES = {"cpu": 13.0, "cuda": 2.0}  # of training, without what is before and after it
 SCALES = 3  # at which rain is discovered
 NOTICED = 0.02  # dB by which a judgement has to be better to count as improvement
-PATIENCE = 8  # judgements without improvement that end the run
+PATIENCE = 12  # judgements without improvement that end the run
 SHARES = (0.5, 0.8, 1.0)  # of the way from the starting weights to the trained ones: less of it forgets less
 
 

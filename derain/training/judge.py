@@ -21,6 +21,7 @@ from derain.rain.render import ANY_RAIN, FINE_RAIN, render
 from derain.training.discovery import find_rain
 from derain.training.guide import Guide
 from derain.training.material import LOOK, Material, centre
+from derain.training.pairs import LOSSY
 
 PHOTOS = 12  # held-out photos that judge, at the most
 SEEN = 2 / 255  # height from which rain can be seen
@@ -67,7 +68,7 @@ class Judge:
         self.trials = trials(start, crops, scales, material.jpeg)
         self.dry = [centre(read_photo(p), LOOK).astype(np.float32) / np.float32(255) for p in bank[:PHOTOS]]
         rng = np.random.default_rng(0)
-        self.rendered = [add(p, _rendered(rng, p)[..., None]).astype(np.float32) for p in self.dry]
+        self.rendered = [squeezed(add(p, _rendered(rng, p)[..., None]), material.jpeg) for p in self.dry]
         self.start = self.scores(start)
 
     def scores(self, network: Derainer) -> Scores:
@@ -95,6 +96,7 @@ class Judge:
             (start.rain_left - scores.rain_left, LEFT),
             (scores.unchanged - start.unchanged, 0.25),
             (min(scores.unchanged - min(start.unchanged, UNCHANGED), 0), 1.0),
+            (scores.rendered - start.rendered, 0.25),
             (min(scores.rendered - start.rendered + FORGOTTEN, 0), 3.0),
         ):
             gain += 0.0 if np.isnan(better) else weight * better
@@ -108,9 +110,7 @@ def trials(start: Derainer, photos: list[Image], scales: int, lossy: tuple[float
     for index, (photo, own) in enumerate(zip(photos, found)):
         derained = np.maximum(photo - own.rain[..., None], 0)
         layer = fitted(found[index - 1].layer, photo.shape[:2])
-        rainy = add(derained, layer[..., None]).astype(np.float32)
-        if lossy[0] > 0.5:
-            rainy = jpeg(rainy, sum(lossy[1]) // 2)
+        rainy = squeezed(add(derained, layer[..., None]), lossy)
         near = cv2.dilate(own.rain, np.ones((AWAY, AWAY)))
         made.append(Trial(photo, near < SEEN / 2, derained, rainy, layer > SEEN))
     return made
@@ -119,6 +119,12 @@ def trials(start: Derainer, photos: list[Image], scales: int, lossy: tuple[float
 def _rendered(rng: np.random.Generator, picture: Image) -> Image:
     height, width = picture.shape[:2]
     return render(rng, max(height, width), FINE_RAIN if rng.random() < 0.5 else ANY_RAIN)[:height, :width]
+
+
+def squeezed(rainy: Image, lossy: tuple[float, tuple[int, int]]) -> Image:
+    """The picture as the camera writes it: through JPEG, if that is what most of the user's photos are."""
+    share, quality = lossy
+    return jpeg(rainy, sum(quality) // 2) if share > LOSSY else rainy.astype(np.float32)
 
 
 def fitted(layer: Image, size: tuple[int, ...]) -> Image:
