@@ -224,7 +224,7 @@ def test_bad_input_is_one_clear_sentence(camera, tmp_path):
         (tmp_path / "missing", "not a folder"),
     ):
         with pytest.raises(TrainingError, match=sentence):
-            finetune(folder, out, steps=1, overwrite=True, **QUICK)
+            finetune(folder, out, steps=1, **QUICK)  # nothing stands in the way of the next attempt
     out.write_bytes(b"mine")
     with pytest.raises(UsageError, match="mine.safetensors: exists"):
         finetune(camera, out, steps=1, **QUICK)

@@ -32,6 +32,7 @@ from derain.weights import bundled_folder, load, save
 
 CHANGE = {"low": (1e-4, 0.5), "medium": (4e-4, 1.0), "high": (8e-4, 1.0)}  # peak learning rate, and the most of SHARES
 MINUTES = {"cpu": 13.0, "cuda": 2.0}  # of training, without what is before and after it
+SUMMARY = "summary.html"
 SCALES = 3  # at which rain is discovered
 NOTICED = 0.02  # dB by which a judgement has to be better to count as improvement
 PATIENCE = 12  # judgements without improvement that end the run
@@ -144,7 +145,7 @@ def begin(out: Path, resume: bool, overwrite: bool) -> Path:
         if out.exists() and not checkpoint.exists(work):
             raise UsageError(f"{out}: is finished, there is nothing to resume; give --overwrite to begin anew")
     else:
-        for path in (out, work):
+        for path in (out, work / checkpoint.NAME, work / SUMMARY):
             if path.exists() and not overwrite:
                 raise UsageError(f"{path}: exists; give --resume to go on, --overwrite to replace it, or another -o")
         shutil.rmtree(work, ignore_errors=True)
@@ -240,13 +241,13 @@ def described(before: Scores, after: Scores) -> str:
 
 
 def summarise(work: Path, material: Material, name: str, start: Derainer, tuned: Derainer) -> Path:
-    """Write ``summary.html``: the held-out photos before and after, with scores that need no truth."""
+    """Write the summary: the held-out photos before and after, with scores that need no truth."""
     gallery = Gallery()
     networks = {"finetuned": tuned, "start": start}
     found = evaluate(open_samples(material.held_out), networks, watch=gallery.watch)
     page = as_html(found, gallery, f"{name}, finetuned", {"photos": str(material.held_out)})
-    write_bytes(work / "summary.html", page.encode())
-    return work / "summary.html"
+    write_bytes(work / SUMMARY, page.encode())
+    return work / SUMMARY
 
 
 def clean_up(work: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from derain.errors import PhotoError, UsageError
+from derain.errors import DerainError, PhotoError, UsageError
 from derain.models.contract import Derainer
 from derain.photos import Photo, to_8_bit, write_bytes, write_photo
 from derain.video.encoding import Encoding, SegmentWriter, choose_encoder, choose_pixel_format, encoder_options
@@ -71,7 +71,12 @@ def process(
         if clip.interlaced:
             say(f"{source}: is interlaced; its frames are deinterlaced")
         began = time.monotonic()
-        failed = _encode(clip, model, settings, work, preview, report, say)
+        try:
+            failed = _encode(clip, model, settings, work, preview, report, say)
+        except DerainError:
+            if not any(work.whole()):
+                shutil.rmtree(work.folder)  # nothing to go on with
+            raise
         taken = settings.start or 0.0, float("inf") if settings.end is None else settings.end
         whole = work.folder / f"whole{out.suffix}"
         join(work.segments, clip, whole, FORMATS[out.suffix.lower()], taken, settings.audio, work.matrix, say)
@@ -116,20 +121,20 @@ class Work:
         self.folder = out.with_name(f"{out.name}.unfinished")
         manifest = origin | {"settings": asdict(settings) | {"segment": SEGMENT}}
         place = self.folder / "manifest.json"
-        if self.folder.exists():
-            if not place.is_file() or json.loads(place.read_text(encoding="utf-8")) != manifest:
+        if place.is_file():
+            if json.loads(place.read_text(encoding="utf-8")) != manifest:
                 say = "was begun with another source or other settings; remove the folder to begin anew"
                 raise UsageError(f"{self.folder}: {say}")
         else:
             try:
-                self.folder.mkdir(parents=True)
+                self.folder.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise PhotoError(f"{self.folder}: cannot be made ({error.strerror})") from None
             write_bytes(place, json.dumps(manifest, indent=1).encode())
-        self.segments = list(self._whole())
+        self.segments = list(self.whole())
         self.done = len(self.segments)
 
-    def _whole(self) -> Iterator[Path]:
+    def whole(self) -> Iterator[Path]:
         for index in range(10**6):
             path = self.segment(index)
             if not path.with_suffix(".json").is_file():

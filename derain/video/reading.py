@@ -49,6 +49,9 @@ class Clip:
             self.container.close()
             raise PhotoError(f"{path}: holds no video")
         self.stream = videos[0]
+        if self.stream.codec_context is None:
+            self.container.close()
+            raise PhotoError(f"{path}: its video codec is not known; convert it to H.264 first")
         self.stream.thread_type = "AUTO"
         self.time_base = self.stream.time_base or Fraction(1, 90000)
 
