@@ -30,7 +30,7 @@ from derain.training.material import Material, prepare
 from derain.training.pairs import LOSSY
 from derain.weights import bundled_folder, load, save
 
-CHANGE = {"low": (1e-4, 0.5), "medium": (4e-4, 1.0), "high": (8e-4, 1.0)}  # peak learning rate, and the most of SHARES
+CHANGE = {"low": (1e-4, 0.5), "medium": (4e-4, 0.8), "high": (8e-4, 1.0)}  # peak learning rate, and the most of SHARES
 MINUTES = {"cpu": 13.0, "cuda": 2.0}  # of training, without what is before and after it
 SUMMARY = "summary.html"
 SCALES = 3  # at which rain is discovered
