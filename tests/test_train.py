@@ -132,7 +132,7 @@ def test_rain_left_weighs_more_where_it_is_doubtful():
     rainy = np.full((2, 48, 48, 3), 0.5, np.float32)
 
     def loss(clean: float, doubtful: bool) -> float:
-        batch = rainy, np.full_like(rainy, clean), np.array([doubtful, doubtful])
+        batch = rainy, np.full_like(rainy, clean), np.array([doubtful] * 2), np.array([False] * 2), None
         return float(next(learner.losses(batch))[1]["pixels"].detach())
 
     assert loss(0.3, True) == pytest.approx(3 * loss(0.3, False), rel=0.01)

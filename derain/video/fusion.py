@@ -1,13 +1,14 @@
 """Temporal fusion: a streak is gone in the next frame.
 
-The rainy frames around a frame are aligned to it. What most of them show is the background, so the single-image result
-is held to it, the more closely the better the alignment: streaks that the network left go, detail that it took comes
-back, and frames agree with each other. Where nothing can be aligned the single-image result stays.
+The frames around a frame are aligned to it. Rain only brightens, so of what they show at a place the darkest two limit
+the background from both sides, and the single-image backgrounds say where between them it lies; the mean of all samples
+near that is the result. Where nothing can be aligned the single-image background stays.
 """
 
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import cv2
@@ -17,224 +18,289 @@ from numpy.typing import NDArray
 from derain.photos import Photo, to_8_bit
 
 REACH = 2  # frames to each side
-FLOW_SIDE = 480  # px, long side at which motion is estimated
-STILL = 0.15  # px of motion that is none
-UNSURE = 0.8  # px of camera motion that may be the flow's mistake
-ASTRAY = 1.0  # px by which motion there and back may differ
-UNLIKE = 24  # grey levels by which smoothed aligned frames without thin bright lines may differ
-SIMPLER = 4.0  # grey levels by which a simpler motion may fit worse and is still taken
-AROUND = 61  # px at that size, in which the network has to see rain for the neighbours to be asked
-RAINING = 0.3 / 255  # mean height of the rain there
-THIN = 7  # px at that size, up to which bright lines may be streaks
-CUT = 25  # grey levels, mean difference after alignment from which it is another scene
-NOISE = 5 / 255  # by which samples of the same background differ
-SLACK = 3 / 255  # by which the result may differ from what the neighbours show, where things move
 
-Layer = NDArray[np.float32]
+FLOW_SIDE = 512  # px, long side at the most of the frames that motion is estimated from
+LEAST = 24  # px, sides from which it can be
+THIN = 7  # px at that size, up to which something bright may be a streak
+STILL = 0.12  # px at that size by which a camera that stands still seems to move
+ASTRAY = 1.0  # px at that size by which motion there and back may differ
+OUTLIER = np.uint8(20)  # grey levels, from which a difference says no more of the camera's motion
+UNTIL = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 15, 1e-4)  # the camera's motion is refined
+AS_WELL = 1.02  # times its misfit up to which no motion of the camera fits as well
+SIMPLER = 2.0  # grey levels by which the camera's motion may fit worse than a pixel's own and is taken
+UNLIKE = 10.0  # grey levels by which aligned frames without thin bright lines may differ
+LEFT = 1.0  # and, for each grey level that the network took around there, that it may have left
+MARGIN = 3  # px at that size, side of the square within which all of them must be alike
+CUT = 0.5  # share of a frame's contrast that is left after alignment from which it is another scene
+
+BRIGHTER, DARKER = 6.0, 10.0  # grey levels around the background, within which samples show it
+PRIOR = 0.25  # weight of the single-image backgrounds against one sample
+COLOUR = 12.0  # grey levels between the channels of what goes, up to which it may be rain; and more
+TINT = 1.25  # times its height, because rain over coloured things looks coloured
+LIT = 2.0  # times what the network took around there, because lamps colour rain
+BAND = 32  # rows at a time, as many as a processor's cache holds
+ABOVE = 2  # grey levels by which noise may put the result above the frame
+
+Small = NDArray[np.uint8]  # grey, at the size at which motion is estimated
 Field = NDArray[np.float32]  # (H, W, 2) px to the right and down
+Camera = NDArray[np.float64]  # (3, 3), or its first two rows
 
 
-@dataclass
+@dataclass(frozen=True)
 class Shot:
     """A frame with what its neighbours need of it."""
 
     rainy: Photo
     background: Photo
-    small: NDArray[np.uint8]  # grey background at the size of motion estimation, smoothed
-    plain: NDArray[np.uint8]  # the same without thin bright lines
-    raining: Layer  # at that size, in [0, 1]: whether the network sees rain around
+    smooth: Small  # of the background
+    plain: Small  # the same without thin bright lines
+    rain: Small  # how much the network took around there
 
-    @classmethod
-    def of(cls, rainy: Photo, background: Photo) -> "Shot":
-        height, width = background.shape[:2]
-        scale = min(1.0, FLOW_SIDE / max(height, width))
-        size = max(int(width * scale), 1), max(int(height * scale), 1)
-        grey = cv2.cvtColor(background, cv2.COLOR_RGB2GRAY)
-        grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
-        smooth = np.asarray(cv2.GaussianBlur(to_8_bit(np.asarray(grey)), (0, 0), 1.0), np.uint8)
-        plain = cv2.morphologyEx(smooth, cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (THIN, THIN)))
-        white = np.iinfo(rainy.dtype).max
-        rain = cv2.resize(greatest(np.asarray(cv2.subtract(rainy, background))), size, interpolation=cv2.INTER_AREA)
-        around = cv2.blur(rain.astype(np.float32), (AROUND, AROUND)) / (RAINING * white)
-        return cls(rainy, background, smooth, np.asarray(plain, np.uint8), np.minimum(around, 1).astype(np.float32))
+
+@dataclass(frozen=True)
+class Motion:
+    """Where the pixels of a frame are in a neighbour."""
+
+    flow: Field  # each pixel's own
+    camera: Camera  # what most of them follow
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """A neighbour as it looks from a frame."""
+
+    rainy: Photo
+    background: Photo  # grey
+    seen: Small  # 1 where it shows the same things
+
+    def rows(self, rows: slice) -> "Aligned":
+        return Aligned(self.rainy[rows], self.background[rows], self.seen[rows])
+
+
+Motions = dict[tuple[int, int], Motion | None]  # from a frame to a neighbour; None across a cut
 
 
 def fused(pairs: Iterable[tuple[Photo, Photo]]) -> Iterator[Photo]:
-    """Backgrounds that agree with the frames around them, :data:`REACH` frames late.
+    """Backgrounds that agree with the frames around them, one for each pair, :data:`REACH` frames late.
 
-    Each depends on nothing but the pairs up to REACH frames before and after it.
+    Each depends on nothing but the pairs up to REACH before and after it, so a run may start anywhere: from the
+    REACH-th on its frames are those of any other run. No more than 2 REACH + 1 pairs are kept.
 
     Args:
-        pairs: ``(H, W, 3)`` rainy frames with their single-image backgrounds, uint8 or uint16.
+        pairs: rainy frames and their single-image backgrounds, ``(H, W, 3)`` RGB, uint8 or uint16, all of one size.
     """
-    shots: deque[Shot] = deque()
-    motions: dict[tuple[int, int], Field | None] = {}
-    done, first = 0, 0
-    ended = False
-    stream = iter(pairs)
-    while not ended or done < first + len(shots):
-        while not ended and first + len(shots) <= done + REACH:
-            pair = next(stream, None)
-            if pair is None:
-                ended = True
-                break
-            shots.append(Shot.of(*pair))
-        if done >= first + len(shots):
-            return
-        near = range(max(done - REACH, first), min(done + REACH + 1, first + len(shots)))
-        window = {index - done: shots[index - first] for index in near}
-        for a, b in ((i, i + 1) for i in near if i + 1 in near):
-            for pair_of in ((a, b), (b, a)):
-                if pair_of not in motions:
-                    motions[pair_of] = motion(shots[pair_of[0] - first].small, shots[pair_of[1] - first].small)
-        yield fuse(window, {key: motions[key] for key in motions if key[0] in near and key[1] in near}, done)
-        done += 1
-        while first < done - REACH:
-            shots.popleft()
-            first += 1
-            motions = {key: value for key, value in motions.items() if min(key) >= first}
+    shots: deque[Shot] = deque(maxlen=2 * REACH + 1)
+    motions: Motions = {}
+    last = -1
+    for last, (rainy, background) in enumerate(pairs):
+        shots.append(shot_of(rainy, background))
+        if last > 0:
+            both = motion(shots[-2].smooth, shots[-1].smooth)
+            motions[last - 1, last], motions[last, last - 1] = both or (None, None)
+        motions = {key: value for key, value in motions.items() if min(key) >= last - 2 * REACH}
+        if last >= REACH:
+            yield fuse(shots, motions, last, last - REACH)
+    for index in range(max(last - REACH + 1, 0), last + 1):
+        yield fuse(shots, motions, last, index)
 
 
-def motion(here: NDArray[np.uint8], there: NDArray[np.uint8]) -> Field | None:
-    """Where each pixel is in the other frame, DIS optical flow; ``None`` across a cut."""
-    if min(here.shape) < 16:
-        flow = np.zeros((*here.shape, 2), np.float32)
-    else:
-        dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-        flow = np.asarray(dis.calc(here, there, np.zeros((*here.shape, 2), np.float32)), np.float32)
-    followed = warped(there, flow)
-    if np.abs(followed.astype(np.float32) - here).mean() > CUT:
-        return None
-    return flow
-
-
-def warped(picture: NDArray[Any], flow: Field) -> NDArray[Any]:
-    """The picture sampled where ``flow`` says."""
-    height, width = flow.shape[:2]
-    columns, rows = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-    return np.asarray(
-        cv2.remap(
-            picture, columns + flow[..., 0], rows + flow[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
-        )
+def shot_of(rainy: Photo, background: Photo) -> Shot:
+    height, width = background.shape[:2]
+    scale = min(1.0, FLOW_SIDE / max(height, width))
+    size = max(round(width * scale), 1), max(round(height * scale), 1)
+    small, small_rain = (
+        to_8_bit(np.asarray(cv2.resize(layer, size, interpolation=cv2.INTER_AREA)))
+        for layer in (grey(background), np.asarray(cv2.subtract(grey(rainy), grey(background))))
     )
+    smooth = np.asarray(cv2.GaussianBlur(small, (0, 0), 1.0), np.uint8)
+    rain = np.asarray(cv2.GaussianBlur(small_rain, (0, 0), 3.0), np.uint8)
+    thin = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (THIN, THIN))
+    return Shot(rainy, background, smooth, np.asarray(cv2.morphologyEx(smooth, cv2.MORPH_OPEN, thin), np.uint8), rain)
 
 
-def path(motions: dict[tuple[int, int], Field | None], here: int, there: int) -> Field | None:
+def grey(photo: Photo) -> Photo:
+    return np.asarray(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY))
+
+
+def motion(here: Small, there: Small) -> tuple[Motion, Motion] | None:
+    """Motion from one frame to the next and back; ``None`` across a cut."""
+    flow, back = optical_flow(here, there), optical_flow(there, here)
+    contrast = np.abs(here - here.mean()).mean() + 4
+    if cv2.absdiff(warped(there, flow), here).mean() > CUT * contrast:
+        return None
+    camera = of_the_camera(here, there, flow)
+    return Motion(flow, camera), Motion(back, np.asarray(np.linalg.inv(camera), np.float64))
+
+
+def optical_flow(here: Small, there: Small) -> Field:
+    none = np.zeros((*here.shape, 2), np.float32)
+    if min(here.shape) < LEAST:
+        return none
+    dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    return np.asarray(dis.calc(here, there, none), np.float32)
+
+
+def of_the_camera(here: Small, there: Small, flow: Field) -> Camera:
+    """The simplest motion of a whole frame, none, a shift or an affine one, that fits what most of the flow follows."""
+    none, places = np.eye(3), positions(*here.shape)
+    if min(here.shape) < LEAST:
+        return none
+    step = min(here.shape) // LEAST
+    some = (slice(step // 2, None, step), slice(step // 2, None, step))
+    pairs = places[some].reshape(-1, 2), (places + flow)[some].reshape(-1, 2)
+    found = cv2.estimateAffine2D(*pairs, ransacReprojThreshold=0.5)[0]
+    if found is None:
+        return none
+    affine = np.asarray(found, np.float64)
+    off = along(affine, places) - flow
+    followers = (np.hypot(off[..., 0], off[..., 1]) < ASTRAY).astype(np.uint8)
+    centre = np.array([here.shape[1] / 2, here.shape[0] / 2, 1])
+    shift = np.hstack([np.eye(2), (affine @ centre - centre[:2])[:, None]])
+    cameras = [
+        none,
+        refined(here, there, shift, cv2.MOTION_TRANSLATION, followers),
+        refined(here, there, affine, cv2.MOTION_AFFINE, followers),
+    ]
+    fields = [along(camera, places) for camera in cameras]
+    differences = [np.minimum(cv2.absdiff(warped(there, field), here), OUTLIER) for field in fields]
+    misfits = np.array([cv2.mean(difference, followers)[0] for difference in differences])
+    chosen = int(np.argmax(misfits <= AS_WELL * misfits.min()))
+    return none if np.abs(fields[chosen]).mean() < STILL else cameras[chosen]
+
+
+def refined(here: Small, there: Small, start: Camera, form: int, followers: Small) -> Camera:
+    """The camera's motion that aligns the pixels of its ``followers`` best; their flow, one by one, is vague."""
+    try:
+        found = cv2.findTransformECC(here, there, start.astype(np.float32), form, UNTIL, followers, 5)[1]
+    except cv2.error:  # does not converge, as on frames without texture
+        found = start
+    return np.vstack([found, [0, 0, 1]]).astype(np.float64)
+
+
+def along(camera: Camera, places: Field) -> Field:
+    """How far the camera's motion takes each place."""
+    return np.asarray(cv2.subtract(cv2.transform(places, camera[:2]), places))
+
+
+@lru_cache(4)
+def positions(height: int, width: int) -> Field:
+    """Each pixel's column and row."""
+    return np.stack(np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)), axis=2)
+
+
+def warped(picture: NDArray[Any], flow: Field, form: int = cv2.INTER_LINEAR) -> NDArray[Any]:
+    """The picture sampled where ``flow`` says."""
+    columns, rows = cv2.split(cv2.add(positions(*flow.shape[:2]), flow))
+    return np.asarray(cv2.remap(picture, columns, rows, form, borderMode=cv2.BORDER_REPLICATE))
+
+
+def between(motions: Motions, here: int, there: int) -> Motion | None:
     """Motion over several frames, one after the other; ``None`` if there is a cut between."""
     step = 1 if there > here else -1
-    total: Field | None = None
+    total: Motion | None = None
     for index in range(here, there, step):
-        flow = motions.get((index, index + step))
-        if flow is None:
+        further = motions[index, index + step]
+        if further is None:
             return None
-        total = flow if total is None else total + np.asarray(warped(flow, total), np.float32)
+        if total is None:
+            total = further
+        else:
+            total = Motion(
+                np.asarray(cv2.add(total.flow, warped(further.flow, total.flow)), np.float32),
+                further.camera @ total.camera,
+            )
     return total
 
 
-def fuse(window: dict[int, Shot], motions: dict[tuple[int, int], Field | None], index: int) -> Photo:
-    """The background of the frame in the middle of the window, given motion between neighbours."""
-    shot = window[0]
-    white = np.iinfo(shot.rainy.dtype).max
-    height, width = shot.rainy.shape[:2]
-    rainy, backgrounds, moving = [shot.rainy], [shot.background], np.zeros(shot.small.shape, np.float32)
-    for offset, other in window.items():
-        if offset == 0:
-            continue
-        flow, back = path(motions, index, index + offset), path(motions, index + offset, index)
-        if flow is None or back is None:
-            rainy.append(shot.background)
-            continue
-        flow, valid = settled(shot.plain, other.plain, flow, back)
-        still = np.hypot(flow[..., 0], flow[..., 1]) < STILL
-        moving = np.maximum(moving, ~still)
-        aligned = [other.rainy, other.background] if abs(offset) == 1 else [other.rainy]
-        if not still.all():
-            enlarged = cv2.resize(np.where(still[..., None], 0, flow), (width, height), interpolation=cv2.INTER_LINEAR)
-            enlarged *= np.array([width / flow.shape[1], height / flow.shape[0]], np.float32)
-            aligned = [warped(picture, np.asarray(enlarged, np.float32)) for picture in aligned]
-        if not valid.all():
-            where = cv2.resize(valid.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
-            aligned = [np.where(where[..., None] > 0, picture, shot.background) for picture in aligned]
-        for samples, picture in zip((rainy, backgrounds), aligned):
-            samples.append(picture)
-    if len(rainy) < 3 or not shot.raining.any():
+def fuse(shots: deque[Shot], motions: Motions, last: int, index: int) -> Photo:
+    """The background of frame ``index``; the last of the ``shots`` is frame ``last``."""
+    first = last - len(shots) + 1
+    shot = shots[index - first]
+    near = range(max(index - REACH, first), min(index + REACH, last) + 1)
+    if not any(shots[other - first].rain.any() for other in near):
+        return shot.background  # noise and what moves are no rain, whatever the neighbours show
+    neighbours = []
+    for other in near:
+        there, back = between(motions, index, other), between(motions, other, index)
+        if there and back:
+            neighbours.append(aligned(shot, shots[other - first], there, back))
+    if not neighbours:
         return shot.background
-    shown = consensus(rainy, backgrounds, int(NOISE * white))
-    if moving.any():
-        slack = cv2.resize(cv2.GaussianBlur(moving, (0, 0), 2), (width, height))[..., None] * np.float32(SLACK * white)
-        shown = np.clip(shot.background, shown - slack, shown + slack)
-    raining = cv2.resize(shot.raining, (width, height))[..., None]
-    led = shot.background + raining * (shown - shot.background)
-    held = np.asarray(cv2.min(led.round().astype(shot.rainy.dtype), shot.rainy))
-    brighter, darker = (np.asarray(cv2.subtract(*p)) for p in ((held, shot.background), (shot.background, held)))
-    coloured = (greatest(brighter) > NOISE * white) & (greatest(darker) > NOISE * white)
-    return np.where(coloured[..., None], shot.background, held)
+    result = np.empty_like(shot.background)
+    rain = np.asarray(cv2.resize(shot.rain, result.shape[1::-1]), np.uint8)
+    for top in range(0, len(result), BAND):
+        rows = slice(top, top + BAND)
+        result[rows] = consensus(
+            shot.rainy[rows], shot.background[rows], rain[rows], [n.rows(rows) for n in neighbours]
+        )
+    return result
 
 
-def greatest(picture: NDArray[Any]) -> NDArray[Any]:
-    """The greatest of the three channels."""
-    return np.asarray(cv2.max(cv2.max(picture[..., 0], picture[..., 1]), picture[..., 2]))
-
-
-def settled(
-    here: NDArray[np.uint8], there: NDArray[np.uint8], flow: Field, back: Field
-) -> tuple[Field, NDArray[np.bool_]]:
-    """The motion of the camera where it fits, elsewhere the pixel's own; and where one of them does."""
-    candidates = [of_the_camera(here, there, flow), flow]
-    differences = [warped(there, c).astype(np.float32) - here for c in candidates]
-    misfits = [cv2.GaussianBlur(np.abs(difference), (0, 0), 2.0) for difference in differences]
-    misfits[1][np.linalg.norm(flow + warped(back, flow), axis=2) > ASTRAY] = np.inf
-    least = np.minimum.reduce(misfits)
-    chosen = np.argmax([misfit <= least + SIMPLER for misfit in misfits], axis=0)
-    remaining = cv2.GaussianBlur(np.choose(chosen, differences), (0, 0), 3.0)
-    valid = np.abs(remaining) < UNLIKE
-    return np.choose(chosen[..., None], candidates).astype(np.float32), valid
-
-
-def of_the_camera(here: NDArray[np.uint8], there: NDArray[np.uint8], flow: Field) -> Field:
-    """The shift, turn and zoom that explain most of the flow, or none at all if that fits as well."""
-    none = np.zeros_like(flow)
-    height, width = flow.shape[:2]
-    rows, columns = np.mgrid[:height, :width].astype(np.float32)
-    places = np.stack([columns, rows], axis=2)
-    step = max(min(height, width) // 24, 1)
-    some = (slice(step // 2, None, step), slice(step // 2, None, step))
-    model, _ = cv2.estimateAffinePartial2D(
-        places[some].reshape(-1, 2), (places + flow)[some].reshape(-1, 2), ransacReprojThreshold=0.5
+def aligned(shot: Shot, other: Shot, there: Motion, back: Motion) -> Aligned:
+    """The other frame as it looks from this one."""
+    height, width = shot.rainy.shape[:2]
+    field, valid = settled(shot, other, there, back)
+    seen = np.asarray(cv2.resize(valid, (width, height), interpolation=cv2.INTER_NEAREST), np.uint8)
+    if not field.any():
+        return Aligned(other.rainy, grey(other.background), seen)
+    field = field * np.array([width / field.shape[1], height / field.shape[0]], np.float32)
+    field = np.asarray(cv2.resize(field, (width, height), interpolation=cv2.INTER_LINEAR))
+    return Aligned(
+        warped(other.rainy, field, cv2.INTER_CUBIC), warped(grey(other.background), field, cv2.INTER_CUBIC), seen
     )
-    if model is None:
-        return none
-    moved = (places @ model[:, :2].T + model[:, 2] - places).astype(np.float32)
-    misfit, misfit_of_none = (np.median(np.abs(warped(there, f).astype(np.float32) - here)) for f in (moved, none))
-    steady = np.linalg.norm(moved, axis=2).mean() < UNSURE and misfit_of_none <= misfit + 0.5
-    return none if steady else moved
 
 
-def consensus(rainy: list[Photo], backgrounds: list[Photo], noise: int) -> Layer:
-    """What most frames show: rain only brightens, so the mean of those near the second darkest.
-
-    Where few agree because rain is dense, what the network makes of most frames says more.
-    """
-    wide = np.int16 if rainy[0].dtype == np.uint8 else np.int32
-    ordered = ascending(rainy)
-    low: NDArray[Any] = ordered[1].astype(wide)
-    above, count = np.zeros(low.shape, wide), np.ones(low.shape, np.uint8)
-    for sample in (ordered[0], *ordered[2:]):
-        beyond = sample.astype(wide) - low
-        near = np.abs(beyond) <= noise
-        above += (beyond * near).astype(wide)
-        count += near
-    shown = low + above / count.astype(np.float32)
-    network = ascending(backgrounds)[len(backgrounds) // 2]
-    distrust = np.array([0, 1, 0.5, *[0] * len(rainy)], np.float32)[count]
-    return np.asarray(shown + distrust * np.minimum(network - shown, 0), np.float32)
+def settled(shot: Shot, other: Shot, there: Motion, back: Motion) -> tuple[Field, Small]:
+    """The camera's motion where it fits, elsewhere the pixel's own; and 1 where one of them does."""
+    places = positions(*shot.smooth.shape)
+    candidates = along(there.camera, places), there.flow
+    differences = (cv2.absdiff(warped(other.smooth, field), shot.smooth).astype(np.float32) for field in candidates)
+    misfits = [np.asarray(cv2.GaussianBlur(difference, (0, 0), 3.0)) for difference in differences]
+    astray = there.flow + warped(back.flow, there.flow)
+    own = (misfits[0] > misfits[1] + SIMPLER) & (np.hypot(astray[..., 0], astray[..., 1]) < ASTRAY)
+    field = np.where(own[..., None], there.flow, candidates[0])
+    difference = warped(other.plain, field).astype(np.float32) - shot.plain
+    brighter = np.asarray(cv2.GaussianBlur(difference, (0, 0), 2.0))
+    valid = (-brighter < UNLIKE + LEFT * shot.rain) & (brighter < UNLIKE + LEFT * warped(other.rain, field))
+    valid = cv2.erode(valid.astype(np.uint8), np.ones((MARGIN, MARGIN), np.uint8)) > 0
+    for target, size in zip(cv2.split(places + field), reversed(shot.smooth.shape)):
+        valid &= (target > -0.5) & (target < size - 0.5)
+    return field, valid.astype(np.uint8)
 
 
-def ascending(samples: list[Photo]) -> list[Photo]:
-    """The samples sorted at each pixel: every odd and even neighbours exchanged in turn."""
-    ordered = list(samples)
+def consensus(rainy: Photo, background: Photo, rain: Small, neighbours: list[Aligned]) -> Photo:
+    """The background that a frame and its aligned neighbours agree on."""
+    level = np.float32(np.iinfo(rainy.dtype).max / 255)
+    single = grey(background)
+    samples = [grey(rainy), *(np.where(n.seen, grey(n.rainy), single) for n in neighbours)]
+    darkest, second = samples[0], np.full_like(single, np.iinfo(single.dtype).max)
+    for sample in samples[1:]:
+        second = np.minimum(second, np.maximum(darkest, sample))
+        darkest = np.minimum(darkest, sample)
+    network = lower_median([single, *(np.where(n.seen, n.background, single) for n in neighbours)])
+    pivot = np.clip(network, darkest, second).astype(np.float32)
+    total = PRIOR * (background + (pivot - single)[..., None])
+    weights = np.full(single.shape, PRIOR, np.float32)
+    for picture, sample, seen in zip(
+        [rainy, *(n.rainy for n in neighbours)], samples, [1, *(n.seen for n in neighbours)]
+    ):
+        height = (sample - pivot) / level
+        weight = np.maximum(1 - np.square(np.maximum(height / BRIGHTER, -height / DARKER)), 0) * seen
+        total += picture * weight[..., None]
+        weights += weight
+    shown = np.rint(total / weights[..., None])
+    red, green, blue = cv2.split((rainy - shown) / level)
+    brightest, least = np.maximum(np.maximum(red, green), blue), np.minimum(np.minimum(red, green), blue)
+    coloured = brightest - least > COLOUR + TINT * np.maximum(green, 0) + LIT * rain
+    shown[coloured] = background[coloured]
+    return np.asarray(np.clip(shown, 0, np.minimum(rainy + ABOVE * level, 255 * level))).astype(rainy.dtype)
+
+
+def lower_median(pictures: list[Photo]) -> Photo:
+    """At each pixel; of an even number the darker of the middle two."""
+    ordered = list(pictures)
     for turn in range(len(ordered)):
         for i in range(turn % 2, len(ordered) - 1, 2):
-            low, high = cv2.min(ordered[i], ordered[i + 1]), cv2.max(ordered[i], ordered[i + 1])
-            ordered[i], ordered[i + 1] = np.asarray(low), np.asarray(high)
-    return ordered
+            low, high = np.minimum(ordered[i], ordered[i + 1]), np.maximum(ordered[i], ordered[i + 1])
+            ordered[i], ordered[i + 1] = low, high
+    return ordered[(len(ordered) - 1) // 2]
