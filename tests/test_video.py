@@ -20,7 +20,7 @@ from derain.errors import PhotoError, UsageError
 from derain.models.contract import Derainer
 from derain.video import VideoSettings, frames, process, sample_frames
 from derain.video.encoding import choose_encoder, choose_pixel_format
-from derain.video.joining import write_display_matrix
+from derain.video.joining import write_in_header
 
 QUARTER_TURN = struct.pack("=9i", 0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30)
 FRAME_BY_FRAME = VideoSettings(temporal="off")
@@ -146,7 +146,7 @@ def facts(path: Path) -> dict:
 
 
 def rotated(path: Path) -> Path:
-    write_display_matrix(make_clip(path, sound=1), QUARTER_TURN)
+    write_in_header(make_clip(path, sound=1), QUARTER_TURN)
     return path
 
 
@@ -221,6 +221,15 @@ def test_comparison_strength_and_preview(tmp_path):
     frame = next(iter(frames(tmp_path / "b.mp4"))).pixels.astype(float)
     assert frame.shape == (48, 128, 3) and (tmp_path / "now.png").is_file()
     assert frame[:, 64:].mean() == pytest.approx(frame[:, :64].mean() * 0.9, rel=0.03)
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".mov"])
+def test_hevc_is_named_as_apples_players_want_it(tmp_path, ending):
+    clip = make_clip(tmp_path / f"a{ending}", codec="libx265", sound=1)
+    process(clip, tmp_path / f"b{ending}", Identity(), FRAME_BY_FRAME)
+    with av.open(str(tmp_path / f"b{ending}")) as result:
+        assert result.streams.video[0].codec_context.codec_tag == "hvc1"
+        assert len(list(result.decode(video=0))) == 12
 
 
 def test_a_stretch_starts_at_zero_and_drops_the_rest(tmp_path):

@@ -19,7 +19,7 @@ MATRICES = {
     10: Colorspace.BT2020,
 }
 HD = 720  # lines from which an untagged clip is taken for BT.709, as players do
-EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
+EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT  # less, and pictures darken
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from derain.video.encoding import open_output
 from derain.video.reading import Clip, reason
 
 MATRIX_PLACE = {0: 40, 1: 52}  # of the display matrix in a tkhd box, by its version
+CODEC_PLACE = 12  # of the codec's name in an stsd box
 Timed = tuple[float, Any]  # seconds, packet
 
 
@@ -59,8 +60,8 @@ def join(
                 container.mux(packet)
     except (av.FFmpegError, OSError, ValueError) as error:
         raise PhotoError(f"{out}: cannot be written as {form} ({reason(error)})") from None
-    if matrix and form in ("mp4", "mov"):
-        write_display_matrix(out, matrix)
+    if form in ("mp4", "mov"):
+        write_in_header(out, matrix)
     elif matrix:
         say(f"{form} holds no rotation: the frames are stored as in the source, turn them in the player")
 
@@ -136,25 +137,36 @@ def _other_packets(source: Clip, copied: dict[int, Any], begin: float, end: floa
             yield float((pts if dts is None else dts) * base) - begin, packet
 
 
-def write_display_matrix(path: Path, matrix: bytes) -> None:
-    """Put the display matrix into the video track of an MP4 or MOV file.
+def write_in_header(path: Path, matrix: bytes) -> None:
+    """Put the display matrix into the video track of an MP4 or MOV file, and name HEVC as Apple's players want it.
 
-    The file's own library has no call for it.
+    The file's own library has no call for either.
     """
-    numbers = struct.pack(">9i", *struct.unpack("=9i", matrix))
     with path.open("r+b") as file:
         moov = next(box for box in _boxes(file, 0, path.stat().st_size) if box[0] == b"moov")
         for kind, start, end in _boxes(file, moov[1], moov[2]):
-            if kind != b"trak":
+            track = _nested(file, start, end) if kind == b"trak" else {}
+            if b"vmhd" not in track:
                 continue
-            inside = {name: (a, b) for name, a, b in _boxes(file, start, end)}
-            handler = next(box for box in _boxes(file, *inside[b"mdia"]) if box[0] == b"hdlr")
-            file.seek(handler[1] + 8)
-            if file.read(4) == b"vide":
-                file.seek(inside[b"tkhd"][0])
-                file.seek(inside[b"tkhd"][0] + MATRIX_PLACE[file.read(1)[0]])
-                file.write(numbers)
-                return
+            if matrix:
+                file.seek(track[b"tkhd"])
+                file.seek(track[b"tkhd"] + MATRIX_PLACE[file.read(1)[0]])
+                file.write(struct.pack(">9i", *struct.unpack("=9i", matrix)))
+            file.seek(track[b"stsd"] + CODEC_PLACE)
+            if file.read(4) == b"hev1":
+                file.seek(track[b"stsd"] + CODEC_PLACE)
+                file.write(b"hvc1")
+            return
+
+
+def _nested(file: Any, start: int, end: int) -> dict[bytes, int]:
+    """First byte of the content of every box of a track, at any depth."""
+    found = {}
+    for kind, inside, stop in _boxes(file, start, end):
+        found[kind] = inside
+        if kind in (b"mdia", b"minf", b"stbl"):
+            found |= _nested(file, inside, stop)
+    return found
 
 
 def _boxes(file: Any, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
