@@ -24,9 +24,10 @@ Photos of that camera which training did not see, before and after the adaptatio
 | --- | --- | --- |
 {scores}
 
-Re-pasted rain, rendered rain and what is unchanged are PSNR in dB; rain left is the height of the streaks relative to
-the photo's; cleanness is a critic's score, 1 for a clean picture. None of them has seen a true picture without the
-rain, so look at your own photos before you rely on it. What the photos did not show, the weights have not learned.
+Re-pasted rain, matched rain (rendered like the photos' on clean pictures), rendered rain of any kind and what is
+unchanged are PSNR in dB; rain left is the height of the streaks relative to the photo's; cleanness is a critic's score,
+1 for a clean picture. None of them has seen a true picture without the rain, so look at your own photos before you rely
+on it. What the photos did not show, the weights have not learned.
 
 SHA-256 of `derain.safetensors`: `{sha256}`
 """

@@ -3,9 +3,10 @@
     python -m tests.score_finetune CLEAN OUT [--validation PAIRS]... [--camera NAME]... [--minutes M]
 
 makes OUT/<camera>/{rainy,kept/rainy,kept/clean} from the photos without rain in the folder CLEAN (60 of 192 px or
-more): 40 rainy photos to finetune on and 20 pairs kept back, no photo twice in one camera. Then it finetunes on the
-rainy photos and scores the pairs, other folders of pairs (each with rainy/ and clean/), and scikit-image's dry
-pictures. `--camera known` is rendered rain of the training's own kind, where finetuning shall do no harm.
+more that are not bundled): 40 rainy photos to finetune on and 20 pairs kept back, no photo twice in one camera. Then it
+finetunes on the rainy photos and scores the pairs, other folders of pairs (each with rainy/ and clean/), and
+scikit-image's dry pictures. `--camera fine` is rain that the weights know through a JPEG that they do not; `--camera
+known` is rendered rain of the training's own kind, where finetuning shall do no harm.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from derain.photos import find_photos, read_photo, write_photo
 from derain.rain.compose import add, compose, screen, veil
 from derain.rain.render import ANY_RAIN, line_kernel, render
 from derain.training.finetune import finetune
+from derain.weights import bundled_folder
 from tests.score import unchanged
 
 SIDE = 384
@@ -48,7 +50,13 @@ def coarse(rng, clean: Image) -> tuple[Image, Image]:
 
 
 def squeezed(rng, clean: Image) -> tuple[Image, Image]:
-    """Fine rain, as a phone sees it; written as JPEG of quality 40."""
+    """Streaks out of focus, as a cheap dash-cam sees them; written as JPEG of quality 40."""
+    u, slant = rng.uniform, rng.normal(0, 10)
+    return clean, screen(clean, streaks(rng, clean.shape[:2], 0.0015, 2, u(20, 45), slant, u(1.4, 2.2), u(0.2, 0.4)))
+
+
+def fine(rng, clean: Image) -> tuple[Image, Image]:
+    """Fine rain, which the bundled weights know; written as JPEG of quality 40, which they do not."""
     u, slant = rng.uniform, rng.normal(0, 10)
     return clean, screen(clean, streaks(rng, clean.shape[:2], 0.004, 2, u(14, 30), slant, 0.6, u(0.15, 0.35)))
 
@@ -60,13 +68,24 @@ def known(rng, clean: Image) -> tuple[Image, Image]:
 
 
 CAMERAS: dict[str, Callable[[np.random.Generator, Image], tuple[Image, Image]]] = {
-    camera.__name__: camera for camera in (sleet, coarse, squeezed, known)
+    camera.__name__: camera for camera in (sleet, coarse, squeezed, fine, known)
 }
+
+
+def thumbnail(photo: Image) -> Image:
+    small = cv2.resize(photo.mean(axis=2).astype(np.float32), (16, 16), interpolation=cv2.INTER_AREA)
+    return (small - small.mean()) / (np.linalg.norm(small - small.mean()) + 1e-6)
 
 
 def make(clean: Path, out: Path, name: str) -> Path:
     rng = np.random.default_rng(sorted(CAMERAS).index(name))
-    photos = [p for p in find_photos(clean) if min(read_photo(p).shape[:2]) >= 192]
+    bundled = [thumbnail(read_photo(p)) for p in find_photos(bundled_folder() / "finetune" / "clean")]
+    every = {path: read_photo(path) for path in find_photos(clean)}
+    photos = [
+        path
+        for path, photo in every.items()
+        if min(photo.shape[:2]) >= 192 and max((thumbnail(photo) * one).sum() for one in bundled) < 0.98
+    ]
     for index, place in enumerate(rng.permutation(len(photos))[:60]):
         truth = read_photo(photos[place])[:SIDE, :SIDE].astype(np.float32) / np.float32(255)
         truth, rainy = CAMERAS[name](rng, truth)
@@ -75,7 +94,7 @@ def make(clean: Path, out: Path, name: str) -> Path:
             if kind == "rainy" or index >= 40:
                 (folder / kind).mkdir(parents=True, exist_ok=True)
                 levels = (picture.clip(0, 1) * 255 + 0.5).astype(np.uint8)
-                if kind == "rainy" and name == "squeezed":
+                if kind == "rainy" and name in ("squeezed", "fine"):
                     codes = cv2.imencode(".jpg", levels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 40])[1]
                     (folder / kind / f"{index:02d}.jpg").write_bytes(codes.tobytes())
                 else:

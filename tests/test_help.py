@@ -19,7 +19,7 @@ COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 def options_of(name: str) -> str:
     """The command's options and help texts, a line each."""
     options = [p for p in COMMANDS[name].params if p.param_type_name == "option"]
-    return "".join(f"    {', '.join(option.opts):<18}{option.help}\n" for option in options)
+    return "".join(f"    {', '.join(option.opts):<17} {option.help}\n" for option in options)
 
 
 def test_help_and_import_leave_torch_alone():

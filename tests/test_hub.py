@@ -169,7 +169,14 @@ def pushed(tmp_path, endpoint, repo, weights, token="hf_mine"):
 
 
 def test_weights_are_pushed_with_a_card(tmp_path, hub, small_weights):
-    scores = {"repasted": 25.0, "rain_left": 0.5, "cleanness": 0.5, "unchanged": 48.0, "rendered": 28.0}
+    scores = {
+        "repasted": 25.0,
+        "matched": 26.0,
+        "rain_left": 0.5,
+        "cleanness": 0.5,
+        "unchanged": 48.0,
+        "rendered": 28.0,
+    }
     found = {"photos": 40, "before": scores, "after": scores | {"repasted": 26.25}}
     save(load(small_weights), tmp_path / "tuned.safetensors", {"start": "derain", "steps": 700, "finetuned": found})
     done = pushed(tmp_path, hub, "me/tuned", tmp_path / "tuned.safetensors")

@@ -6,6 +6,7 @@ import pytest
 
 from derain.rain.clean import clean_rain, complete_rain, dominant_direction
 from derain.rain.compose import compose
+from derain.rain.likeness import Likeness, likeness, more_like
 from derain.rain.render import ANY_RAIN, FINE_RAIN, line_kernel, render, streaks
 
 
@@ -61,3 +62,16 @@ def test_completing_takes_the_rest_of_a_streak_and_nothing_else(rng):
     strong = rain > 0.1
     assert np.abs(completed - rain)[strong].mean() < 0.35 * np.abs(found[..., 0] - rain)[strong].mean()
     assert completed[:, 110:].max() == 0
+
+
+@pytest.mark.parametrize(
+    "rain", [Likeness(12, 24, 1.0, 0.003, 0.3), Likeness(-30, 14, 0.6, 0.005, 0.2), Likeness(2, 60, 2.4, 0.0004, 0.4)]
+)
+def test_rain_is_measured_and_rendered_alike(rain):
+    layers = [more_like(np.random.default_rng(seed), 256, rain) for seed in range(8)]
+    found = np.mean([likeness(layer) for layer in layers], axis=0)
+    assert found[0] == pytest.approx(rain.degrees, abs=4)
+    assert found[1:] == pytest.approx(rain[1:], rel=0.3)
+    again = [more_like(np.random.default_rng(seed), 256, likeness(layer)) for seed, layer in enumerate(layers)]
+    assert np.mean(again) == pytest.approx(np.mean(layers), rel=0.2)
+    assert np.std(again) == pytest.approx(np.std(layers), rel=0.2)

@@ -34,6 +34,7 @@ class TrainConfig:
     leftover: float = 4.0  # weight of rain left against background taken; in preset derain only of fine and real rain
     # preset derain: discover, distil, repeat
     discovered: float = 0.4  # share of crops with layers from the bank after the warm start
+    alike: float = 0.0  # share of the bank's layers that are rendered anew in the likeness of those discovered
     taught: float = 0.15  # share of real rainy crops, less the rain discovered in them
     own: float = 0.0  # share of the truths of those, and of dry crops, that are real crops less their discovered rain
     remember: bool = False  # whether rendered rain keeps the network as it started, whose result is then the target

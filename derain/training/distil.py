@@ -15,6 +15,7 @@ from torch import Tensor
 
 from derain.devices import place
 from derain.models.contract import Derainer
+from derain.rain.likeness import likeness, more_like
 from derain.training.config import TrainConfig
 from derain.training.crops import Crops, to_tensor
 from derain.training.discovery import Found, find_rain
@@ -63,7 +64,9 @@ class Distil:
             if rain.certain:
                 found.append((crop, rain))
         for crop, rain in sorted(found, key=lambda f: f[1].purity)[-config.bank :]:
-            self.bank.add(crop, rain.rain, rain.layer)
+            again = rng.random() < config.alike
+            layer = more_like(rng, size, likeness(rain.layer)) if again else rain.layer
+            self.bank.add(crop, rain.rain, layer)
 
     def losses(self, batch: Any) -> Iterator[tuple[torch.optim.Optimizer, dict[str, Tensor]]]:
         """One optimiser and its losses: L1 and squared error on pixels, L1 on gradients.

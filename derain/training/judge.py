@@ -1,9 +1,10 @@
 """Judgement without truth: is a network better on this camera than the one it started from?
 
-Each measure can be fooled alone, so four of them are read together, on photos that training never sees.
+Each measure can be fooled alone, so five of them are read together, on photos that training never sees.
 """
 
 from dataclasses import asdict, dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +18,19 @@ from derain.evaluation.no_truth import unpaired_scores
 from derain.models.contract import Derainer
 from derain.photos import find_photos, read_photo
 from derain.rain.compose import add, jpeg
-from derain.rain.render import ANY_RAIN, FINE_RAIN, render
-from derain.training.discovery import find_rain
+from derain.rain.likeness import likeness, more_like
+from derain.rain.render import ANY_RAIN, FINE_RAIN, Kind, render
+from derain.training.discovery import Found, find_rain
 from derain.training.guide import Guide
-from derain.training.material import LOOK, Material, centre
-from derain.training.pairs import LOSSY
+from derain.training.material import LOOK, LOSSY, Material, centre
 
 PHOTOS = 12  # held-out photos that judge, at the most
+PICTURES = 8  # of the clean bank
 SEEN = 2 / 255  # height from which rain can be seen
 LEFT = 10.0  # dB that all of the rain left is worth
 UNCHANGED = 45.0  # dB, above which it matters little how unchanged the rest is
 FORGOTTEN = 0.2  # dB on rendered rain that may be lost
+LOSSLESS = (0.0, (100, 100))  # share and quality of JPEG, see Material.jpeg
 AWAY = 15  # px from any rain found, where a photo counts as free of it
 
 Image = NDArray[np.float32]
@@ -38,6 +41,7 @@ class Scores:
     """What a network does to the held-out photos; means over them."""
 
     repasted: float  # PSNR in dB under rain that was found in one photo and pasted on the derained version of another
+    matched: float  # PSNR in dB of the clean bank under rain like that of the photos
     rain_left: float  # height of the streaks along their main direction, relative to the photo's
     cleanness: float  # the critic's, about 1 for clean pictures
     unchanged: float  # PSNR in dB of the regions without rain, and of the clean bank, to themselves
@@ -65,10 +69,14 @@ class Judge:
         self.network, self.guide = start, guide
         photos = [centre(read_photo(p), LOOK) for p in find_photos(material.held_out)[:PHOTOS]]
         crops = [photo.astype(np.float32) / np.float32(255) for photo in photos]
-        self.trials = trials(start, crops, scales, material.jpeg)
-        self.dry = [centre(read_photo(p), LOOK).astype(np.float32) / np.float32(255) for p in bank[:PHOTOS]]
+        found = [find_rain(start, crop, scales, strict=True) for crop in crops]
+        self.trials = trials(crops, found, material.jpeg)
+        chosen = bank[:: -(-len(bank) // PICTURES)]
+        self.dry = [centre(read_photo(p), LOOK).astype(np.float32) / np.float32(255) for p in chosen]
         rng = np.random.default_rng(0)
-        self.rendered = [squeezed(add(p, _rendered(rng, p)[..., None]), material.jpeg) for p in self.dry]
+        likes = [likeness(rain.layer) for rain in found if rain.certain]
+        self.matched = [under(p, more_like(rng, LOOK, like), material.jpeg) for p, like in zip(self.dry, cycle(likes))]
+        self.rendered = [under(p, render(rng, LOOK, _any(rng)), LOSSLESS) for p in self.dry]
         self.start = self.scores(start)
 
     def scores(self, network: Derainer) -> Scores:
@@ -85,14 +93,18 @@ class Judge:
             picture = torch.from_numpy(background).to(device).permute(2, 0, 1)[None]
             cleanness.append(float(self.guide.cleanness(picture)))
         unchanged += [decibel(restored(network, picture) - picture) for picture in self.dry]
-        rendered = [decibel(restored(network, rainy) - dry) for rainy, dry in zip(self.rendered, self.dry)]
-        return Scores(mean(repasted), mean(left), mean(cleanness), mean(unchanged), mean(rendered))
+        matched, rendered = (
+            [decibel(restored(network, rainy) - dry) for rainy, dry in zip(pictures, self.dry)]
+            for pictures in (self.matched, self.rendered)
+        )
+        return Scores(mean(repasted), mean(matched), mean(left), mean(cleanness), mean(unchanged), mean(rendered))
 
     def gain(self, scores: Scores) -> float:
         """By how much the scores are better than those of the start, in about dB."""
         start, gain = self.start, 0.0
         for better, weight in (
-            (scores.repasted - start.repasted, 1.0),
+            (scores.repasted - start.repasted, 0.5),
+            (scores.matched - start.matched, 1.0),
             (start.rain_left - scores.rain_left, LEFT),
             (scores.unchanged - start.unchanged, 0.25),
             (min(scores.unchanged - min(start.unchanged, UNCHANGED), 0), 1.0),
@@ -103,26 +115,24 @@ class Judge:
         return gain
 
 
-def trials(start: Derainer, photos: list[Image], scales: int, lossy: tuple[float, tuple[int, int]]) -> list[Trial]:
-    """One for each photo; each gets the rain of the photo before it."""
-    found = [find_rain(start, photo, scales, strict=True) for photo in photos]
+def trials(photos: list[Image], found: list[Found], lossy: tuple[float, tuple[int, int]]) -> list[Trial]:
+    """One for each photo, given the rain found in each; it gets the rain of the photo before it."""
     made = []
     for index, (photo, own) in enumerate(zip(photos, found)):
         derained = np.maximum(photo - own.rain[..., None], 0)
         layer = fitted(found[index - 1].layer, photo.shape[:2])
-        rainy = squeezed(add(derained, layer[..., None]), lossy)
         near = cv2.dilate(own.rain, np.ones((AWAY, AWAY)))
-        made.append(Trial(photo, near < SEEN / 2, derained, rainy, layer > SEEN))
+        made.append(Trial(photo, near < SEEN / 2, derained, under(derained, layer, lossy), layer > SEEN))
     return made
 
 
-def _rendered(rng: np.random.Generator, picture: Image) -> Image:
-    height, width = picture.shape[:2]
-    return render(rng, max(height, width), FINE_RAIN if rng.random() < 0.5 else ANY_RAIN)[:height, :width]
+def _any(rng: np.random.Generator) -> Kind:
+    return FINE_RAIN if rng.random() < 0.5 else ANY_RAIN
 
 
-def squeezed(rainy: Image, lossy: tuple[float, tuple[int, int]]) -> Image:
-    """The picture as the camera writes it: through JPEG, if that is what most of the user's photos are."""
+def under(picture: Image, layer: Image, lossy: tuple[float, tuple[int, int]]) -> Image:
+    """The picture under rain as the camera writes it: through JPEG, if that is what most of the user's photos are."""
+    rainy = add(picture, layer[: picture.shape[0], : picture.shape[1], None])
     share, quality = lossy
     return jpeg(rainy, sum(quality) // 2) if share > LOSSY else rainy.astype(np.float32)
 

@@ -23,6 +23,7 @@ SHORT_SIDE = 256  # px, of a photo that is reduced, at the least
 LARGEST = 1600  # px, side of what is kept of a photo
 CROP = 128  # px, side of a crop of training
 ANNEX_K = 57.625  # mean of the JPEG standard's example table for luma, which is quality 50
+LOSSY = 0.5  # share of JPEG photos from which all rain that is pasted goes through their JPEG
 LOOK = 384  # px, side of the window in which rain is looked for
 
 

@@ -18,15 +18,13 @@ from derain.training.config import TrainConfig
 
 Image = NDArray[np.float32]
 
-LOSSY = 0.5  # share of JPEG from which a camera's way with rain is learned from rendered rain too
-
 
 class Discovery(NamedTuple):
     """What was found in a rainy crop, all uint8: the crop, its rain as far as it is sure, and a layer to paste."""
 
     rainy: NDArray[np.uint8]  # (size, size, 3)
     rain: NDArray[np.uint8]  # (size, size) heights, completed: the target of teaching
-    layer: NDArray[np.uint8]  # (size, size) heights, cleaned of everything that may be background
+    layer: NDArray[np.uint8]  # (size, size) heights, cleaned of everything that may be background, or rendered alike
 
 
 class RainBank:
@@ -101,6 +99,6 @@ def pair(rng: np.random.Generator, truth: Image, config: TrainConfig, bank: Rain
         return Pair(compose(rng, truth, bank.layer(rng, size), config.jpeg, config.jpeg_quality), truth, doubtful=True)
     fine = bool(rng.random() < config.fine)
     layer = render(rng, size, FINE_RAIN if fine else ANY_RAIN)
-    if config.remember and (config.jpeg < LOSSY or rng.random() < 0.5):
+    if config.remember:
         return Pair(compose(rng, truth, layer), truth, doubtful=False, remembered=True)
     return Pair(compose(rng, truth, layer, config.jpeg, config.jpeg_quality), truth, doubtful=fine)
