@@ -293,7 +293,7 @@ def test_killed_twenty_times_it_ends_as_if_undisturbed(camera, bank, tmp_path):
     assert all(torch.equal(one[name], other[name]) for name in other)
 
 
-NOTHING_FOUND = "from derain.training import distil; distil.TRIES = 0"  # discovery takes the most time, and is no matter here
+NOTHING_FOUND = "from derain.training import distil; distil.TRIES = 0"  # discovery takes long
 
 
 def test_interrupted_it_keeps_the_best_and_exits_with_130(camera, bank, tmp_path):

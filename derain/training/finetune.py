@@ -29,7 +29,7 @@ from derain.training.loop import Report, train
 from derain.training.material import LOSSY, Material, prepare
 from derain.weights import bundled_folder, load, save
 
-CHANGE = {"low": (1e-4, 0.35), "medium": (4e-4, 0.65), "high": (8e-4, 1.0)}  # peak learning rate, and the most of SHARES
+CHANGE = {"low": (1e-4, 0.35), "medium": (4e-4, 0.65), "high": (8e-4, 1.0)}  # learning rate at its peak, most of SHARES
 MINUTES = {"cpu": 13.0, "cuda": 2.0}  # of training, without what is before and after it
 SUMMARY = "summary.html"
 SCALES = 3  # at which rain is discovered
