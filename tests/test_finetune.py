@@ -297,7 +297,14 @@ NOTHING_FOUND = "from derain.training import distil; distil.TRIES = 0"  # discov
 
 
 def test_interrupted_it_keeps_the_best_and_exits_with_130(camera, bank, tmp_path):
-    code = f"{NOTHING_FOUND}; import torch; torch.set_num_threads(1); from derain.cli import main; main()"
+    code = (
+        f"{NOTHING_FOUND}\n"
+        "import signal, torch\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # in the background it is ignored
+        "torch.set_num_threads(1)\n"
+        "from derain.cli import main\n"
+        "main()\n"
+    )
     command = [sys.executable, "-c", code, "finetune", str(camera), "-o", str(tmp_path / "mine.safetensors")]
     process = subprocess.Popen(
         [*command, "--clean", str(bank), "--minutes", "5"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
