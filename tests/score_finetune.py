@@ -20,7 +20,7 @@ import derain
 from derain.evaluation.matching import match
 from derain.evaluation.metrics import luma, psnr
 from derain.photos import find_photos, read_photo, write_photo
-from derain.rain.compose import add, compose, screen, veil
+from derain.rain.compose import add, compose, screen
 from derain.rain.render import ANY_RAIN, line_kernel, render
 from derain.training.finetune import finetune
 from derain.weights import bundled_folder
@@ -35,6 +35,11 @@ def streaks(rng, shape, density: float, sizes: float, length: float, degrees: fl
     drops = np.where(rng.random(shape) < density, rng.gamma(sizes, 0.6 / sizes + 0.1, shape), 0).astype(np.float32)
     kernel = line_kernel(length, degrees, width)
     return np.clip(cv2.filter2D(drops, -1, kernel / kernel.max()) * height, 0, 1)[..., None]
+
+
+def veil(background: Image, rain: Image, light: float = 0.85) -> Image:
+    """Streaks of the sky's light that vanish before a brighter background."""
+    return background + rain * np.maximum(light - background, 0)
 
 
 def sleet(rng, clean: Image) -> tuple[Image, Image]:

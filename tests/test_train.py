@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from derain.errors import TrainingError
 from derain.training.checkpoint import load_checkpoint
 from derain.training.config import load_config
+from derain.training.discovery import find_rain
 from derain.training.distil import Distil
 from derain.training.loop import train
 from derain.training.pairs import RainBank, pair
@@ -124,6 +125,44 @@ def test_every_kind_of_pair_has_its_share(rng):
     assert 60 < sum(p.clean is not truth for p in pairs) < 120
     assert not any(p.doubtful for p in pairs if p.rainy is truth)
     assert all(p.doubtful for p in pairs if p.clean is not truth)
+
+
+def test_rainy_crops_get_the_weather_and_the_camera(rng):
+    """The dull day is in the truth too, the camera and its noise in both, the JPEG only in the rainy crop."""
+    truth = rng.random((48, 48, 3), np.float32)
+    settings = {"dry": 0.0, "taught": 0.0, "discovered": 0.0, "jpeg": 0.0}
+    plain, dull, seen = (
+        [pair(rng, truth, config(**settings, **share)) for _ in range(20)]
+        for share in ({}, {"overcast": 1.0}, {"camera": 1.0})
+    )
+    assert all(p.clean is truth for p in plain)
+    assert np.mean([p.clean.std() for p in dull]) < 0.8 * truth.std()
+    assert all(p.clean is not truth and np.abs(p.clean.mean() - truth.mean()) < 0.02 for p in seen)
+    stored = [pair(rng, truth, config(**settings | {"jpeg": 1.0, "jpeg_quality": (35, 35)})) for _ in range(20)]
+    assert all(p.clean is truth for p in stored)
+    assert np.mean([np.abs(p.rainy - truth).mean() for p in stored]) > np.mean(
+        [np.abs(p.rainy - truth).mean() for p in plain]
+    )
+
+
+class Greedy(torch.nn.Module):
+    """Takes half of everything for rain."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, rainy):
+        return rainy / 2, rainy / 2
+
+
+def test_what_is_no_narrow_streak_is_not_believed(rng):
+    photo = np.full((96, 96, 3), 0.2, np.float32)
+    photo[10:50, ::12] = 0.6  # streaks
+    photo[60:90, 20:70] = 0.6  # a wall
+    all_of_it, narrow = (find_rain(Greedy(), photo, narrow=width, precision="float32").rain for width in (0, 9))
+    assert all_of_it[70:80, 30:60].min() > 0.25 and narrow[70:80, 30:60].max() == 0
+    assert narrow[20:40, 12:85:12].min() > 0.25
 
 
 def test_rain_left_weighs_more_where_it_is_doubtful():

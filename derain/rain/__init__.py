@@ -1,1 +1,1 @@
-"""Rain layers: rendered, composed with a background, and cleaned after they are discovered."""
+"""Rain layers: rendered, composed with a background, cleaned after they are discovered; and the scene they are in."""

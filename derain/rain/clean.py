@@ -56,3 +56,11 @@ def complete_rain(rainy: NDArray[np.float32], rain: NDArray[np.float32], layer: 
     height = rain.min(axis=2)
     left = (rainy - height[..., None]).mean(axis=2)
     return height + np.clip(left - cv2.medianBlur(left, 5), 0, 0.5 * layer)
+
+
+def stands_out(rainy: NDArray[np.float32], width: int) -> Layer:
+    """``(H, W)`` heights by which ``(H, W, 3)`` stands above what is darker within ``width`` px: streaks, no areas."""
+    grey = rainy.mean(axis=2)
+    round_patch = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))
+    darker = cv2.GaussianBlur(cv2.morphologyEx(grey, cv2.MORPH_OPEN, round_patch), (0, 0), 1)
+    return np.asarray(np.maximum(grey - darker, 0), np.float32)

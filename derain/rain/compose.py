@@ -1,5 +1,7 @@
 """Put a rain layer over a background, the ways that light and cameras do."""
 
+from functools import partial
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +19,9 @@ def screen(background: Image, rain: Image) -> Image:
     return background + rain - background * rain
 
 
-def veil(background: Image, rain: Image, light: float = 0.85) -> Image:
-    """A drop covers what is behind it with the sky's light: ``O = B + R max(light - B, 0)``."""
-    return background + rain * np.maximum(light - background, 0)
+def cover(background: Image, rain: Image, light: float) -> Image:
+    """A drop covers what is behind it with the sky's light, be that brighter or darker: ``O = B + R (light - B)``."""
+    return background + rain * (np.float32(light) - background)
 
 
 def add_linear(background: Image, rain: Image) -> Image:
@@ -27,17 +29,12 @@ def add_linear(background: Image, rain: Image) -> Image:
     return (np.clip(background**2.2 + rain**1.6, 0, 1) ** (1 / 2.2)).astype(np.float32)
 
 
-def compose(
-    rng: np.random.Generator, background: Image, rain: Image, share: float = 0.3, quality: tuple[int, int] = (60, 96)
-) -> Image:
-    """A random composition of an ``(H, W, 3)`` background and an ``(H, W)`` rain layer, both in [0, 1].
-
-    A ``share`` of them go through JPEG, of a random ``quality``.
-    """
+def compose(rng: np.random.Generator, background: Image, rain: Image) -> Image:
+    """A random composition of an ``(H, W, 3)`` background and an ``(H, W)`` rain layer, both in [0, 1]."""
     tint = 1 + rng.normal(0, 0.02, 3).astype(np.float32)
-    rule = rng.choice(np.array([add, add, screen, veil, add_linear], dtype=object))
-    rainy = np.clip(rule(background, rain[..., None] * tint), 0, 1).astype(np.float32)
-    return jpeg(rainy, int(rng.integers(quality[0], quality[1] + 1))) if rng.random() < share else rainy
+    covered = partial(cover, light=rng.uniform(0.55, 0.95))
+    rule = rng.choice(np.array([add, add, screen, covered, covered, add_linear], dtype=object))
+    return np.clip(rule(background, rain[..., None] * tint), 0, 1).astype(np.float32)
 
 
 def jpeg(image: Image, quality: int) -> Image:

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 Layer = NDArray[np.float32]
 
+COVER = (0.0024, 0.18)  # length of all separate streaks of a layer together, px a pixel
+
 
 def line_kernel(length: float, degrees: float, width: float) -> Layer:
     """Motion-blur kernel: a line of ``length`` px at ``degrees`` from the vertical, blurred to ``width`` px; sum 1."""
@@ -41,10 +43,12 @@ def curtain(rng: np.random.Generator, size: int, length: float, degrees: float, 
     return np.maximum(layer, 0) / 2.5
 
 
-def streaks(rng: np.random.Generator, size: int, length: float, degrees: float, width: float) -> Layer:
+def streaks(
+    rng: np.random.Generator, size: int, length: float, degrees: float, width: float, cover: tuple[float, float] = COVER
+) -> Layer:
     """A layer of separate streaks whose directions spread by a few degrees."""
     layer = np.zeros((size, size), np.float32)
-    density = between(rng, (2e-4, 1.5e-2)) * 12 / length
+    density = between(rng, cover) / length
     for _ in range(rng.integers(1, 4)):
         kernel = line_kernel(length * rng.uniform(0.7, 1.3), degrees + rng.normal(0, 2.5), width)
         layer += cv2.filter2D(drops(rng, size, density), -1, kernel / kernel.max(), borderType=cv2.BORDER_REFLECT)
@@ -61,10 +65,15 @@ class Kind:
     width: tuple[float, float]  # px
     strength: tuple[float, float]  # height of a streak, of 1
     curtains: float  # share of curtains, the rest is separate streaks
+    cover: tuple[float, float] = COVER
 
 
 ANY_RAIN = Kind(slant=18, oblique=0.2, length=(6, 110), width=(0.3, 1.5), strength=(0.03, 0.7), curtains=0.5)
 FINE_RAIN = Kind(slant=12, oblique=0.05, length=(5, 40), width=(0.28, 0.9), strength=(0.03, 0.4), curtains=0.75)
+FAR_RAIN = Kind(slant=10, oblique=0.05, length=(2, 14), width=(0.25, 0.6), strength=(0.02, 0.15), curtains=0.8)
+HEAVY_RAIN = Kind(
+    slant=14, oblique=0.15, length=(15, 120), width=(0.6, 2.0), strength=(0.15, 0.7), curtains=0.2, cover=(0.006, 0.05)
+)
 
 
 def render(rng: np.random.Generator, size: int, kind: Kind = ANY_RAIN) -> Layer:
@@ -73,8 +82,10 @@ def render(rng: np.random.Generator, size: int, kind: Kind = ANY_RAIN) -> Layer:
     layer = np.zeros((size, size), np.float32)
     for _ in range(rng.integers(1, 4)):
         length, width, strength = (between(rng, r) for r in (kind.length, kind.width, kind.strength))
-        form = curtain if rng.random() < kind.curtains else streaks
-        layer += strength * form(rng, size, length, degrees + rng.normal(0, 3), width)
+        if rng.random() < kind.curtains:
+            layer += strength * curtain(rng, size, length, degrees + rng.normal(0, 3), width)
+        else:
+            layer += strength * streaks(rng, size, length, degrees + rng.normal(0, 3), width, kind.cover)
     if rng.random() < 0.3:
         layer *= patchiness(rng, size)
     return np.clip(layer, 0, 1)

@@ -29,6 +29,10 @@ class TrainConfig:
     warm: float = 0.35  # share of the run on rendered streaks alone (the paper's: 0)
     dry: float = 0.12  # share of clean crops that get no rain
     fine: float = 0.5  # share of rendered layers that are fine rain
+    far: float = 0.0  # share of those that are far rain, as fine as grain
+    heavy: float = 0.0  # share of the others that are heavy rain
+    overcast: float = 0.0  # share of clean crops that are dulled and hazed to a rainy day's light
+    camera: float = 0.0  # share of rainy crops seen, with their truths, through a camera's blur, sharpening and noise
     jpeg: float = 0.3  # share of rainy crops that went through JPEG
     jpeg_quality: tuple[int, int] = (60, 96)  # least and most
     leftover: float = 4.0  # weight of rain left against background taken; in preset derain only of fine and real rain
@@ -40,6 +44,7 @@ class TrainConfig:
     remember: bool = False  # whether rendered rain keeps the network as it started, whose result is then the target
     scales: int = 1  # at how many scales rain is discovered, each half of the one before
     strict: bool = False  # whether to believe discovered rain only near the streaks that its cleaning leaves
+    narrow: int = 0  # px; discovered rain counts only as far as it stands above what is darker within so many; 0: all
     bank: int = 192  # discoveries kept
     guided: float = (
         0.0  # weight of NLCL's location and layer contrast on a real rainy crop a step, by the bundled guide

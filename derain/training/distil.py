@@ -60,7 +60,7 @@ class Distil:
         found: list[tuple[Image, Found]] = []
         for _ in range(TRIES * config.bank):
             crop = rainy.sample(rng, size)
-            rain = find_rain(self.teacher, crop, config.scales, config.strict, config.precision)
+            rain = find_rain(self.teacher, crop, config.scales, config.strict, config.narrow, config.precision)
             if rain.certain:
                 found.append((crop, rain))
         for crop, rain in sorted(found, key=lambda f: f[1].purity)[-config.bank :]:

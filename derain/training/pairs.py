@@ -12,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from derain.rain.compose import compose
-from derain.rain.render import ANY_RAIN, FINE_RAIN, render
+from derain.rain.compose import compose, jpeg
+from derain.rain.render import ANY_RAIN, FAR_RAIN, FINE_RAIN, HEAVY_RAIN, render
+from derain.rain.scene import overcast, photographed
 from derain.training.config import TrainConfig
 
 Image = NDArray[np.float32]
@@ -89,6 +90,8 @@ def pair(rng: np.random.Generator, truth: Image, config: TrainConfig, bank: Rain
     bank = bank if bank and bank.discoveries else None
     if bank and kind < config.dry + config.taught + config.discovered and rng.random() < config.own:
         truth = bank.taught(rng, size)[1]
+    if rng.random() < config.overcast:
+        truth = overcast(rng, truth)
     if kind < config.dry:
         return Pair(truth, truth, doubtful=False)
     kind -= config.dry
@@ -96,9 +99,21 @@ def pair(rng: np.random.Generator, truth: Image, config: TrainConfig, bank: Rain
         return Pair(*bank.taught(rng, size), doubtful=True)
     kind -= config.taught
     if bank and kind < config.discovered:
-        return Pair(compose(rng, truth, bank.layer(rng, size), config.jpeg, config.jpeg_quality), truth, doubtful=True)
+        return seen(rng, truth, bank.layer(rng, size), config, doubtful=True)
     fine = bool(rng.random() < config.fine)
-    layer = render(rng, size, FINE_RAIN if fine else ANY_RAIN)
+    extreme = rng.random() < (config.far if fine else config.heavy)
+    usual, rare = (FINE_RAIN, FAR_RAIN) if fine else (ANY_RAIN, HEAVY_RAIN)
+    layer = render(rng, size, rare if extreme else usual)
     if config.remember:
         return Pair(compose(rng, truth, layer), truth, doubtful=False, remembered=True)
-    return Pair(compose(rng, truth, layer, config.jpeg, config.jpeg_quality), truth, doubtful=fine)
+    return seen(rng, truth, layer, config, doubtful=fine)
+
+
+def seen(rng: np.random.Generator, truth: Image, layer: Image, config: TrainConfig, doubtful: bool) -> Pair:
+    """The truth under a rain layer, as a camera sees and stores them."""
+    rainy = compose(rng, truth, layer)
+    if rng.random() < config.camera:
+        rainy, truth = photographed(rng, rainy, truth)
+    if rng.random() < config.jpeg:
+        rainy = jpeg(rainy, int(rng.integers(config.jpeg_quality[0], config.jpeg_quality[1] + 1)))
+    return Pair(rainy, truth, doubtful)

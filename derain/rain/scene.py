@@ -1,0 +1,37 @@
+"""What rain falls on and what sees it: a dull day, and a camera that softens, sharpens and adds noise.
+
+Photos without rain are mostly sunny, colourful and sharp, and rain rendered on them is sharper still. On a real rainy
+day the background is grey and hazy, and rain and background went through the same lens and the same processing.
+"""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from derain.rain.render import between
+
+Image = NDArray[np.float32]
+
+
+def overcast(rng: np.random.Generator, photo: Image) -> Image:
+    """An ``(H, W, 3)`` photo in [0, 1] with less light and colour, under a haze of the sky's light."""
+    grey = photo.mean(axis=2, keepdims=True)
+    dull = grey + (photo - grey) * np.float32(rng.uniform(0.4, 1))
+    dark = dull ** np.float32(between(rng, (0.7, 2.2)))
+    haze, light = np.float32(rng.uniform(0, 0.6)), rng.uniform(0.2, 0.8) * (1 + rng.normal(0, 0.03, 3))
+    return np.clip(dark * (1 - haze) + haze * light.astype(np.float32), 0, 1)
+
+
+def photographed(rng: np.random.Generator, *pictures: Image) -> list[Image]:
+    """``(H, W, 3)`` pictures in [0, 1] as one camera gives them: softened, sharpened, and now and then with noise."""
+    soft, around, amount = rng.uniform(0.01, 0.8), rng.uniform(0.6, 1.6), np.float32(rng.uniform(0, 1))
+    noise = np.zeros_like(pictures[0])
+    if rng.random() < 0.1:
+        grain = rng.standard_normal(noise.shape).astype(np.float32)
+        noise += cv2.GaussianBlur(grain, (0, 0), 0.5) * np.float32(between(rng, (0.002, 0.02)))
+    seen = []
+    for picture in pictures:
+        softened = cv2.GaussianBlur(picture, (0, 0), soft)
+        sharpened = softened + amount * (softened - cv2.GaussianBlur(softened, (0, 0), around))
+        seen.append(np.clip(sharpened + noise, 0, 1))
+    return seen
