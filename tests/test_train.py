@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from derain.errors import TrainingError
 from derain.training.checkpoint import load_checkpoint
 from derain.training.config import load_config
+from derain.training.crops import Crops
 from derain.training.discovery import find_rain
 from derain.training.distil import Distil
 from derain.training.loop import train
@@ -146,23 +147,43 @@ def test_rainy_crops_get_the_weather_and_the_camera(rng):
 
 
 class Greedy(torch.nn.Module):
-    """Takes half of everything for rain."""
+    """Takes a share of everything for rain."""
 
-    def __init__(self) -> None:
+    def __init__(self, share=0.5) -> None:
         super().__init__()
-        self.weight = torch.nn.Parameter(torch.zeros(1))
+        self.share, self.weight = share, torch.nn.Parameter(torch.zeros(1))
 
     def forward(self, rainy):
-        return rainy / 2, rainy / 2
+        return rainy * (1 - self.share), rainy * self.share
 
 
-def test_what_is_no_narrow_streak_is_not_believed(rng):
+def test_what_is_no_narrow_streak_is_not_believed():
     photo = np.full((96, 96, 3), 0.2, np.float32)
     photo[10:50, ::12] = 0.6  # streaks
     photo[60:90, 20:70] = 0.6  # a wall
     all_of_it, narrow = (find_rain(Greedy(), photo, narrow=width, precision="float32").rain for width in (0, 9))
     assert all_of_it[70:80, 30:60].min() > 0.25 and narrow[70:80, 30:60].max() == 0
     assert narrow[20:40, 12:85:12].min() > 0.25
+
+
+def test_rain_is_boosted_as_far_as_it_stands_out():
+    photo = np.full((96, 96, 3), 0.2, np.float32)
+    photo[10:50, ::12] = 0.6
+    once, boosted = (
+        find_rain(Greedy(0.1), photo, narrow=9, boost=boost, precision="float32").rain[20:40, 12:85:12]
+        for boost in (1, 10)
+    )
+    assert once.max() < 0.25 and boosted.min() > 0.3
+    assert boosted.max() <= 0.401  # no streak is dug below what is around it
+
+
+def test_rain_is_discovered_by_the_teacher_that_is_named(folders, monkeypatch, rng):
+    monkeypatch.setattr("derain.training.distil.load", lambda *_: Greedy())
+    rainy = Crops(folders[0], 48)
+    for teacher, discoveries in (("", 0), ("greedy", 4)):  # the network itself, untrained, finds nothing
+        learner = Distil(config(teacher=teacher), torch.device("cpu"))
+        learner.discover(rng, rainy)
+        assert len(learner.bank.discoveries) == discoveries
 
 
 def test_rain_left_weighs_more_where_it_is_doubtful():

@@ -45,6 +45,8 @@ class TrainConfig:
     scales: int = 1  # at how many scales rain is discovered, each half of the one before
     strict: bool = False  # whether to believe discovered rain only near the streaks that its cleaning leaves
     narrow: int = 0  # px; discovered rain counts only as far as it stands above what is darker within so many; 0: all
+    boost: float = 1.0  # discovered rain is taken from its photo so many times as high, as far as narrow lets it
+    teacher: str = ""  # weights that discover the rain, all along; by default the mean of the run's own
     bank: int = 192  # discoveries kept
     guided: float = (
         0.0  # weight of NLCL's location and layer contrast on a real rainy crop a step, by the bundled guide

@@ -39,6 +39,7 @@ def find_rain(
     scales: int = 1,
     strict: bool = False,
     narrow: int = 0,
+    boost: float = 1.0,
     precision: str = "auto",
 ) -> Found:
     """Rain in a crop as it is and, for streaks wider than the network knows, reduced by 2, 4, ... in turn.
@@ -49,14 +50,15 @@ def find_rain(
         scales: how many; what is found at a reduced scale counts if it is surely rain there.
         strict: take nothing from the crop but what the cleaned layer has close by.
         narrow: take nothing from the crop but what stands above what is darker within so many px; 0 for anything.
+        boost: take so many times what is found, for a network in doubt finds streaks lower than they are.
         precision: auto, float32 or bfloat16.
     """
-    rain, layer, certainty, _ = _find_at_one_scale(network, rainy, strict, narrow, precision)
+    rain, layer, certainty, _ = _find_at_one_scale(network, rainy, strict, narrow, boost, precision)
     height, width = rain.shape
     for factor in (2**n for n in range(1, scales)):
         left = np.maximum(rainy - rain[..., None], 0)
         reduced = cv2.resize(left, (width // factor, height // factor), interpolation=cv2.INTER_AREA)
-        wide = _find_at_one_scale(network, np.asarray(reduced, np.float32), strict, narrow, precision)
+        wide = _find_at_one_scale(network, np.asarray(reduced, np.float32), strict, narrow, boost, precision)
         if wide.certain:
             rain, layer = (
                 old + np.maximum(cv2.resize(new, (width, height), interpolation=cv2.INTER_CUBIC), 0)
@@ -67,13 +69,15 @@ def find_rain(
     return Found(np.asarray(rain, np.float32), np.asarray(layer, np.float32), certainty, purity)
 
 
-def _find_at_one_scale(network: Derainer, rainy: Image, strict: bool, narrow: int, precision: str) -> Found:
+def _find_at_one_scale(
+    network: Derainer, rainy: Image, strict: bool, narrow: int, boost: float, precision: str
+) -> Found:
     device = next(network.parameters()).device
     with torch.autocast(device.type, torch.bfloat16, enabled=half_precision(precision, device)):
         found = look_twice(network, torch.from_numpy(rainy).to(device).permute(2, 0, 1)[None])
     rain = found[0].permute(1, 2, 0).float().cpu().numpy()
     layer, certainty = clean_rain(rain)
-    height = complete_rain(rainy, rain, layer)
+    height = boost * complete_rain(rainy, rain, layer)
     if strict:
         height = np.minimum(height, cv2.dilate(layer, np.ones((7, 7))))
     if narrow:

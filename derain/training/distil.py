@@ -22,6 +22,7 @@ from derain.training.discovery import Found, find_rain
 from derain.training.guide import Guide, load_guide
 from derain.training.pairs import Image, RainBank, pair
 from derain.training.start import first_network
+from derain.weights import load
 
 TRIES = 3  # crops looked at for each discovery that is kept: those with the purest rain are
 GUIDED_EVERY = 4  # steps between those with the guide's terms, which take as long as four crops
@@ -37,6 +38,7 @@ class Distil:
         self.optimiser = torch.optim.AdamW(self.model.parameters(), config.lr, betas=(0.9, 0.99), weight_decay=1e-4)
         self.start = copy.deepcopy(self.teacher) if config.remember else None
         self.guide: Guide | None = load_guide(device) if config.guided else None
+        self.discoverer = load(config.teacher, device) if config.teacher else self.teacher
         self.bank = RainBank(config.bank)
         self.round = 0
 
@@ -60,7 +62,9 @@ class Distil:
         found: list[tuple[Image, Found]] = []
         for _ in range(TRIES * config.bank):
             crop = rainy.sample(rng, size)
-            rain = find_rain(self.teacher, crop, config.scales, config.strict, config.narrow, config.precision)
+            rain = find_rain(
+                self.discoverer, crop, config.scales, config.strict, config.narrow, config.boost, config.precision
+            )
             if rain.certain:
                 found.append((crop, rain))
         for crop, rain in sorted(found, key=lambda f: f[1].purity)[-config.bank :]:
