@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from derain.rain.clean import clean_rain, complete_rain, dominant_direction, stands_out
+from derain.rain.clean import clean_rain, complete_rain, dominant_direction, weigh_by_texture
 from derain.rain.compose import compose, cover
 from derain.rain.likeness import Likeness, likeness, more_like
 from derain.rain.render import ANY_RAIN, FAR_RAIN, FINE_RAIN, HEAVY_RAIN, line_kernel, render, streaks
@@ -92,13 +92,18 @@ def test_completing_takes_the_rest_of_a_streak_and_nothing_else(rng):
     assert completed[:, 110:].max() == 0
 
 
-def test_streaks_stand_out_and_areas_do_not():
-    photo = np.full((64, 64, 3), 0.2, np.float32)
-    photo[10:50, 12:14] = 0.6  # a streak
-    photo[10:50, 30:60] = 0.6  # a wall
-    heights = stands_out(photo, 9)
-    assert heights[15:45, 12:14] == pytest.approx(0.4, abs=0.02)
-    assert heights[20:40, 36:54].max() == 0
+def test_texture_keeps_what_flat_background_gives_up(rng):
+    """Two fifths of everything that is brighter than its surroundings was found, streaks and leaves alike."""
+    background = np.full((160, 160, 3), 0.3, np.float32)
+    background[:, 80:] += 0.4 * cv2.resize(rng.random((80, 40), np.float32), (80, 160))[..., None]  # leaves
+    rain = cv2.filter2D((rng.random((160, 160)) < 0.002).astype(np.float32), -1, line_kernel(25, 0, 0.3) * 6)
+    rainy = background + rain[..., None]
+    found = 0.4 * np.maximum(rainy - cv2.blur(rainy, (9, 9)), 0)
+    taken = weigh_by_texture(rainy, found, clean_rain(found)[0], flat=0.007)
+    strong = np.where(np.arange(160)[None] < 70, rain > 0.1, False)
+    assert taken[strong].mean() > 2 * found.min(axis=2)[strong].mean()
+    assert (taken - rain)[strong].max() < 0.02  # no streak is dug below what is around it
+    assert taken[:, 90:].mean() < 0.8 * found[:, 90:].min(axis=2).mean()
 
 
 @pytest.mark.parametrize(

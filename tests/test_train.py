@@ -22,6 +22,7 @@ from derain.training.discovery import find_rain
 from derain.training.distil import Distil
 from derain.training.loop import train
 from derain.training.pairs import RainBank, pair
+from derain.training.start import first_network
 from derain.weights import load, read_header
 from tests.conftest import SMALL
 
@@ -68,6 +69,7 @@ from derain.training.config import load_config
 from derain.training.distil import Distil
 from derain.training.loop import train
 from derain.training.pairs import RainBank, pair
+from derain.training.start import first_network
 torch.set_num_threads(1)
 rainy, clean, out, options, at = sys.argv[1:]
 def report(step, progress, losses):
@@ -146,44 +148,55 @@ def test_rainy_crops_get_the_weather_and_the_camera(rng):
     )
 
 
-class Greedy(torch.nn.Module):
-    """Takes a share of everything for rain."""
+class Streaks(torch.nn.Module):
+    """Finds a share of the height of what is brighter than the background."""
 
-    def __init__(self, share=0.5) -> None:
+    def __init__(self, share) -> None:
         super().__init__()
         self.share, self.weight = share, torch.nn.Parameter(torch.zeros(1))
 
     def forward(self, rainy):
-        return rainy * (1 - self.share), rainy * self.share
+        rain = torch.where(rainy > 0.22, self.share * (rainy - 0.2).clamp(min=0), 0)
+        return rainy - rain, rain
 
 
-def test_what_is_no_narrow_streak_is_not_believed():
+@pytest.mark.parametrize("flat, height", [(0.0, 0.038), (0.007, 0.06)])
+def test_discovered_streaks_are_taken_whole_on_flat_background(flat, height):
     photo = np.full((96, 96, 3), 0.2, np.float32)
-    photo[10:50, ::12] = 0.6  # streaks
-    photo[60:90, 20:70] = 0.6  # a wall
-    all_of_it, narrow = (find_rain(Greedy(), photo, narrow=width, precision="float32").rain for width in (0, 9))
-    assert all_of_it[70:80, 30:60].min() > 0.25 and narrow[70:80, 30:60].max() == 0
-    assert narrow[20:40, 12:85:12].min() > 0.25
-
-
-def test_rain_is_boosted_as_far_as_it_stands_out():
-    photo = np.full((96, 96, 3), 0.2, np.float32)
-    photo[10:50, ::12] = 0.6
-    once, boosted = (
-        find_rain(Greedy(0.1), photo, narrow=9, boost=boost, precision="float32").rain[20:40, 12:85:12]
-        for boost in (1, 10)
-    )
-    assert once.max() < 0.25 and boosted.min() > 0.3
-    assert boosted.max() <= 0.401  # no streak is dug below what is around it
+    photo[10:86, ::12] = 0.26
+    rain = find_rain(Streaks(0.25), photo, flat=flat, precision="float32").rain
+    assert rain[30:70, 12:85:12].mean() == pytest.approx(height, rel=0.15)
 
 
 def test_rain_is_discovered_by_the_teacher_that_is_named(folders, monkeypatch, rng):
-    monkeypatch.setattr("derain.training.distil.load", lambda *_: Greedy())
-    rainy = Crops(folders[0], 48)
-    for teacher, discoveries in (("", 0), ("greedy", 4)):  # the network itself, untrained, finds nothing
-        learner = Distil(config(teacher=teacher), torch.device("cpu"))
-        learner.discover(rng, rainy)
+    monkeypatch.setattr("derain.training.distil.load", lambda *_: Streaks(0.5))
+    for teacher, discoveries in (("", 0), ("streaks", 4)):  # the network itself, untrained, finds nothing
+        learner = Distil(config(teacher=teacher, rounds=1), torch.device("cpu"))
+        learner.prepare(rng, 5, 0.9, Crops(folders[0], 48), Crops(folders[1], 48))
         assert len(learner.bank.discoveries) == discoveries
+
+
+def test_rain_of_further_photos_is_pasted_and_never_taught(rng):
+    bank, pasted, truth = RainBank(1), RainBank(1), np.full((48, 48, 3), 0.25, np.float32)
+    bank.add(np.full((64, 64, 3), 0.5), np.full((64, 64), 0.1), np.zeros((64, 64)))
+    pasted.add(np.full((64, 64, 3), 0.9), np.full((64, 64), 0.1), np.full((64, 64), 0.4))
+    settings = config(dry=0.0, taught=0.4, discovered=0.6, pasted_share=0.5, jpeg=0.0)
+    pairs = [pair(rng, truth, settings, bank, pasted) for _ in range(200)]
+    taught = [p for p in pairs if p.clean is not truth]
+    assert all(np.abs(p.rainy - 0.5).max() < 0.01 for p in taught) and 50 < len(taught) < 110
+    under_rain = [p for p in pairs if np.abs(p.rainy - truth).max() > 0.05 and p.clean is truth]
+    assert 35 < len(under_rain) < 85 and not any(p.doubtful for p in under_rain)
+
+
+def test_larger_network_begins_as_the_one_that_it_grows_from(small_weights):
+    larger = config(start=str(small_weights)).model | {"blocks": [2, 1, 2]}
+    network = first_network(load_config(None, start=str(small_weights), model=larger)).eval()
+    assert sum(p.numel() for p in network.parameters()) > sum(p.numel() for p in load(small_weights).parameters())
+    rainy = torch.rand(1, 3, 48, 48)
+    assert torch.allclose(network(rainy)[0], load(small_weights)(rainy)[0], atol=1e-6)
+    for wrong in ({"widths": [8, 8, 16]}, {"widths": [8, 8], "blocks": [1, 1]}):
+        with pytest.raises(TrainingError, match="does not fit into model"):
+            first_network(load_config(None, start=str(small_weights), model=wrong))
 
 
 def test_rain_left_weighs_more_where_it_is_doubtful():

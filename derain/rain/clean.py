@@ -12,6 +12,8 @@ from derain.rain.render import line_kernel
 
 Layer = NDArray[np.float32]
 ANGLES = np.arange(-75, 90, 15)  # degrees from the vertical
+BOLD = 2.0  # how many times what was found is added to it at most, on flat background
+WARY = 0.8  # share of what was found that is taken from texture
 
 
 def dominant_direction(layer: Layer) -> tuple[float, float]:
@@ -58,9 +60,17 @@ def complete_rain(rainy: NDArray[np.float32], rain: NDArray[np.float32], layer: 
     return height + np.clip(left - cv2.medianBlur(left, 5), 0, 0.5 * layer)
 
 
-def stands_out(rainy: NDArray[np.float32], width: int) -> Layer:
-    """``(H, W)`` heights by which ``(H, W, 3)`` stands above what is darker within ``width`` px: streaks, no areas."""
-    grey = rainy.mean(axis=2)
-    round_patch = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))
-    darker = cv2.GaussianBlur(cv2.morphologyEx(grey, cv2.MORPH_OPEN, round_patch), (0, 0), 1)
-    return np.asarray(np.maximum(grey - darker, 0), np.float32)
+def weigh_by_texture(rainy: NDArray[np.float32], rain: NDArray[np.float32], layer: Layer, flat: float) -> Layer:
+    """``(H, W)`` heights of the rain to take from ``rainy``, given the ``(H, W, 3)`` rain found and its cleaned layer.
+
+    Where the background bends less than ``flat`` (mean absolute Laplacian, of 1), what stands above its surroundings
+    at a found streak is all rain, up to ``BOLD`` times what was found. In texture only what the cleaned layer has close
+    by is believed, and not to its full height: rain hardly shows there, and taken texture does.
+    """
+    height = rain.min(axis=2)
+    background = (rainy - height[..., None]).mean(axis=2)
+    bends = cv2.blur(np.abs(cv2.Laplacian(cv2.GaussianBlur(background, (0, 0), 1.5), cv2.CV_32F)), (15, 15))
+    flatness = np.clip(1.5 - bends / flat, 0, 1)
+    bold = height + np.clip(background - cv2.medianBlur(background, 5), 0, BOLD * height)
+    wary = WARY * np.minimum(height, cv2.dilate(layer, np.ones((5, 5))))
+    return np.asarray(flatness * bold + (1 - flatness) * wary, np.float32)

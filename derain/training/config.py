@@ -14,7 +14,8 @@ class TrainConfig:
 
     preset: str = "derain"  # derain | nlcl
     model: dict[str, Any] = field(default_factory=dict)  # fields of the preset's architecture
-    start: str = ""  # weights to go on from, of the same preset; their architecture is taken, and warm is 0 by default
+    start: str = ""  # weights to go on from, of the same preset; warm is then 0 by default, and what model does not
+    # say of the architecture is theirs; residual blocks that it adds begin as identities
     steps: int = 20_000  # optimiser steps, unless minutes ends the run first
     minutes: float | None = None  # wall-clock limit; the learning rate then follows the clock
     batch: int = 8  # crops a step (the paper's objective: 1)
@@ -44,9 +45,10 @@ class TrainConfig:
     remember: bool = False  # whether rendered rain keeps the network as it started, whose result is then the target
     scales: int = 1  # at how many scales rain is discovered, each half of the one before
     strict: bool = False  # whether to believe discovered rain only near the streaks that its cleaning leaves
-    narrow: int = 0  # px; discovered rain counts only as far as it stands above what is darker within so many; 0: all
-    boost: float = 1.0  # discovered rain is taken from its photo so many times as high, as far as narrow lets it
-    teacher: str = ""  # weights that discover the rain, all along; by default the mean of the run's own
+    flat: float = 0.0  # under this curvature of the background, rain is taken from real photos to its full height
+    teacher: str = ""  # weights that discover the rain of the rainy photos; by default the mean of the run's own
+    pasted: str = ""  # folder of further rainy photos, whose discovered rain is pasted and never taught
+    pasted_share: float = 0.6  # share of those among the discovered layers that are pasted
     bank: int = 192  # discoveries kept
     guided: float = (
         0.0  # weight of NLCL's location and layer contrast on a real rainy crop a step, by the bundled guide

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from derain.devices import half_precision
 from derain.models.contract import Derainer
-from derain.rain.clean import clean_rain, complete_rain, stands_out
+from derain.rain.clean import clean_rain, complete_rain, weigh_by_texture
 
 CERTAIN = 0.3  # layers whose direction is less certain than this are not rain
 VISIBLE = 0.004  # mean height under which a layer teaches nothing
@@ -38,8 +38,7 @@ def find_rain(
     rainy: Image,
     scales: int = 1,
     strict: bool = False,
-    narrow: int = 0,
-    boost: float = 1.0,
+    flat: float = 0.0,
     precision: str = "auto",
 ) -> Found:
     """Rain in a crop as it is and, for streaks wider than the network knows, reduced by 2, 4, ... in turn.
@@ -49,16 +48,16 @@ def find_rain(
         rainy: ``(H, W, 3)`` in [0, 1].
         scales: how many; what is found at a reduced scale counts if it is surely rain there.
         strict: take nothing from the crop but what the cleaned layer has close by.
-        narrow: take nothing from the crop but what stands above what is darker within so many px; 0 for anything.
-        boost: take so many times what is found, for a network in doubt finds streaks lower than they are.
+        flat: take streaks to their full height where the background bends less than this, and less of them
+            elsewhere (:func:`derain.rain.clean.weigh_by_texture`); 0: alike everywhere.
         precision: auto, float32 or bfloat16.
     """
-    rain, layer, certainty, _ = _find_at_one_scale(network, rainy, strict, narrow, boost, precision)
+    rain, layer, certainty, _ = _find_at_one_scale(network, rainy, strict, flat, precision)
     height, width = rain.shape
     for factor in (2**n for n in range(1, scales)):
         left = np.maximum(rainy - rain[..., None], 0)
         reduced = cv2.resize(left, (width // factor, height // factor), interpolation=cv2.INTER_AREA)
-        wide = _find_at_one_scale(network, np.asarray(reduced, np.float32), strict, narrow, boost, precision)
+        wide = _find_at_one_scale(network, np.asarray(reduced, np.float32), strict, flat, precision)
         if wide.certain:
             rain, layer = (
                 old + np.maximum(cv2.resize(new, (width, height), interpolation=cv2.INTER_CUBIC), 0)
@@ -69,19 +68,15 @@ def find_rain(
     return Found(np.asarray(rain, np.float32), np.asarray(layer, np.float32), certainty, purity)
 
 
-def _find_at_one_scale(
-    network: Derainer, rainy: Image, strict: bool, narrow: int, boost: float, precision: str
-) -> Found:
+def _find_at_one_scale(network: Derainer, rainy: Image, strict: bool, flat: float, precision: str) -> Found:
     device = next(network.parameters()).device
     with torch.autocast(device.type, torch.bfloat16, enabled=half_precision(precision, device)):
         found = look_twice(network, torch.from_numpy(rainy).to(device).permute(2, 0, 1)[None])
     rain = found[0].permute(1, 2, 0).float().cpu().numpy()
     layer, certainty = clean_rain(rain)
-    height = boost * complete_rain(rainy, rain, layer)
+    height = weigh_by_texture(rainy, rain, layer, flat) if flat else complete_rain(rainy, rain, layer)
     if strict:
         height = np.minimum(height, cv2.dilate(layer, np.ones((7, 7))))
-    if narrow:
-        height = np.minimum(height, stands_out(rainy, narrow))
     return Found(height, layer, certainty if layer.mean() > VISIBLE else 0.0, 1.0)
 
 

@@ -7,6 +7,7 @@ EMA teacher, cleaned, and transformed. Teach: the target is a real rainy photo l
 import copy
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -39,15 +40,18 @@ class Distil:
         self.start = copy.deepcopy(self.teacher) if config.remember else None
         self.guide: Guide | None = load_guide(device) if config.guided else None
         self.discoverer = load(config.teacher, device) if config.teacher else self.teacher
-        self.bank = RainBank(config.bank)
+        self.bank, self.pasted = RainBank(config.bank), RainBank(config.bank)
+        self.pasted_photos = Crops(Path(config.pasted), config.crop) if config.pasted else None
         self.round = 0
 
     def prepare(self, rng: np.random.Generator, step: int, progress: float, rainy: Crops, clean: Crops) -> Any:
         """Fields of ``batch`` pairs, and a real rainy crop for the guide; a round first fills the bank."""
         if (due := self.round_at(progress)) > self.round:
-            self.discover(rng, rainy)
+            self.discover(rng, rainy, self.discoverer, self.bank)
+            if self.pasted_photos:
+                self.discover(rng, self.pasted_photos, self.teacher, self.pasted)
             self.round = due
-        pairs = [pair(rng, truth, self.config, self.bank) for truth in clean.batch(rng, self.config.batch)]
+        pairs = [pair(rng, truth, self.config, self.bank, self.pasted) for truth in clean.batch(rng, self.config.batch)]
         guided = self.guide and step % GUIDED_EVERY == 0
         return *(np.stack(parts) for parts in zip(*pairs)), rainy.batch(rng, 1) if guided else None
 
@@ -56,21 +60,19 @@ class Distil:
         after = (progress - self.config.warm) / (1 - self.config.warm)
         return 0 if after < 0 else 1 + int(after * self.config.rounds)
 
-    def discover(self, rng: np.random.Generator, rainy: Crops) -> None:
-        """A new round: fill the bank with the teacher's rain in random rainy crops, where it is surely rain."""
+    def discover(self, rng: np.random.Generator, rainy: Crops, network: Derainer, bank: RainBank) -> None:
+        """A new round: fill the bank with the network's rain in random rainy crops, where it is surely rain."""
         size, config = self.config.crop * 3 // 2 // 16 * 16, self.config
         found: list[tuple[Image, Found]] = []
         for _ in range(TRIES * config.bank):
             crop = rainy.sample(rng, size)
-            rain = find_rain(
-                self.discoverer, crop, config.scales, config.strict, config.narrow, config.boost, config.precision
-            )
+            rain = find_rain(network, crop, config.scales, config.strict, config.flat, config.precision)
             if rain.certain:
                 found.append((crop, rain))
         for crop, rain in sorted(found, key=lambda f: f[1].purity)[-config.bank :]:
             again = rng.random() < config.alike
             layer = more_like(rng, size, likeness(rain.layer)) if again else rain.layer
-            self.bank.add(crop, rain.rain, layer)
+            bank.add(crop, rain.rain, layer)
 
     def losses(self, batch: Any) -> Iterator[tuple[torch.optim.Optimizer, dict[str, Tensor]]]:
         """One optimiser and its losses: L1 and squared error on pixels, L1 on gradients.
@@ -113,6 +115,7 @@ class Distil:
             "teacher": self.teacher.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "bank": self.bank.state(),
+            "pasted": self.pasted.state(),
             "round": self.round,
         }
 
@@ -121,6 +124,7 @@ class Distil:
         self.teacher.load_state_dict(state["teacher"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.bank.load_state(state["bank"])
+        self.pasted.load_state(state["pasted"])
         self.round = state["round"]
 
     @property

@@ -84,7 +84,13 @@ class Pair(NamedTuple):
     remembered: bool = False  # not the crop is the target, but what the network made of it at the start
 
 
-def pair(rng: np.random.Generator, truth: Image, config: TrainConfig, bank: RainBank | None = None) -> Pair:
+def pair(
+    rng: np.random.Generator,
+    truth: Image,
+    config: TrainConfig,
+    bank: RainBank | None = None,
+    pasted: RainBank | None = None,
+) -> Pair:
     """The clean crop ``truth`` under rendered or discovered rain or as it is; or a real rainy crop of the bank."""
     kind, size = rng.random(), truth.shape[0]
     bank = bank if bank and bank.discoveries else None
@@ -99,7 +105,9 @@ def pair(rng: np.random.Generator, truth: Image, config: TrainConfig, bank: Rain
         return Pair(*bank.taught(rng, size), doubtful=True)
     kind -= config.taught
     if bank and kind < config.discovered:
-        return seen(rng, truth, bank.layer(rng, size), config, doubtful=True)
+        other = pasted is not None and pasted.discoveries and rng.random() < config.pasted_share
+        layer = (pasted if pasted and other else bank).layer(rng, size)
+        return seen(rng, truth, layer, config, doubtful=not other)
     fine = bool(rng.random() < config.fine)
     extreme = rng.random() < (config.far if fine else config.heavy)
     usual, rare = (FINE_RAIN, FAR_RAIN) if fine else (ANY_RAIN, HEAVY_RAIN)
