@@ -15,6 +15,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from derain.errors import TrainingError
+from derain.rain.likeness import likeness
 from derain.training.checkpoint import load_checkpoint
 from derain.training.config import load_config
 from derain.training.crops import Crops
@@ -117,6 +118,30 @@ def test_discovered_rain_is_pasted_on_clean_crops(rng):
     assert len({round(float(layer.sum()), 3) for layer in layers}) > 10  # gain, place, scale and turn vary
     pasted = pair(rng, truth, config(dry=0.0, taught=0.0, discovered=1.0), bank)
     assert pasted.clean is truth and pasted.rainy.shape == truth.shape and pasted.doubtful
+
+
+@pytest.mark.parametrize("oblique, spread", [(0.0, (3, 14)), (1.0, (18, 40))])
+def test_pasted_layers_can_be_turned(rng, oblique, spread):
+    bank, layer = RainBank(1, oblique), np.zeros((96, 96))
+    layer[:, 4::8] = 0.3
+    bank.add(np.zeros((96, 96, 3)), np.zeros((96, 96)), layer)
+    found = [likeness(bank._one(rng, 64)).degrees for _ in range(40)]
+    assert spread[0] < np.std(found) < spread[1]
+
+
+def test_all_certain_rain_or_the_purest_is_kept(folders, monkeypatch, rng):
+    looked = []
+
+    def find(_, *rest):
+        looked.append(rest)
+        return find_rain(Streaks(0.5), *rest)
+
+    monkeypatch.setattr("derain.training.distil.find_rain", find)
+    for purest, tries in ((True, 12), (False, 4)):
+        looked.clear()
+        learner = Distil(config(purest=purest), torch.device("cpu"))
+        learner.discover(rng, Crops(folders[0], 48), learner.teacher, learner.bank)
+        assert len(looked) == tries and 0 < len(learner.bank.discoveries) <= 4
 
 
 def test_every_kind_of_pair_has_its_share(rng):

@@ -68,11 +68,11 @@ class Kind:
     cover: tuple[float, float] = COVER
 
 
-ANY_RAIN = Kind(slant=18, oblique=0.2, length=(6, 110), width=(0.3, 1.5), strength=(0.03, 0.7), curtains=0.5)
-FINE_RAIN = Kind(slant=12, oblique=0.05, length=(5, 40), width=(0.28, 0.9), strength=(0.03, 0.4), curtains=0.75)
+ANY_RAIN = Kind(slant=18, oblique=0.4, length=(6, 110), width=(0.3, 1.5), strength=(0.03, 0.7), curtains=0.5)
+FINE_RAIN = Kind(slant=12, oblique=0.3, length=(5, 40), width=(0.28, 0.9), strength=(0.03, 0.4), curtains=0.75)
 FAR_RAIN = Kind(slant=10, oblique=0.05, length=(2, 14), width=(0.25, 0.6), strength=(0.02, 0.15), curtains=0.8)
 HEAVY_RAIN = Kind(
-    slant=14, oblique=0.15, length=(15, 120), width=(0.6, 2.0), strength=(0.15, 0.7), curtains=0.2, cover=(0.006, 0.05)
+    slant=14, oblique=0.35, length=(15, 120), width=(0.6, 2.6), strength=(0.15, 0.7), curtains=0.2, cover=(0.006, 0.05)
 )
 
 

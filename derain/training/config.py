@@ -50,6 +50,9 @@ class TrainConfig:
     pasted: str = ""  # folder of further rainy photos, whose discovered rain is pasted and never taught
     pasted_share: float = 0.6  # share of those among the discovered layers that are pasted
     bank: int = 192  # discoveries kept
+    purest: bool = True  # whether three crops are looked at for each that is kept, those with the purest rain
+    oblique: float = 0.0  # share of pasted layers that are turned by up to 45 degrees
+    widest: float = 1.4  # how many times they are enlarged at most
     guided: float = (
         0.0  # weight of NLCL's location and layer contrast on a real rainy crop a step, by the bundled guide
     )

@@ -40,7 +40,7 @@ class Distil:
         self.start = copy.deepcopy(self.teacher) if config.remember else None
         self.guide: Guide | None = load_guide(device) if config.guided else None
         self.discoverer = load(config.teacher, device) if config.teacher else self.teacher
-        self.bank, self.pasted = RainBank(config.bank), RainBank(config.bank)
+        self.bank, self.pasted = (RainBank(config.bank, config.oblique, config.widest) for _ in range(2))
         self.pasted_photos = Crops(Path(config.pasted), config.crop) if config.pasted else None
         self.round = 0
 
@@ -64,7 +64,8 @@ class Distil:
         """A new round: fill the bank with the network's rain in random rainy crops, where it is surely rain."""
         size, config = self.config.crop * 3 // 2 // 16 * 16, self.config
         found: list[tuple[Image, Found]] = []
-        for _ in range(TRIES * config.bank):
+        tries = TRIES if config.purest else 1
+        for _ in range(tries * config.bank):
             crop = rainy.sample(rng, size)
             rain = find_rain(network, crop, config.scales, config.strict, config.flat, config.precision)
             if rain.certain:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from derain.rain.compose import compose, jpeg
-from derain.rain.render import ANY_RAIN, FAR_RAIN, FINE_RAIN, HEAVY_RAIN, render
+from derain.rain.render import ANY_RAIN, FAR_RAIN, FINE_RAIN, HEAVY_RAIN, between, render
 from derain.rain.scene import overcast, photographed
 from derain.training.config import TrainConfig
 
@@ -29,10 +29,13 @@ class Discovery(NamedTuple):
 
 
 class RainBank:
-    """The most recent discoveries, newest last."""
+    """The most recent discoveries, newest last.
 
-    def __init__(self, capacity: int) -> None:
-        self.capacity = capacity
+    Of the layers to paste a share ``oblique`` is turned by up to 45 degrees; they are enlarged up to ``widest`` times.
+    """
+
+    def __init__(self, capacity: int, oblique: float = 0.0, widest: float = 1.4) -> None:
+        self.capacity, self.oblique, self.widest = capacity, oblique, widest
         self.discoveries: list[Discovery] = []
 
     def add(self, rainy: Image, rain: Image, layer: Image) -> None:
@@ -40,14 +43,15 @@ class RainBank:
         self.discoveries = [*self.discoveries, found][-self.capacity :]
 
     def layer(self, rng: np.random.Generator, size: int) -> Image:
-        """One layer, or two overlapping ones, with random gain, flip, scale and a few degrees of rotation."""
+        """One layer, or two overlapping ones, with random gain, flip, scale and a few degrees of rotation or more."""
         layer = self._one(rng, size)
         return np.clip(layer + self._one(rng, size), 0, 1) if rng.random() < 0.3 else layer
 
     def _one(self, rng: np.random.Generator, size: int) -> Image:
         layer = self._any(rng).layer.astype(np.float32) / np.float32(255)
         side = layer.shape[0]
-        turn = cv2.getRotationMatrix2D((side / 2, side / 2), rng.normal(0, 8), rng.uniform(0.7, 1.4))
+        degrees = rng.uniform(-45, 45) if rng.random() < self.oblique else rng.normal(0, 8)
+        turn = cv2.getRotationMatrix2D((side / 2, side / 2), degrees, between(rng, (0.7, self.widest)))
         layer = np.asarray(cv2.warpAffine(layer, turn, (side, side), borderMode=cv2.BORDER_REFLECT), np.float32)
         top, left = rng.integers(0, side - size + 1, 2)
         layer = layer[top : top + size, left : left + size]
