@@ -15,7 +15,7 @@ from derain.rain.clean import Layer, clean_rain
 from derain.tiling import Photo
 
 LEAST = 400  # px: short side of a reduced photo at the least, about that of the photos of training
-EVIDENT = 0.0025  # mean height of the cleaned layer from which rain at another scale is believed
+EVIDENT = 0.002  # mean height of the cleaned layer from which rain at another scale is believed
 SHARE = 0.4  # and how much that must be of the rain found before: remains of it are no rain of their own
 WINDOW = 128  # px
 
