@@ -125,7 +125,7 @@ class Distil:
         self.teacher.load_state_dict(state["teacher"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.bank.load_state(state["bank"])
-        self.pasted.load_state(state["pasted"])
+        self.pasted.load_state(state.get("pasted", {}))  # older checkpoints have none
         self.round = state["round"]
 
     @property
