@@ -57,7 +57,7 @@ def complete_rain(rainy: NDArray[np.float32], rain: NDArray[np.float32], layer: 
     """
     height = rain.min(axis=2)
     left = (rainy - height[..., None]).mean(axis=2)
-    return height + np.clip(left - cv2.medianBlur(left, 5), 0, 0.5 * layer)
+    return height + _standing_out(left, 0.5 * layer)
 
 
 def weigh_by_texture(rainy: NDArray[np.float32], rain: NDArray[np.float32], layer: Layer, flat: float) -> Layer:
@@ -71,6 +71,11 @@ def weigh_by_texture(rainy: NDArray[np.float32], rain: NDArray[np.float32], laye
     background = (rainy - height[..., None]).mean(axis=2)
     bends = cv2.blur(np.abs(cv2.Laplacian(cv2.GaussianBlur(background, (0, 0), 1.5), cv2.CV_32F)), (15, 15))
     flatness = np.clip(1.5 - bends / flat, 0, 1)
-    bold = height + np.clip(background - cv2.medianBlur(background, 5), 0, BOLD * height)
+    bold = height + _standing_out(background, BOLD * height)
     wary = WARY * np.minimum(height, cv2.dilate(layer, np.ones((5, 5))))
     return np.asarray(flatness * bold + (1 - flatness) * wary, np.float32)
+
+
+def _standing_out(left: Layer, most: Layer) -> Layer:
+    """By how much each pixel stands above the median of its surroundings, up to ``most``."""
+    return np.clip(left - cv2.medianBlur(left, 5), 0, most)

@@ -97,7 +97,7 @@ def pair(
 ) -> Pair:
     """The clean crop ``truth`` under rendered or discovered rain or as it is; or a real rainy crop of the bank."""
     kind, size = rng.random(), truth.shape[0]
-    bank = bank if bank and bank.discoveries else None
+    bank, pasted = (b if b and b.discoveries else None for b in (bank, pasted))
     if bank and kind < config.dry + config.taught + config.discovered and rng.random() < config.own:
         truth = bank.taught(rng, size)[1]
     if rng.random() < config.overcast:
@@ -109,9 +109,8 @@ def pair(
         return Pair(*bank.taught(rng, size), doubtful=True)
     kind -= config.taught
     if bank and kind < config.discovered:
-        other = pasted is not None and pasted.discoveries and rng.random() < config.pasted_share
-        layer = (pasted if pasted and other else bank).layer(rng, size)
-        return seen(rng, truth, layer, config, doubtful=not other)
+        source = pasted if pasted and rng.random() < config.pasted_share else bank
+        return seen(rng, truth, source.layer(rng, size), config, doubtful=source is bank)
     fine = bool(rng.random() < config.fine)
     extreme = rng.random() < (config.far if fine else config.heavy)
     usual, rare = (FINE_RAIN, FAR_RAIN) if fine else (ANY_RAIN, HEAVY_RAIN)
