@@ -120,9 +120,28 @@ def test_discovered_rain_is_pasted_on_clean_crops(rng):
     assert pasted.clean is truth and pasted.rainy.shape == truth.shape and pasted.doubtful
 
 
+def test_the_purest_layers_are_pasted(rng):
+    bank = RainBank(4, pure=0.5)
+    for height, purity in ((0.1, 0.2), (0.6, 0.9), (0.2, 0.1), (0.7, 0.8)):
+        bank.add(np.zeros((64, 64, 3)), np.zeros((64, 64)), np.full((64, 64), height), purity)
+    assert min(bank.layer(rng, 48).mean() for _ in range(40)) > 0.4
+    restored = RainBank(4, pure=0.5)
+    restored.load_state(bank.state())
+    assert [found.purity for found in restored.discoveries] == pytest.approx([0.2, 0.9, 0.1, 0.8])
+
+
+def test_faithful_layers_keep_direction_scale_and_nearly_their_height(rng):
+    bank, layer = RainBank(1, faithful=1.0, oblique=1.0, widest=2.2), np.zeros((96, 96))
+    layer[:, 4::8] = 0.4
+    bank.add(np.zeros((96, 96, 3)), np.zeros((96, 96)), layer)
+    for pasted in (bank.layer(rng, 64) for _ in range(20)):
+        assert np.ptp(pasted, axis=0).max() < 1e-6 and (pasted[0] > 0).sum() == 8
+        assert 0.4 * 0.84 < pasted.max() < 0.4 * 1.31
+
+
 @pytest.mark.parametrize("oblique, spread", [(0.0, (3, 14)), (1.0, (18, 40))])
 def test_pasted_layers_can_be_turned(rng, oblique, spread):
-    bank, layer = RainBank(1, oblique), np.zeros((96, 96))
+    bank, layer = RainBank(1, oblique=oblique), np.zeros((96, 96))
     layer[:, 4::8] = 0.3
     bank.add(np.zeros((96, 96, 3)), np.zeros((96, 96)), layer)
     found = [likeness(bank._one(rng, 64)).degrees for _ in range(40)]
@@ -142,6 +161,17 @@ def test_all_certain_rain_or_the_purest_is_kept(folders, monkeypatch, rng):
         learner = Distil(config(purest=purest), torch.device("cpu"))
         learner.discover(rng, Crops(folders[0], 48), learner.teacher, learner.bank)
         assert len(looked) == tries and 0 < len(learner.bank.discoveries) <= 4
+
+
+def test_found_rain_is_pasted_cleaned_or_whole(folders):
+    heights = {}
+    for whole in (False, True):
+        learner = Distil(config(whole=whole), torch.device("cpu"))
+        learner.discover(np.random.default_rng(0), Crops(folders[0], 48), Streaks(0.5), learner.bank)
+        found = learner.bank.discoveries
+        assert all(np.array_equal(f.layer, f.rain) for f in found) == whole and len(found) > 0
+        heights[whole] = np.mean([f.layer.mean() for f in found])
+    assert heights[True] > heights[False]
 
 
 def test_every_kind_of_pair_has_its_share(rng):
@@ -211,6 +241,8 @@ def test_rain_of_further_photos_is_pasted_and_never_taught(rng):
     assert all(np.abs(p.rainy - 0.5).max() < 0.01 for p in taught) and 50 < len(taught) < 110
     under_rain = [p for p in pairs if np.abs(p.rainy - truth).max() > 0.05 and p.clean is truth]
     assert 35 < len(under_rain) < 85 and not any(p.doubtful for p in under_rain)
+    alone = pair(rng, truth, config(dry=0.0, taught=0.0, discovered=1.0, jpeg=0.0), RainBank(1), pasted)
+    assert alone.clean is truth and not alone.doubtful and np.abs(alone.rainy - truth).mean() > 0.1
 
 
 def test_larger_network_begins_as_the_one_that_it_grows_from(small_weights):

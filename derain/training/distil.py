@@ -40,14 +40,17 @@ class Distil:
         self.start = copy.deepcopy(self.teacher) if config.remember else None
         self.guide: Guide | None = load_guide(device) if config.guided else None
         self.discoverer = load(config.teacher, device) if config.teacher else self.teacher
-        self.bank, self.pasted = (RainBank(config.bank, config.oblique, config.widest) for _ in range(2))
+        self.bank, self.pasted = (
+            RainBank(config.bank, config.pure, config.faithful, config.oblique, config.widest) for _ in range(2)
+        )
         self.pasted_photos = Crops(Path(config.pasted), config.crop) if config.pasted else None
         self.round = 0
 
     def prepare(self, rng: np.random.Generator, step: int, progress: float, rainy: Crops, clean: Crops) -> Any:
         """Fields of ``batch`` pairs, and a real rainy crop for the guide; a round first fills the bank."""
         if (due := self.round_at(progress)) > self.round:
-            self.discover(rng, rainy, self.discoverer, self.bank)
+            if not self.bank.discoveries or self.discoverer is self.teacher:
+                self.discover(rng, rainy, self.discoverer, self.bank)
             if self.pasted_photos:
                 self.discover(rng, self.pasted_photos, self.teacher, self.pasted)
             self.round = due
@@ -72,8 +75,10 @@ class Distil:
                 found.append((crop, rain))
         for crop, rain in sorted(found, key=lambda f: f[1].purity)[-config.bank :]:
             again = rng.random() < config.alike
-            layer = more_like(rng, size, likeness(rain.layer)) if again else rain.layer
-            bank.add(crop, rain.rain, layer)
+            layer = rain.rain if config.whole else rain.layer
+            if again:
+                layer = more_like(rng, size, likeness(rain.layer))
+            bank.add(crop, rain.rain, layer, rain.purity)
 
     def losses(self, batch: Any) -> Iterator[tuple[torch.optim.Optimizer, dict[str, Tensor]]]:
         """One optimiser and its losses: L1 and squared error on pixels, L1 on gradients.

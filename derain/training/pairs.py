@@ -4,6 +4,7 @@ Paste: a clean crop, and the same under rain that is rendered or was discovered;
 crop, and the same less the rain that was discovered in it; the rain is.
 """
 
+import math
 from typing import NamedTuple
 
 import cv2
@@ -21,41 +22,50 @@ Image = NDArray[np.float32]
 
 
 class Discovery(NamedTuple):
-    """What was found in a rainy crop, all uint8: the crop, its rain as far as it is sure, and a layer to paste."""
+    """What was found in a rainy crop: the crop, its rain as far as it is sure, and a layer to paste; all uint8."""
 
     rainy: NDArray[np.uint8]  # (size, size, 3)
     rain: NDArray[np.uint8]  # (size, size) heights, completed: the target of teaching
-    layer: NDArray[np.uint8]  # (size, size) heights, cleaned of everything that may be background, or rendered alike
+    layer: NDArray[np.uint8]  # (size, size) heights to paste: all rain found, or cleaned of what may be background
+    purity: float = 1.0  # of its rain, in [0, 1]
 
 
 class RainBank:
     """The most recent discoveries, newest last.
 
-    Of the layers to paste a share ``oblique`` is turned by up to 45 degrees; they are enlarged up to ``widest`` times.
+    The share ``pure`` of the layers is pasted, those with the purest rain. Of these a share ``faithful`` stays nearly
+    as it was found; of the others a share ``oblique`` is turned by up to 45 degrees, and they are enlarged up to
+    ``widest`` times.
     """
 
-    def __init__(self, capacity: int, oblique: float = 0.0, widest: float = 1.4) -> None:
-        self.capacity, self.oblique, self.widest = capacity, oblique, widest
+    def __init__(
+        self, capacity: int, pure: float = 1.0, faithful: float = 0.0, oblique: float = 0.0, widest: float = 1.4
+    ) -> None:
+        self.capacity, self.pure = capacity, pure
+        self.faithful, self.oblique, self.widest = faithful, oblique, widest
         self.discoveries: list[Discovery] = []
 
-    def add(self, rainy: Image, rain: Image, layer: Image) -> None:
-        found = Discovery(*((part.clip(0, 1) * 255 + 0.5).astype(np.uint8) for part in (rainy, rain, layer)))
+    def add(self, rainy: Image, rain: Image, layer: Image, purity: float = 1.0) -> None:
+        crop, heights, to_paste = ((part.clip(0, 1) * 255 + 0.5).astype(np.uint8) for part in (rainy, rain, layer))
+        found = Discovery(crop, heights, to_paste, purity)
         self.discoveries = [*self.discoveries, found][-self.capacity :]
 
     def layer(self, rng: np.random.Generator, size: int) -> Image:
-        """One layer, or two overlapping ones, with random gain, flip, scale and a few degrees of rotation or more."""
+        """One layer as it was found, but for a flip and a little gain; or one, or two overlapping ones, with random
+        gain, flip, scale and a few degrees of rotation or more.
+        """
+        if self.faithful and rng.random() < self.faithful:
+            return window(rng, self._pure(rng), size, gain=(0.85, 1.3))
         layer = self._one(rng, size)
         return np.clip(layer + self._one(rng, size), 0, 1) if rng.random() < 0.3 else layer
 
     def _one(self, rng: np.random.Generator, size: int) -> Image:
-        layer = self._any(rng).layer.astype(np.float32) / np.float32(255)
+        layer = self._pure(rng)
         side = layer.shape[0]
         degrees = rng.uniform(-45, 45) if rng.random() < self.oblique else rng.normal(0, 8)
         turn = cv2.getRotationMatrix2D((side / 2, side / 2), degrees, between(rng, (0.7, self.widest)))
         layer = np.asarray(cv2.warpAffine(layer, turn, (side, side), borderMode=cv2.BORDER_REFLECT), np.float32)
-        top, left = rng.integers(0, side - size + 1, 2)
-        layer = layer[top : top + size, left : left + size]
-        return layer[:, :: rng.choice([-1, 1])] * np.float32(np.exp(rng.uniform(np.log(0.7), np.log(2.5))))
+        return window(rng, layer, size, gain=(0.7, 2.5))
 
     def taught(self, rng: np.random.Generator, size: int) -> tuple[Image, Image]:
         """A real rainy crop and the same less the rain that was found in it."""
@@ -65,18 +75,30 @@ class RainBank:
         rainy, rain = (part[window].astype(np.float32) / np.float32(255) for part in (found.rainy, found.rain))
         return rainy, np.maximum(rainy - rain[..., None], 0)
 
+    def _pure(self, rng: np.random.Generator) -> Image:
+        purest = sorted(self.discoveries, key=lambda found: found.purity)[
+            -math.ceil(self.pure * len(self.discoveries)) :
+        ]
+        return purest[rng.integers(len(purest))].layer.astype(np.float32) / np.float32(255)
+
     def _any(self, rng: np.random.Generator) -> Discovery:
         return self.discoveries[rng.integers(len(self.discoveries))]
 
     def state(self) -> dict[str, Tensor]:
         return (
-            {name: torch.from_numpy(np.stack(parts)) for name, *parts in zip(Discovery._fields, *self.discoveries)}
+            {name: torch.as_tensor(np.stack(parts)) for name, *parts in zip(Discovery._fields, *self.discoveries)}
             if self.discoveries
             else {}
         )
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         self.discoveries = [Discovery(*(part.numpy() for part in parts)) for parts in zip(*state.values())]
+
+
+def window(rng: np.random.Generator, layer: Image, size: int, gain: tuple[float, float]) -> Image:
+    """A random square of a square layer, perhaps mirrored, times a gain between two limits."""
+    top, left = rng.integers(0, layer.shape[0] - size + 1, 2)
+    return layer[top : top + size, left : left + size][:, :: rng.choice([-1, 1])] * np.float32(between(rng, gain))
 
 
 class Pair(NamedTuple):
@@ -108,8 +130,8 @@ def pair(
     if bank and kind < config.taught:
         return Pair(*bank.taught(rng, size), doubtful=True)
     kind -= config.taught
-    if bank and kind < config.discovered:
-        source = pasted if pasted and rng.random() < config.pasted_share else bank
+    source = pasted if pasted and (bank is None or rng.random() < config.pasted_share) else bank
+    if source and kind < config.discovered:
         return seen(rng, truth, source.layer(rng, size), config, doubtful=source is bank)
     fine = bool(rng.random() < config.fine)
     extreme = rng.random() < (config.far if fine else config.heavy)
