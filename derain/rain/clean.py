@@ -13,6 +13,7 @@ from derain.rain.render import line_kernel
 Layer = NDArray[np.float32]
 ANGLES = np.arange(-75, 90, 15)  # degrees from the vertical
 BOLD = 2.0  # how many times what was found is added to it at most, on flat background
+FAINT = 0.015  # height up to which a layer shows no streak
 WARY = 0.8  # share of what was found that is taken from texture
 
 
@@ -46,6 +47,11 @@ def clean_rain(rain: NDArray[np.float32]) -> tuple[Layer, float]:
     across = cv2.filter2D(layer, -1, line_kernel(13, degrees + 90, 0.5))
     elongated = np.clip((along / (across + 1e-4) - 1.0) / 0.5, 0, 1)
     return layer * elongated, certainty
+
+
+def distinct_rain(height: Layer) -> Layer:
+    """``(H, W)`` heights without the faintest: between streaks a network finds a little of everything."""
+    return height * np.clip((height - FAINT) / (2 * FAINT), 0, 1)
 
 
 def complete_rain(rainy: NDArray[np.float32], rain: NDArray[np.float32], layer: Layer) -> Layer:

@@ -51,7 +51,7 @@ class TrainConfig:
     pasted_share: float = 0.6  # share of those among the discovered layers that are pasted
     bank: int = 192  # discoveries kept
     purest: bool = True  # whether three crops are looked at for each that is kept, those with the purest rain
-    whole: bool = False  # whether all rain found is pasted, not only what is sure after its cleaning, half of it
+    whole: bool = False  # whether found rain is pasted whole, not cleaned, which takes half of it away
     pure: float = 1.0  # share of a bank that is pasted, that with the purest rain
     faithful: float = 0.0  # share of pasted layers that are neither turned nor scaled
     oblique: float = 0.0  # share of the others that are turned by up to 45 degrees

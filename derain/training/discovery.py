@@ -10,7 +10,7 @@ from torch import Tensor
 
 from derain.devices import half_precision
 from derain.models.contract import Derainer
-from derain.rain.clean import clean_rain, complete_rain, weigh_by_texture
+from derain.rain.clean import clean_rain, complete_rain, distinct_rain, weigh_by_texture
 
 CERTAIN = 0.3  # layers whose direction is less certain than this are not rain
 VISIBLE = 0.004  # mean height under which a layer teaches nothing
@@ -23,8 +23,14 @@ class Found(NamedTuple):
 
     rain: Image  # (H, W) heights to take from the crop, completed
     layer: Image  # (H, W) heights cleaned of everything that may be background
+    whole: Image  # (H, W) heights as the network found them
     certainty: float  # of the direction of its streaks, in [0, 1]; 0 if they are too faint to teach anything
     purity: float  # share of the layer in all fine detail, in [0, 1]: on smooth background no texture leaks into it
+
+    @property
+    def distinct(self) -> Image:
+        """``(H, W)`` heights of all that stands out as streaks."""
+        return distinct_rain(self.whole)
 
     @property
     def certain(self) -> bool:
@@ -52,20 +58,21 @@ def find_rain(
             elsewhere (:func:`derain.rain.clean.weigh_by_texture`); 0: alike everywhere.
         precision: auto, float32 or bfloat16.
     """
-    rain, layer, certainty, _ = _find_at_one_scale(network, rainy, strict, flat, precision)
+    rain, layer, whole, certainty, _ = _find_at_one_scale(network, rainy, strict, flat, precision)
     height, width = rain.shape
     for factor in (2**n for n in range(1, scales)):
         left = np.maximum(rainy - rain[..., None], 0)
         reduced = cv2.resize(left, (width // factor, height // factor), interpolation=cv2.INTER_AREA)
         wide = _find_at_one_scale(network, np.asarray(reduced, np.float32), strict, flat, precision)
         if wide.certain:
-            rain, layer = (
+            rain, layer, whole = (
                 old + np.maximum(cv2.resize(new, (width, height), interpolation=cv2.INTER_CUBIC), 0)
-                for old, new in ((rain, wide.rain), (layer, wide.layer))
+                for old, new in ((rain, wide.rain), (layer, wide.layer), (whole, wide.whole))
             )
             certainty = max(certainty, wide.certainty)
     purity = float(layer.mean()) / (float(layer.mean()) + detail(np.maximum(rainy - rain[..., None], 0)))
-    return Found(np.asarray(rain, np.float32), np.asarray(layer, np.float32), certainty, purity)
+    rain, layer, whole = (np.asarray(part, np.float32) for part in (rain, layer, whole))
+    return Found(rain, layer, whole, certainty, purity)
 
 
 def _find_at_one_scale(network: Derainer, rainy: Image, strict: bool, flat: float, precision: str) -> Found:
@@ -77,7 +84,7 @@ def _find_at_one_scale(network: Derainer, rainy: Image, strict: bool, flat: floa
     height = weigh_by_texture(rainy, rain, layer, flat) if flat else complete_rain(rainy, rain, layer)
     if strict:
         height = np.minimum(height, cv2.dilate(layer, np.ones((7, 7))))
-    return Found(height, layer, certainty if layer.mean() > VISIBLE else 0.0, 1.0)
+    return Found(height, layer, rain.min(axis=2), certainty if layer.mean() > VISIBLE else 0.0, 1.0)
 
 
 def detail(picture: Image) -> float:

@@ -50,9 +50,11 @@ class Distil:
         """Fields of ``batch`` pairs, and a real rainy crop for the guide; a round first fills the bank."""
         if (due := self.round_at(progress)) > self.round:
             if not self.bank.discoveries or self.discoverer is self.teacher:
-                self.discover(rng, rainy, self.discoverer, self.bank)
-            if self.pasted_photos:
-                self.discover(rng, self.pasted_photos, self.teacher, self.pasted)
+                self.discover(rng, rainy, self.discoverer, self.bank, "distinct" if self.config.whole else "layer")
+            if self.pasted_photos:  # rendered rain is all rain, down to the faintest
+                self.discover(
+                    rng, self.pasted_photos, self.teacher, self.pasted, "whole" if self.config.whole else "layer"
+                )
             self.round = due
         pairs = [pair(rng, truth, self.config, self.bank, self.pasted) for truth in clean.batch(rng, self.config.batch)]
         guided = self.guide and step % GUIDED_EVERY == 0
@@ -63,8 +65,13 @@ class Distil:
         after = (progress - self.config.warm) / (1 - self.config.warm)
         return 0 if after < 0 else 1 + int(after * self.config.rounds)
 
-    def discover(self, rng: np.random.Generator, rainy: Crops, network: Derainer, bank: RainBank) -> None:
-        """A new round: fill the bank with the network's rain in random rainy crops, where it is surely rain."""
+    def discover(
+        self, rng: np.random.Generator, rainy: Crops, network: Derainer, bank: RainBank, pasted: str = "layer"
+    ) -> None:
+        """A new round: fill the bank with the network's rain in random rainy crops, where it is surely rain.
+
+        What is pasted of :class:`Found` is named by ``pasted``: layer, distinct or whole.
+        """
         size, config = self.config.crop * 3 // 2 // 16 * 16, self.config
         found: list[tuple[Image, Found]] = []
         tries = TRIES if config.purest else 1
@@ -75,9 +82,7 @@ class Distil:
                 found.append((crop, rain))
         for crop, rain in sorted(found, key=lambda f: f[1].purity)[-config.bank :]:
             again = rng.random() < config.alike
-            layer = rain.rain if config.whole else rain.layer
-            if again:
-                layer = more_like(rng, size, likeness(rain.layer))
+            layer = more_like(rng, size, likeness(rain.layer)) if again else getattr(rain, pasted)
             bank.add(crop, rain.rain, layer, rain.purity)
 
     def losses(self, batch: Any) -> Iterator[tuple[torch.optim.Optimizer, dict[str, Tensor]]]:
