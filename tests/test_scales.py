@@ -34,7 +34,7 @@ def error(photo, clean):
 @pytest.mark.parametrize("depth", [np.uint8, np.uint16])
 def test_wide_streaks_of_a_large_photo_are_found_in_the_reduced_one(scene, depth):
     model = derain.load()
-    clean, rainy = (larger(photo, 4).astype(depth) * depth(1 if depth is np.uint8 else 257) for photo in scene)
+    clean, rainy = (larger(photo, 6).astype(depth) * depth(1 if depth is np.uint8 else 257) for photo in scene)
     at_its_own_scale = tiling.restore(model, rainy)[0]
     background, rain = derain.restore(model, rainy)
     assert error(background, clean) < 0.5 * error(at_its_own_scale, clean)
