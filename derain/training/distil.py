@@ -49,12 +49,12 @@ class Distil:
     def prepare(self, rng: np.random.Generator, step: int, progress: float, rainy: Crops, clean: Crops) -> Any:
         """Fields of ``batch`` pairs, and a real rainy crop for the guide; a round first fills the bank."""
         if (due := self.round_at(progress)) > self.round:
+            # What is faint in a real photo may be background; in one of rendered rain it is rain as well.
+            of_real, of_rendered = ("distinct", "whole") if self.config.whole else ("layer", "layer")
             if not self.bank.discoveries or self.discoverer is self.teacher:
-                self.discover(rng, rainy, self.discoverer, self.bank, "distinct" if self.config.whole else "layer")
-            if self.pasted_photos:  # rendered rain is all rain, down to the faintest
-                self.discover(
-                    rng, self.pasted_photos, self.teacher, self.pasted, "whole" if self.config.whole else "layer"
-                )
+                self.discover(rng, rainy, self.discoverer, self.bank, of_real)
+            if self.pasted_photos:
+                self.discover(rng, self.pasted_photos, self.teacher, self.pasted, of_rendered)
             self.round = due
         pairs = [pair(rng, truth, self.config, self.bank, self.pasted) for truth in clean.batch(rng, self.config.batch)]
         guided = self.guide and step % GUIDED_EVERY == 0

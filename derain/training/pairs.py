@@ -73,9 +73,8 @@ class RainBank:
     def taught(self, rng: np.random.Generator, size: int) -> tuple[Image, Image]:
         """A real rainy crop and the same less the rain that was found in it."""
         found = self._any(rng)
-        top, left = rng.integers(0, found.rain.shape[0] - size + 1, 2)
-        window = (slice(top, top + size), slice(left, left + size))
-        rainy, rain = (part[window].astype(np.float32) / np.float32(255) for part in (found.rainy, found.rain))
+        where = square(rng, found.rain.shape[0], size)
+        rainy, rain = (part[where].astype(np.float32) / np.float32(255) for part in (found.rainy, found.rain))
         return rainy, np.maximum(rainy - rain[..., None], 0)
 
     def _pure(self, rng: np.random.Generator) -> Image:
@@ -100,8 +99,14 @@ class RainBank:
 
 def window(rng: np.random.Generator, layer: Image, size: int, gain: tuple[float, float]) -> Image:
     """A random square of a square layer, perhaps mirrored, times a gain between two limits."""
-    top, left = rng.integers(0, layer.shape[0] - size + 1, 2)
-    return layer[top : top + size, left : left + size][:, :: rng.choice([-1, 1])] * np.float32(between(rng, gain))
+    cut = layer[square(rng, layer.shape[0], size)]
+    return cut[:, :: rng.choice([-1, 1])] * np.float32(between(rng, gain))
+
+
+def square(rng: np.random.Generator, side: int, size: int) -> tuple[slice, slice]:
+    """Rows and columns of a random square of ``size`` px in one of ``side`` px."""
+    top, left = rng.integers(0, side - size + 1, 2)
+    return slice(top, top + size), slice(left, left + size)
 
 
 class Pair(NamedTuple):
