@@ -46,12 +46,17 @@ class RainBank:
     ) -> None:
         self.capacity, self.pure = capacity, pure
         self.faithful, self.oblique, self.widest = faithful, oblique, widest
-        self.discoveries: list[Discovery] = []
+        self._keep([])
 
     def add(self, rainy: Image, rain: Image, layer: Image, purity: float = 1.0) -> None:
         crop, heights, to_paste = ((part.clip(0, 1) * 255 + 0.5).astype(np.uint8) for part in (rainy, rain, layer))
         found = Discovery(crop, heights, to_paste, purity)
-        self.discoveries = [*self.discoveries, found][-self.capacity :]
+        self._keep([*self.discoveries, found][-self.capacity :])
+
+    def _keep(self, discoveries: list[Discovery]) -> None:
+        self.discoveries = discoveries
+        by_purity = sorted(discoveries, key=lambda found: found.purity)
+        self.purest = by_purity[len(by_purity) - math.ceil(self.pure * len(by_purity)) :]
 
     def layer(self, rng: np.random.Generator, size: int) -> Image:
         """One layer as it was found, but for a flip and a little gain; or one, or two overlapping ones, with random
@@ -78,10 +83,7 @@ class RainBank:
         return rainy, np.maximum(rainy - rain[..., None], 0)
 
     def _pure(self, rng: np.random.Generator) -> Image:
-        purest = sorted(self.discoveries, key=lambda found: found.purity)[
-            -math.ceil(self.pure * len(self.discoveries)) :
-        ]
-        return purest[rng.integers(len(purest))].layer.astype(np.float32) / np.float32(255)
+        return self.purest[rng.integers(len(self.purest))].layer.astype(np.float32) / np.float32(255)
 
     def _any(self, rng: np.random.Generator) -> Discovery:
         return self.discoveries[rng.integers(len(self.discoveries))]
@@ -94,7 +96,7 @@ class RainBank:
         )
 
     def load_state(self, state: dict[str, Tensor]) -> None:
-        self.discoveries = [Discovery(*(part.numpy() for part in parts)) for parts in zip(*state.values())]
+        self._keep([Discovery(*(part.numpy() for part in parts)) for parts in zip(*state.values())])
 
 
 def window(rng: np.random.Generator, layer: Image, size: int, gain: tuple[float, float]) -> Image:
