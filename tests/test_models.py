@@ -51,6 +51,17 @@ def test_deployable_rain_is_bright_and_nearly_colourless():
     assert ((free.amax(1) - free.amin(1)) <= 0.2001 * free.amax(1)).all()
 
 
+def test_rain_before_clipped_light_may_have_any_colour():
+    """A white streak that the camera clipped over a yellow wall: what lies behind it is yellow again, not bluish."""
+    tint = torch.tensor([0.0, -0.4, -0.9]).view(1, 3, 1, 1)
+    for clipping, white in ((True, [1.0, 0.6, 0.1]), (False, [1.0, 0.96, 0.91])):
+        model = DerainNet(DerainConfig(clipping=clipping))
+        differences = [model.difference(tint, torch.full((1, 3, 1, 1), light)).flatten() for light in (1.0, 0.9)]
+        assert (1 + differences[0]).tolist() == pytest.approx(white)
+        assert (1 + differences[1]).tolist() == pytest.approx([1.0, 0.96, 0.91])
+    assert DerainNet(DerainConfig(clipping=True)).difference(-tint, torch.ones(1, 3, 1, 1)).max() <= 0.1001
+
+
 def test_deployable_network_is_small_and_sees_far():
     model = build("derain")
     assert sum(p.numel() for p in model.parameters()) <= 2_000_000

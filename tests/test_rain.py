@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from derain.rain.clean import clean_rain, complete_rain, dominant_direction, weigh_by_texture
-from derain.rain.compose import compose, cover
+from derain.rain.compose import add, compose, cover, fade, measured_fading, screen, unfaded
 from derain.rain.likeness import Likeness, likeness, more_like
 from derain.rain.render import ANY_RAIN, FAR_RAIN, FINE_RAIN, HEAVY_RAIN, line_kernel, render, streaks
 from derain.rain.scene import overcast, photographed
@@ -31,6 +31,22 @@ def test_drops_before_a_bright_sky_are_dark(rng):
     sky, rain = np.full((64, 64, 3), 0.95, np.float32), render(rng, 64)[..., None]
     rainy = cover(sky, rain, light=0.7)
     assert (rainy[rain[..., 0] > 0.1] < 0.93).all() and (rainy[rain[..., 0] == 0] == sky[0, 0]).all()
+
+
+def test_fading_is_adding_screening_or_covering(rng):
+    background, rain = rng.random((64, 64, 3), np.float32), 0.5 * render(rng, 64)[..., None]
+    for fading, rule in ((0, add), (1, screen), (1 / 0.85, lambda b, r: cover(b, r / 0.85, light=0.85))):
+        np.testing.assert_allclose(fade(background, rain, fading), rule(background, rain), atol=1e-6)
+
+
+@pytest.mark.parametrize("fading", [0.0, 0.5, 1.0])
+def test_rain_tells_how_it_fades_over_bright_background(rng, fading):
+    background = np.tile(np.linspace(0, 0.7, 256, dtype=np.float32), (256, 1))
+    rain = np.minimum(sum(streaks(rng, 256, 20, 10, 0.8, (0.1, 0.2)) for _ in range(3)), 1) * 0.3
+    height = fade(background, rain, fading) - background
+    assert measured_fading(height, background) == pytest.approx(fading, abs=0.15)
+    np.testing.assert_allclose(unfaded(height, background, fading), rain, atol=1e-5)
+    assert measured_fading(height, np.full_like(background, 0.4)) == 0
 
 
 def test_a_dull_day_takes_colour_and_contrast_and_nothing_else(rng):

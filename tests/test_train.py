@@ -114,8 +114,8 @@ def test_discovered_rain_is_pasted_on_clean_crops(rng):
         layer[:, column] = 0.3
         bank.add(np.zeros((64, 64, 3)), np.zeros((64, 64)), layer)
     layers = [bank.layer(rng, 48) for _ in range(20)]
-    assert all(layer.shape == (48, 48) and layer.min() >= 0 for layer in layers)
-    assert len({round(float(layer.sum()), 3) for layer in layers}) > 10  # gain, place, scale and turn vary
+    assert all(layer.heights.shape == (48, 48) and layer.heights.min() >= 0 for layer in layers)
+    assert len({round(float(layer.heights.sum()), 3) for layer in layers}) > 10  # gain, place, scale and turn vary
     pasted = pair(rng, truth, config(dry=0.0, taught=0.0, discovered=1.0), bank)
     assert pasted.clean is truth and pasted.rainy.shape == truth.shape and pasted.doubtful
 
@@ -124,7 +124,7 @@ def test_the_purest_layers_are_pasted(rng):
     bank = RainBank(4, pure=0.5)
     for height, purity in ((0.1, 0.2), (0.6, 0.9), (0.2, 0.1), (0.7, 0.8)):
         bank.add(np.zeros((64, 64, 3)), np.zeros((64, 64)), np.full((64, 64), height), purity)
-    assert min(bank.layer(rng, 48).mean() for _ in range(40)) > 0.4
+    assert min(bank.layer(rng, 48).heights.mean() for _ in range(40)) > 0.4
     restored = RainBank(4, pure=0.5)
     restored.load_state(bank.state())
     assert [found.purity for found in restored.discoveries] == pytest.approx([0.2, 0.9, 0.1, 0.8])
@@ -134,9 +134,25 @@ def test_faithful_layers_keep_direction_scale_and_nearly_their_height(rng):
     bank, layer = RainBank(1, faithful=1.0, oblique=1.0, widest=2.2), np.zeros((96, 96))
     layer[:, 4::8] = 0.4
     bank.add(np.zeros((96, 96, 3)), np.zeros((96, 96)), layer)
-    for pasted in (bank.layer(rng, 64) for _ in range(20)):
+    for pasted in (bank.layer(rng, 64).heights for _ in range(20)):
         assert np.ptp(pasted, axis=0).max() < 1e-6 and (pasted[0] > 0).sum() == 8
         assert 0.4 * 0.94 < pasted.max() < 0.4 * 1.51
+
+
+def test_faithful_layers_fade_over_bright_background_as_where_they_were_found(rng):
+    """Streaks of 0.2 over a wall of 0.6 are 0.5 over black if they are screened on it, and 0.2 if they are added."""
+    layer = np.zeros((96, 96))
+    layer[:, 4::8] = 0.2
+    rainy = np.repeat(0.6 + layer[..., None], 3, axis=2)
+    settings = config(dry=0.0, taught=0.0, discovered=1.0, jpeg=0.0)
+    for fading, over_dark, over_bright in ((1.0, 0.5 * 0.9, 0.5 * 0.3), (0.0, 0.2, 0.2)):
+        bank = RainBank(1, faithful=1.0)
+        bank.add(rainy, layer, layer, fading=fading)
+        restored = RainBank(1, faithful=1.0)
+        restored.load_state(bank.state())
+        for light, height in ((0.1, over_dark), (0.7, over_bright)):
+            under = pair(rng, np.full((48, 48, 3), light, np.float32), settings, restored).rainy
+            assert 0.94 < (under.max() - light) / height < 1.51
 
 
 @pytest.mark.parametrize("oblique, spread", [(0.0, (3, 14)), (1.0, (18, 40))])

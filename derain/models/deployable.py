@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from derain.models.contract import Derainer
 
+CLIPPED = (0.94, 0.99)  # brightness from which a channel may be, and surely is, clipped; JPEG makes it uneven
+
 
 @dataclass(frozen=True)
 class DerainConfig:
@@ -16,6 +18,7 @@ class DerainConfig:
     widths: tuple[int, ...] = (24, 48, 96, 96)  # channels at 1/2, 1/4, 1/8 and 1/16 of the resolution
     blocks: tuple[int, ...] = (1, 2, 2, 3)  # residual blocks at each level, the last at the bottom
     chroma: float = 0.1  # how far the rain's colour channels may differ, as a share of its height
+    clipping: bool = False  # whether there may be any less rain in a channel that the camera clipped
 
 
 class ResidualBlock(nn.Module):
@@ -40,7 +43,8 @@ class DerainNet(Derainer):
     """A U-Net on pixel-unshuffled photos with ``0 <= rain`` and near-achromatic rain by construction.
 
     The rain layer is ``s * (1 + chroma * tanh(c))`` with one height ``s >= 0`` a pixel and one tint ``c`` a channel,
-    limited to the photo itself so that ``background = photo - rain`` stays in [0, 1].
+    limited to the photo itself so that ``background = photo - rain`` stays in [0, 1]. With ``clipping``, ``chroma`` is
+    1 downwards where a channel is at its brightest: of light that the camera clipped any part may be the background's.
     """
 
     reductions = (2, 4, 8)
@@ -64,8 +68,16 @@ class DerainNet(Derainer):
         height, tint = self.predict(rainy)
         # In training a little leaks below 0: a plain ReLU dies on photos that are mostly dry.
         height = F.leaky_relu(height, 0.1) if self.training else F.relu(height)
-        rain = torch.minimum(height * (1 + self.config.chroma * torch.tanh(tint)), rainy)
+        rain = torch.minimum(height * (1 + self.difference(torch.tanh(tint), rainy)), rainy)
         return rainy - rain, rain
+
+    def difference(self, tint: Tensor, rainy: Tensor) -> Tensor:
+        """By what share of its height the rain differs in each channel, given its tint in [-1, 1]."""
+        chroma = self.config.chroma
+        if not self.config.clipping:
+            return chroma * tint
+        clipped = ((rainy - CLIPPED[0]) / (CLIPPED[1] - CLIPPED[0])).clamp(0, 1)
+        return torch.minimum((chroma + (1 - chroma) * clipped) * tint, torch.full_like(tint, chroma))
 
     def predict(self, rainy: Tensor) -> tuple[Tensor, Tensor]:
         """``(N, 1, H, W)`` signed height of the rain layer before its clipping at 0, and ``(N, 3, H, W)`` tint."""

@@ -8,6 +8,11 @@ from numpy.typing import NDArray
 
 Image = NDArray[np.float32]
 
+FADING = (0.0, 1.2)  # from light that adds to drops under a sky darker than the brightest background
+LEAST_SHARE = 0.25  # of a streak's height that is left on the brightest background
+BINS, LEAST_IN_BIN = 10, 0.03  # of brightness; share of the pixels that tells anything
+UPPER = 90  # percentile of the heights: on streaks, not between them
+
 
 def add(background: Image, rain: Image) -> Image:
     """Light adds: ``O = B + R``, clipped by the camera."""
@@ -27,6 +32,32 @@ def cover(background: Image, rain: Image, light: float) -> Image:
 def add_linear(background: Image, rain: Image) -> Image:
     """Light adds in linear light; the photo is seen through gamma 2.2."""
     return (np.clip(background**2.2 + rain**1.6, 0, 1) ** (1 / 2.2)).astype(np.float32)
+
+
+def fade(background: Image, rain: Image, fading: float) -> Image:
+    """``O = B + R (1 - u B)`` with the fading ``u``: 0 adds, 1 is :func:`screen`, more is :func:`cover`."""
+    return np.clip(background + rain * (1 - np.float32(fading) * background), 0, 1)
+
+
+def unfaded(height: Image, background: Image, fading: float) -> Image:
+    """``(H, W)`` heights of the rain over black, given those over an ``(H, W)`` background."""
+    return np.asarray(height / np.maximum(1 - fading * background, LEAST_SHARE), np.float32)
+
+
+def measured_fading(height: Image, background: Image) -> float:
+    """The fading of rain of ``(H, W)`` heights over an ``(H, W)`` background; 0 if their pixels cannot tell.
+
+    Rain falls alike on what is dark and what is bright, so how its height falls with brightness tells how the two
+    were composed.
+    """
+    bins = np.minimum((background * BINS).astype(int), BINS - 1)
+    filled = [n for n in range(BINS) if (bins == n).mean() > LEAST_IN_BIN]
+    if len(filled) < 3:
+        return 0.0
+    brightness = [background[bins == n].mean() for n in filled]
+    heights = [np.percentile(height[bins == n], UPPER) for n in filled]
+    slope, over_black = np.polyfit(brightness, heights, 1, w=[np.sqrt((bins == n).mean()) for n in filled])
+    return float(np.clip(-slope / max(over_black, 1e-6), *FADING))
 
 
 def compose(rng: np.random.Generator, background: Image, rain: Image) -> Image:

@@ -53,7 +53,7 @@ class TrainConfig:
     purest: bool = True  # whether three crops are looked at for each that is kept, those with the purest rain
     whole: bool = False  # whether found rain is pasted whole, not cleaned, which takes half of it away
     pure: float = 1.0  # share of a bank that is pasted, that with the purest rain
-    faithful: float = 0.0  # share of pasted layers that are neither turned nor scaled
+    faithful: float = 0.0  # share of pasted layers neither turned nor scaled, which fade before light as in their photo
     oblique: float = 0.0  # share of the others that are turned by up to 45 degrees
     widest: float = 1.4  # how many times they are enlarged at most
     guided: float = (

@@ -18,16 +18,18 @@ Image = NDArray[np.float32]
 class Crops:
     """Crops of side ``crop`` px from the photos of ``folder``; the caller's ``rng`` alone decides which.
 
+    The share ``reduced`` of them is cut larger, by up to twice, and reduced.
+
     Photos that cannot be read or are smaller than the crop are listed in ``skipped`` and left out when first met.
 
     Raises:
         TrainingError: the folder is missing or holds no usable photo.
     """
 
-    def __init__(self, folder: Path, crop: int) -> None:
+    def __init__(self, folder: Path, crop: int, reduced: float = 0.5) -> None:
         if not folder.is_dir():
             raise TrainingError(f"{folder}: not a folder; give a folder of photos")
-        self.folder, self.crop = folder, crop
+        self.folder, self.crop, self.reduced = folder, crop, reduced
         self.skipped: dict[Path, str] = {}
         self.photos: list[Path] = []
         self._cache: dict[Path, Photo] = {}
@@ -60,10 +62,20 @@ class Crops:
         return photo
 
     def sample(self, rng: np.random.Generator, size: int | None = None) -> Image:
-        """One ``(size, size, 3)`` crop in [0, 1], at a random scale down to a half and perhaps flipped."""
-        size = size or self.crop
-        photo = self._read(self.photos[rng.integers(len(self.photos))])
-        side = min(int(size * rng.uniform(1, 2)) if rng.random() < 0.5 else size, *photo.shape[:2])
+        """One ``(size, size, 3)`` crop in [0, 1], perhaps reduced and perhaps flipped."""
+        return self.cut(rng, self.choose(rng), size or self.crop)
+
+    def choose(self, rng: np.random.Generator) -> Path:
+        return self.photos[rng.integers(len(self.photos))]
+
+    def middle(self, path: Path, size: int) -> Image:
+        """The middle of the photo at ``path``, at most ``size`` px wide and high, in [0, 1]."""
+        return centre(self._read(path), size).astype(np.float32) / np.float32(255)
+
+    def cut(self, rng: np.random.Generator, path: Path, size: int) -> Image:
+        """As :meth:`sample`, from the photo at ``path``."""
+        photo = self._read(path)
+        side = min(int(size * rng.uniform(1, 2)) if rng.random() < self.reduced else size, *photo.shape[:2])
         top, left = (rng.integers(0, s - side + 1) for s in photo.shape[:2])
         crop = photo[top : top + side, left : left + side]
         if side != size:
@@ -75,6 +87,12 @@ class Crops:
     def batch(self, rng: np.random.Generator, count: int) -> Image:
         """``(count, crop, crop, 3)`` crops."""
         return np.stack([self.sample(rng) for _ in range(count)])
+
+
+def centre(photo: Photo, side: int) -> Photo:
+    """The middle of the photo, at most ``side`` px wide and high."""
+    top, left = (max(length - side, 0) // 2 for length in photo.shape[:2])
+    return np.ascontiguousarray(photo[top : top + side, left : left + side])
 
 
 def to_tensor(images: Image, device: torch.device) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor
 from derain.devices import half_precision
 from derain.models.contract import Derainer
 from derain.rain.clean import clean_rain, complete_rain, distinct_rain, weigh_by_texture
+from derain.rain.compose import measured_fading
 
 CERTAIN = 0.3  # layers whose direction is less certain than this are not rain
 VISIBLE = 0.004  # mean height under which a layer teaches nothing
@@ -38,7 +39,6 @@ class Found(NamedTuple):
         return self.certainty > CERTAIN
 
 
-@torch.no_grad()
 def find_rain(
     network: Derainer,
     rainy: Image,
@@ -75,11 +75,22 @@ def find_rain(
     return Found(rain, layer, whole, certainty, purity)
 
 
-def _find_at_one_scale(network: Derainer, rainy: Image, strict: bool, flat: float, precision: str) -> Found:
+def find_fading(network: Derainer, rainy: Image, precision: str = "auto") -> float:
+    """Fading (:func:`derain.rain.compose.fade`) of the rain of an ``(H, W, 3)`` photo in [0, 1]."""
+    height = _rain(network, rainy, precision).min(axis=2)
+    return measured_fading(height, np.maximum(rainy.mean(axis=2) - height, 0))
+
+
+@torch.no_grad()
+def _rain(network: Derainer, rainy: Image, precision: str) -> Image:
     device = next(network.parameters()).device
     with torch.autocast(device.type, torch.bfloat16, enabled=half_precision(precision, device)):
         found = look_twice(network, torch.from_numpy(rainy).to(device).permute(2, 0, 1)[None])
-    rain = found[0].permute(1, 2, 0).float().cpu().numpy()
+    return np.asarray(found[0].permute(1, 2, 0).float().cpu().numpy())
+
+
+def _find_at_one_scale(network: Derainer, rainy: Image, strict: bool, flat: float, precision: str) -> Found:
+    rain = _rain(network, rainy, precision)
     layer, certainty = clean_rain(rain)
     height = weigh_by_texture(rainy, rain, layer, flat) if flat else complete_rain(rainy, rain, layer)
     if strict:

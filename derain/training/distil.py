@@ -19,12 +19,13 @@ from derain.models.contract import Derainer
 from derain.rain.likeness import likeness, more_like
 from derain.training.config import TrainConfig
 from derain.training.crops import Crops, to_tensor
-from derain.training.discovery import Found, find_rain
+from derain.training.discovery import Found, find_fading, find_rain
 from derain.training.guide import Guide, load_guide
 from derain.training.pairs import Image, RainBank, pair
 from derain.training.start import first_network
 from derain.weights import load
 
+LOOK = 512  # px, side of the middle of a photo that tells how its rain fades over bright background
 TRIES = 3  # crops looked at for each discovery that is kept: those with the purest rain are
 GUIDED_EVERY = 4  # steps between those with the guide's terms, which take as long as four crops
 
@@ -43,7 +44,7 @@ class Distil:
         self.bank, self.pasted = (
             RainBank(config.bank, config.pure, config.faithful, config.oblique, config.widest) for _ in range(2)
         )
-        self.pasted_photos = Crops(Path(config.pasted), config.crop) if config.pasted else None
+        self.pasted_photos = Crops(Path(config.pasted), config.crop, reduced=0.0) if config.pasted else None
         self.round = 0
 
     def prepare(self, rng: np.random.Generator, step: int, progress: float, rainy: Crops, clean: Crops) -> Any:
@@ -73,17 +74,21 @@ class Distil:
         What is pasted of :class:`Found` is named by ``pasted``: layer, distinct or whole.
         """
         size, config = self.config.crop * 3 // 2 // 16 * 16, self.config
-        found: list[tuple[Image, Found]] = []
+        found: list[tuple[Path, Image, Found]] = []
         tries = TRIES if config.purest else 1
         for _ in range(tries * config.bank):
-            crop = rainy.sample(rng, size)
+            photo = rainy.choose(rng)
+            crop = rainy.cut(rng, photo, size)
             rain = find_rain(network, crop, config.scales, config.strict, config.flat, config.precision)
             if rain.certain:
-                found.append((crop, rain))
-        for crop, rain in sorted(found, key=lambda f: f[1].purity)[-config.bank :]:
+                found.append((photo, crop, rain))
+        fadings: dict[Path, float] = {}
+        for photo, crop, rain in sorted(found, key=lambda f: f[-1].purity)[-config.bank :]:
+            if config.faithful and photo not in fadings:
+                fadings[photo] = find_fading(network, rainy.middle(photo, LOOK), config.precision)
             again = rng.random() < config.alike
             layer = more_like(rng, size, likeness(rain.layer)) if again else getattr(rain, pasted)
-            bank.add(crop, rain.rain, layer, rain.purity)
+            bank.add(crop, rain.rain, layer, rain.purity, fadings.get(photo, 0.0))
 
     def losses(self, batch: Any) -> Iterator[tuple[torch.optim.Optimizer, dict[str, Tensor]]]:
         """One optimiser and its losses: L1 and squared error on pixels, L1 on gradients.

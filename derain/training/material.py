@@ -12,6 +12,7 @@ import numpy as np
 from derain.errors import PhotoError, TrainingError
 from derain.models.contract import Derainer
 from derain.photos import SUFFIXES, Photo, read_original, to_8_bit, write_bytes, write_photo
+from derain.training.crops import centre
 from derain.training.discovery import find_rain
 from derain.video.reading import CLIPS, sample_frames
 
@@ -147,12 +148,6 @@ def at_the_scale_of_its_rain(network: Derainer, photo: Photo, scales: int) -> tu
         if found.certain and found.layer.mean() > found_most:
             best, best_factor, found_most = reduced, factor, float(found.layer.mean())
     return centre(best, LARGEST), best_factor, found_most > 0
-
-
-def centre(photo: Photo, side: int) -> Photo:
-    """The middle of the photo, at most ``side`` px wide and high."""
-    top, left = (max(length - side, 0) // 2 for length in photo.shape[:2])
-    return np.ascontiguousarray(photo[top : top + side, left : left + side])
 
 
 def jpeg_quality(tables: dict[int, list[int]]) -> int:

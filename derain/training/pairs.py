@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from derain.rain.compose import compose, jpeg
+from derain.rain.compose import compose, fade, jpeg, unfaded
 from derain.rain.render import ANY_RAIN, FAR_RAIN, FINE_RAIN, HEAVY_RAIN, between, render
 from derain.rain.scene import overcast, photographed
 from derain.training.config import TrainConfig
@@ -29,8 +29,16 @@ class Discovery(NamedTuple):
 
     rainy: NDArray[np.uint8]  # (size, size, 3)
     rain: NDArray[np.uint8]  # (size, size) heights, completed: the target of teaching
-    layer: NDArray[np.uint8]  # (size, size) heights to paste: all rain found, or cleaned of what may be background
+    layer: NDArray[np.uint8]  # (size, size) heights over black to paste: all rain, or cleaned of what may not be
     purity: float = 1.0  # of its rain, in [0, 1]
+    fading: float = 0.0  # of its rain over bright background (derain.rain.compose.fade)
+
+
+class Rain(NamedTuple):
+    """A rain layer to paste."""
+
+    heights: Image  # (size, size) over black
+    fading: float | None = None  # over bright background; None: composed at random
 
 
 class RainBank:
@@ -48,9 +56,10 @@ class RainBank:
         self.faithful, self.oblique, self.widest = faithful, oblique, widest
         self._keep([])
 
-    def add(self, rainy: Image, rain: Image, layer: Image, purity: float = 1.0) -> None:
-        crop, heights, to_paste = ((part.clip(0, 1) * 255 + 0.5).astype(np.uint8) for part in (rainy, rain, layer))
-        found = Discovery(crop, heights, to_paste, purity)
+    def add(self, rainy: Image, rain: Image, layer: Image, purity: float = 1.0, fading: float = 0.0) -> None:
+        over_black = unfaded(layer, np.maximum(rainy.mean(axis=2) - layer, 0), fading)
+        crop, heights, to_paste = ((part.clip(0, 1) * 255 + 0.5).astype(np.uint8) for part in (rainy, rain, over_black))
+        found = Discovery(crop, heights, to_paste, purity, fading)
         self._keep([*self.discoveries, found][-self.capacity :])
 
     def _keep(self, discoveries: list[Discovery]) -> None:
@@ -58,17 +67,18 @@ class RainBank:
         by_purity = sorted(discoveries, key=lambda found: found.purity)
         self.purest = by_purity[len(by_purity) - math.ceil(self.pure * len(by_purity)) :]
 
-    def layer(self, rng: np.random.Generator, size: int) -> Image:
+    def layer(self, rng: np.random.Generator, size: int) -> Rain:
         """One layer as it was found, but for a flip and a little gain; or one, or two overlapping ones, with random
         gain, flip, scale and a few degrees of rotation or more.
         """
         if self.faithful and rng.random() < self.faithful:
-            return window(rng, self._pure(rng), size, FAITHFUL_GAIN)
+            found = self._pure(rng)
+            return Rain(window(rng, _heights(found), size, FAITHFUL_GAIN), found.fading)
         layer = self._one(rng, size)
-        return np.clip(layer + self._one(rng, size), 0, 1) if rng.random() < 0.3 else layer
+        return Rain(np.clip(layer + self._one(rng, size), 0, 1) if rng.random() < 0.3 else layer)
 
     def _one(self, rng: np.random.Generator, size: int) -> Image:
-        layer = self._pure(rng)
+        layer = _heights(self._pure(rng))
         side = layer.shape[0]
         degrees = rng.uniform(-45, 45) if rng.random() < self.oblique else rng.normal(0, 8)
         turn = cv2.getRotationMatrix2D((side / 2, side / 2), degrees, between(rng, (0.7, self.widest)))
@@ -82,8 +92,8 @@ class RainBank:
         rainy, rain = (part[where].astype(np.float32) / np.float32(255) for part in (found.rainy, found.rain))
         return rainy, np.maximum(rainy - rain[..., None], 0)
 
-    def _pure(self, rng: np.random.Generator) -> Image:
-        return self.purest[rng.integers(len(self.purest))].layer.astype(np.float32) / np.float32(255)
+    def _pure(self, rng: np.random.Generator) -> Discovery:
+        return self.purest[rng.integers(len(self.purest))]
 
     def _any(self, rng: np.random.Generator) -> Discovery:
         return self.discoveries[rng.integers(len(self.discoveries))]
@@ -97,6 +107,10 @@ class RainBank:
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         self._keep([Discovery(*(part.numpy() for part in parts)) for parts in zip(*state.values())])
+
+
+def _heights(found: Discovery) -> Image:
+    return found.layer.astype(np.float32) / np.float32(255)
 
 
 def window(rng: np.random.Generator, layer: Image, size: int, gain: tuple[float, float]) -> Image:
@@ -146,15 +160,22 @@ def pair(
     fine = bool(rng.random() < config.fine)
     extreme = rng.random() < (config.far if fine else config.heavy)
     usual, rare = (FINE_RAIN, FAR_RAIN) if fine else (ANY_RAIN, HEAVY_RAIN)
-    layer = render(rng, size, rare if extreme else usual)
+    rendered = Rain(render(rng, size, rare if extreme else usual))
     if config.remember:
-        return Pair(compose(rng, truth, layer), truth, doubtful=False, remembered=True)
-    return seen(rng, truth, layer, config, doubtful=fine)
+        return Pair(under(rng, truth, rendered), truth, doubtful=False, remembered=True)
+    return seen(rng, truth, rendered, config, doubtful=fine)
 
 
-def seen(rng: np.random.Generator, truth: Image, layer: Image, config: TrainConfig, doubtful: bool) -> Pair:
+def under(rng: np.random.Generator, truth: Image, rain: Rain) -> Image:
+    """The truth under a rain layer."""
+    if rain.fading is None:
+        return compose(rng, truth, rain.heights)
+    return fade(truth, rain.heights[..., None], rain.fading)
+
+
+def seen(rng: np.random.Generator, truth: Image, rain: Rain, config: TrainConfig, doubtful: bool) -> Pair:
     """The truth under a rain layer, as a camera sees and stores them."""
-    rainy = compose(rng, truth, layer)
+    rainy = under(rng, truth, rain)
     if rng.random() < config.camera:
         rainy, truth = photographed(rng, rainy, truth)
     if rng.random() < config.jpeg:
