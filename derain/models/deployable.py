@@ -77,7 +77,7 @@ class DerainNet(Derainer):
         if not self.config.clipping:
             return chroma * tint
         clipped = ((rainy - CLIPPED[0]) / (CLIPPED[1] - CLIPPED[0])).clamp(0, 1)
-        return torch.minimum((chroma + (1 - chroma) * clipped) * tint, torch.full_like(tint, chroma))
+        return ((chroma + (1 - chroma) * clipped) * tint).clamp(max=chroma)
 
     def predict(self, rainy: Tensor) -> tuple[Tensor, Tensor]:
         """``(N, 1, H, W)`` signed height of the rain layer before its clipping at 0, and ``(N, 3, H, W)`` tint."""
