@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -36,6 +37,15 @@ def rainy_picture(seed: int, kind: Kind = HEAVY, size: int = 144) -> np.ndarray:
     rng = np.random.default_rng(seed)
     picture = add(draw_scene(rng, size), render(rng, size, kind)[..., None])
     return (picture * 255 + 0.5).astype(np.uint8)
+
+
+def wide(seed: int) -> list[np.ndarray]:
+    """Truth and rainy picture: blurred streaks wider than the bundled weights know, 4 to 7 px."""
+    rng = np.random.default_rng(seed)
+    return [
+        cv2.resize(part.astype(np.float32), (256, 256), interpolation=cv2.INTER_CUBIC).clip(0, 1)
+        for part in coarse(rng, draw_scene(rng, 170))
+    ]
 
 
 @pytest.fixture
@@ -76,7 +86,7 @@ def test_finetuning_learns_streaks_that_the_network_does_not_know(tmp_path, monk
     In so few steps the rest suffers, so of the judgement only that on rain like the camera's counts here.
     """
     monkeypatch.setattr(Judge, "gain", lambda judge, scores: scores.matched - judge.start.matched)
-    pairs = [coarse(rng, draw_scene(rng, 256)) for rng in map(np.random.default_rng, range(14))]
+    pairs = [wide(seed) for seed in range(14)]
     (tmp_path / "close").mkdir()
     for index, (_, rainy) in enumerate(pairs[:10]):
         Image.fromarray(to_bytes(rainy)).save(tmp_path / "close" / f"{index}.png")
@@ -169,9 +179,7 @@ def test_the_guide_tells_clean_from_rainy():
 
 
 def test_wide_streaks_are_found_on_the_reduced_crop():
-    rng = np.random.default_rng(0)
-    crop = coarse(rng, draw_scene(rng, 256))[1].astype(np.float32)
-    network = load()
+    crop, network = wide(0)[1], load()
     assert find_rain(network, crop, scales=3).layer.sum() > 2 * find_rain(network, crop, scales=1).layer.sum()
 
 
