@@ -106,7 +106,7 @@ class Distil:
         weighted = torch.where((error > 0) & doubtful, self.config.leftover * error, error)
         found = {
             "pixels": weighted.abs().mean(),
-            "squares": 5 * (weighted * error).mean(),
+            "squares": self.config.squares * (weighted * error).mean(),
             "gradients": 0.5 * (error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()),
         }
         if self.guide and batch[4] is not None:

@@ -183,6 +183,7 @@ def configured(
         "taught": 0.0,
         "dry": 0.12,
         "leftover": 1.0 if share > LOSSY else 1.5,
+        "squares": 5.0,
         "remember": True,
         "guided": 0.002,
         "jpeg": max(share, TrainConfig.jpeg),
