@@ -40,7 +40,7 @@ def rainy_picture(seed: int, kind: Kind = HEAVY, size: int = 144) -> np.ndarray:
 
 
 def wide(seed: int) -> list[np.ndarray]:
-    """Truth and rainy picture: blurred streaks wider than the bundled weights know, 5 to 9 px."""
+    """Truth and rainy picture: blurred streaks wider than the bundled weights know, 5 to 8 px."""
     rng = np.random.default_rng(seed)
     return [
         cv2.resize(part.astype(np.float32), (256, 256), interpolation=cv2.INTER_CUBIC).clip(0, 1)
