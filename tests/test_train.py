@@ -240,9 +240,9 @@ def test_discovered_streaks_are_taken_whole_on_flat_background(flat, height):
 def test_rain_is_discovered_by_the_teacher_that_is_named(folders, monkeypatch, rng):
     monkeypatch.setattr("derain.training.distil.load", lambda *_: Streaks(0.5))
     for teacher, discoveries in (("", 0), ("streaks", 4)):  # the network itself, untrained, finds nothing
-        learner = Distil(config(teacher=teacher, rounds=1), torch.device("cpu"))
+        learner = Distil(config(teacher=teacher, pasted=str(folders[0]), rounds=1), torch.device("cpu"))
         learner.prepare(rng, 5, 0.9, Crops(folders[0], 48), Crops(folders[1], 48))
-        assert len(learner.bank.discoveries) == discoveries
+        assert len(learner.bank.discoveries) == len(learner.pasted.discoveries) == discoveries
 
 
 def test_rain_of_further_photos_is_pasted_and_never_taught(rng):

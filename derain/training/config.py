@@ -47,7 +47,7 @@ class TrainConfig:
     scales: int = 1  # at how many scales rain is discovered, each half of the one before
     strict: bool = False  # whether to believe discovered rain only near the streaks that its cleaning leaves
     flat: float = 0.0  # under this curvature of the background, rain is taken from real photos to its full height
-    teacher: str = ""  # weights that discover the rain of the rainy photos; by default the mean of the run's own
+    teacher: str = ""  # weights that discover the rain, once; by default the mean of the run's own, each round anew
     pasted: str = ""  # folder of further rainy photos, whose discovered rain is pasted and never taught
     pasted_share: float = 0.6  # share of those among the discovered layers that are pasted
     bank: int = 192  # discoveries kept

@@ -52,10 +52,11 @@ class Distil:
         if (due := self.round_at(progress)) > self.round:
             # What is faint in a real photo may be background; in one of rendered rain it is rain as well.
             of_real, of_rendered = ("distinct", "whole") if self.config.whole else ("layer", "layer")
-            if not self.bank.discoveries or self.discoverer is self.teacher:
-                self.discover(rng, rainy, self.discoverer, self.bank, of_real)
-            if self.pasted_photos:
-                self.discover(rng, self.pasted_photos, self.teacher, self.pasted, of_rendered)
+            moves = self.discoverer is self.teacher
+            sources = (rainy, self.bank, of_real), (self.pasted_photos, self.pasted, of_rendered)
+            for photos, bank, kind in sources:
+                if photos is not None and (moves or not bank.discoveries):
+                    self.discover(rng, photos, self.discoverer, bank, kind)
             self.round = due
         pairs = [pair(rng, truth, self.config, self.bank, self.pasted) for truth in clean.batch(rng, self.config.batch)]
         guided = self.guide and step % GUIDED_EVERY == 0
