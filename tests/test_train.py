@@ -283,6 +283,20 @@ def test_rain_left_weighs_more_where_it_is_doubtful():
     assert loss(0.7, True) == pytest.approx(loss(0.7, False), rel=0.01)
 
 
+def test_a_crop_of_light_rain_weighs_as_much_as_one_of_heavy_rain():
+    """Halving its error gains the same for either, and nothing once a crop is right."""
+    learner = Distil(config(psnr=1.0), torch.device("cpu"))
+    rainy = np.full((2, 48, 48, 3), 0.5, np.float32)
+
+    def loss(error: float) -> float:
+        batch = rainy, rainy - np.float32(error), np.array([False] * 2), np.array([False] * 2), None
+        return float(next(learner.losses(batch))[1]["psnr"].detach())
+
+    assert loss(0.4) - loss(0.2) == pytest.approx(np.log(4), rel=0.05)
+    assert loss(0.2) - loss(0.1) == pytest.approx(np.log(4), rel=0.05)
+    assert loss(0.002) - loss(0.001) < 0.1
+
+
 def test_bank_is_filled_once_a_round():
     learner = Distil(config(warm=0.4, rounds=3), torch.device("cpu"))
     rounds = [learner.round_at(progress) for progress in (0, 0.39, 0.4, 0.59, 0.61, 0.81, 0.99)]

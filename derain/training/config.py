@@ -38,7 +38,8 @@ class TrainConfig:
     jpeg_quality: tuple[int, int] = (60, 96)  # least and most
     leftover: float = 4.0  # weight of rain left against background taken; in preset derain only of fine and real rain
     # preset derain: discover, distil, repeat
-    squares: float = 25.0  # weight of the squared error, which weighs great errors most, beside the absolute one
+    squares: float = 0.0  # weight of the squared error, which weighs crops of heavy rain most, beside the absolute one
+    psnr: float = 0.03  # weight of the logarithm of each crop's squared error, in which all crops weigh alike
     discovered: float = 0.4  # share of crops with layers from the bank after the warm start
     alike: float = 0.0  # share of the bank's layers that are rendered anew in the likeness of those discovered
     taught: float = 0.15  # share of real rainy crops, less the rain discovered in them

@@ -27,6 +27,7 @@ from derain.weights import load
 
 LOOK = 512  # px, side of the middle of a photo that tells how its rain fades over bright background
 TRIES = 3  # crops looked at for each discovery that is kept: those with the purest rain are
+RIGHT = 1e-4  # squared error, 40 dB, below which a crop counts as right: dry ones are not to outweigh all others
 GUIDED_EVERY = 4  # steps between those with the guide's terms, which take as long as four crops
 
 
@@ -92,7 +93,7 @@ class Distil:
             bank.add(crop, rain.rain, layer, rain.purity, fadings.get(photo, 0.0))
 
     def losses(self, batch: Any) -> Iterator[tuple[torch.optim.Optimizer, dict[str, Tensor]]]:
-        """One optimiser and its losses: L1 and squared error on pixels, L1 on gradients.
+        """One optimiser and its losses: L1 and squared error on pixels, PSNR of the crops, L1 on gradients.
 
         Real rain differs from pasted rain, and a network in doubt leaves it; so where the rain is fine or real, rain
         left counts ``leftover`` times as much as background taken.
@@ -108,6 +109,7 @@ class Distil:
         found = {
             "pixels": weighted.abs().mean(),
             "squares": self.config.squares * (weighted * error).mean(),
+            "psnr": self.config.psnr * torch.log((weighted * error).mean((1, 2, 3)) + RIGHT).mean(),
             "gradients": 0.5 * (error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()),
         }
         if self.guide and batch[4] is not None:

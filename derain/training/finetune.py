@@ -184,6 +184,7 @@ def configured(
         "dry": 0.12,
         "leftover": 1.0 if share > LOSSY else 1.5,
         "squares": 5.0,
+        "psnr": 0.0,
         "remember": True,
         "guided": 0.002,
         "jpeg": max(share, TrainConfig.jpeg),
