@@ -106,12 +106,15 @@ class Distil:
         background, _ = self.model(rainy)
         error = background.float() - clean
         weighted = torch.where((error > 0) & doubtful, self.config.leftover * error, error)
+        squared = (weighted * error).mean((1, 2, 3))
         found = {
             "pixels": weighted.abs().mean(),
-            "squares": self.config.squares * (weighted * error).mean(),
-            "psnr": self.config.psnr * torch.log((weighted * error).mean((1, 2, 3)) + RIGHT).mean(),
             "gradients": 0.5 * (error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()),
         }
+        if self.config.squares:
+            found["squares"] = self.config.squares * squared.mean()
+        if self.config.psnr:
+            found["psnr"] = self.config.psnr * torch.log(squared + RIGHT).mean()
         if self.guide and batch[4] is not None:
             O = to_tensor(batch[4], self.device)
             terms = self.guide.terms(O, self.model(O)[0].float())
