@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -20,7 +21,7 @@ from derain.training.checkpoint import load_checkpoint
 from derain.training.config import load_config
 from derain.training.crops import Crops
 from derain.training.discovery import find_rain
-from derain.training.distil import Distil
+from derain.training.distil import Distil, Source
 from derain.training.loop import train
 from derain.training.pairs import RainBank, pair
 from derain.training.start import first_network
@@ -175,15 +176,15 @@ def test_all_certain_rain_or_the_purest_is_kept(folders, monkeypatch, rng):
     for purest, tries in ((True, 12), (False, 4)):
         looked.clear()
         learner = Distil(config(purest=purest), torch.device("cpu"))
-        learner.discover(rng, Crops(folders[0], 48), learner.teacher, learner.bank)
+        learner.discover(rng, Source(Crops(folders[0], 48), learner.teacher, 4, "layer"), learner.bank)
         assert len(looked) == tries and 0 < len(learner.bank.discoveries) <= 4
 
 
 def test_found_rain_is_pasted_cleaned_or_whole(folders):
     heights = []
-    for pasted in ("layer", "distinct", "whole"):
+    for kind in ("layer", "distinct", "whole"):
         learner = Distil(config(), torch.device("cpu"))
-        learner.discover(np.random.default_rng(0), Crops(folders[0], 48), Streaks(0.5), learner.bank, pasted)
+        learner.discover(np.random.default_rng(0), Source(Crops(folders[0], 48), Streaks(0.5), 4, kind), learner.bank)
         heights.append(np.mean([found.layer.mean() for found in learner.bank.discoveries]))
     assert heights[0] < heights[1] <= heights[2]
 
@@ -239,10 +240,15 @@ def test_discovered_streaks_are_taken_whole_on_flat_background(flat, height):
 
 def test_rain_is_discovered_by_the_teacher_that_is_named(folders, monkeypatch, rng):
     monkeypatch.setattr("derain.training.distil.load", lambda *_: Streaks(0.5))
-    for teacher, discoveries in (("", 0), ("streaks", 4)):  # the network itself, untrained, finds nothing
-        learner = Distil(config(teacher=teacher, pasted=str(folders[0]), rounds=1), torch.device("cpu"))
+    further = {"folder": str(folders[0])}
+    for teacher, pasted, discoveries in (  # the network itself, untrained, finds nothing
+        ("", [further], (0, 0)),
+        ("streaks", [further], (4, 4)),
+        ("", [further, further | {"teacher": "streaks", "bank": 2}], (0, 2)),
+    ):
+        learner = Distil(config(teacher=teacher, pasted=pasted, rounds=1), torch.device("cpu"))
         learner.prepare(rng, 5, 0.9, Crops(folders[0], 48), Crops(folders[1], 48))
-        assert len(learner.bank.discoveries) == len(learner.pasted.discoveries) == discoveries
+        assert (len(learner.bank.discoveries), len(learner.pasted.discoveries)) == discoveries
 
 
 def test_rain_of_further_photos_is_pasted_and_never_taught(rng):
@@ -340,10 +346,13 @@ def test_unusable_files_are_skipped_by_name(folders, tmp_path):
     (folders[0] / "notes.txt").write_text("no photo")
     (folders[0] / "broken.jpg").write_bytes(b"\xff\xd8nothing")
     Image.new("RGB", (20, 20)).save(folders[0] / "small.png")
+    further = Path(shutil.copytree(folders[1], tmp_path / "further"))
+    (further / "torn.jpg").write_bytes(b"\xff\xd8nothing")
     said: list[str] = []
-    train(config(steps=1), *folders, tmp_path / "out", skip=said.append)
-    assert len(said) == 3
-    assert all(any(name in line for line in said) for name in ("notes.txt", "broken.jpg", "small.png"))
+    settings = config(steps=1, pasted=[{"folder": str(further)}])
+    train(settings, *folders, tmp_path / "out", skip=said.append)
+    assert len(said) == 4
+    assert all(any(name in line for line in said) for name in ("notes.txt", "broken.jpg", "small.png", "torn.jpg"))
 
 
 def test_bad_input_is_one_clear_error(folders, tmp_path):
@@ -375,6 +384,10 @@ def test_config_file_is_overridden_by_options(tmp_path):
     file.write_text("stepz = 7\n")
     with pytest.raises(TrainingError, match="stepz"):
         load_config(file)
+    for wrong in ('pasted = "rendered"', "[[pasted]]\nbank = 7", '[[pasted]]\nfolder = "rendered"\nbanks = 7'):
+        file.write_text(wrong)
+        with pytest.raises(TrainingError, match="settings.toml: pasted must be tables"):
+            load_config(file)
 
 
 def test_example_configs_load():

@@ -9,6 +9,15 @@ from derain.errors import TrainingError
 
 
 @dataclass(frozen=True)
+class Pasted:
+    """Further rainy photos, whose discovered rain is pasted and never taught; ``[[pasted]]`` in the TOML file."""
+
+    folder: str
+    teacher: str = ""  # weights that discover their rain, once; by default those that discover the rainy photos' rain
+    bank: int = 0  # discoveries kept; by default as many as of the rainy photos
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """Settings of ``derain train``; a TOML file with the same names sets them too."""
 
@@ -49,7 +58,7 @@ class TrainConfig:
     strict: bool = False  # whether to believe discovered rain only near the streaks that its cleaning leaves
     flat: float = 0.0  # under this curvature of the background, rain is taken from real photos to its full height
     teacher: str = ""  # weights that discover the rain, once; by default the mean of the run's own, each round anew
-    pasted: str = ""  # folder of further rainy photos, whose discovered rain is pasted and never taught
+    pasted: tuple[Pasted, ...] = ()  # folders of further rainy photos
     pasted_share: float = 0.6  # share of those among the discovered layers that are pasted
     bank: int = 192  # discoveries kept
     purest: bool = True  # whether three crops are looked at for each that is kept, those with the purest rain
@@ -94,13 +103,17 @@ def load_config(file: Path | None, **options: Any) -> TrainConfig:
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise TrainingError(f"{file}: cannot be read as TOML ({error})") from None
     given |= {name: value for name, value in options.items() if value is not None}
-    unknown = given.keys() - {f.name for f in fields(TrainConfig)}
-    if unknown:
+    if unknown := given.keys() - {f.name for f in fields(TrainConfig)}:
         raise TrainingError(f"{file}: unknown setting {', '.join(sorted(unknown))}")
     preset = given.get("preset", TrainConfig.preset)
     if preset not in PRESET_DEFAULTS:
         raise TrainingError(f"unknown preset {preset!r}: choose one of {', '.join(PRESET_DEFAULTS)}")
     started = {"warm": 0.0} if given.get("start") else {}
+    try:
+        given["pasted"] = tuple(Pasted(**folder) for folder in given.get("pasted", ()))
+    except TypeError:
+        optional = " or ".join(f.name for f in fields(Pasted)[1:])
+        raise TrainingError(f"{file}: pasted must be tables, [[pasted]], with folder and perhaps {optional}") from None
     config = TrainConfig(**(PRESET_DEFAULTS[preset] | started | given))
     if config.crop % 16 or config.crop < 16:
         raise TrainingError(f"--crop {config.crop}: must be a multiple of 16")

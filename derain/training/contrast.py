@@ -134,3 +134,7 @@ class Contrast:
     @property
     def result(self) -> NLCL:
         return self.model
+
+    @property
+    def photos(self) -> list[Crops]:
+        return []

@@ -8,7 +8,7 @@ import copy
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -31,6 +31,15 @@ RIGHT = 1e-4  # squared error, 40 dB, below which a crop counts as right: dry on
 GUIDED_EVERY = 4  # steps between those with the guide's terms, which take as long as four crops
 
 
+class Source(NamedTuple):
+    """Rainy photos, and how rain is discovered in them."""
+
+    photos: Crops
+    network: Derainer  # that discovers it
+    kept: int  # discoveries
+    kind: str  # what is pasted of Found: layer, distinct or whole
+
+
 class Distil:
     """The learner of the deployable network; see :class:`derain.training.loop.Learner`."""
 
@@ -42,22 +51,30 @@ class Distil:
         self.start = copy.deepcopy(self.teacher) if config.remember else None
         self.guide: Guide | None = load_guide(device) if config.guided else None
         self.discoverer = load(config.teacher, device) if config.teacher else self.teacher
+        # What is faint in a real photo may be background; in one of rendered rain it is rain as well.
+        self.of_real, of_rendered = ("distinct", "whole") if config.whole else ("layer", "layer")
+        self.further = [
+            Source(
+                Crops(Path(pasted.folder), config.crop, reduced=0.0),
+                load(pasted.teacher, device) if pasted.teacher else self.discoverer,
+                pasted.bank or config.bank,
+                of_rendered,
+            )
+            for pasted in config.pasted
+        ]
         self.bank, self.pasted = (
-            RainBank(config.bank, config.pure, config.faithful, config.oblique, config.widest) for _ in range(2)
+            RainBank(size, config.pure, config.faithful, config.oblique, config.widest)
+            for size in (config.bank, sum(source.kept for source in self.further))
         )
-        self.pasted_photos = Crops(Path(config.pasted), config.crop, reduced=0.0) if config.pasted else None
         self.round = 0
 
     def prepare(self, rng: np.random.Generator, step: int, progress: float, rainy: Crops, clean: Crops) -> Any:
         """Fields of ``batch`` pairs, and a real rainy crop for the guide; a round first fills the bank."""
         if (due := self.round_at(progress)) > self.round:
-            # What is faint in a real photo may be background; in one of rendered rain it is rain as well.
-            of_real, of_rendered = ("distinct", "whole") if self.config.whole else ("layer", "layer")
-            moves = self.discoverer is self.teacher
-            sources = (rainy, self.bank, of_real), (self.pasted_photos, self.pasted, of_rendered)
-            for photos, bank, kind in sources:
-                if photos is not None and (moves or not bank.discoveries):
-                    self.discover(rng, photos, self.discoverer, bank, kind)
+            real = Source(rainy, self.discoverer, self.config.bank, self.of_real)
+            for source, bank in ((real, self.bank), *((source, self.pasted) for source in self.further)):
+                if self.round == 0 or source.network is self.teacher:
+                    self.discover(rng, source, bank)
             self.round = due
         pairs = [pair(rng, truth, self.config, self.bank, self.pasted) for truth in clean.batch(rng, self.config.batch)]
         guided = self.guide and step % GUIDED_EVERY == 0
@@ -68,28 +85,24 @@ class Distil:
         after = (progress - self.config.warm) / (1 - self.config.warm)
         return 0 if after < 0 else 1 + int(after * self.config.rounds)
 
-    def discover(
-        self, rng: np.random.Generator, rainy: Crops, network: Derainer, bank: RainBank, pasted: str = "layer"
-    ) -> None:
-        """A new round: fill the bank with the network's rain in random rainy crops, where it is surely rain.
-
-        What is pasted of :class:`Found` is named by ``pasted``: layer, distinct or whole.
-        """
+    def discover(self, rng: np.random.Generator, source: Source, bank: RainBank) -> None:
+        """A new round: fill the bank with the rain in random crops of the source, where it is surely rain."""
+        photos, network, kept, kind = source
         size, config = self.config.crop * 3 // 2 // 16 * 16, self.config
         found: list[tuple[Path, Image, Found]] = []
         tries = TRIES if config.purest else 1
-        for _ in range(tries * config.bank):
-            photo = rainy.choose(rng)
-            crop = rainy.cut(rng, photo, size)
+        for _ in range(tries * kept):
+            photo = photos.choose(rng)
+            crop = photos.cut(rng, photo, size)
             rain = find_rain(network, crop, config.scales, config.strict, config.flat, config.precision)
             if rain.certain:
                 found.append((photo, crop, rain))
         fadings: dict[Path, float] = {}
-        for photo, crop, rain in sorted(found, key=lambda f: f[-1].purity)[-config.bank :]:
+        for photo, crop, rain in sorted(found, key=lambda f: f[-1].purity)[-kept:]:
             if config.faithful and photo not in fadings:
-                fadings[photo] = find_fading(network, rainy.middle(photo, LOOK), config.precision)
+                fadings[photo] = find_fading(network, photos.middle(photo, LOOK), config.precision)
             again = rng.random() < config.alike
-            layer = more_like(rng, size, likeness(rain.layer)) if again else getattr(rain, pasted)
+            layer = more_like(rng, size, likeness(rain.layer)) if again else getattr(rain, kind)
             bank.add(crop, rain.rain, layer, rain.purity, fadings.get(photo, 0.0))
 
     def losses(self, batch: Any) -> Iterator[tuple[torch.optim.Optimizer, dict[str, Tensor]]]:
@@ -152,3 +165,7 @@ class Distil:
     @property
     def result(self) -> Derainer:
         return self.teacher
+
+    @property
+    def photos(self) -> list[Crops]:
+        return [source.photos for source in self.further]

@@ -37,6 +37,10 @@ class Learner(Protocol):
     def result(self) -> Any:
         """The model that is saved."""
 
+    @property
+    def photos(self) -> list[Crops]:
+        """Photos of its own, beside the rainy and the clean ones."""
+
     def prepare(self, rng: np.random.Generator, step: int, progress: float, rainy: Crops, clean: Crops) -> Any:
         """The batch of a step."""
 
@@ -103,7 +107,7 @@ def train(
             if onlooker:
                 onlooker.load_state(state["onlooker"])
         started = time.monotonic() - spent
-        skipped = [reason for crops in (rainy_crops, clean_crops) for reason in crops.skipped.values()]
+        skipped = [reason for crops in (rainy_crops, clean_crops, *learner.photos) for reason in crops.skipped.values()]
         if skip and rank == 0:
             for reason in skipped:
                 skip(reason)
