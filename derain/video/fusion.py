@@ -29,7 +29,7 @@ UNTIL = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 15, 1e-4)  # the camer
 AS_WELL = 1.02  # times its misfit up to which no motion of the camera fits as well
 SIMPLER = 2.0  # grey levels by which the camera's motion may fit worse than a pixel's own and is taken
 UNLIKE = 10.0  # grey levels by which aligned frames without thin bright lines may differ
-LEFT = 3.0  # and, for each grey level that the network took around there, that it may have left
+LEFT = 4.0  # and, for each grey level that the network took around there, that it may have left
 MARGIN = 3  # px at that size, side of the square within which all of them must be alike
 CUT = 0.5  # share of a frame's contrast that is left after alignment from which it is another scene
 
