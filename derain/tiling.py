@@ -1,5 +1,6 @@
 """Photos as arrays through a model, whole or in tiles."""
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -72,13 +73,19 @@ def tiles(height: int, width: int, tile: int | None, model: Derainer) -> Iterato
         whole = (slice(0, height), slice(0, width))
         yield whole, whole
         return
-    side, halo = max(tile - tile % model.multiple, model.multiple), model.halo or 0
-    for top in range(0, height, side):
-        for left in range(0, width, side):
-            inner = (slice(top, min(top + side, height)), slice(left, min(left + side, width)))
+    down, across, halo = even(height, tile, model.multiple), even(width, tile, model.multiple), model.halo or 0
+    for top in range(0, height, down):
+        for left in range(0, width, across):
+            inner = (slice(top, min(top + down, height)), slice(left, min(left + across, width)))
             limits = (height, width)
             outer = tuple(slice(max(i.start - halo, 0), min(i.stop + halo, n)) for i, n in zip(inner, limits))
             yield inner, outer  # type: ignore[misc]
+
+
+def even(length: int, tile: int, multiple: int) -> int:
+    """The least side on the grid that cuts ``length`` px into no more tiles than the side ``tile`` does."""
+    count = math.ceil(length / max(tile - tile % multiple, multiple))
+    return math.ceil(length / count / multiple) * multiple
 
 
 @torch.inference_mode()

@@ -89,6 +89,12 @@ def test_tiles_cover_a_photo_once():
     assert (covered == 1).all()
 
 
+def test_tiles_are_no_larger_than_their_number_needs():
+    model = build("derain")
+    widths = {inner[1].stop - inner[1].start for inner, _ in tiles(64, 1040, 512, model)}
+    assert widths == {352, 336}  # not 512, 512 and 16
+
+
 def test_tiled_equals_whole(rng):
     model = build("derain", {"widths": (8, 8, 8), "blocks": (1, 1, 1)}).eval()
     torch.nn.init.normal_(model.tail.weight, std=0.2)
