@@ -73,19 +73,19 @@ def tiles(height: int, width: int, tile: int | None, model: Derainer) -> Iterato
         whole = (slice(0, height), slice(0, width))
         yield whole, whole
         return
-    down, across, halo = even(height, tile, model.multiple), even(width, tile, model.multiple), model.halo or 0
-    for top in range(0, height, down):
-        for left in range(0, width, across):
-            inner = (slice(top, min(top + down, height)), slice(left, min(left + across, width)))
-            limits = (height, width)
-            outer = tuple(slice(max(i.start - halo, 0), min(i.stop + halo, n)) for i, n in zip(inner, limits))
-            yield inner, outer  # type: ignore[misc]
+    for rows, outer_rows in spans(height, tile, model):
+        for columns, outer_columns in spans(width, tile, model):
+            yield (rows, columns), (outer_rows, outer_columns)
 
 
-def even(length: int, tile: int, multiple: int) -> int:
-    """The least side on the grid that cuts ``length`` px into no more tiles than the side ``tile`` does."""
-    count = math.ceil(length / max(tile - tile % multiple, multiple))
-    return math.ceil(length / count / multiple) * multiple
+def spans(length: int, tile: int, model: Derainer) -> Iterator[tuple[slice, slice]]:
+    """Evenly long spans that cover ``length`` px, no more of them than of ``tile`` px, each with the one around it."""
+    grid, halo = model.multiple, model.halo or 0
+    count = math.ceil(length / max(tile - tile % grid, grid))
+    side = math.ceil(length / count / grid) * grid
+    for start in range(0, length, side):
+        stop = min(start + side, length)
+        yield slice(start, stop), slice(max(start - halo, 0), min(stop + halo, length))
 
 
 @torch.inference_mode()
