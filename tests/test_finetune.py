@@ -90,12 +90,13 @@ def test_finetuning_learns_streaks_that_the_network_does_not_know(tmp_path, monk
     for index, (_, rainy) in enumerate(pairs[:10]):
         Image.fromarray(to_bytes(rainy)).save(tmp_path / "close" / f"{index}.png")
     weights = tmp_path / "mine.safetensors"
-    found = finetune(tmp_path / "close", weights, steps=120, change="high", batch=4, crop=96, bank=24, save_every=60)
+    small = {"batch": 4, "crop": 96, "bank": 24, "save_every": 60, "precision": "float32"}  # alike on all processors
+    found = finetune(tmp_path / "close", weights, steps=240, change="high", **small)
     assert found.better and found.after.matched > found.before.matched + 0.5
     tuned, start = (
         np.mean([streaks_left(network, *pair) for pair in pairs[10:]]) for network in (load(weights), load())
     )
-    assert tuned < start - 0.02
+    assert tuned < start - 0.1
 
 
 def streaks_left(network, truth: np.ndarray, rainy: np.ndarray) -> float:
