@@ -67,9 +67,7 @@ class TrainConfig:
     faithful: float = 0.0  # share of pasted layers neither turned nor scaled, which fade before light as in their photo
     oblique: float = 0.0  # share of the others that are turned by up to 45 degrees
     widest: float = 1.4  # how many times they are enlarged at most
-    guided: float = (
-        0.0  # weight of NLCL's location and layer contrast on a real rainy crop a step, by the bundled guide
-    )
+    guided: float = 0.0  # weight of NLCL's contrastive terms on a real rainy crop a step, by the bundled guide
     rounds: int = 3  # times that the EMA teacher fills the bank, evenly spread after the warm start
     ema: float = 0.999  # decay of the teacher's weights
     # preset nlcl

@@ -7,6 +7,7 @@ EMA teacher, cleaned, and transformed. Teach: the target is a real rainy photo l
 import copy
 import math
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -50,13 +51,14 @@ class Distil:
         self.optimiser = torch.optim.AdamW(self.model.parameters(), config.lr, betas=(0.9, 0.99), weight_decay=1e-4)
         self.start = copy.deepcopy(self.teacher) if config.remember else None
         self.guide: Guide | None = load_guide(device) if config.guided else None
-        self.discoverer = load(config.teacher, device) if config.teacher else self.teacher
+        loaded = cache(lambda weights: load(weights, device))
+        self.discoverer = loaded(config.teacher) if config.teacher else self.teacher
         # What is faint in a real photo may be background; in one of rendered rain it is rain as well.
         self.of_real, of_rendered = ("distinct", "whole") if config.whole else ("layer", "layer")
         self.further = [
             Source(
                 Crops(Path(pasted.folder), config.crop, reduced=0.0),
-                load(pasted.teacher, device) if pasted.teacher else self.discoverer,
+                loaded(pasted.teacher) if pasted.teacher else self.discoverer,
                 pasted.bank or config.bank,
                 of_rendered,
             )
