@@ -2,6 +2,7 @@
 
 import glob
 import json
+import os
 import sys
 import time
 from collections import deque
@@ -49,6 +50,11 @@ class Target:
     rain: bool = False
     compare: bool = False
 
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """Ends of the stems of results."""
+        return (*MARKS, self.suffix) if self.suffix else MARKS
+
 
 @dataclass(frozen=True)
 class Job:
@@ -73,6 +79,7 @@ class Treatment:
     strength: float = 1.0  # share of the rain that is taken away, 0 to 1
     quality: int | None = None  # of lossy formats; default: the photo's own
     max_megapixels: float = MAX_MEGAPIXELS
+    overwrite: bool = False  # replace files that exist, instead of leaving them; in place the photo goes either way
 
 
 @dataclass(frozen=True)
@@ -95,17 +102,22 @@ class Outcome:
 def plan(inputs: Iterable[str | Path], target: Target = Target(), recursive: bool = False) -> list[Job]:
     """One job for each photo named, matched by a pattern, or found in a folder; results of earlier runs are left out.
 
+    A folder that cannot be read becomes a job too, which fails and says why.
+
     Raises:
         UsageError: nothing to do, options that contradict each other, or two results in one place.
     """
     if target.in_place and (target.output or target.format):
         raise UsageError("--in-place goes without --output and --format")
     ending = ending_of(target.format)
-    found = dict(pair for given in inputs for pair in _photos(given, recursive, target.suffix))
+    named = dict(pair for given in inputs for pair in _photos(given, recursive, target))
+    # the shell expands *.jpg to photos and to what an earlier run made of them
+    made = {(photo.parent, photo.stem + mark) for photo in named for mark in target.marks}
+    found = {photo: place for photo, place in named.items() if (photo.parent, photo.stem) not in made}
     if not found:
         raise UsageError("no photos found; name photos or folders that hold some")
     output = target.output
-    as_file = output is not None and output.suffix.lower() in SUFFIXES and not output.is_dir()
+    as_file = output is not None and output.suffix.lower() in SUFFIXES and not os.path.isdir(output)
     if as_file and len(found) > 1:
         raise UsageError(f"{output}: is one file for {len(found)} photos; give a folder instead")
     jobs = [_job(photo, place, target, ending or photo.suffix, as_file) for photo, place in found.items()]
@@ -124,23 +136,34 @@ def ending_of(form: str | None) -> str | None:
     return NAMES[form] if form else None
 
 
-def _photos(given: str | Path, recursive: bool, suffix: str) -> Iterator[tuple[Path, Path]]:
+def _photos(given: str | Path, recursive: bool, target: Target) -> Iterator[tuple[Path, Path]]:
     """Photos, each with its place below the folder or pattern that named it."""
-    path, results = Path(given), (*MARKS, suffix) if suffix else MARKS
-    if path.is_dir():
+    path = Path(given)
+    if os.path.isdir(path):
         home = path.resolve()
-        below = sorted(p for p in path.rglob("*") if p.is_dir() and not p.is_symlink()) if recursive else []
-        for folder in (path, *below):
-            for photo in find_photos(folder):
+        for folder in (path, *(_below(path, target.output) if recursive else [])):
+            try:
+                photos = find_photos(folder)
+            except OSError:
+                yield folder.resolve(), Path(folder.resolve().name)
+                continue
+            for photo in photos:
                 inside = photo.resolve().is_relative_to(home)  # links do not lead out of the tree
-                if inside and photo.is_file() and not photo.stem.endswith(results):
+                if inside and os.path.isfile(photo) and not photo.stem.endswith(target.marks):
                     yield photo, photo.relative_to(path)
-    elif not path.exists() and glob.has_magic(str(given)):  # the shell did not expand it
+    elif not os.path.exists(path) and glob.has_magic(str(given)):  # the shell did not expand it
         for name in sorted(glob.glob(str(given), recursive=True)):
-            if Path(name).suffix.lower() in SUFFIXES and not Path(name).stem.endswith(results):
+            if Path(name).suffix.lower() in SUFFIXES and not Path(name).stem.endswith(target.marks):
                 yield Path(name), Path(Path(name).name)
     else:
         yield path, Path(path.name)
+
+
+def _below(path: Path, output: Path | None) -> list[Path]:
+    """All folders below ``path`` but the results' own; links to folders are not followed."""
+    folders = [Path(at, name) for at, names, _ in os.walk(path) for name in names]
+    results = output.resolve() if output else None
+    return sorted(p for p in folders if not p.is_symlink() and results not in (r := p.resolve(), *r.parents))
 
 
 def _job(photo: Path, place: Path, target: Target, ending: str, as_file: bool) -> Job:
@@ -172,7 +195,7 @@ def _refuse_collisions(jobs: list[Job], in_place: bool) -> None:
 
 def pending(jobs: list[Job]) -> list[Job]:
     """Jobs of which some output is missing."""
-    return [job for job in jobs if not all(path.exists() for path in job.outputs)]
+    return [job for job in jobs if not all(os.path.exists(path) for path in job.outputs)]
 
 
 def run(jobs: Iterable[Job], model: Derainer, treatment: Treatment = Treatment()) -> Iterator[Outcome]:
@@ -263,15 +286,17 @@ def _write(job: Job, original: Original, layers: Layers, treatment: Treatment) -
             job.background.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise PhotoError(f"{job.background.parent}: cannot be made ({error.strerror})") from None
-        if job.rain:
+        due = {path for path in job.outputs if treatment.overwrite or path == job.source or not os.path.exists(path)}
+        if job.rain in due:
             write_photo(job.rain, to_8_bit(layers.rain))
-        if job.compare:
+        if job.compare in due:
             write_photo(job.compare, comparison(to_8_bit(original.pixels), to_8_bit(layers.background)))
-        try:
-            content = finished_file(original, layers, to, treatment.quality)
-        except PhotoError as error:
-            raise PhotoError(f"{job.background}: {error}") from None
-        write_bytes(job.background, content)
+        if job.background in due:
+            try:
+                content = finished_file(original, layers, to, treatment.quality)
+            except PhotoError as error:
+                raise PhotoError(f"{job.background}: {error}") from None
+            write_bytes(job.background, content)
     except PhotoError as error:
         return Outcome(job, error, width, height, layers.seconds, layers.coverage)
     return Outcome(job, None, width, height, layers.seconds, layers.coverage, layers.dry)
@@ -301,7 +326,11 @@ def through_pipe(model: Derainer, treatment: Treatment, form: str | None = None)
     original = decode(sys.stdin.buffer.read(), "stdin", treatment.max_megapixels)
     layers = separate(original, model, treatment)
     to = FORMATS[ending] if ending else original.format
-    sys.stdout.buffer.write(finished_file(original, layers, to, treatment.quality))
+    try:
+        content = finished_file(original, layers, to, treatment.quality)
+    except PhotoError as error:
+        raise PhotoError(f"stdin: {error}") from None
+    sys.stdout.buffer.write(content)
     sys.stdout.buffer.flush()
 
 

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
@@ -27,6 +28,9 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 
 def main() -> None:
     """Entry point: errors that a user can cause end in one sentence and an exit code."""
+    if isinstance(sys.stdout, TextIOWrapper):  # names of files come out as they are, whatever letters they have
+        encoding = None if sys.stdout.isatty() else sys.getfilesystemencoding()
+        sys.stdout.reconfigure(encoding=encoding, errors=sys.getfilesystemencodeerrors())
     try:
         app()
     except DerainError as error:
@@ -114,10 +118,14 @@ def run(
     if tile not in ("auto", "none") and not tile.isdecimal():
         raise UsageError(f"--tile {tile}: give auto, none, or a side in px")
     side = None if tile == "auto" else 0 if tile == "none" else max(int(tile), 64)
-    treatment = batch.Treatment(side, precision, strength, quality, max_megapixels)
+    treatment = batch.Treatment(side, precision, strength, quality, max_megapixels, overwrite)
     if threads:
         torch.set_num_threads(threads)
     if inputs == ["-"]:
+        if output or files_from or in_place or rain or compare or json:
+            raise UsageError(
+                "-: the photo goes to stdout, by itself; leave out --output and whatever else writes files"
+            )
         batch.through_pipe(load(weights, choose_device(device)), treatment, format)
         return
     named = [*(inputs or []), *(batch.read_list(files_from) if files_from else [])]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
-from PIL import Image, ImageCms, ImageOps, PngImagePlugin
+from PIL import Image, ImageCms, ImageOps, IptcImagePlugin, PngImagePlugin
 
 from derain.batch import Target, plan, run
 from derain.errors import PhotoError
@@ -117,10 +117,11 @@ def test_alpha_is_untouched(rgb, rng, file_format):
 
 
 def test_lossless_webp_stays_lossless(rgb):
-    content = saved(Image.fromarray(rgb), "WEBP", lossless=True)
-    assert np.array_equal(np.asarray(opened(back(content))), rgb)
-    lossy = saved(Image.fromarray(rgb), "WEBP", quality=80)
-    assert b"VP8L" not in back(lossy)[:64]
+    for options in ({}, {"icc_profile": ICC}):
+        content = saved(Image.fromarray(rgb), "WEBP", lossless=True, **options)
+        assert np.array_equal(np.asarray(opened(back(content))), rgb)
+        lossy = saved(Image.fromarray(rgb), "WEBP", quality=80, **options)
+        assert b"VP8L" not in back(lossy)
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
@@ -205,6 +206,11 @@ def test_tiff_of_lossy_compression_becomes_lossless(rgb):
     assert np.array_equal(np.asarray(opened(back(content))), np.asarray(opened(content)))
 
 
+def test_tiff_of_black_and_white_compression_becomes_grey(rgb):
+    content = saved(Image.fromarray(rgb).convert("1"), "TIFF", compression="group4")
+    assert np.array_equal(np.asarray(opened(back(content))), np.asarray(opened(content).convert("L")))
+
+
 def test_16_bit_tiff_keeps_the_tags_of_camera_and_place(rng):
     deep, file = rng.integers(0, 65536, (HEIGHT, WIDTH, 3), dtype=np.uint16), io.BytesIO()
     tifffile.imwrite(file, deep, photometric="rgb", byteorder=">", compression="zlib")
@@ -265,6 +271,32 @@ def test_another_format_on_request(rgb):
         assert result.format == to and result.size == (WIDTH, HEIGHT)
         if to != "BMP":
             assert result.info["icc_profile"] == ICC and result.getexif()[271] == "Hans Camera"
+
+
+def test_bmp_holds_no_orientation_so_it_stands_upright(rgb):
+    content = saved(Image.fromarray(rgb), "JPEG", exif=exif(6))
+    assert opened(back(content, to="BMP")).size == (HEIGHT, WIDTH)
+
+
+def test_xmp_goes_with_the_photo_into_another_format(rgb):
+    content = saved(Image.fromarray(rgb), "JPEG", xmp=XMP)
+    assert opened(back(content, to="PNG")).info["xmp"] == XMP
+    assert opened(back(content, to="TIFF")).tag_v2[700] == XMP
+
+
+def test_captions_in_a_jpeg_are_carried_over(rgb):
+    plain = saved(Image.fromarray(rgb), "JPEG", exif=exif(), icc_profile=ICC)
+    caption = b"Photoshop 3.0\x008BIM\x04\x04\x00\x00\x00\x00\x00\x0a\x1c\x02\x78\x00\x05rainy\x00"
+    source = with_segment(plain, b"\xff\xed" + struct.pack(">H", len(caption) + 2) + caption)
+    assert IptcImagePlugin.getiptcinfo(opened(source))[2, 120] == b"rainy"
+    result = opened(back(source))
+    assert IptcImagePlugin.getiptcinfo(result)[2, 120] == b"rainy"
+    assert result.getexif()[271] == "Hans Camera" and result.info["icc_profile"] == ICC
+
+
+def with_segment(jpeg: bytes, segment: bytes) -> bytes:
+    place = jpeg.index(b"\xff\xdb")  # the tables
+    return jpeg[:place] + segment + jpeg[place:]
 
 
 def test_further_pictures_in_a_jpeg_are_carried_over(rgb, rng):

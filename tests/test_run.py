@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ import derain
 from derain import batch, tiling
 from derain.errors import PhotoError, UsageError, WeightsError
 from derain.models import describe
-from derain.photos import atomic, decode, read_original, read_photo, write_photo
+from derain.photos import atomic, decode, find_photos, read_original, read_photo, write_photo
 from derain.weights import bundled_folder, load, locate
 from tests.conftest import SMALL
 
@@ -72,10 +73,24 @@ def test_existing_results_are_skipped_unless_overwritten(photo, small_weights):
     assert replaced.returncode == 0 and result.read_bytes() != b"mine"
 
 
+def test_what_exists_is_kept_when_another_result_is_asked_for(photo, small_weights):
+    result, comparison = (photo.with_name(photo.stem + end) for end in (".derained.jpg", ".compare.png"))
+    result.write_bytes(b"retouched")
+    assert command("run", photo, "--rain", "--weights", small_weights).returncode == 0
+    assert result.read_bytes() == b"retouched" and photo.with_name(f"{photo.stem}.rain.png").exists()
+    comparison.write_bytes(b"the photo as it was")
+    assert command("run", photo, "--in-place", "--compare", "--weights", small_weights).returncode == 0
+    assert comparison.read_bytes() == b"the photo as it was"
+
+
 def test_results_of_an_earlier_run_are_not_inputs(photo, small_weights, tmp_path):
     for _ in range(2):
         assert command("run", tmp_path, "--compare", "--weights", small_weights).returncode == 0
     assert len(list(tmp_path.glob("*.jpg"))) == 2
+    named = sorted(tmp_path.iterdir())  # as the shell expands *
+    assert [job.source for job in batch.plan([p for p in named if p.suffix != ".safetensors"])] == [photo]
+    alone = photo.with_name(f"{photo.stem}.derained.jpg")
+    assert [job.source for job in batch.plan([alone])] == [alone]
 
 
 @pytest.mark.parametrize(
@@ -131,6 +146,40 @@ def test_orientation_profile_and_exif_survive(tmp_path, rng):
         assert image.info["icc_profile"] == b"profile"
 
 
+def test_what_is_replaced_keeps_its_permissions_and_its_links(tmp_path, rng):
+    pictures(tmp_path, rng, "far/photo.png")
+    photo, link = tmp_path / "far" / "photo.png", tmp_path / "link.png"
+    photo.chmod(0o600)
+    link.symlink_to(photo)
+    before = photo.read_bytes()
+    (outcome,) = batch.run(batch.plan([link], batch.Target(in_place=True)), rainy_model())
+    assert outcome.error is None and link.is_symlink() and photo.read_bytes() != before
+    assert photo.stat().st_mode & 0o777 == 0o600
+
+
+def test_what_cannot_be_written_or_read_does_not_stop_the_others(tmp_path, rng, monkeypatch):
+    pictures(tmp_path, rng, "a.png", "day/b.png", "lost/c.png")
+    wide = tmp_path / "wide.png"
+    Image.new("RGB", (17_000, 2), "grey").save(wide)  # WebP ends at 16383
+    long = tmp_path / ("é" * 122 + ".png")  # whose result's name is longer than any may be
+    (tmp_path / "a.png").rename(long)
+    seen = find_photos
+
+    def find(folder):
+        if folder.name == "lost":
+            raise PermissionError
+        return seen(folder)
+
+    monkeypatch.setattr(batch, "find_photos", find)
+    jobs = batch.plan([tmp_path, long], batch.Target(format="webp"), recursive=True)
+    outcomes = list(batch.run(batch.pending(jobs), rainy_model()))
+    failed = {outcome.job.source.name: str(outcome.error) for outcome in outcomes if outcome.error}
+    assert failed.keys() == {"lost", long.name, "wide.png"}
+    assert "cannot be read" in failed["lost"] and "cannot be written as WEBP" in failed["wide.png"]
+    assert {p.name for p in tmp_path.iterdir()} == {"day", "lost", "wide.png", long.name}
+    assert (tmp_path / "day" / "b.derained.webp").exists()
+
+
 def test_a_failed_write_leaves_nothing(tmp_path):
     (tmp_path / "kept.png").write_bytes(b"old")
     with pytest.raises(RuntimeError), atomic(tmp_path / "kept.png") as part:
@@ -139,6 +188,10 @@ def test_a_failed_write_leaves_nothing(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["kept.png"] and (tmp_path / "kept.png").read_bytes() == b"old"
     with pytest.raises(PhotoError, match="cannot be written"):
         write_photo(tmp_path / "nowhere" / "x.png", np.zeros((2, 2, 3), np.uint8))
+    (tmp_path / "folder.png").mkdir()
+    with pytest.raises(PhotoError, match="cannot be written"):
+        write_photo(tmp_path / "folder.png", np.zeros((2, 2, 3), np.uint8))
+    assert not list(tmp_path.glob(".derain*"))
 
 
 def test_animated_pictures_are_refused(tmp_path):
@@ -203,6 +256,9 @@ def test_a_tree_is_mirrored_and_links_do_not_lead_out(tmp_path, rng):
     out = tmp_path / "out"
     assert results(batch.plan([tmp_path / "trip"], batch.Target(out), recursive=True), out) == ["a.png", "day 1/a.png"]
     assert results(batch.plan([tmp_path / "trip"], batch.Target(out)), out) == ["a.png"]
+    pictures(tmp_path, rng, "trip/dry/a.png")
+    again = batch.plan([tmp_path / "trip"], batch.Target(tmp_path / "trip" / "dry"), recursive=True)
+    assert results(again, tmp_path / "trip" / "dry") == ["a.png", "day 1/a.png"]
 
 
 def test_patterns_lists_suffix_and_format(tmp_path, rng):
@@ -236,8 +292,24 @@ def test_stdin_to_stdout(photo, small_weights):
     assert decode(kept.stdout).format == "JPEG" and decode(kept.stdout).pixels.shape == (50, 70, 3)
     changed = subprocess.run([*call, "--format", "png"], input=photo.read_bytes(), capture_output=True)
     assert decode(changed.stdout).format == "PNG"
+    astray = subprocess.run([*call, "-o", "dry.jpg"], input=photo.read_bytes(), capture_output=True)
+    assert astray.returncode == 2 and astray.stdout == b"" and b"leave out --output" in astray.stderr
     failed = subprocess.run(call, input=b"nothing", capture_output=True, text=False)
     assert failed.returncode == 1 and failed.stdout == b"" and b"stdin: not a photo" in failed.stderr
+
+
+def test_any_name_comes_out_as_it_is(photo, small_weights):
+    name = os.fsencode(photo.parent) + b"/\xe9t\xe9.jpg"  # Latin-1
+    try:
+        os.rename(photo, name)
+    except OSError:
+        pytest.skip("these names must be UTF-8")
+    code = "import torch; torch.set_num_threads(1)\nfrom derain.cli import main\nmain()"
+    call = [sys.executable, "-c", code, "run", name, "--weights", str(small_weights)]
+    done = subprocess.run(
+        call, capture_output=True, env=os.environ | {"LC_ALL": "C.UTF-8", "PYTHONIOENCODING": "utf-8"}
+    )
+    assert done.returncode == 0 and done.stdout.strip() == name.replace(b".jpg", b".derained.jpg")
 
 
 def test_json_is_one_object_a_photo(photo, small_weights, tmp_path):

@@ -169,7 +169,7 @@ def write(path: Path, text: str) -> None:
         print(text)
         return
     try:
-        write_bytes(path, text.encode())
+        write_bytes(path, text.encode(errors="surrogateescape"))  # names of files may hold bytes that are no UTF-8
     except PhotoError as error:
         raise UsageError(str(error)) from None
 

@@ -1,22 +1,27 @@
 """A photo's new pixels in its old file's form."""
 
 import io
+import struct
 from typing import Any
 
 import cv2
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from derain.errors import PhotoError
-from derain.photos import mpf, png, tiff
-from derain.photos.original import Original, Pixels, as_stored, to_8_bit
+from derain.photos import jpeg, png, tiff
+from derain.photos.original import Original, Pixels, as_stored, register_heif, to_8_bit
 
 QUALITY = 95  # of lossy formats, where the source's own tables cannot be kept
 HOLDS_ALPHA = {"PNG", "WEBP", "TIFF", "AVIF", "HEIF"}
 HOLDS_DEPTH = {"PNG", "TIFF"}
+HOLDS_EXIF = {"JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"}
 HOLDS_INKS = {"JPEG", "TIFF"}
-PREDICTOR = 317  # TIFF tag
+PREDICTOR, XMP = 317, 700  # TIFF tags
+PNG_XMP = "XML:com.adobe.xmp"
 DEFLATE = "tiff_adobe_deflate"  # of TIFF, where the source has no lossless compression of its own
+NOT_OF_COLOURS = {"jpeg", "tiff_jpeg", "group3", "group4", "tiff_ccitt", "tiff_raw_16"}  # lossy, or of black and white
 METADATA = ("exif", "icc_profile", "dpi", "xmp")
 
 
@@ -34,7 +39,7 @@ def encode(original: Original, pixels: Pixels, to: str | None = None, quality: i
     to = to or original.format
     if original.alpha is not None and to not in HOLDS_ALPHA:
         raise PhotoError(f"{to} cannot hold transparency; choose PNG, WebP, TIFF or AVIF")
-    turn, alpha = as_stored(original.orientation), original.alpha
+    turn, alpha = as_stored(original.orientation if to in HOLDS_EXIF else 1), original.alpha
     in_inks = original.inks is not None and to in HOLDS_INKS
     if original.inks is not None and in_inks:
         inks = original.inks.copy()  # rain is light: taking it away adds ink
@@ -59,7 +64,10 @@ def encode(original: Original, pixels: Pixels, to: str | None = None, quality: i
     content = _save(channels, to, options, "CMYK" if in_inks else None)
     if to == "TIFF":
         return _with_exif(content, original)
-    return mpf.with_further_pictures_of(content, original.content) if to == original.format == "JPEG" else content
+    if to == original.format == "JPEG":
+        content = jpeg.with_captions_of(content, original.content)
+        return jpeg.with_further_pictures_of(content, original.content)
+    return content
 
 
 def _options(original: Original, to: str, quality: int | None) -> dict[str, Any]:
@@ -74,21 +82,36 @@ def _options(original: Original, to: str, quality: int | None) -> dict[str, Any]
         else:
             options |= {"quality": quality or QUALITY, "subsampling": 0 if quality is None else -1}
     elif to == "WEBP":
-        lossless = b"VP8L" in original.content[:64] if same else original.format in ("PNG", "BMP", "TIFF")
+        lossless = is_lossless_webp(original.content) if same else original.format in ("PNG", "BMP", "TIFF")
         options |= (
             {"lossless": True, "exact": True} if lossless and quality is None else {"quality": quality or QUALITY}
         )
     elif to in ("AVIF", "HEIF"):
         options |= {"quality": quality or QUALITY}
+    elif to == "PNG" and "xmp" in options:
+        options["pnginfo"] = PngInfo()
+        options["pnginfo"].add_itxt(PNG_XMP, options["xmp"].decode(errors="replace"))
     elif to == "TIFF":
         compression = original.options.get("compression") if same else DEFLATE
-        if compression == "jpeg":
+        if compression in NOT_OF_COLOURS:
             compression = DEFLATE
         options["compression"] = None if compression == "raw" else compression
+        options["tiffinfo"] = {XMP: options["xmp"]} if "xmp" in options else {}
         if compression in ("tiff_lzw", "tiff_deflate", DEFLATE):
-            options["tiffinfo"] = {PREDICTOR: 2}  # differences of neighbours: photos halve in size
+            options["tiffinfo"][PREDICTOR] = 2  # differences of neighbours: photos halve in size
         options.pop("exif", None)
     return options
+
+
+def is_lossless_webp(content: bytes) -> bool:
+    """Whether the image's own chunk of a WebP, which a profile may precede, is of the lossless kind."""
+    place = 12
+    while place + 8 <= len(content):
+        kind, size = struct.unpack_from("<4sI", content, place)
+        if kind in (b"VP8 ", b"VP8L"):
+            return bool(kind == b"VP8L")
+        place += 8 + size + size % 2
+    return False
 
 
 def _with_exif(content: bytes, original: Original) -> bytes:
@@ -100,7 +123,12 @@ def _save(channels: Pixels, to: str, options: dict[str, Any], mode: str | None =
     height, width = channels.shape[:2]
     image = Image.frombytes(mode, (width, height), channels.tobytes()) if mode else Image.fromarray(channels)
     content = io.BytesIO()
-    image.save(content, format=to, **options)
+    if to == "HEIF":
+        register_heif()
+    try:
+        image.save(content, format=to, **options)
+    except Exception as error:  # encoders raise anything on what their format cannot hold
+        raise PhotoError(f"cannot be written as {to} ({str(error) or type(error).__name__})") from None
     return content.getvalue()
 
 
@@ -133,6 +161,6 @@ def _deep_tiff(channels: Pixels, options: dict[str, Any]) -> bytes:
         resolutionunit="INCH" if options.get("dpi") else None,
         metadata=None,
         software=False,
-        extratags=[(700, "B", len(xmp), xmp, True)] if (xmp := options.get("xmp")) else (),
+        extratags=[(XMP, "B", len(xmp), xmp, True)] if (xmp := options.get("xmp")) else (),
     )
     return content.getvalue()

@@ -1,6 +1,7 @@
 """Finding photos by suffix, and writing files whole or not at all."""
 
 import os
+import stat
 import tempfile
 from pathlib import Path
 
@@ -54,10 +55,13 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 class atomic:
-    """A path beside ``target`` to write to; it takes the name ``target`` only if the block ends well."""
+    """A path beside ``target`` to write to; it takes the name ``target`` only if the block ends well.
+
+    What it replaces keeps its permissions; of a link, what it leads to is replaced.
+    """
 
     def __init__(self, target: Path) -> None:
-        self.target = target
+        self.target = Path(os.path.realpath(target))
 
     def __enter__(self) -> Path:
         handle, name = tempfile.mkstemp(prefix=".derain-", suffix=".part", dir=self.target.parent)
@@ -66,10 +70,19 @@ class atomic:
         return self.part
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            umask = os.umask(0)
-            os.umask(umask)
-            self.part.chmod(0o666 & ~umask)
-            self.part.replace(self.target)
-        else:
+        try:
+            if kind is None:
+                self.part.chmod(_permissions(self.target))
+                self.part.replace(self.target)
+        finally:
             self.part.unlink(missing_ok=True)
+
+
+def _permissions(file: Path) -> int:
+    """Those of a file, or what a new one gets."""
+    try:
+        return stat.S_IMODE(file.stat().st_mode)
+    except OSError:
+        umask = os.umask(0)
+        os.umask(umask)
+        return 0o666 & ~umask

@@ -1,4 +1,6 @@
-"""Further pictures in a phone's JPEG (gain map, depth, preview), by CIPA's Multi-Picture Format."""
+"""What a JPEG holds beside its image and Pillow does not write: IPTC captions and keywords, and further pictures
+(a phone's gain map, depth, preview) by CIPA's Multi-Picture Format.
+"""
 
 import struct
 from collections.abc import Iterator
@@ -6,6 +8,24 @@ from collections.abc import Iterator
 ENTRIES = 0xB002  # tag of the list of pictures: attributes, size, offset, dependencies; 16 bytes each
 SEGMENT = b"\xff\xe2"
 NAME = b"MPF\0"
+IPTC_SEGMENT, IPTC_NAME = b"\xff\xed", b"Photoshop 3.0\0"
+FIRST = (b"\xff\xe0", b"\xff\xe1")  # JFIF and EXIF, which readers want before all others
+
+
+def with_captions_of(plain: bytes, source: bytes) -> bytes:
+    """The JPEG ``plain``, which has none, with the IPTC segments of the JPEG ``source``.
+
+    A damaged ``source`` may give fewer.
+    """
+    kept = b""
+    try:
+        for start, kind, data in _segments(source):
+            if kind == IPTC_SEGMENT and data.startswith(IPTC_NAME):
+                kept += source[start : start + 4] + data
+    except (struct.error, IndexError):
+        pass
+    start = _after_first(plain)
+    return plain[:start] + kept + plain[start:]
 
 
 def with_further_pictures_of(plain: bytes, source: bytes) -> bytes:
@@ -29,7 +49,7 @@ def _joined(plain: bytes, source: bytes) -> bytes:
     end = min(header + offset for offset in offsets if offset)
     if not 0 < end < len(source):
         raise ValueError("pictures outside the file")
-    start = next(start for start, kind, _ in _segments(plain) if kind not in (b"\xff\xe0", b"\xff\xe1"))
+    start = _after_first(plain)
     first = len(plain) + len(pictures)
     for entry, offset in zip(entries, offsets):
         if offset:
@@ -53,6 +73,10 @@ def _entries(segment: bytearray) -> tuple[str, list[int]]:
         if tag == ENTRIES:
             return order, [header + offset + 16 * picture for picture in range(size // 16)]
     raise ValueError("no list of pictures")
+
+
+def _after_first(jpeg: bytes) -> int:
+    return next(start for start, kind, _ in _segments(jpeg) if kind not in FIRST)
 
 
 def _segments(jpeg: bytes) -> Iterator[tuple[int, bytes, bytes]]:

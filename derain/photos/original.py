@@ -184,9 +184,21 @@ def _allow_heif(content: bytes, name: str) -> None:
     if content[4:8] != b"ftyp" or content[8:12] not in HEIF_BRANDS:
         return
     try:
+        register_heif()
+    except PhotoError as error:
+        raise PhotoError(f"{name}: {error}") from None
+
+
+def register_heif() -> None:
+    """Teach Pillow HEIC.
+
+    Raises:
+        PhotoError: the extra for it is not there.
+    """
+    try:
         import pillow_heif
     except ImportError:
-        raise PhotoError(f"{name}: HEIC needs an extra; pip install 'derain[heic]'") from None
+        raise PhotoError("HEIC needs an extra; pip install 'derain[heic]'") from None
     pillow_heif.register_heif_opener()
 
 
