@@ -226,7 +226,8 @@ def video(
         keep_going=keep_going,
         precision=precision,
     )
-    out = output or source.with_name(f"{source.stem}.derained{source.suffix}")
+    named = source if source.name not in ("", "..") else source.resolve()  # the folder that one is in
+    out = output or named.with_name(f"{named.stem}.derained{named.suffix}")
     if threads:
         torch.set_num_threads(threads)
     chosen = choose_device(device)

@@ -13,7 +13,7 @@ import av
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageSequence
 
 import derain
 from derain.errors import PhotoError, UsageError
@@ -27,6 +27,7 @@ FRAME_BY_FRAME = VideoSettings(temporal="off")
 
 
 def save_photo(pixels: np.ndarray, path: Path, **options) -> None:
+    path.parent.mkdir(exist_ok=True)
     Image.fromarray(pixels).save(path, **options)
 
 
@@ -126,6 +127,7 @@ def facts(path: Path) -> dict:
             ]
             shown.append(frame.pts * frame.time_base)
         found = {
+            "length": round(clip.duration / av.time_base, 1),
             "times": shown,
             "size": (video.width, video.height),
             "rotation and colours": first,
@@ -165,6 +167,7 @@ CLIPS = {
     "odd.mkv": lambda p: make_clip(p, size=(47, 63), pixel_format="yuv444p", base=Fraction(1, 1000)),
     "ten bits.mp4": lambda p: make_clip(p, codec="libx265", pixel_format="yuv420p10le", tags=HDR),
     "full range.mp4": lambda p: make_clip(p, tags=BT709_FULL),
+    "slow clock.mov": lambda p: make_clip(p, base=Fraction(1, 600)),
     "one frame.mp4": lambda p: make_clip(p, count=1),
     "no b frames.avi": lambda p: make_clip(p, codec="mpeg4", base=Fraction(1, 25), times=list(range(12))),
 }
@@ -467,6 +470,45 @@ def test_a_clip_becomes_pictures(tmp_path):
     assert done.frames == 4 and len(list((tmp_path / "frames").glob("*.png"))) == 4
     with pytest.raises(UsageError, match="exists"):
         process(source, tmp_path / "frames", Identity())
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.mp4", "frames"]
+
+
+def test_an_interrupted_run_to_pictures_goes_on_and_only_with_the_same_settings(tmp_path):
+    source, out = make_clip(tmp_path / "a.mp4", count=6), tmp_path / "100% frames" / "%03d.png"
+
+    def interrupt(done, total, seconds):
+        if done == 4:
+            raise KeyboardInterrupt
+
+    process(source, tmp_path / "whole", Darker())
+    with pytest.raises(KeyboardInterrupt):
+        process(source, out, Darker(), report=interrupt)
+    with pytest.raises(UsageError, match="exists"):
+        process(source, out, Darker(), VideoSettings(strength=0.5))
+    said = []
+    assert process(source, out, Darker(), say=said.append).frames == 6 and said[0].startswith("4 pictures")
+    results = sorted(out.parent.iterdir())
+    assert [p.name for p in results] == [f"{index:03d}.png" for index in range(6)]
+    for ours, theirs in zip(results, sorted((tmp_path / "whole").iterdir())):
+        assert np.array_equal(np.asarray(Image.open(ours)), np.asarray(Image.open(theirs)))
+
+
+def test_a_stretch_of_pictures_and_no_picture_replaced_by_its_own_result(tmp_path):
+    for index in range(6):
+        save_photo(picture(index), tmp_path / "in" / f"{index}.png")
+    cut = VideoSettings(start=0.04, end=0.2, fps_limit=12.5)  # of 25 a second
+    seen = []
+    done = process(
+        tmp_path / "in", tmp_path / "out", Identity(), cut, preview=tmp_path / "p.png", report=lambda *a: seen.append(a)
+    )
+    assert done.frames == 2 and sorted(p.name for p in (tmp_path / "out").iterdir()) == ["1.png", "3.png"]
+    assert seen[-1][:2] == (2, 2) and (tmp_path / "p.png").exists()
+    for source, out in [("in", "in"), ("in/%d.png", "in/%d.png")]:
+        with pytest.raises(UsageError, match="one of the pictures themselves"):
+            process(tmp_path / source, tmp_path / out, Darker(), overwrite=True)
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "in" / "0.png")), picture(0))
+    with pytest.raises(PhotoError, match="between --start and --end"):
+        process(tmp_path / "in", tmp_path / "none", Identity(), VideoSettings(start=9))
 
 
 def test_a_gif_keeps_its_times_and_its_loop(tmp_path):
@@ -481,6 +523,45 @@ def test_a_gif_keeps_its_times_and_its_loop(tmp_path):
             assert after.info["duration"] == before.info["duration"]
             pair = (np.asarray(page.convert("RGB")).astype(int) for page in (before, after))
             assert np.abs(np.subtract(*pair)).mean() < 2
+
+
+def test_a_stretch_of_a_gif_keeps_its_pace(tmp_path):
+    pages = [Image.fromarray(picture(index)) for index in range(5)]
+    pages[0].save(tmp_path / "a.gif", save_all=True, append_images=pages[1:], duration=[40, 80, 120, 40, 100])
+    process(tmp_path / "a.gif", tmp_path / "b.gif", Identity(), VideoSettings(start=0.04, end=0.28, fps_limit=5))
+    with Image.open(tmp_path / "b.gif") as result:
+        durations = [page.info["duration"] for page in ImageSequence.Iterator(result)]
+    assert durations == [200, 40]  # the second and the fourth page, the third's time with the second
+    with pytest.raises(UsageError, match="source itself"):
+        process(tmp_path / "a.gif", tmp_path / "a.gif", Identity(), overwrite=True)
+
+
+def test_tags_of_any_bytes_and_colons_in_names(tmp_path, monkeypatch):
+    clip = make_clip(tmp_path / "a.avi", codec="mpeg4", base=Fraction(1, 25), times=list(range(4)))
+    title = "Regen über Köln".encode()
+    latin = clip.read_bytes().replace(title, "Regen über Köln".encode("latin-1").ljust(len(title), b"\0"))
+    monkeypatch.chdir(tmp_path)
+    Path("2024-05-01T10:30:00.avi").write_bytes(latin)
+    process("2024-05-01T10:30:00.avi", "dry:1.avi", Identity())
+    assert "Regen über Köln".encode("latin-1") in Path("dry:1.avi").read_bytes()
+
+
+def test_a_clip_whose_frames_change_their_size_keeps_that_of_the_first(tmp_path):
+    large = make_clip(tmp_path / "large.ts", times=[512 * index for index in range(5)])
+    small = make_clip(tmp_path / "small.ts", times=[512 * index for index in range(5, 9)], size=(32, 64))
+    (tmp_path / "both.ts").write_bytes(large.read_bytes() + small.read_bytes())
+    process(tmp_path / "both.ts", tmp_path / "dry.mkv", Identity())
+    shapes = [frame.pixels.shape for frame in frames(tmp_path / "dry.mkv")]
+    assert len(shapes) > 5 and set(shapes) == {(48, 64, 3)}
+
+
+def test_rgb_stays_the_same_colours_in_yuv(tmp_path):
+    rgb = {"colorspace": 0, "color_range": 2}
+    source = make_clip(tmp_path / "a.mkv", codec="libx264rgb", pixel_format="rgb24", base=Fraction(1, 1000), tags=rgb)
+    process(source, tmp_path / "b.mkv", Identity())
+    pairs = list(zip(frames(source), frames(tmp_path / "b.mkv"), strict=True))
+    assert {b.colours.matrix for _, b in pairs} == {5}  # players take 0 for channels of green, blue and red
+    assert max(np.abs(a.pixels.astype(float) - b.pixels).mean() for a, b in pairs) < 3
 
 
 def test_kinds_that_do_not_go_together_are_said(tmp_path):

@@ -18,6 +18,7 @@ MATRICES = {
     9: Colorspace.BT2020,
     10: Colorspace.BT2020,
 }
+RGB = ("gbr", "rgb", "bgr")  # beginnings of pixel formats without a matrix
 HD = 720  # lines from which an untagged clip is taken for BT.709, as players do
 EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT  # less, and pictures darken
 
@@ -57,7 +58,7 @@ class Colours:
 
     @property
     def converter_range(self) -> ColorRange:
-        full = self.range == ColorRange.JPEG or self.pixel_format.startswith(("yuvj", "rgb", "bgr", "gbr", "pal8"))
+        full = self.range == ColorRange.JPEG or self.pixel_format.startswith(("yuvj", "pal8", *RGB))
         return ColorRange.JPEG if full else ColorRange.MPEG
 
 
@@ -88,5 +89,8 @@ def from_rgb(picture: Photo, colours: Colours, pixel_format: str) -> VideoFrame:
         interpolation=EXACT,
     )
     frame.colorspace, frame.color_range = colours.matrix, colours.range
+    if colours.pixel_format.startswith(RGB) and not pixel_format.startswith(RGB):
+        frame.colorspace = next(code for code, matrix in MATRICES.items() if matrix == colours.converter_matrix)
+        frame.color_range = colours.converter_range
     frame.color_primaries, frame.color_trc = colours.primaries, colours.transfer
     return frame

@@ -10,8 +10,8 @@ import av
 
 from derain.errors import PhotoError, UsageError
 from derain.photos import write_bytes
-from derain.video.colour import from_rgb
-from derain.video.reading import Frame, reason
+from derain.video.colour import RGB, from_rgb
+from derain.video.reading import ANY_BYTES, Frame, reason
 
 ENCODERS = {"h264": "libx264", "hevc": "libx265", "vp8": "libvpx-vp9", "vp9": "libvpx-vp9", "av1": "libsvtav1"}
 FALLBACK = {".webm": "libvpx-vp9", ".avi": "mpeg4"}  # by container, libx264 elsewhere; AVI has no times for H.264
@@ -56,10 +56,11 @@ def choose_pixel_format(codec: str, source: str, bits: int, size: tuple[int, int
     known = [form.name for form in av.codec.Codec(codec, "w").video_formats or []]
     plain = source.replace("yuvj", "yuv")
     odd = any(side % 2 for side in size) and codec in WITHOUT_ODD_SIZES
-    halved = not plain.startswith(("yuv444", "gray", "gbr", "rgb"))
+    halved = not plain.startswith(("yuv444", "gray", *RGB))
     wanted = [] if odd and halved else [plain]
-    deep = ["yuv444p10le"] if odd else ["yuv420p10le", "yuv422p10le"]
-    wanted += (deep if bits > 8 else []) + (["yuv444p"] if odd else ["yuv420p"])
+    whole = odd or plain.startswith(RGB)
+    deep = ["yuv444p10le"] if whole else ["yuv420p10le", "yuv422p10le"]
+    wanted += (deep if bits > 8 else []) + (["yuv444p"] if whole else ["yuv420p"])
     return next((form for form in wanted if form in known), known[0] if known else "yuv420p")
 
 
@@ -87,7 +88,7 @@ def encoder_options(codec: str, crf: int | None, preset: str | None, given: dict
 
 def open_output(path: Path, form: str, **options: str) -> Any:
     """A container to write to; of the type Any because PyAV's stubs do not tell its streams apart."""
-    return av.open(str(path), "w", format=form, options=options)
+    return av.open(str(path.absolute()), "w", format=form, options=options, metadata_errors=ANY_BYTES)
 
 
 class SegmentWriter:

@@ -5,6 +5,7 @@ import json
 import struct
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import av
 
 from derain.errors import PhotoError
 from derain.video.encoding import open_output
-from derain.video.reading import Clip, reason
+from derain.video.reading import Clip, opened, reason
 
 MATRIX_PLACE = {0: 40, 1: 52}  # of the display matrix in a tkhd box, by its version
 CODEC_PLACE = 12  # of the codec's name in an stsd box
@@ -45,7 +46,7 @@ def join(
     try:
         with open_output(out, form, **options) as container:
             container.metadata.update(source.container.metadata)
-            with av.open(str(segments[0])) as first:
+            with opened(segments[0]) as first:
                 video = container.add_stream_from_template(first.streams.video[0])
             video.time_base = source.time_base
             video.metadata.update(source.stream.metadata)
@@ -103,15 +104,17 @@ def _video_packets(segments: list[Path], base: Fraction, stream: Any, begin: flo
     shown = sorted(pts for segment in times for pts in segment)
     in_order = [pts for segment in times for pts in segment]
     late = max(early - pts for early, pts in zip(shown, in_order))
+    steps = [after - before for before, after in pairwise(shown)]
+    steps += steps[-1:]  # the last frame stays as long as the one before it
     shift, index = round(begin / base), 0
     for path in segments:
-        with av.open(str(path)) as container:
+        with opened(path) as container:
             for packet in container.demux(video=0):
                 if packet.size == 0:
                     continue
-                packet.stream, packet.time_base = stream, base
+                step = steps[index] if index < len(steps) else round(packet.duration * packet.time_base / base)
+                packet.stream, packet.time_base, packet.duration = stream, base, step
                 packet.pts, packet.dts = in_order[index] - shift, shown[index] - late - shift
-                packet.duration = shown[index + 1] - shown[index] if index + 1 < len(shown) else packet.duration
                 yield float(packet.dts * base), packet
                 index += 1
 

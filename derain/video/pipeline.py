@@ -15,20 +15,19 @@ import numpy as np
 
 from derain.errors import DerainError, PhotoError, UsageError
 from derain.models.contract import Derainer
-from derain.photos import Photo, to_8_bit, write_bytes, write_photo
+from derain.photos import Photo, write_bytes
 from derain.video.encoding import Encoding, SegmentWriter, choose_encoder, choose_pixel_format, encoder_options
 from derain.video.fusion import REACH
 from derain.video.joining import join
 from derain.video.reading import Clip, Frame
-from derain.video.sequences import is_sequence, process_sequence
-from derain.video.treatment import Done, Network, Report, VideoSettings, derained, stretch
+from derain.video.sequences import is_sequence, process_sequence, unfinished
+from derain.video.treatment import Done, Network, Preview, Report, VideoSettings, derained, stretch
 from derain.weights import load
 
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm", ".avi": "avi"}
 SEGMENT = 100  # frames: what a kill costs at the most
 AHEAD = 4  # frames that wait between decoder, network and encoder
 PLAIN = VideoSettings()
-SHOWN = 5.0  # seconds between pictures of the preview
 
 
 def process(
@@ -60,12 +59,13 @@ def process(
     source, out, say = Path(source), Path(out), say or (lambda sentence: None)
     if is_sequence(source) or is_sequence(out):
         check_settings(settings)
-        given = report or (lambda done, total, seconds: None)
-        return process_sequence(source, out, model or load(), settings, overwrite, given, say)
+        model, report = model or load(), report or (lambda done, total, seconds: None)
+        origin = manifest(source, model, settings) if source.is_file() else ""
+        return process_sequence(source, out, model, settings, origin, overwrite, Preview(preview), report, say)
     check(source, out, settings, overwrite)
     with Clip(source) as clip:
         model = model or load()
-        work = Work(out, {"source": digest(source), "weights": fingerprint(model)}, settings)
+        work = Work(out, manifest(source, model, settings))
         if work.done:
             say(f"goes on after {work.frames} frames that were done before")
         if clip.interlaced:
@@ -117,12 +117,11 @@ class Work:
         UsageError: it belongs to another run.
     """
 
-    def __init__(self, out: Path, origin: dict[str, str], settings: VideoSettings) -> None:
-        self.folder = out.with_name(f"{out.name}.unfinished")
-        manifest = origin | {"settings": asdict(settings) | {"segment": SEGMENT}}
+    def __init__(self, out: Path, origin: str) -> None:
+        self.folder = unfinished(out)
         place = self.folder / "manifest.json"
         if place.is_file():
-            if json.loads(place.read_text(encoding="utf-8")) != manifest:
+            if place.read_text(encoding="utf-8") != origin:
                 say = "was begun with another source or other settings; remove the folder to begin anew"
                 raise UsageError(f"{self.folder}: {say}")
         else:
@@ -130,7 +129,7 @@ class Work:
                 self.folder.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise PhotoError(f"{self.folder}: cannot be made ({error.strerror})") from None
-            write_bytes(place, json.dumps(manifest, indent=1).encode())
+            write_bytes(place, origin.encode())
         self.segments = list(self.whole())
         self.done = len(self.segments)
 
@@ -152,6 +151,12 @@ class Work:
     def matrix(self) -> bytes:
         place = self.folder / "matrix"
         return place.read_bytes() if place.is_file() else b""
+
+
+def manifest(source: Path, model: Derainer, settings: VideoSettings) -> str:
+    """What a run is of; only one of the same may go on with its results."""
+    origin = {"source": digest(source), "weights": fingerprint(model)}
+    return json.dumps(origin | {"settings": asdict(settings) | {"segment": SEGMENT}}, indent=1)
 
 
 def digest(path: Path) -> str:
@@ -183,7 +188,7 @@ def _encode(
     network = Network(model, settings, failed, before, say)
     wanted = islice(stretch(clip.frames(), settings), before, None)
     total = expected(clip, settings)
-    began, shown, index = time.monotonic(), -SHOWN, done
+    began, index, looking = time.monotonic(), done, Preview(preview)
     with ThreadPoolExecutor(1) as decoder, ThreadPoolExecutor(1) as encoder:
         results = derained(ahead(wanted, decoder), network, settings)
         writing: deque[Future[None]] = deque()
@@ -203,9 +208,7 @@ def _encode(
                 writer = None
             if report:
                 report(index, total, time.monotonic() - began)
-            if preview and time.monotonic() - began >= shown + SHOWN:
-                shown = time.monotonic() - began
-                write_photo(preview, to_8_bit(np.hstack([frame.pixels, picture])))
+            looking.show(frame, picture)
         if writer:
             writing.append(encoder.submit(writer.close))
         for future in writing:

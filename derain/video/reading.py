@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 
 from derain.errors import PhotoError
@@ -15,6 +16,14 @@ from derain.photos import Photo, to_8_bit
 from derain.video.colour import Colours, to_rgb
 
 CLIPS = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v"}
+
+
+ANY_BYTES = "surrogateescape"  # tags need not be UTF-8, and are written back as they were
+
+
+def opened(path: Path) -> Any:
+    """A container to read; of the type Any for the streams' sake. A colon in a relative path would name a protocol."""
+    return av.open(str(path.absolute()), metadata_errors=ANY_BYTES)
 
 
 @dataclass(frozen=True)
@@ -41,7 +50,7 @@ class Clip:
         try:
             if not path.is_file():
                 raise PhotoError(f"{path}: no such file")
-            self.container = av.open(str(path))
+            self.container = opened(path)
         except (av.FFmpegError, OSError) as error:
             raise PhotoError(f"{path}: cannot be read as video ({reason(error)})") from None
         videos = [s for s in self.container.streams.video if not s.disposition & s.disposition.attached_pic]
@@ -78,25 +87,30 @@ class Clip:
         return str(self.stream.codec_context.field_order) not in ("0", "1", "unknown", "progressive", "None")
 
     def frames(self) -> Iterator[Frame]:
-        """Every frame in order; interlaced ones deinterlaced.
+        """Every frame in order, all of the first one's size; interlaced ones deinterlaced.
 
         Raises:
             PhotoError: the clip is damaged, or its frames have no times.
         """
         last: int | None = None
+        size: tuple[int, int] | None = None
         for frame in self._decoded():
+            size = size or (frame.width, frame.height)
             pts = frame.pts if frame.pts is not None else frame.dts
             if pts is None:
                 raise PhotoError(f"{self.path}: its frames have no timestamps; remux it, for example to .mkv")
             if last is not None and pts <= last:
                 continue  # a frame that no player would show
             last = pts
-            yield self._frame(frame, pts)
+            yield self._frame(frame, pts, size)
 
-    def _frame(self, frame: av.VideoFrame, pts: int) -> Frame:
+    def _frame(self, frame: av.VideoFrame, pts: int, size: tuple[int, int]) -> Frame:
         colours = Colours.of(frame)
         turned = round((frame.rotation or 0) / 90) % 4
-        pixels = np.rot90(to_rgb(frame, colours), turned)
+        stored = to_rgb(frame, colours)
+        if size != (frame.width, frame.height):  # a browser's recording changes it with the network's speed
+            stored = np.asarray(cv2.resize(stored, size, interpolation=cv2.INTER_AREA), stored.dtype)
+        pixels = np.rot90(stored, turned)
         sides: list[Any] = list(frame.side_data)
         matrix = next((bytes(side) for side in sides if side.type.name == "DISPLAYMATRIX"), b"")
         return Frame(pixels, pts, float(pts * self.time_base), colours, 90 * turned, matrix)

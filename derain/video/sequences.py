@@ -2,9 +2,10 @@
 
 import re
 import time
-from collections.abc import Callable, Iterator
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator
+from itertools import accumulate, count, islice, takewhile
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageSequence, UnidentifiedImageError
@@ -27,11 +28,12 @@ from derain.photos import (
 from derain.video.colour import Colours
 from derain.video.fusion import REACH
 from derain.video.reading import Clip, Frame
-from derain.video.treatment import Done, Network, Report, VideoSettings, derained, stretch
+from derain.video.treatment import Done, Network, Preview, Report, VideoSettings, derained, stretch
 
-RATE = 25  # frames a second of picture files, for --start and --end
+RATE = 25  # frames a second of picture files, for --start, --end and --fps-limit
 RGB = Colours("rgb24", 0, 2, 2, 2, 8, 0)
 NUMBERED = "%05d.png"  # names of a clip's frames in a folder
+COUNTER = re.compile(r"%0?\d*d")
 MARK = ".derained"  # end of the name of a result beside its source
 
 
@@ -43,7 +45,12 @@ def is_sequence(path: Path) -> bool:
 
 def is_pattern(path: Path) -> bool:
     """Whether the name counts, as ``%05d.png`` does."""
-    return re.search(r"%0?\d*d", path.name) is not None
+    return COUNTER.search(path.name) is not None
+
+
+def counted(pattern: Path, number: int) -> Path:
+    """The picture of a pattern that has this number."""
+    return pattern.with_name(COUNTER.sub(lambda counter: counter.group() % number, pattern.name, count=1))
 
 
 def process_sequence(
@@ -51,52 +58,81 @@ def process_sequence(
     out: Path,
     model: Derainer,
     settings: VideoSettings,
+    origin: str,
     overwrite: bool,
+    preview: Preview,
     report: Report,
     say: Callable[[str], None],
 ) -> Done:
     """A folder or pattern of pictures to another, a clip to pictures, or a GIF to a GIF.
 
-    Pictures that are there already are skipped, so an interrupted run goes on; a GIF is written at once.
+    Pictures that are there already are skipped, so an interrupted run goes on; those of a clip only if they are of the
+    same ``origin``, the source and all settings. A GIF is written at once.
 
     Raises:
         PhotoError: a picture that cannot be read or written, or of another size than the first.
-        UsageError: kinds that do not go together, or results that exist.
+        UsageError: kinds that do not go together, or results that exist or would replace their source.
     """
     if (source.suffix.lower() == ".gif") != (out.suffix.lower() == ".gif"):
         raise UsageError(f"{out}: a GIF becomes a GIF and nothing else does; give another -o")
     if not is_sequence(out):
         raise UsageError(f"{out}: picture files become picture files; give a folder, or a pattern such as %05d.png")
     if source.suffix.lower() == ".gif":
-        return _process_gif(source, out, model, settings, overwrite, report)
+        return _process_gif(source, out, model, settings, overwrite, preview, report)
     began, failed = time.monotonic(), list[int]()
-    originals = list[Original | None]()
-    photos = [] if source.is_file() else list_pictures(source)
-    names = [Path(photo.name) for photo in photos]
-    done = 0
-    while photos and not overwrite and done < len(photos) and place(out, names[done], done).exists():
-        done += 1
+    if source.is_file():
+        photos, begun = list[Path](), unfinished(out)
+        wanted: Iterable[Path] = (place(out, Path(NUMBERED % index), index) for index in count())
+        same = begun.is_file() and begun.read_text(encoding="utf-8") == origin
+    else:
+        numbered = [Numbered(path, index / RATE) for index, path in enumerate(list_pictures(source))]
+        photos, begun = [picture.path for picture in stretch(numbered, settings)], None
+        wanted = targets = [place(out, Path(path.name), index) for index, path in enumerate(photos)]
+        if themselves := {t.resolve() for t in targets} & {picture.path.resolve() for picture in numbered}:
+            raise UsageError(f"{min(themselves)}: is one of the pictures themselves; give another -o")
+        same = True
+    done = 0 if overwrite or not same else sum(1 for _ in takewhile(Path.exists, wanted))
     if done:
         say(f"{done} pictures are there already and are skipped (--overwrite replaces them)")
     before = max(done - REACH, 0) if settings.temporal != "off" else done
-    frames = _pictures(photos[before:], originals) if photos else _of_clip(source, settings, originals)
+    originals = dict[int, Original]()
+    frames = islice(_of_clip(source, settings), before, None) if begun else _pictures(photos[before:], originals)
     network = Network(model, settings, failed, before, say)
-    count = done
-    for index, (_, picture) in enumerate(derained(frames, network, settings), start=before):
-        original, originals[index - before] = originals[index - before], None
-        if index < done:
+    index = done
+    for number, (frame, picture) in enumerate(derained(frames, network, settings), start=before):
+        original = originals.pop(frame.pts, None)
+        if number < done:
             continue
-        target = place(out, names[index] if photos else Path(NUMBERED % index), index)
+        target = place(out, Path(NUMBERED % number if begun else photos[number].name), number)
         if target.exists() and not overwrite:
             raise UsageError(f"{target}: exists; give another -o, or --overwrite")
         target.parent.mkdir(parents=True, exist_ok=True)
+        if begun and number == 0:
+            write_bytes(begun, origin.encode())
         if original is None or settings.layer != "background":
             write_photo(target, to_8_bit(picture))
         else:
             write_bytes(target, encode(original, picture, format_of(target)))
-        count = index + 1
-        report(count, len(photos), time.monotonic() - began)
-    return Done(out, count, time.monotonic() - began, failed)
+        index = number + 1
+        preview.show(frame, picture)
+        report(index, len(photos), time.monotonic() - began)
+    if not index:
+        raise PhotoError(f"{source}: holds no frame between --start and --end")
+    if begun:
+        begun.unlink(missing_ok=True)
+    return Done(out, index, time.monotonic() - began, failed)
+
+
+def unfinished(out: Path) -> Path:
+    """Where a run that is not finished says what it is of: a folder for a clip, a file for pictures."""
+    return out.with_name(f"{out.name}.unfinished")
+
+
+class Numbered(NamedTuple):
+    """A picture of a folder, and when it would be shown."""
+
+    path: Path
+    time: float  # seconds
 
 
 def list_pictures(source: Path) -> list[Path]:
@@ -108,9 +144,9 @@ def list_pictures(source: Path) -> list[Path]:
     if not is_pattern(source):
         found = find_photos(source) if source.is_dir() else []
     else:
-        first = next((n for n in range(2) if Path(str(source) % n).is_file()), None)
+        first = next((n for n in range(2) if counted(source, n).is_file()), None)
         found = []
-        while first is not None and (path := Path(str(source) % (first + len(found)))).is_file():
+        while first is not None and (path := counted(source, first + len(found))).is_file():
             found.append(path)
     if not found:
         raise UsageError(f"{source}: holds no pictures; give a clip, a folder of pictures, or frames/%05d.png")
@@ -120,49 +156,61 @@ def list_pictures(source: Path) -> list[Path]:
 def place(out: Path, name: Path, index: int) -> Path:
     """Where the picture of a frame goes."""
     if is_pattern(out):
-        return Path(str(out) % index)
+        return counted(out, index)
     return out / (name if name.suffix.lower() in SUFFIXES else name.with_suffix(".png"))
 
 
-def _pictures(photos: list[Path], originals: list[Original | None]) -> Iterator[Frame]:
+def _pictures(photos: list[Path], originals: dict[int, Original]) -> Iterator[Frame]:
+    """Frames, whose ``pts`` are the places of their originals."""
     size = None
     for index, path in enumerate(photos):
         original = read_original(path)
         size = size or original.pixels.shape
         if original.pixels.shape != size:
             raise PhotoError(f"{path}: has another size than the frames before it")
-        originals.append(original)
+        originals[index] = original
         yield Frame(original.pixels, index, index / RATE, RGB, 0, b"")
 
 
-def _of_clip(source: Path, settings: VideoSettings, originals: list[Original | None]) -> Iterator[Frame]:
+def _of_clip(source: Path, settings: VideoSettings) -> Iterator[Frame]:
     with Clip(source) as clip:
-        for frame in stretch(clip.frames(), settings):
-            originals.append(None)
-            yield frame
+        yield from stretch(clip.frames(), settings)
 
 
 def _process_gif(
-    source: Path, out: Path, model: Derainer, settings: VideoSettings, overwrite: bool, report: Report
+    source: Path,
+    out: Path,
+    model: Derainer,
+    settings: VideoSettings,
+    overwrite: bool,
+    preview: Preview,
+    report: Report,
 ) -> Done:
-    if out.exists() and not overwrite:
-        raise UsageError(f"{out}: exists; give another -o, or --overwrite")
+    if out.exists() and (not overwrite or out.resolve() == source.resolve()):
+        raise UsageError(f"{out}: exists; give another -o, or --overwrite if it is not the source itself")
     began, failed = time.monotonic(), list[int]()
     try:
         with Image.open(source) as gif:
             durations = [frame.info.get("duration", 100) for frame in ImageSequence.Iterator(gif)]
+            times = [0, *accumulate(durations)]  # milliseconds, the end's too
             loop = gif.info.get("loop")
             frames = (np.asarray(frame.convert("RGB")) for frame in ImageSequence.Iterator(gif))
-            shown = (Frame(pixels, index, index / RATE, RGB, 0, b"") for index, pixels in enumerate(frames))
+            all_shown = (Frame(pixels, index, times[index] / 1000, RGB, 0, b"") for index, pixels in enumerate(frames))
             network = Network(model, settings, failed, 0, lambda sentence: None)
-            pictures: list[Photo] = []
-            for _, picture in islice(derained(shown, network, settings), None):
+            pictures, kept = list[Photo](), list[int]()
+            for frame, picture in derained(stretch(all_shown, settings), network, settings):
                 pictures.append(picture)
+                kept.append(frame.pts)
+                preview.show(frame, picture)
                 report(len(pictures), len(durations), time.monotonic() - began)
     except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
         raise PhotoError(f"{source}: cannot be read as a GIF ({error})") from None
+    if not pictures:
+        raise PhotoError(f"{source}: holds no frame between --start and --end")
     first, *rest = (Image.fromarray(picture) for picture in pictures)
-    how = {"duration": durations, "disposal": 1} | ({} if loop is None else {"loop": loop})
+    until = [times[index] for index in kept[1:]] + [times[kept[-1] + 1]]
+    shown = [end - times[index] for index, end in zip(kept, until)]
+    how = {"duration": shown, "disposal": 1} | ({} if loop is None else {"loop": loop})
     try:
         with atomic(out) as part:
             first.save(part, format="GIF", save_all=True, append_images=rest, **how)

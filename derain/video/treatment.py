@@ -1,18 +1,22 @@
 """What is done to the frames of a clip, whatever they come from: the network, fusion, the layer that is shown."""
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import numpy as np
 
 from derain.errors import PhotoError
 from derain.models.contract import Derainer
-from derain.photos import Photo
+from derain.photos import Photo, to_8_bit, write_photo
 from derain.scales import restore
 from derain.video.fusion import fused
 from derain.video.reading import Frame
+
+BETWEEN_PREVIEWS = 5.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,15 @@ class Done:
 Report = Callable[[int, int, float], None]  # frames done, frames in all or 0, seconds
 
 
-def stretch(frames: Iterable[Frame], settings: VideoSettings) -> Iterator[Frame]:
+class Timed(Protocol):
+    @property
+    def time(self) -> float: ...  # seconds
+
+
+Shown = TypeVar("Shown", bound=Timed)
+
+
+def stretch(frames: Iterable[Shown], settings: VideoSettings) -> Iterator[Shown]:
     """Frames between start and end, at most so many a second."""
     least = 0.0 if settings.fps_limit is None else 1 / settings.fps_limit
     due = -float("inf")
@@ -59,6 +71,18 @@ def stretch(frames: Iterable[Frame], settings: VideoSettings) -> Iterator[Frame]
             continue
         due = max(due + least, frame.time) if due > frame.time - least else frame.time + least
         yield frame
+
+
+class Preview:
+    """A picture of before and after that is written now and then, if it has a path."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.path, self.due = path, -float("inf")
+
+    def show(self, frame: Frame, picture: Photo) -> None:
+        if self.path and (now := time.monotonic()) >= self.due:
+            self.due = now + BETWEEN_PREVIEWS
+            write_photo(self.path, to_8_bit(np.hstack([frame.pixels, picture])))
 
 
 class Network:
