@@ -260,11 +260,13 @@ def train(
     preset: Annotated[Optional[str], typer.Option(help="derain (default) or nlcl.")] = None,
     start: Annotated[Optional[str], typer.Option(help="Go on from these weights, a name or a file.")] = None,
     steps: Annotated[Optional[int], typer.Option(min=1, help="Stop after this many steps.")] = None,
-    minutes: Annotated[Optional[float], typer.Option(help="Stop after this long; steps then only limits.")] = None,
+    minutes: Annotated[
+        Optional[float], typer.Option(min=0.01, help="Stop after this long; steps then only limits.")
+    ] = None,
     batch: Annotated[Optional[int], typer.Option(min=1, help="Crops a step.")] = None,
     crop: Annotated[Optional[int], typer.Option(help="Side of a crop in px, a multiple of 16.")] = None,
     lr: Annotated[Optional[float], typer.Option(help="Peak learning rate.")] = None,
-    seed: Annotated[Optional[int], typer.Option(help="The same seed gives the same run on a CPU.")] = None,
+    seed: Annotated[Optional[int], typer.Option(min=0, help="The same seed gives the same run on a CPU.")] = None,
     device: Annotated[Optional[str], typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False,
     config: Annotated[Optional[Path], typer.Option(help="TOML file of settings; options override it.")] = None,
@@ -299,7 +301,8 @@ def finetune(
         Optional[Path], typer.Option(help="Folder of photos without rain, instead of the bundled ones.")
     ] = None,
     minutes: Annotated[
-        Optional[float], typer.Option(help="Of training; default: 13 on a CPU, 2 on a GPU. Less if nothing improves.")
+        Optional[float],
+        typer.Option(min=0.01, help="Of training; default: 13 on a CPU, 2 on a GPU. Less if nothing improves."),
     ] = None,
     steps: Annotated[Optional[int], typer.Option(min=1, help="Train so many steps, instead of minutes.")] = None,
     change: Annotated[str, typer.Option("--strength-of-change", help="low, medium or high.")] = "medium",

@@ -253,6 +253,10 @@ def test_bad_input_is_one_clear_sentence(camera, tmp_path):
     with pytest.raises(UsageError, match="mine.safetensors: exists"):
         finetune(camera, out, steps=1, **QUICK)
     assert out.read_bytes() == b"mine"
+    for nothing in (tmp_path / "missing", tmp_path):
+        with pytest.raises(TrainingError, match=f"{nothing.name}: holds no photos"):
+            finetune(camera, out, clean=nothing, steps=1, overwrite=True, **QUICK)
+    assert out.read_bytes() == b"mine"
     with pytest.raises(UsageError, match="low, medium, high"):
         finetune(camera, tmp_path / "b.safetensors", change="huge", **QUICK)
     with pytest.raises(UsageError, match="ends in .safetensors"):
@@ -335,6 +339,10 @@ def test_interrupted_it_keeps_the_best_and_exits_with_130(camera, bank, tmp_path
     assert process.returncode == 130 and "Traceback" not in rest, rest
     assert out.strip() == str(tmp_path / "mine.safetensors") and "--resume" in rest
     assert load(out.strip()).config == load().config
+    gone_on = finetune(camera, Path(out.strip()), clean=bank, steps=1, resume=True, **QUICK)
+    assert not gone_on.interrupted
+    with pytest.raises(UsageError, match="is finished"):
+        finetune(camera, Path(out.strip()), clean=bank, steps=1, resume=True, **QUICK)
 
 
 def test_a_full_disk_is_one_sentence(camera, bank, tmp_path):

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -374,6 +375,15 @@ def test_a_run_is_not_overwritten_nor_mistaken(folders, tmp_path):
         train(config(steps=1), *folders, tmp_path / "out")
     with pytest.raises(TrainingError, match="preset 'derain', not 'nlcl'"):
         train(config("nlcl"), *folders, tmp_path / "out", resume=True)
+    with pytest.raises(TrainingError, match="its network is another; give --resume with the same --config"):
+        train(replace(config(), model={"blocks": [1, 1, 1, 2]}), *folders, tmp_path / "out", resume=True)
+    with pytest.raises(TrainingError, match="--seed 3"):
+        train(config(steps=2, seed=1), *folders, tmp_path / "out", resume=True)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "derain.safetensors").write_bytes(b"mine")
+    with pytest.raises(TrainingError, match="derain.safetensors: exists"):
+        train(config(steps=1), *folders, tmp_path / "mine")
+    assert (tmp_path / "mine" / "derain.safetensors").read_bytes() == b"mine"
 
 
 def test_config_file_is_overridden_by_options(tmp_path):

@@ -32,6 +32,7 @@ from derain.weights import bundled_folder, load, save
 CHANGE = {"low": (1e-4, 0.35), "medium": (4e-4, 0.65), "high": (8e-4, 1.0)}  # learning rate at its peak, most of SHARES
 MINUTES = {"cpu": 13.0, "cuda": 2.0}  # of training, without what is before and after it
 SUMMARY = "summary.html"
+INTERRUPTED = "interrupted"  # an empty file: the weights that were handed back are not the end
 SCALES = 3  # at which rain is discovered
 NOTICED = 0.02  # dB by which a judgement has to be better to count as improvement
 PATIENCE = 12  # judgements without improvement that end the run
@@ -97,12 +98,14 @@ def finetune(
     say = say or (lambda sentence: None)
     if change not in CHANGE:
         raise UsageError(f"--strength-of-change {change}: choose one of {', '.join(CHANGE)}")
-    work = begin(out, resume, overwrite)
+    bank = clean or bundled_folder() / "finetune" / "clean"
+    if not (bank.is_dir() and find_photos(bank)):
+        raise TrainingError(f"{bank}: holds no photos; give a folder of photos without rain")
     chosen = choose_device(device)
     network = load(start, chosen)
+    work = begin(out, resume, overwrite)
     say("looking for rain in the photos")
     material = prepare(rainy, work / "photos", network, SCALES, say)
-    bank = clean or bundled_folder() / "finetune" / "clean"
     judge = Judge(network, material, find_photos(bank), load_guide(chosen), SCALES)
     say(f"{len(material.sources)} pictures, {len(judge.trials)} of them held out to judge")
     if steps is None and minutes is None:
@@ -126,7 +129,9 @@ def finetune(
     }
     save(tuned, out, training=note)
     summary = summarise(work, material, rainy.name, network, tuned)
-    if not interrupted:
+    if interrupted:
+        (work / INTERRUPTED).touch()
+    else:
         clean_up(work)
     return Result(out, summary, judge.start, best.scores, best.step, interrupted)
 
@@ -141,7 +146,7 @@ def begin(out: Path, resume: bool, overwrite: bool) -> Path:
         raise UsageError(f"{out}: the result is weights; give a name that ends in .safetensors")
     work = work_folder(out)
     if resume:
-        if out.exists() and not checkpoint.exists(work):
+        if out.exists() and not checkpoint.exists(work) and not (work / INTERRUPTED).exists():
             raise UsageError(f"{out}: is finished, there is nothing to resume; give --overwrite to begin anew")
     else:
         for path in (out, work / checkpoint.NAME, work / SUMMARY):
@@ -255,5 +260,5 @@ def summarise(work: Path, material: Material, name: str, start: Derainer, tuned:
 
 def clean_up(work: Path) -> None:
     """A finished run needs neither its checkpoint nor the weights that were not the best."""
-    for leftover in (work / checkpoint.NAME, work / "derain.safetensors"):
+    for leftover in (work / checkpoint.NAME, work / "derain.safetensors", work / INTERRUPTED):
         leftover.unlink(missing_ok=True)

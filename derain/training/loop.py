@@ -95,14 +95,19 @@ def train(
     """
     with processes() as rank:
         device = choose_device(config.device)
-        prepare_folder(out, resume)
+        prepare_folder(out, config.preset, resume)
         rainy_crops, clean_crops = Crops(rainy, config.crop), Crops(clean, config.crop)
         torch.manual_seed(config.seed)
         learner = LEARNERS[config.preset](config, device)
         step, spent = 0, 0.0
         if resume:
             state = load_checkpoint(out, config.preset)
-            learner.load_state(state["learner"])
+            try:
+                learner.load_state(state["learner"])
+            except (RuntimeError, KeyError, ValueError):  # torch raises any of them where shapes differ
+                raise TrainingError(f"{out}: its network is another; give --resume with the same --config") from None
+            if state["config"]["seed"] != config.seed:
+                raise TrainingError(f"{out}: was begun with another seed; give --seed {state['config']['seed']}")
             step, spent = state["step"], state["seconds"]
             if onlooker:
                 onlooker.load_state(state["onlooker"])
@@ -199,7 +204,7 @@ def average(gradients: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     return gradients
 
 
-def prepare_folder(out: Path, resume: bool) -> None:
+def prepare_folder(out: Path, preset: str, resume: bool) -> None:
     """Make ``out``; a run that is there already is only continued, never overwritten."""
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -210,6 +215,8 @@ def prepare_folder(out: Path, resume: bool) -> None:
         raise TrainingError(f"{out}: cannot be written ({error.strerror})") from None
     if not resume and (out / "checkpoint.pt").exists():
         raise TrainingError(f"{out}: holds a run already; give --resume to continue it, or another --out")
+    if not resume and (weights := out / f"{preset}.safetensors").exists():
+        raise TrainingError(f"{weights}: exists and would be replaced; give another --out")
 
 
 def keep(
