@@ -92,7 +92,7 @@ def load_config(file: Path | None, **options: Any) -> TrainConfig:
     """Defaults of the preset, overridden by the TOML ``file``, overridden by the ``options`` that are not ``None``.
 
     Raises:
-        TrainingError: the file cannot be read, or names a setting that does not exist.
+        TrainingError: the file cannot be read, or holds a setting that does not exist or a value that cannot be.
     """
     given: dict[str, Any] = {}
     if file is not None:
@@ -103,6 +103,9 @@ def load_config(file: Path | None, **options: Any) -> TrainConfig:
     given |= {name: value for name, value in options.items() if value is not None}
     if unknown := given.keys() - {f.name for f in fields(TrainConfig)}:
         raise TrainingError(f"{file}: unknown setting {', '.join(sorted(unknown))}")
+    for name, default in (TrainConfig().as_dict() | {"minutes": 60.0}).items():
+        if name != "pasted" and name in given and not _is_like(given[name], default):
+            raise TrainingError(f"{file}: {name} = {given[name]!r}: give something like {default!r}")
     preset = given.get("preset", TrainConfig.preset)
     if preset not in PRESET_DEFAULTS:
         raise TrainingError(f"unknown preset {preset!r}: choose one of {', '.join(PRESET_DEFAULTS)}")
@@ -115,4 +118,13 @@ def load_config(file: Path | None, **options: Any) -> TrainConfig:
     config = TrainConfig(**(PRESET_DEFAULTS[preset] | started | given))
     if config.crop % 16 or config.crop < 16:
         raise TrainingError(f"--crop {config.crop}: must be a multiple of 16")
+    if not 0 <= config.warm < 1:
+        raise TrainingError(f"warm = {config.warm}: must be less than 1, and not less than 0")
     return config
+
+
+def _is_like(value: Any, default: Any) -> bool:
+    """Whether a value may stand where this default stands."""
+    if type(default) is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return type(value) is type(default) or (isinstance(value, list) and isinstance(default, tuple))
