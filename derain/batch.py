@@ -148,7 +148,7 @@ def _photos(given: str | Path, recursive: bool, target: Target) -> Iterator[tupl
                 yield folder.resolve(), Path(folder.resolve().name)
                 continue
             for photo in photos:
-                inside = photo.resolve().is_relative_to(home)  # links do not lead out of the tree
+                inside = Path(os.path.realpath(photo)).is_relative_to(home)  # links do not lead out of the tree
                 if inside and os.path.isfile(photo) and not photo.stem.endswith(target.marks):
                     yield photo, photo.relative_to(path)
     elif not os.path.exists(path) and glob.has_magic(str(given)):  # the shell did not expand it
@@ -162,8 +162,10 @@ def _photos(given: str | Path, recursive: bool, target: Target) -> Iterator[tupl
 def _below(path: Path, output: Path | None) -> list[Path]:
     """All folders below ``path`` but the results' own; links to folders are not followed."""
     folders = [Path(at, name) for at, names, _ in os.walk(path) for name in names]
-    results = output.resolve() if output else None
-    return sorted(p for p in folders if not p.is_symlink() and results not in (r := p.resolve(), *r.parents))
+    results = output.resolve() if output else path.resolve()
+    if not results.is_relative_to(path.resolve()) or results == path.resolve():
+        return sorted(p for p in folders if not p.is_symlink())
+    return sorted(p for p in folders if not p.is_symlink() and not p.resolve().is_relative_to(results))
 
 
 def _job(photo: Path, place: Path, target: Target, ending: str, as_file: bool) -> Job:
@@ -183,14 +185,14 @@ def _job(photo: Path, place: Path, target: Target, ending: str, as_file: bool) -
 
 
 def _refuse_collisions(jobs: list[Job], in_place: bool) -> None:
-    taken = {job.source.resolve(): job.source for job in jobs}
+    taken = {Path(os.path.realpath(job.source)): job.source for job in jobs}
     for job in jobs:
         for path in job.outputs:
             if in_place and path == job.background:
                 continue
-            if path.resolve() in taken:
-                raise UsageError(f"{path}: would be written for {job.source}, but is also {taken[path.resolve()]}'s")
-            taken[path.resolve()] = job.source
+            if (place := Path(os.path.realpath(path))) in taken:
+                raise UsageError(f"{path}: would be written for {job.source}, but is also {taken[place]}'s")
+            taken[place] = job.source
 
 
 def pending(jobs: list[Job]) -> list[Job]:
@@ -303,7 +305,7 @@ def _write(job: Job, original: Original, layers: Layers, treatment: Treatment) -
 
 
 def read_list(path: Path) -> list[str]:
-    """Paths from a text file, one a line; ``-`` is stdin.
+    """Paths from a text file, one a line or ended by zeros as ``find -print0`` has them; ``-`` is stdin.
 
     Raises:
         UsageError: the file cannot be read.
@@ -312,7 +314,7 @@ def read_list(path: Path) -> list[str]:
         text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: cannot be read as a list of photos ({error})") from None
-    return [line for line in text.splitlines() if line.strip()]
+    return [line for line in (text.split("\0") if "\0" in text else text.splitlines()) if line.strip()]
 
 
 def through_pipe(model: Derainer, treatment: Treatment, form: str | None = None) -> None:

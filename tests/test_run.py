@@ -259,6 +259,10 @@ def test_a_tree_is_mirrored_and_links_do_not_lead_out(tmp_path, rng):
     pictures(tmp_path, rng, "trip/dry/a.png")
     again = batch.plan([tmp_path / "trip"], batch.Target(tmp_path / "trip" / "dry"), recursive=True)
     assert results(again, tmp_path / "trip" / "dry") == ["a.png", "day 1/a.png"]
+    above = batch.plan([tmp_path / "trip"], batch.Target(tmp_path, format="jpg"), recursive=True)
+    assert results(above, tmp_path) == ["a.jpg", "day 1/a.jpg", "dry/a.jpg"]
+    (tmp_path / "trip" / "loop.png").symlink_to(tmp_path / "trip" / "loop.png")
+    assert results(batch.plan([tmp_path / "trip"]), tmp_path) == ["trip/a.derained.png"]
 
 
 def test_patterns_lists_suffix_and_format(tmp_path, rng):
@@ -267,6 +271,8 @@ def test_patterns_lists_suffix_and_format(tmp_path, rng):
     assert results(jobs, tmp_path) == ["b-dry.tif", "c-dry.tif"]
     assert results(batch.plan([f"{tmp_path}/a [1].png"]), tmp_path) == ["a [1].derained.png"]  # a name, not a pattern
     (tmp_path / "list").write_text(f"{tmp_path}/b.jpg\n\n{tmp_path}/c.webp\n", encoding="utf-8")
+    assert len(batch.plan(batch.read_list(tmp_path / "list"))) == 2
+    (tmp_path / "list").write_text(f"{tmp_path}/b.jpg\0{tmp_path}/c.webp\0", encoding="utf-8")
     assert len(batch.plan(batch.read_list(tmp_path / "list"))) == 2
     with pytest.raises(UsageError, match="cannot be read as a list"):
         batch.read_list(tmp_path / "b.jpg")

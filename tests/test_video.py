@@ -259,6 +259,7 @@ def test_interlaced_frames_are_deinterlaced_and_said(tmp_path):
     said = []
     done = process(comb, tmp_path / "b.mp4", Identity(), say=said.append)
     assert any("interlaced" in line for line in said) and done.frames == 12
+    assert facts(tmp_path / "b.mp4")["times"] == facts(comb)["times"]
     with av.open(str(tmp_path / "b.mp4")) as clip:
         assert not any(frame.interlaced_frame for frame in clip.decode(video=0))
 
@@ -487,6 +488,12 @@ def test_an_interrupted_run_to_pictures_goes_on_and_only_with_the_same_settings(
         process(source, out, Darker(), VideoSettings(strength=0.5))
     said = []
     assert process(source, out, Darker(), say=said.append).frames == 6 and said[0].startswith("4 pictures")
+    with pytest.raises(KeyboardInterrupt):
+        process(source, out, Darker(), VideoSettings(strength=0.5), overwrite=True, report=interrupt)
+    process(source, out, Darker(), VideoSettings(strength=0.5))  # nothing is left of the run before
+    half = [np.asarray(Image.open(path)) for path in sorted(out.parent.iterdir())]
+    assert min(picture.mean() for picture in half) > 0.85 * max(picture.mean() for picture in half)
+    process(source, out, Darker(), overwrite=True)
     results = sorted(out.parent.iterdir())
     assert [p.name for p in results] == [f"{index:03d}.png" for index in range(6)]
     for ours, theirs in zip(results, sorted((tmp_path / "whole").iterdir())):

@@ -82,6 +82,8 @@ class TrainConfig:
         return asdict(self)
 
 
+LEAST = {"batch": 1, "lr": 1e-12, "minutes": 1e-6, "seed": 0, "save_every": 1, "log_every": 1, "bank": 1, "rounds": 1}
+
 PRESET_DEFAULTS: dict[str, dict[str, Any]] = {
     "derain": {},
     "nlcl": {"batch": 1, "crop": 256, "lr": 2e-4, "warm": 0.0},
@@ -120,6 +122,11 @@ def load_config(file: Path | None, **options: Any) -> TrainConfig:
         raise TrainingError(f"--crop {config.crop}: must be a multiple of 16")
     if not 0 <= config.warm < 1:
         raise TrainingError(f"warm = {config.warm}: must be less than 1, and not less than 0")
+    for name, least in LEAST.items():
+        if (value := getattr(config, name)) is not None and value < least:
+            raise TrainingError(f"{name} = {value}: must be {least} at least")
+    if config.layer_contrast not in ("symmetric", "asymmetric"):
+        raise TrainingError(f"layer_contrast = {config.layer_contrast!r}: choose symmetric or asymmetric")
     return config
 
 
@@ -127,4 +134,6 @@ def _is_like(value: Any, default: Any) -> bool:
     """Whether a value may stand where this default stands."""
     if type(default) is float:
         return isinstance(value, int | float) and not isinstance(value, bool)
-    return type(value) is type(default) or (isinstance(value, list) and isinstance(default, tuple))
+    if isinstance(default, tuple):
+        return isinstance(value, list | tuple) and len(value) == len(default)
+    return type(value) is type(default)

@@ -101,6 +101,8 @@ def finetune(
     bank = clean or bundled_folder() / "finetune" / "clean"
     if not (bank.is_dir() and find_photos(bank)):
         raise TrainingError(f"{bank}: holds no photos; give a folder of photos without rain")
+    if not rainy.is_dir() and not resume:
+        raise TrainingError(f"{rainy}: not a folder; give a folder of rainy photos or clips")
     chosen = choose_device(device)
     network = load(start, chosen)
     work = begin(out, resume, overwrite)
@@ -254,7 +256,7 @@ def summarise(work: Path, material: Material, name: str, start: Derainer, tuned:
     networks = {"finetuned": tuned, "start": start}
     found = evaluate(open_samples(material.held_out), networks, watch=gallery.watch)
     page = as_html(found, gallery, f"{name}, finetuned", {"photos": str(material.held_out)})
-    write_bytes(work / SUMMARY, page.encode())
+    write_bytes(work / SUMMARY, page.encode(errors="replace"))
     return work / SUMMARY
 
 

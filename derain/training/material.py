@@ -101,7 +101,7 @@ def prepare(
             material.sources.append(Source(str(path), place.relative_to(folder).as_posix(), factor, is_rainy, jpeg))
     _refuse(rainy, material, problems)
     listed = [asdict(source) for source in material.sources]
-    write_bytes(index, json.dumps(listed, indent=1, ensure_ascii=False).encode())
+    write_bytes(index, json.dumps(listed, indent=1).encode())
     return material
 
 

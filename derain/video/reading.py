@@ -1,7 +1,7 @@
 """Clips as frames: upright RGB with their times; all of them, some stretch, or a few spread over the length."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -99,6 +99,7 @@ class Clip:
             pts = frame.pts if frame.pts is not None else frame.dts
             if pts is None:
                 raise PhotoError(f"{self.path}: its frames have no timestamps; remux it, for example to .mkv")
+            pts = round(pts * (frame.time_base or self.time_base) / self.time_base)  # the deinterlacer has its own
             if last is not None and pts <= last:
                 continue  # a frame that no player would show
             last = pts
@@ -110,6 +111,7 @@ class Clip:
         stored = to_rgb(frame, colours)
         if size != (frame.width, frame.height):  # a browser's recording changes it with the network's speed
             stored = np.asarray(cv2.resize(stored, size, interpolation=cv2.INTER_AREA), stored.dtype)
+            colours = replace(colours, lines=size[1])
         pixels = np.rot90(stored, turned)
         sides: list[Any] = list(frame.side_data)
         matrix = next((bytes(side) for side in sides if side.type.name == "DISPLAYMATRIX"), b"")
@@ -117,32 +119,43 @@ class Clip:
 
     def _decoded(self) -> Iterator[av.VideoFrame]:
         graph: Any = None
+        form: tuple[int, int, str] | None = None  # that the graph was made for
         try:
             for frame in self.container.decode(self.stream):
-                if frame.interlaced_frame and graph is None:
-                    graph = deinterlacer(self.stream)
+                if graph is not None and form != _form(frame):
+                    yield from drained(graph, None)
+                    graph = deinterlacer(frame, self.time_base)
+                elif frame.interlaced_frame and graph is None:
+                    graph = deinterlacer(frame, self.time_base)
+                form = _form(frame)
                 if graph is None:
                     yield frame
                 else:
-                    graph.push(frame)
-                    yield from drained(graph)
+                    yield from drained(graph, frame)
             if graph is not None:
-                graph.push(None)
-                yield from drained(graph)
+                yield from drained(graph, None)
         except (av.FFmpegError, OSError) as error:
             raise PhotoError(f"{self.path}: is damaged ({reason(error)})") from None
 
 
-def deinterlacer(stream: Any) -> Any:
-    """One frame for each frame, of its first field and what the neighbours tell of the second."""
+def _form(frame: av.VideoFrame) -> tuple[int, int, str]:
+    return frame.width, frame.height, frame.format.name
+
+
+def deinterlacer(frame: av.VideoFrame, base: Fraction) -> Any:
+    """One frame for each frame like this one, of its first field and what the neighbours tell of the second."""
     graph = av.filter.Graph()
     graph.link_nodes(
-        graph.add_buffer(template=stream), graph.add("bwdif", "mode=send_frame"), graph.add("buffersink")
+        graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=base),
+        graph.add("bwdif", "mode=send_frame"),
+        graph.add("buffersink"),
     ).configure()
     return graph
 
 
-def drained(graph: Any) -> Iterator[av.VideoFrame]:
+def drained(graph: Any, frame: av.VideoFrame | None) -> Iterator[av.VideoFrame]:
+    """What comes out as ``frame`` goes in; ``None`` ends it."""
+    graph.push(frame)
     while True:
         try:
             yield graph.pull()

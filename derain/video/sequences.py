@@ -106,8 +106,13 @@ def process_sequence(
         target = place(out, Path(NUMBERED % number if begun else photos[number].name), number)
         if target.exists() and not overwrite:
             raise UsageError(f"{target}: exists; give another -o, or --overwrite")
-        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise PhotoError(f"{target.parent}: cannot be made ({error.strerror})") from None
         if begun and number == 0:
+            for earlier in takewhile(Path.exists, wanted):  # of another run, not to be taken for this one's
+                earlier.unlink()
             write_bytes(begun, origin.encode())
         if original is None or settings.layer != "background":
             write_photo(target, to_8_bit(picture))
@@ -125,7 +130,8 @@ def process_sequence(
 
 def unfinished(out: Path) -> Path:
     """Where a run that is not finished says what it is of: a folder for a clip, a file for pictures."""
-    return out.with_name(f"{out.name}.unfinished")
+    named = out if out.name not in ("", "..") else out.resolve()
+    return named.with_name(f"{named.name}.unfinished")
 
 
 class Numbered(NamedTuple):
