@@ -263,8 +263,11 @@ def separate(original: Original, model: Derainer, treatment: Treatment = Treatme
 def _separate(job: Job, photo: Original, model: Derainer, treatment: Treatment) -> Layers:
     try:
         return separate(photo, model, treatment)
-    except PhotoError as error:
-        raise PhotoError(f"{job.source}: {error}") from None
+    except Exception as error:  # whatever it is, the other photos go on
+        reason = (
+            str(error) if isinstance(error, PhotoError) else f"cannot be derained ({error or type(error).__name__})"
+        )
+        raise PhotoError(f"{job.source}: {reason}") from None
 
 
 def finished_file(original: Original, layers: Layers, to: str, quality: int | None = None) -> bytes:

@@ -379,8 +379,9 @@ def evaluate(
     if sum((rainy is not None, self_test, benchmark)) != 1:
         raise UsageError("give one of --rainy, --self-test and --benchmark")
     ours, theirs = results.method_names([w for w in weights or ["derain"] if w != "none"], restored or [])
-    files = [path for path in (report, json, csv) if path and str(path) != "-"]
-    results.refuse_existing(files, overwrite)
+    if benchmark and (report or csv):
+        raise UsageError("--benchmark writes --json; leave out --report and --csv")
+    results.refuse_existing([path for path in (report, json, csv) if path], overwrite)
     chosen = choose_device(device)
     if benchmark:
         from derain.evaluation.benchmark import benchmark as measure

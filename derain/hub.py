@@ -99,13 +99,18 @@ def push(repo: str, weights: Path) -> str:
 
 def _weights_of(reference: Reference) -> str:
     from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import OfflineModeIsEnabled
+    from huggingface_hub.errors import HfHubHTTPError
 
     try:
         listed = HfApi().model_info(reference.repo, revision=reference.revision, timeout=PATIENCE).siblings or []
         files = [sibling.rfilename for sibling in listed]
-    except OfflineModeIsEnabled:
-        cached = Path(snapshot_download(reference.repo, revision=reference.revision, local_files_only=True))
+    except HfHubHTTPError:  # the Hub's answer
+        raise
+    except Exception as error:  # offline by wish, or no Hub to be reached: what is cached will do
+        try:
+            cached = Path(snapshot_download(reference.repo, revision=reference.revision, local_files_only=True))
+        except Exception:
+            raise error from None
         files = [path.relative_to(cached).as_posix() for path in cached.rglob("*") if path.is_file()]
     weights = [name for name in files if name.endswith(".safetensors")]
     if "derain.safetensors" in weights:

@@ -34,7 +34,7 @@ def restore(model: Derainer, photo: Photo, tile: int | None = None, precision: s
 
 
 def _restore(model: Derainer, photo: Photo, tile: int | None, half: bool) -> tuple[Photo, Photo]:
-    background, rain = np.empty_like(photo), np.empty_like(photo)
+    background, rain = (np.empty_like(photo, order="C") for _ in range(2))  # a photo that was turned is a view
     for inner, outer in tiles(photo.shape[0], photo.shape[1], tile if model.halo is not None else None, model):
         layers = _split(model, photo[outer], half)
         crop = tuple(slice(i.start - o.start, i.stop - o.start) for i, o in zip(inner, outer))

@@ -1,6 +1,7 @@
 """`derain eval`: scores that equal the field's, pictures matched by name, nothing dropped silently."""
 
 import csv
+import io
 import json
 import math
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from rich.console import Console
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from typer.testing import CliRunner
 
@@ -21,9 +23,11 @@ from derain.evaluation.matching import find_twins, match
 from derain.evaluation.metrics import luma, paired_scores, psnr, ssim, values
 from derain.evaluation.no_truth import flicker, motion, unpaired_scores
 from derain.evaluation.pictures import read_picture
+from derain.evaluation.results import table
 from derain.evaluation.self_test import draw_scene, rendered_samples
-from derain.evaluation.statistics import bootstrap
+from derain.evaluation.statistics import estimated
 from derain.rain.render import line_kernel
+from tests.conftest import SMALL
 
 
 def bytes_of(picture):
@@ -144,10 +148,12 @@ def test_flicker_sees_rain_and_not_motion(rng):
 
 
 def test_interval_covers_the_mean_and_says_noise(rng):
-    sure, unsure = bootstrap(list(rng.normal(2, 1, 50))), bootstrap(list(rng.normal(0.05, 1, 50)))
+    sure, unsure = estimated(list(rng.normal(2, 1, 50))), estimated(list(rng.normal(0.05, 1, 50)))
     assert sure.low < sure.mean < sure.high and sure.high - sure.low == pytest.approx(2 * 1.96 / 50**0.5, rel=0.35)
     assert unsure.is_noise and not sure.is_noise
-    assert bootstrap([1.0, math.nan, 3.0]).n == 2 and bootstrap([5.0]).is_noise and bootstrap([]).n == 0
+    handfuls = [estimated(list(rng.normal(0, 1, 4))) for _ in range(1000)]  # of which one in twenty is no noise
+    assert 20 < sum(not few.is_noise for few in handfuls) < 90
+    assert estimated([1.0, math.nan, 3.0]).n == 2 and estimated([5.0]).is_noise and estimated([]).n == 0
 
 
 # matching
@@ -291,11 +297,52 @@ def test_what_cannot_be_scored_is_named_and_counted(paired_folders):
         (["--rainy", "{rainy}", "--clean", "{rainy}/rain-0.png"], "folders with folders"),
         (["--rainy", "{rainy}", "--csv", "{rainy}/rain-0.png"], "exists already"),
         (["--rainy", "{rainy}", "--restored", "x={rainy}", "--restored", "x={rainy}"], "two methods are called x"),
+        (["--rainy", "{rainy}", "--restored", "truth={rainy}"], "two methods are called truth"),
+        (["--rainy", "{rainy}", "--csv", "{rainy}/new", "--json", "{rainy}/../rainy/new"], "hold two things"),
+        (["--rainy", "{rainy}", "--csv", "-", "--json", "-"], "hold two things"),
+        (["--benchmark", "--csv", "{rainy}/new"], "leave out"),
     ],
 )
 def test_wrong_usage_is_one_sentence(paired_folders, arguments, said):
     done = call(*(a.format(rainy=paired_folders / "rainy") for a in arguments))
     assert isinstance(done.exception, UsageError) and said in str(done.exception)
+
+
+def test_a_picture_that_a_network_cannot_do_is_named_and_the_others_are_scored(paired_folders):
+    class Failing(derain.models.contract.Derainer):
+        """Has no memory for the second picture."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight, self.seen = torch.nn.Parameter(torch.zeros(1)), 0
+
+        def layers(self, rainy):
+            self.seen += 1
+            if self.seen == 2:
+                raise MemoryError
+            return rainy, torch.zeros_like(rainy)
+
+    given = open_samples(paired_folders / "rainy", paired_folders / "clean")
+    found = evaluate(given, {"it": Failing()})
+    assert list(found.column("it", "psnr_rgb")) == ["rain-0.png", "rain-2.png"]
+    assert len(found.problems) == 1 and "rain-1.png: it: not enough memory" in found.problems[0]
+
+
+def test_sixteen_bits_are_scored_as_sixteen(tmp_path, rng):
+    deep = rng.integers(0, 65536, (20, 24, 3), dtype=np.uint16)
+    cv2.imwrite(str(tmp_path / "deep.png"), deep)
+    model = derain.models.build("derain", SMALL).eval()
+    torch.nn.init.constant_(model.tail.bias, -1.0)  # finds nothing
+    found = evaluate(open_samples(tmp_path / "deep.png", tmp_path / "deep.png"), {"it": model})
+    assert found.summary("it")["psnr_rgb"].mean == 100
+
+
+def test_intervals_can_be_read_in_eighty_columns(paired_folders, capsys):
+    found = evaluate(open_samples(paired_folders / "rainy", paired_folders / "clean"), {})
+    text = io.StringIO()
+    Console(file=text, width=80).print(table(found))
+    interval = found.summary(INPUT)["ssim_rgb"]
+    assert f"{interval.low:.4f}" in text.getvalue() and f"{interval.high:.4f}" in text.getvalue()
 
 
 def test_rainy_photos_alone_and_self_test(paired_folders, small_weights):

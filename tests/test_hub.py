@@ -118,6 +118,8 @@ def test_downloaded_once_then_offline(tmp_path, hub, small_weights):
     assert Path(done.stdout.strip()).read_bytes() == small_weights.read_bytes()
     again = models(tmp_path, hub, "verify", "hf:me/rainy/rain.safetensors", HF_HUB_OFFLINE="1")
     assert again.returncode == 0 and "whole" in again.stdout, again.stderr
+    unplugged = models(tmp_path, "http://127.0.0.1:9", "verify", "hf:me/rainy")
+    assert unplugged.returncode == 0 and "whole" in unplugged.stdout, unplugged.stderr
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,12 @@ def test_wide_streaks_of_a_large_photo_are_found_in_the_reduced_one(scene, depth
     assert np.array_equal(background + rain, rainy) and background.dtype == depth
 
 
+def test_a_photo_that_was_turned_upright_is_as_one_that_stands(scene):
+    model, rainy = derain.load(), larger(scene[1], 4)
+    view = np.rot90(np.ascontiguousarray(np.rot90(rainy, -1)))
+    assert all(np.array_equal(*pair) for pair in zip(derain.restore(model, view), derain.restore(model, rainy)))
+
+
 def test_large_photos_without_rain_and_small_ones_are_as_at_their_own_scale(scene):
     model = derain.load()
     for photo in (larger(scene[0], 4), scene[1]):

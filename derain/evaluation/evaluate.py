@@ -22,9 +22,10 @@ from derain.errors import PhotoError, UsageError
 from derain.evaluation.matching import Entry, match
 from derain.evaluation.metrics import IDENTICAL, Picture, paired_scores, psnr, values
 from derain.evaluation.no_truth import flicker, motion, unpaired_scores
-from derain.evaluation.pictures import read_picture, to_photo
-from derain.evaluation.statistics import Estimate, bootstrap
+from derain.evaluation.pictures import read_picture
+from derain.evaluation.statistics import Estimate, estimated
 from derain.models.contract import Derainer
+from derain.photos import as_rgb
 from derain.rain.clean import clean_rain
 from derain.scales import restore
 from derain.video.reading import CLIPS, read_frames
@@ -87,12 +88,12 @@ class Evaluation:
 
     def summary(self, method: str) -> dict[str, Estimate]:
         """Mean and interval of each score."""
-        return {score: bootstrap(list(self.column(method, score).values())) for score in self.scores}
+        return {score: estimated(list(self.column(method, score).values())) for score in self.scores}
 
     def difference(self, method: str, against: str, score: str) -> Estimate:
         """Mean and interval of the difference picture by picture, on those that both have."""
         ours, theirs = self.column(method, score), self.column(against, score)
-        return bootstrap([ours[picture] - theirs[picture] for picture in ours if picture in theirs])
+        return estimated([ours[picture] - theirs[picture] for picture in ours if picture in theirs])
 
     @property
     def primary(self) -> str:
@@ -194,9 +195,11 @@ def evaluate(
 
     Args:
         given: as :func:`open_samples` gives it; of clips, flicker is scored too.
-        models: networks by name; each restores the rainy picture, in 8 bits as ``derain run`` does.
+        models: networks by name; each restores the rainy picture at its own depth, as ``derain run`` does.
         workers: threads for the metrics; default: as many as cores.
         watch: called for each sample, in order, with its outputs and scores.
+
+    What fails is named in ``problems`` of the result, and the rest is scored.
     """
     evaluation = Evaluation([INPUT, *models, *given.tools], problems=given.problems)
     limit = workers or os.cpu_count() or 1
@@ -213,14 +216,18 @@ def evaluate(
             watch(sample, outputs, scores)
 
     with ThreadPoolExecutor(limit) as pool:
-        for sample in given.samples:
-            photo = to_photo(sample.rainy)
+        for sample in as_far_as_whole(given):
+            photo = as_rgb(sample.rainy)
             outputs: dict[str, Picture] = {INPUT: sample.rainy}
             extra: dict[str, dict[str, float]] = {}
             for name, model in models.items():
-                outputs[name], rain = restore(model, photo)
-                if sample.clean is None and not given.in_sequence:
-                    extra[name] = {"repasted": repasting[name].score(outputs[name], rain)}
+                try:
+                    background, rain = restore(model, photo)
+                    if sample.clean is None and not given.in_sequence:
+                        extra[name] = {"repasted": repasting[name].score(background, rain)}
+                    outputs[name] = background
+                except PhotoError as error:
+                    evaluation.problems.append(f"{sample.name}: {name}: {error}")
             outputs |= sample.restored
             waiting.append((sample, outputs, pool.submit(score, sample, outputs, extra, before)))
             before = (sample, outputs) if given.in_sequence else None
@@ -229,6 +236,14 @@ def evaluate(
         while waiting:
             finish()
     return evaluation
+
+
+def as_far_as_whole(given: Samples) -> Iterator[Sample]:
+    """The samples up to where a clip is damaged, which is added to the problems."""
+    try:
+        yield from given.samples
+    except PhotoError as error:
+        given.problems.append(str(error))
 
 
 def score(
@@ -265,12 +280,13 @@ class Repasting:
 
     def score(self, background: Picture, rain: Picture) -> float:
         """PSNR gained in dB by restoring ``background`` under the rain found before; NaN if there was none."""
-        layer, self.layer = self.layer, clean_rain(rain.astype(np.float32) / np.float32(255))[0]
+        white = np.iinfo(rain.dtype).max
+        layer, self.layer = self.layer, clean_rain(rain.astype(np.float32) / np.float32(white))[0]
         if layer is None or not layer.any():
             return float("nan")
         down, right = (max(b - s, 0) for b, s in zip(background.shape, layer.shape))
         cover = np.pad(layer, ((0, down), (0, right)), mode="symmetric")[: background.shape[0], : background.shape[1]]
-        pasted = np.clip(background + cover[..., None] * 255 + 0.5, 0, 255).astype(np.uint8)
+        pasted = np.clip(background + cover[..., None] * white + 0.5, 0, white).astype(background.dtype)
         truth = values(background)
         after, given = (psnr(values(p), truth) for p in (restore(self.model, pasted)[0], pasted))
         return min(after, IDENTICAL) - min(given, IDENTICAL)

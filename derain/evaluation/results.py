@@ -26,9 +26,10 @@ SETTINGS = {
     "SSIM": "Gaussian window 11x11, sigma 1.5, K 0.01 and 0.03, range 255, windows inside, mean of channels",
     "luma": "BT.601 in studio range 16 to 235, rounded as MATLAB's rgb2ycbcr",
     "MAE": "mean absolute difference over RGB, in 8-bit grey levels",
-    "intervals": "95%, percentile bootstrap over pictures, 2000 resamples, fixed seed",
+    "intervals": "95%, Student's t over pictures taken as independent, which frames of one clip are not",
     "differences": "picture by picture; called noise where the interval holds zero",
 }
+TAKEN = (INPUT, "clean", "truth", "rain")  # names of what is not a method in tables, reports and clips
 UNPAIRED_SETTINGS = {
     "rain left": "height of thin bright lines along the input's main direction, in its flattest third, to the input's",
     "change outside rain": "RMS of the change beside bright, colourless streaks",
@@ -94,7 +95,9 @@ def table(evaluation: Evaluation) -> Table:
         drawn.add_column(SCORES[score].heading + (f"\n{SCORES[score].unit}" if SCORES[score].unit else ""))
     for method in evaluation.methods:
         summary = evaluation.summary(method)
-        cells = [f"{formatted(e.mean, s)}\n[dim]{interval(e, s)}[/dim]" for s, e in summary.items()]
+        intervals = [interval(estimate, score).replace("…", "…\n") for score, estimate in summary.items()]
+        means = [formatted(estimate.mean, score) for score, estimate in summary.items()]
+        cells = [f"{mean}\n[dim]{bounds}[/dim]" for mean, bounds in zip(means, intervals)]
         drawn.add_row(escape(method), *cells)
     drawn.add_section()
     for method, other in comparisons(evaluation):
@@ -147,12 +150,15 @@ def as_csv(evaluation: Evaluation) -> str:
 
 
 def refuse_existing(files: list[Path], overwrite: bool) -> None:
-    """Before any work.
+    """Before any work; ``-`` is stdout.
 
     Raises:
-        UsageError: a file is there already and may not be replaced, or its folder is missing.
+        UsageError: a file is there already and may not be replaced, its folder is missing, or two go to one place.
     """
-    for path in files:
+    places = [path if str(path) == "-" else path.resolve() for path in files]
+    for path in (path for path, place in zip(files, places) if places.count(place) > 1):
+        raise UsageError(f"{path}: is to hold two things; give each a place of its own")
+    for path in (path for path in files if str(path) != "-"):
         if path.exists() and not overwrite:
             raise UsageError(f"{path}: exists already; give another name or --overwrite")
         if not path.parent.is_dir():
@@ -177,18 +183,20 @@ def write(path: Path, text: str) -> None:
 def method_names(weights: list[str], restored: list[str]) -> tuple[dict[str, str], dict[str, Path]]:
     """What weights and results of tools are called in tables: weights by name, results by name.
 
-    Weights go by their file's stem, or as given if two share it; results by ``NAME=PATH`` or the path's last part.
+    Weights go by their file's stem, or as given if two share it or it means something else; results by ``NAME=PATH``
+    or the path's last part.
 
     Raises:
         UsageError: two methods have one name.
     """
     stems = [Path(name).stem for name in weights]
-    ours = {stem if stems.count(stem) == 1 else name: name for stem, name in zip(stems, weights)}
+    plain = [stem for stem in stems if stems.count(stem) == 1 and stem not in TAKEN]
+    ours = {stem if stem in plain else name: name for stem, name in zip(stems, weights)}
     theirs: dict[str, Path] = {}
     for given in restored:
         name, sign, path = given.partition("=")
         name, path = (name, path) if sign else (Path(given).name or given, given)
-        if name in ours or name in theirs or name == INPUT:
+        if name in ours or name in theirs or name in TAKEN:
             raise UsageError(f"two methods are called {name}; write --restored OTHER_NAME={path}")
         theirs[name] = Path(path)
     return ours, theirs
