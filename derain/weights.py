@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 from importlib import resources
 from pathlib import Path
@@ -43,7 +44,7 @@ def locate(weights: str | Path) -> Path:
         return fetch(Reference.parse(str(weights)))
     path = Path(weights)
     if path.suffix in {".safetensors", ".pth"} or path.parent != Path("."):
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise WeightsError(f"{path}: no such weights file")
         return path
     folder = bundled_folder()
@@ -77,7 +78,7 @@ def about(weights: str | Path) -> dict[str, Any]:
         WeightsError: as :func:`load`.
     """
     path = locate(weights)
-    header = read_header(path) if path.suffix == ".safetensors" else {"preset": "nlcl", "training": "not known"}
+    header = {"preset": "nlcl", "training": "not known"} if path.suffix == ".pth" else read_header(path)
     return {**header, "file": str(path), "bytes": path.stat().st_size, "sha256": sha256(path)}
 
 

@@ -176,6 +176,7 @@ def test_interval_covers_the_mean_and_says_noise(rng):
 def test_the_fields_naming_schemes(tmp_path, rainy, clean):
     here, there = ([tmp_path / f"{stem}.png" for stem in stems] for stems in (rainy, clean))
     assert find_twins(here, sorted(set(there))) == dict(zip(here, there))
+    assert find_twins([tmp_path / "cabin.png"], [tmp_path / "cab.png"]) == {}
 
 
 def test_what_has_no_twin_is_listed(tmp_path):

@@ -98,6 +98,7 @@ def test_results_of_an_earlier_run_are_not_inputs(photo, small_weights, tmp_path
     [
         (["--weights", "nonsense"], "no bundled weights of that name"),
         (["--weights", "gone.safetensors"], "no such weights file"),
+        (["--weights", "{photo}"], "not a checkpoint that derain wrote"),
         (["--weights", "{photo}.safetensors"], "not a checkpoint that derain wrote"),
         (["--weights", "{photo}.pth"], "not the public NLCL weights"),
         (["--device", "cuda:99"], "--device cuda:99: not available"),

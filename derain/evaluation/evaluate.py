@@ -129,7 +129,7 @@ def open_samples(
     restored = restored or {}
     paths = [rainy, *([clean] if clean else []), *restored.values()]
     for path in paths:
-        if not path.exists():
+        if not os.path.exists(path):
             raise UsageError(f"{path}: no such file or folder")
     problems: list[str] = []
     if all(path.is_dir() for path in paths):
