@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -206,8 +207,6 @@ def test_the_quality_of_a_jpeg_is_read_off_its_tables(tmp_path, quality):
 
 
 def test_photos_are_held_out_and_clips_give_frames(camera, tmp_path):
-    import av
-
     with av.open(str(camera / "clip.mp4"), "w") as clip:
         stream = clip.add_stream("libx264", rate=10)
         stream.width = stream.height = 144
@@ -227,6 +226,20 @@ def test_photos_are_held_out_and_clips_give_frames(camera, tmp_path):
     assert share == pytest.approx(1 / 17) and quality == (40, 40)
     (camera / "0.heic.png").unlink()  # an interrupted run goes on with what it began with
     assert prepare(camera, tmp_path / "material", load(), scales=1) == material
+
+
+def test_short_clips_and_few_photos_leave_some_to_judge(camera, tmp_path):
+    with av.open(str(camera / "!.mp4"), "w") as clip:  # three frames are taken of it
+        stream = clip.add_stream("libx264", rate=25)
+        stream.width = stream.height = 144
+        for _ in range(25):
+            clip.mux(stream.encode(av.VideoFrame.from_ndarray(rainy_picture(20), format="rgb24")))
+        clip.mux(stream.encode())
+    for index in (4, 5):
+        (camera / f"{index}.png").unlink()
+    material = prepare(camera, tmp_path / "material", load(), scales=1)
+    assert len(material.sources) == 7 and len(find_photos(material.held_out)) == 1
+    assert all((material.folder / source.file).is_file() for source in material.sources)
 
 
 def test_bad_input_is_one_clear_sentence(camera, tmp_path):

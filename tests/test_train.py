@@ -23,7 +23,7 @@ from derain.training.config import load_config
 from derain.training.crops import Crops
 from derain.training.discovery import find_rain
 from derain.training.distil import Distil, Source
-from derain.training.loop import train
+from derain.training.loop import optimise, train
 from derain.training.pairs import RainBank, pair
 from derain.training.start import first_network
 from derain.weights import load, read_header
@@ -90,12 +90,40 @@ def test_killed_and_resumed_equals_undisturbed(folders, tmp_path, preset):
     command = [sys.executable, "-c", KILLED, *map(str, folders), str(tmp_path / "killed"), options, "5"]
     assert subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}).returncode == -signal.SIGKILL
     assert load_checkpoint(tmp_path / "killed", preset)["step"] == 4
+    with (tmp_path / "killed" / "log.jsonl").open("a") as file:
+        file.write('{"step": 4, "sec')  # cut as it was written
     resumed = train(settings, *folders, tmp_path / "killed", resume=True)
     one, other = load_file(undisturbed), load_file(resumed)
     assert one.keys() == other.keys()
     assert all(torch.equal(one[name], other[name]) for name in one)
     log = (tmp_path / "killed" / "log.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in log] == [1, 2, 3, 4, 5, 6]  # step 5 once
+
+
+def test_the_teacher_does_not_remember_how_it_came_about():
+    learner = Distil(config(), torch.device("cpu"))
+    learner.after_step(0)
+    assert not any(parameter.requires_grad for parameter in learner.teacher.parameters())
+
+
+def test_under_bfloat16_the_second_optimiser_sees_what_the_first_did():
+    """Autocast keeps converted weights, and would keep those of before the step."""
+    weight = torch.nn.Parameter(torch.ones(4, 4))
+    optimiser = torch.optim.SGD([weight], 0.1)
+    seen = []
+
+    class Twice:
+        def losses(self, batch):
+            for _ in range(2):
+                out = torch.nn.functional.linear(torch.ones(1, 4), weight)
+                seen.append(float(out.detach().mean()))
+                yield optimiser, {"out": out.float().mean()}
+
+        def learning_rate(self, progress):
+            return 1.0
+
+    optimise(Twice(), None, config(precision="bfloat16", lr=1.0), torch.device("cpu"), 0.0)
+    assert seen[1] < seen[0] - 0.5
 
 
 def test_taught_crops_are_real_ones_less_their_rain(rng):

@@ -144,7 +144,7 @@ class Distil:
         """Move the EMA teacher; its memory is short at first."""
         decay = min(self.config.ema, (step + 1) / (step + 10))
         for mean, new in zip(self.teacher.parameters(), self.model.parameters()):
-            mean.lerp_(new, 1 - decay)
+            mean.lerp_(new.detach(), 1 - decay)
 
     def state(self) -> dict[str, Any]:
         return {

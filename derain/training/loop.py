@@ -1,6 +1,7 @@
 """The training loop, for every preset.
 
-All randomness of a step comes from ``(seed, rank, step)``, so a resumed run repeats an undisturbed one exactly.
+All randomness of a step comes from ``(seed, rank, step)``, so a resumed run repeats an undisturbed one exactly. Of
+several processes the checkpoint holds the first one's discoveries, with which all go on.
 """
 
 import json
@@ -93,8 +94,7 @@ def train(
     Raises:
         TrainingError: folders without usable photos, no permission to write, or a checkpoint that does not fit.
     """
-    with processes() as rank:
-        device = choose_device(config.device)
+    with processes(config.device) as (rank, device):
         prepare_folder(out, config.preset, resume)
         rainy_crops, clean_crops = Crops(rainy, config.crop), Crops(clean, config.crop)
         torch.manual_seed(config.seed)
@@ -159,6 +159,7 @@ def optimise(
             torch.nn.utils.clip_grad_norm_(parameters, 5.0)
             optimiser.step()
             optimiser.zero_grad()
+            torch.clear_autocast_cache()  # else the next optimiser's losses see the weights of before
             values |= {name: float(loss.detach()) for name, loss in losses.items()}
     if not all(map(math.isfinite, values.values())):
         raise TrainingError(f"training diverged ({values}): resume from the last checkpoint with a lower --lr")
@@ -178,16 +179,20 @@ def advance(config: TrainConfig, step: int, seconds: float) -> float:
 
 
 @contextmanager
-def processes() -> Iterator[int]:
-    """Join the processes that ``torchrun`` started, if it did; gives this one's rank."""
+def processes(named: str) -> Iterator[tuple[int, torch.device]]:
+    """Join the processes that ``torchrun`` started, if it did; gives this one's rank and device."""
+    device = choose_device(named)
     if "WORLD_SIZE" not in os.environ:
-        yield 0
+        yield 0, device
         return
     dist.init_process_group("gloo")
     try:
-        if torch.cuda.is_available():
-            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
-        yield dist.get_rank()
+        if device.type == "cuda":
+            local = int(os.environ.get("LOCAL_RANK", 0))
+            if local >= torch.cuda.device_count():
+                raise TrainingError(f"torchrun: {torch.cuda.device_count()} GPUs are too few; start as many processes")
+            torch.cuda.set_device(local)
+        yield dist.get_rank(), device
         dist.barrier()  # a process that leaves while another still talks to it brings both down
     finally:
         dist.destroy_process_group()
@@ -197,8 +202,9 @@ def average(gradients: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """Mean of each gradient over the processes (data parallelism)."""
     if dist.is_initialized():
         flat = torch.cat([g.flatten() for g in gradients])
-        dist.all_reduce(flat)
-        flat /= dist.get_world_size()
+        shared = flat.cpu() if flat.device.type == "mps" else flat  # which gloo does not know
+        dist.all_reduce(shared)
+        flat = shared.to(flat.device) / dist.get_world_size()
         pieces = flat.split([g.numel() for g in gradients])
         return tuple(p.view_as(g) for p, g in zip(pieces, gradients))
     return gradients
@@ -268,7 +274,7 @@ class Log:
         if self.path and self.path.exists():
             lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
             with atomic(self.path) as partial:
-                partial.write_text("".join(line for line in lines if json.loads(line).get("step", 0) <= step))
+                partial.write_text("".join(line for line in lines if _step_of(line) <= step))
         if skipped:
             self._append({"skipped": skipped})
 
@@ -277,5 +283,16 @@ class Log:
 
     def _append(self, entry: dict[str, Any]) -> None:
         if self.path:
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(entry) + "\n")
+            try:
+                with self.path.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(entry) + "\n")
+            except OSError as error:
+                raise TrainingError(f"{self.path}: cannot be written ({error.strerror}); --resume goes on") from None
+
+
+def _step_of(line: str) -> float:
+    """Of a line of the log; infinite of one that was cut as it was written."""
+    try:
+        return float(json.loads(line).get("step", 0))
+    except json.JSONDecodeError:
+        return float("inf")

@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -11,7 +11,7 @@ import numpy as np
 
 from derain.errors import PhotoError, TrainingError
 from derain.models.contract import Derainer
-from derain.photos import SUFFIXES, Photo, read_original, to_8_bit, write_bytes, write_photo
+from derain.photos import SUFFIXES, Photo, find_photos, read_original, to_8_bit, write_bytes, write_photo
 from derain.training.crops import centre
 from derain.training.discovery import find_rain
 from derain.video.reading import CLIPS, sample_frames
@@ -100,6 +100,11 @@ def prepare(
             write_photo(place, reduced)
             material.sources.append(Source(str(path), place.relative_to(folder).as_posix(), factor, is_rainy, jpeg))
     _refuse(rainy, material, problems)
+    if not find_photos(material.held_out):  # short clips give too few frames
+        for number, source in list(enumerate(material.sources))[HELD_OUT // 2 :: HELD_OUT]:
+            place = material.held_out / Path(source.file).name
+            (folder / source.file).replace(place)
+            material.sources[number] = replace(source, file=place.relative_to(folder).as_posix())
     listed = [asdict(source) for source in material.sources]
     write_bytes(index, json.dumps(listed, indent=1).encode())
     return material
