@@ -304,6 +304,9 @@ def _write(job: Job, original: Original, layers: Layers, treatment: Treatment) -
             write_bytes(job.background, content)
     except PhotoError as error:
         return Outcome(job, error, width, height, layers.seconds, layers.coverage)
+    except Exception as error:  # whatever it is, the other photos go on
+        unwritten = PhotoError(f"{job.background}: cannot be written ({error or type(error).__name__})")
+        return Outcome(job, unwritten, width, height, layers.seconds, layers.coverage)
     return Outcome(job, None, width, height, layers.seconds, layers.coverage, layers.dry)
 
 
@@ -314,7 +317,7 @@ def read_list(path: Path) -> list[str]:
         UsageError: the file cannot be read.
     """
     try:
-        text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
+        text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: cannot be read as a list of photos ({error})") from None
     return [line for line in (text.split("\0") if "\0" in text else text.splitlines()) if line.strip()]
@@ -379,20 +382,25 @@ def summary(outcomes: list[Outcome]) -> str:
 
 
 def comparison(photo: Photo, background: Photo) -> Photo:
-    """Before and after side by side, labelled, and below them, enlarged, the square where most rain was."""
+    """Before and after side by side, labelled, and below them, enlarged, the square where most rain was.
+
+    Of a panorama it is a part of that square, no higher than twice the strip.
+    """
     strip = side_by_side(photo, background)
     side = min(max(min(photo.shape[:2]) // 4, 32), *photo.shape[:2])
     removed = cv2.blur(np.where(photo > background, photo - background, 0).mean(axis=2), (side, side))
     row, column = np.unravel_index(int(removed.argmax()), removed.shape)
     top, left = (int(np.clip(c - side // 2, 0, n - side)) for c, n in zip((row, column), photo.shape))
     width = (strip.shape[1] - 4) // 2
-    square = (slice(top, top + side), slice(left, left + side))
+    rows = min(side, max(2 * photo.shape[0] * side // width, 1))
+    square = (slice(top, top + rows), slice(left, left + side))
     enlarged = side_by_side(_enlarge(photo[square], width), _enlarge(background[square], width))
     return np.vstack([strip, np.full((4, strip.shape[1], 3), 255, np.uint8), enlarged])
 
 
-def _enlarge(crop: Photo, side: int) -> Photo:
-    return np.asarray(cv2.resize(crop, (side, side), interpolation=cv2.INTER_CUBIC), np.uint8)
+def _enlarge(crop: Photo, width: int) -> Photo:
+    size = width, crop.shape[0] * width // crop.shape[1]
+    return np.asarray(cv2.resize(crop, size, interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
 def side_by_side(photo: Photo, background: Photo) -> Photo:

@@ -14,6 +14,7 @@ from derain.models.contract import Derainer
 
 SIDES = (256, 1536)  # px: least and greatest automatic tile
 SHARE = 0.4  # of the free memory that a tile may take
+NO_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")  # torch's words for it, by system
 BYTES_A_PIXEL = 400  # that the default network takes at its height, in float32
 Photo = NDArray[Any]  # uint8 or uint16
 
@@ -58,7 +59,7 @@ def free_memory(device: torch.device) -> float:
 
 def _out_of_memory(error: BaseException) -> bool:
     text = str(error).lower()
-    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
+    return isinstance(error, MemoryError) or any(phrase in text for phrase in NO_MEMORY)
 
 
 Window = tuple[slice, slice]

@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import tifffile
 import torch
 from PIL import Image, ImageCms, ImageOps, IptcImagePlugin, PngImagePlugin
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from derain.batch import Target, plan, run
 from derain.errors import PhotoError
@@ -165,15 +167,17 @@ def test_grey_stays_grey(rgb, file_format):
     assert opened(back(content)).mode == "L"
 
 
+@pytest.mark.parametrize("black, more", [(30, 11), (128, 20), (200, 46)])
 @pytest.mark.parametrize("file_format", ["JPEG", "TIFF"])
-def test_inks_stay_inks_and_rain_is_more_of_them(rng, file_format):
-    inks = np.full((HEIGHT, WIDTH, 4), (40, 60, 20, 30), np.uint8)
+def test_inks_stay_inks_and_rain_is_more_of_them(rng, file_format, black, more):
+    inks = np.full((HEIGHT, WIDTH, 4), (40, 60, 20, black), np.uint8)
     content = saved(Image.frombytes("CMYK", (WIDTH, HEIGHT), inks.tobytes()), file_format, icc_profile=ICC)
     original = decode(content)
     result = opened(encode(original, original.pixels - np.uint8(10)))
     assert result.mode == "CMYK" and result.info["icc_profile"] == ICC
     change = np.asarray(result).astype(int) - np.asarray(opened(content))
-    assert np.abs(change.mean((0, 1)) - [10, 10, 10, 0]).max() < 2.5
+    assert np.abs(change.mean((0, 1)) - [more, more, more, 0]).max() < 2.5
+    assert np.abs(decode(encode(original, original.pixels - np.uint8(10))).pixels + 10.0 - original.pixels).max() < 4
     assert "icc_profile" not in opened(encode(original, original.pixels, to="PNG")).info
 
 
@@ -297,6 +301,87 @@ def test_captions_in_a_jpeg_are_carried_over(rgb):
 def with_segment(jpeg: bytes, segment: bytes) -> bytes:
     place = jpeg.index(b"\xff\xdb")  # the tables
     return jpeg[:place] + segment + jpeg[place:]
+
+
+def test_what_a_phone_puts_into_a_jpeg_beside_the_photo_is_carried_over(rgb):
+    video = b"\0\0\0\x18ftypmp42" + b"V" * 500
+    source = saved(Image.fromarray(rgb), "JPEG", progressive=True, exif=exif()) + video
+    for marker, name in (
+        (b"\xe1", b"http://ns.adobe.com/xmp/extension/\0"),
+        (b"\xe2", b"urn:iso:std:iso:ts:21496:-1\0"),
+    ):
+        data = name + b"deep"
+        source = with_segment(source, b"\xff\xff" + marker + struct.pack(">H", len(data) + 2) + data)
+    result = back(source, quality=70)
+    assert result.endswith(b"\xff\xd9" + video)
+    assert b"xmp/extension/\0deep" in result and b":21496:-1\0deep" in result
+    assert opened(result).getexif()[271] == "Hans Camera"
+
+
+def test_exif_of_a_webp_reaches_a_jpeg(rgb):
+    result = opened(back(saved(Image.fromarray(rgb), "WEBP", exif=exif(6)), to="JPEG"))
+    assert result.getexif()[271] == "Hans Camera" and result.getexif()[274] == 6
+
+
+@pytest.mark.parametrize("file_format", ["AVIF", "HEIF"])
+def test_wide_colours_without_a_profile_keep_their_name(rgb, file_format):
+    if file_format == "HEIF":
+        pytest.importorskip("pillow_heif").register_heif_opener()
+    content = saved(Image.fromarray(rgb), file_format)
+    assert b"colrnclx" in content
+    wide = content.replace(b"colrnclx\0\x01\0\x0d", b"colrnclx\0\x0c\0\x10")
+    assert b"colrnclx\0\x0c\0\x10" in back(wide) and b"colrnclx\0\x0c\0\x10" not in back(content)
+    with pytest.raises(PhotoError, match="cannot hold its colours"):
+        back(wide, to="JPEG")
+    assert opened(back(content, to="JPEG")).size == (WIDTH, HEIGHT)
+
+
+def deep_tiff(values, **options) -> bytes:
+    file = io.BytesIO()
+    tifffile.imwrite(file, values, metadata=None, **options)
+    return file.getvalue()
+
+
+def test_16_bit_tiff_of_every_kind_is_read_right_or_refused(rng):
+    grey = rng.integers(0, 65536, (HEIGHT, WIDTH), dtype=np.uint16)
+    white_is_zero = decode(deep_tiff(65535 - grey, photometric="miniswhite"))
+    assert np.array_equal(white_is_zero.pixels[..., 0], grey)
+    assert np.array_equal(decode(encode(white_is_zero, white_is_zero.pixels)).pixels[..., 0], grey)
+    four = rng.integers(0, 65536, (HEIGHT, WIDTH, 4), dtype=np.uint16)
+    selection = decode(deep_tiff(four, photometric="rgb", extrasamples=["unspecified"]))
+    assert selection.alpha is None and np.array_equal(selection.pixels, four[..., :3])
+    half = np.full((HEIGHT, WIDTH, 4), (10_000, 20_000, 5_000, 32_768), np.uint16)
+    associated = decode(deep_tiff(half, photometric="rgb", extrasamples=["assocalpha"]))
+    assert np.abs(associated.pixels.astype(int) - [20_000, 40_000, 10_000]).max() < 3
+    with pytest.raises(PhotoError, match="interleaved"):
+        decode(deep_tiff(four[..., :3].transpose(2, 0, 1), photometric="rgb", planarconfig="separate"))
+    with pytest.raises(PhotoError, match="develop it first"):
+        decode(deep_tiff(four[..., :3], photometric="rgb", extratags=[(50706, "B", 4, (1, 4, 0, 0), True)]))
+
+
+def test_what_one_format_cannot_hold_does_not_keep_the_photo_from_another(rgb, rng):
+    layers = ImageFileDirectory_v2()
+    layers[37724], layers.tagtype[37724] = b"Adobe Photoshop Document Data Block\0" + b"L" * 90_000, 7
+    layers[34377], layers.tagtype[34377] = b"8BIM" + b"x" * 90_000, 1
+    photoshop = saved(Image.fromarray(rgb), "TIFF", tiffinfo=layers)
+    assert opened(back(photoshop, to="JPEG")).size == (WIDTH, HEIGHT)
+    assert b"Document Data Block" not in back(photoshop)
+    long = saved(Image.fromarray(rgb), "WEBP", xmp=XMP + b" " * 90_000, exif=exif())
+    assert opened(back(long, to="JPEG")).getexif()[271] == "Hans Camera"
+    pair = rng.integers(0, 65536, (HEIGHT, WIDTH, 2), dtype=np.uint16)
+    deep = decode(saved(Image.fromarray(rgb), "PNG"))
+    deep = replace(deep, pixels=np.repeat(pair[..., :1], 3, axis=2), alpha=pair[..., 1], grey=True)
+    result = decode(encode(deep, deep.pixels, to="TIFF"))
+    assert np.array_equal(result.pixels, deep.pixels) and np.array_equal(result.alpha, deep.alpha)
+    no_size = saved(Image.fromarray(rgb), "TIFF", resolution=0)
+    assert opened(back(no_size)).size == (WIDTH, HEIGHT)
+
+
+def test_damaged_exif_does_not_keep_a_photo_from_becoming_a_tiff(rgb):
+    good = saved(Image.fromarray(rgb), "JPEG", exif=exif())
+    place = good.index(b"Exif\0\0") + 6
+    for cut in (good[:place] + b"XX" + good[place + 2 :], good[:place] + b"\0" * 8 + good[place + 8 :]):
+        assert opened(back(cut, to="TIFF")).size == (WIDTH, HEIGHT)
 
 
 def test_further_pictures_in_a_jpeg_are_carried_over(rgb, rng):

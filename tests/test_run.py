@@ -53,6 +53,8 @@ def test_layers_and_comparison(photo, small_weights, tmp_path):
     assert np.array_equal(background + rain, source)
     assert rain.max() > 0
     assert read_photo(out.with_name("result.compare.png")).shape == (50 + 4 + 70, 144, 3)
+    panorama = np.zeros((40, 1000, 3), np.uint8)
+    assert batch.comparison(panorama, panorama).shape == (40 + 4 + 62, 2004, 3)
 
 
 def test_one_bad_file_does_not_stop_the_others(photo, small_weights, tmp_path):
@@ -271,7 +273,7 @@ def test_patterns_lists_suffix_and_format(tmp_path, rng):
     jobs = batch.plan([f"{tmp_path}/*.[jw]*"], batch.Target(suffix="-dry", format="tiff"))
     assert results(jobs, tmp_path) == ["b-dry.tif", "c-dry.tif"]
     assert results(batch.plan([f"{tmp_path}/a [1].png"]), tmp_path) == ["a [1].derained.png"]  # a name, not a pattern
-    (tmp_path / "list").write_text(f"{tmp_path}/b.jpg\n\n{tmp_path}/c.webp\n", encoding="utf-8")
+    (tmp_path / "list").write_text(f"\ufeff{tmp_path}/b.jpg\n\n{tmp_path}/c.webp\n", encoding="utf-8")
     assert len(batch.plan(batch.read_list(tmp_path / "list"))) == 2
     (tmp_path / "list").write_text(f"{tmp_path}/b.jpg\0{tmp_path}/c.webp\0", encoding="utf-8")
     assert len(batch.plan(batch.read_list(tmp_path / "list"))) == 2

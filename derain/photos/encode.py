@@ -10,7 +10,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from derain.errors import PhotoError
-from derain.photos import jpeg, png, tiff
+from derain.photos import heif, jpeg, png, tiff
 from derain.photos.original import Original, Pixels, as_stored, register_heif, to_8_bit
 
 QUALITY = 95  # of lossy formats, where the source's own tables cannot be kept
@@ -21,6 +21,7 @@ HOLDS_INKS = {"JPEG", "TIFF"}
 PREDICTOR, XMP = 317, 700  # TIFF tags
 PNG_XMP = "XML:com.adobe.xmp"
 DEFLATE = "tiff_adobe_deflate"  # of TIFF, where the source has no lossless compression of its own
+LONGEST_XMP = 65_502  # bytes that a JPEG's segment holds
 NOT_OF_COLOURS = {"jpeg", "tiff_jpeg", "group3", "group4", "tiff_ccitt", "tiff_raw_16"}  # lossy, or of black and white
 METADATA = ("exif", "icc_profile", "dpi", "xmp")
 
@@ -39,12 +40,15 @@ def encode(original: Original, pixels: Pixels, to: str | None = None, quality: i
     to = to or original.format
     if original.alpha is not None and to not in HOLDS_ALPHA:
         raise PhotoError(f"{to} cannot hold transparency; choose PNG, WebP, TIFF or AVIF")
+    if not holds_colours(original, to):
+        raise PhotoError(f"{to} cannot hold its colours, which only HEIC and AVIF name so; leave out --format")
     turn, alpha = as_stored(original.orientation if to in HOLDS_EXIF else 1), original.alpha
     in_inks = original.inks is not None and to in HOLDS_INKS
     if original.inks is not None and in_inks:
         inks = original.inks.copy()  # rain is light: taking it away adds ink
         darker = np.maximum(original.pixels.astype(int) - pixels, 0)
-        inks[..., :3] = np.minimum(original.inks[..., :3] + darker, 255)
+        under_black = np.maximum(255 - inks[..., 3:].astype(int), 1)  # where ink tells less the more black there is
+        inks[..., :3] = np.minimum(original.inks[..., :3] + darker * 255 // under_black, 255)
         channels: Pixels = turn(inks)
     else:
         if pixels.dtype == np.uint16 and to not in HOLDS_DEPTH:
@@ -53,6 +57,8 @@ def encode(original: Original, pixels: Pixels, to: str | None = None, quality: i
         channels = turn(colours if alpha is None else np.dstack([colours, alpha]))
     channels = np.ascontiguousarray(channels if channels.shape[-1] != 1 else channels[..., 0])
     deep = channels.dtype == np.uint16
+    if deep and channels.ndim == 3 and channels.shape[2] == 2:  # no library has grey with alpha in 16 bits
+        channels = np.dstack([channels[..., :1].repeat(3, axis=2), channels[..., 1]])
     options = _options(original, to, quality)
     if to == "PNG" and original.format == "PNG":
         plain = _deep_png(channels) if deep else _save(channels, "PNG", {})
@@ -62,12 +68,20 @@ def encode(original: Original, pixels: Pixels, to: str | None = None, quality: i
             return _with_exif(_deep_tiff(channels, options), original)
         return png.with_metadata_of(_deep_png(channels), _save(np.zeros((1, 1, 3), np.uint8), "PNG", options))
     content = _save(channels, to, options, "CMYK" if in_inks else None)
+    if to in ("AVIF", "HEIF"):
+        return heif.with_colours_of(content, original.content)
     if to == "TIFF":
         return _with_exif(content, original)
     if to == original.format == "JPEG":
-        content = jpeg.with_captions_of(content, original.content)
+        content = jpeg.with_further_segments_of(content, original.content)
         return jpeg.with_further_pictures_of(content, original.content)
     return content
+
+
+def holds_colours(original: Original, to: str) -> bool:
+    """Whether the format can say what the colours mean: wide ones of HEIC and AVIF need not have a profile."""
+    named = heif.colours(original.content) if original.format in ("AVIF", "HEIF") else heif.PLAIN
+    return to in ("AVIF", "HEIF") or "icc_profile" in original.options or heif.are_plain(named)
 
 
 def _options(original: Original, to: str, quality: int | None) -> dict[str, Any]:
@@ -75,6 +89,10 @@ def _options(original: Original, to: str, quality: int | None) -> dict[str, Any]
     options = {name: original.options[name] for name in METADATA if name in original.options}
     if original.inks is not None and to not in HOLDS_INKS:
         options.pop("icc_profile", None)  # it describes inks
+    if original.format == "TIFF" and to != "TIFF" and "exif" in options:
+        options["exif"] = tiff.without_its_own(options["exif"])
+    if to == "JPEG" and len(options.get("xmp", b"")) > LONGEST_XMP:
+        del options["xmp"]
     if to == "JPEG":
         if same and quality is None:
             tables = ("qtables", "subsampling", "progressive", "comment")
@@ -138,8 +156,6 @@ def _mean(pixels: Pixels) -> Pixels:
 
 
 def _deep_png(channels: Pixels) -> bytes:
-    if channels.ndim == 3 and channels.shape[2] == 2:  # OpenCV has no grey with alpha
-        channels = np.dstack([channels[..., :1].repeat(3, axis=2), channels[..., 1]])
     swapped = channels[..., [2, 1, 0, 3][: channels.shape[2]]] if channels.ndim == 3 else channels
     return cv2.imencode(".png", swapped)[1].tobytes()
 

@@ -10,6 +10,8 @@ from derain.errors import PhotoError
 FORMATS = {  # suffix to Pillow's name
     ".jpg": "JPEG",
     ".jpeg": "JPEG",
+    ".jpe": "JPEG",
+    ".jfif": "JPEG",
     ".png": "PNG",
     ".webp": "WEBP",
     ".tif": "TIFF",
@@ -18,6 +20,7 @@ FORMATS = {  # suffix to Pillow's name
     ".avif": "AVIF",
     ".heic": "HEIF",
     ".heif": "HEIF",
+    ".hif": "HEIF",
 }
 SUFFIXES = frozenset(FORMATS)
 
@@ -72,7 +75,8 @@ class atomic:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             if kind is None:
-                self.part.chmod(_permissions(self.target))
+                if os.name == "posix":
+                    self.part.chmod(_permissions(self.target))
                 self.part.replace(self.target)
         finally:
             self.part.unlink(missing_ok=True)

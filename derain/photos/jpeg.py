@@ -1,5 +1,5 @@
-"""What a JPEG holds beside its image and Pillow does not write: IPTC captions and keywords, and further pictures
-(a phone's gain map, depth, preview) by CIPA's Multi-Picture Format.
+"""What a JPEG holds beside its image and Pillow does not write: IPTC captions, extended XMP, and what a phone adds:
+further pictures (gain map, depth, preview) by CIPA's Multi-Picture Format, a video after the end.
 """
 
 import struct
@@ -8,19 +8,23 @@ from collections.abc import Iterator
 ENTRIES = 0xB002  # tag of the list of pictures: attributes, size, offset, dependencies; 16 bytes each
 SEGMENT = b"\xff\xe2"
 NAME = b"MPF\0"
-IPTC_SEGMENT, IPTC_NAME = b"\xff\xed", b"Photoshop 3.0\0"
+KEPT = {  # marker and beginning of further segments
+    (b"\xff\xed", b"Photoshop 3.0\0"),  # IPTC
+    (b"\xff\xe1", b"http://ns.adobe.com/xmp/extension/\0"),
+    (b"\xff\xe2", b"urn:iso:std:iso:ts:21496:-1\0"),  # of a gain map
+}
 FIRST = (b"\xff\xe0", b"\xff\xe1")  # JFIF and EXIF, which readers want before all others
 
 
-def with_captions_of(plain: bytes, source: bytes) -> bytes:
-    """The JPEG ``plain``, which has none, with the IPTC segments of the JPEG ``source``.
+def with_further_segments_of(plain: bytes, source: bytes) -> bytes:
+    """The JPEG ``plain``, which has none, with those segments of the JPEG ``source`` that are to be kept.
 
     A damaged ``source`` may give fewer.
     """
     kept = b""
     try:
         for start, kind, data in _segments(source):
-            if kind == IPTC_SEGMENT and data.startswith(IPTC_NAME):
+            if any(kind == marker and data.startswith(name) for marker, name in KEPT):
                 kept += source[start : start + 4] + data
     except (struct.error, IndexError):
         pass
@@ -31,12 +35,12 @@ def with_captions_of(plain: bytes, source: bytes) -> bytes:
 def with_further_pictures_of(plain: bytes, source: bytes) -> bytes:
     """The JPEG ``plain`` with what follows the first picture of the JPEG ``source``, and its list of pictures.
 
-    ``source`` may have none, or a damaged list; then ``plain`` comes back as it is.
+    ``source`` may have none, or a damaged list; then only what follows it.
     """
     try:
         return _joined(plain, source)
     except (struct.error, StopIteration, ValueError):
-        return plain
+        return plain + source[_end(source) :]
 
 
 def _joined(plain: bytes, source: bytes) -> bytes:
@@ -79,10 +83,27 @@ def _after_first(jpeg: bytes) -> int:
     return next(start for start, kind, _ in _segments(jpeg) if kind not in FIRST)
 
 
+def _end(jpeg: bytes) -> int:
+    """Where the first picture ends; the end of the file if it has no end of its own."""
+    place = 2
+    while 0 <= (place := jpeg.find(b"\xff", place)) < len(jpeg) - 3:
+        kind = jpeg[place + 1]
+        if kind == 0xD9:
+            return place + 2
+        if kind in (0, 0xFF) or 0xD0 <= kind <= 0xD7:  # data, filling or a restart
+            place += 2 if kind != 0xFF else 1
+        else:
+            place += 2 + struct.unpack_from(">H", jpeg, place + 2)[0]
+    return len(jpeg)
+
+
 def _segments(jpeg: bytes) -> Iterator[tuple[int, bytes, bytes]]:
     """Place, marker and data of each segment before the image's own data."""
     place = 2
     while jpeg[place : place + 1] == b"\xff" and jpeg[place + 1] != 0xDA:
+        if jpeg[place + 1] == 0xFF:  # filling
+            place += 1
+            continue
         (length,) = struct.unpack_from(">H", jpeg, place + 2)
         yield place, jpeg[place : place + 2], jpeg[place + 4 : place + 2 + length]
         place += 2 + length

@@ -20,6 +20,9 @@ Photo = NDArray[np.uint8]
 Pixels = NDArray[Any]  # uint8 or uint16
 MAX_MEGAPIXELS = 500.0
 ORIENTATION, RESOLUTION = 274, 282  # TIFF and EXIF tags
+REDUCED, LIGHT, PLANES, EXTRA, RAW = 254, 262, 284, 338, 50706
+UNSPECIFIED, ASSOCIATED, UNASSOCIATED = 0, 1, 2
+EXIF = b"Exif\0\0"
 HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 
 warnings.filterwarnings("ignore", module="PIL")  # of damaged metadata; a damaged photo is an error
@@ -84,6 +87,9 @@ def decode(content: bytes, name: str = "the photo", max_megapixels: float = MAX_
 
 def _from_image(image: Image.Image, content: bytes, name: str) -> Original:
     file_format = "JPEG" if image.format == "MPO" else image.format or ""
+    tags: Any = image.tag_v2 if isinstance(image, TiffImagePlugin.TiffImageFile) else {}
+    if RAW in tags or tags.get(REDUCED, 0) & 1:
+        raise PhotoError(f"{name}: is a camera's raw file; develop it first")
     deep = _is_deep(image, content)
     if file_format != "TIFF":  # Pillow and OpenCV turn a TIFF upright as they load it, and Pillow then drops the tag
         image.load()
@@ -93,12 +99,14 @@ def _from_image(image: Image.Image, content: bytes, name: str) -> Original:
     found = Original(np.empty(0), file_format, orientation=orientation, content=content, options=_options(image))
     image.load()
     if deep:
-        return _deep(found, turn, name)
+        return _deep(found, turn, name, tags)
     mode = image.mode
     if mode in ("I;16", "I;16L", "I;16B", "I;16N", "I"):
         values = np.asarray(image)
         if values.min() < 0 or values.max() > 65535:
             raise PhotoError(f"{name}: has more than 16 bits; save it with 16")
+        if tags.get(LIGHT) == 0:  # white is 0
+            values = 65535 - values
         return replace(found, pixels=turn(as_rgb(values.astype(np.uint16))), grey=True)
     if mode == "F":
         raise PhotoError(f"{name}: holds floating-point values; save it with 8 or 16 bits")
@@ -127,15 +135,20 @@ def _is_deep(image: Image.Image, content: bytes) -> bool:
     return False
 
 
-def _deep(found: Original, turn: Callable[[Pixels], Pixels], name: str) -> Original:
+def _deep(found: Original, turn: Callable[[Pixels], Pixels], name: str, tags: Any) -> Original:
+    if tags.get(PLANES) == 2:
+        raise PhotoError(f"{name}: keeps its 16-bit channels apart; save it interleaved")
     stored = cv2.imdecode(np.frombuffer(found.content, np.uint8), cv2.IMREAD_UNCHANGED)
     if stored is None or stored.dtype != np.uint16:
         raise PhotoError(f"{name}: its 16-bit colours cannot be read; save it as PNG or as plain TIFF")
     values = np.asarray(stored)
     if values.ndim == 2 or values.shape[2] == 1:
         return replace(found, pixels=turn(as_rgb(values.reshape(values.shape[:2]))), grey=True)
-    alpha = turn(values[..., 3]) if values.shape[2] == 4 else None
+    further = tags.get(EXTRA, (UNASSOCIATED,))[0]  # of a TIFF: what its fourth channel is
+    alpha = turn(values[..., 3]) if values.shape[2] == 4 and further != UNSPECIFIED else None
     colours = turn(np.ascontiguousarray(values[..., 2::-1]))
+    if alpha is not None and further == ASSOCIATED:
+        colours = np.minimum(colours * (65535.0 / np.maximum(alpha, 1)[..., None]), 65535).astype(np.uint16)
     grey = alpha is not None and found.format == "PNG" and found.content[25] == 4  # PNG's grey with alpha
     return replace(found, pixels=colours, alpha=alpha, grey=grey)
 
@@ -167,6 +180,10 @@ def _options(image: Image.Image) -> dict[str, Any]:
     """Metadata and encoding, under the names that Pillow's ``save`` takes."""
     kept = {name: image.info.get(name) for name in ("exif", "icc_profile", "dpi", "xmp", "comment")}
     options = {name: value for name, value in kept.items() if value}
+    if not all(0 < value < float("inf") for value in options.get("dpi", ())):
+        del options["dpi"]
+    if "exif" in options and not options["exif"].startswith(EXIF):
+        options["exif"] = EXIF + options["exif"]  # WebP has it without
     if isinstance(image, JpegImagePlugin.JpegImageFile):
         options["qtables"] = image.quantization
         options["progressive"] = bool(image.info.get("progressive"))

@@ -11,8 +11,10 @@ CAMERA, PLACE = 0x8769, 0x8825  # tags that point to the directories of the EXIF
 INTEROPERABILITY = 0xA005  # points to a directory of no use outside its old file
 STRUCTURE = {  # tags that say how the pixels lie in the file
     *(254, 255, 256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 317, 320, 322, 323, 324, 325, 338, 339),
-    *(347, 512, 513, 514, 529, 530, 531, 532),
+    *(330, 347, 512, 513, 514, 529, 530, 531, 532),
+    37724,  # Photoshop's layers, which show the photo as it was
 }
+ITS_OWN = {700, 33723, 34377, 34675}  # tags of XMP, IPTC and profile, which other formats hold elsewhere
 LITTLE_ENDIAN = b"II*\0"
 
 
@@ -26,6 +28,15 @@ def without_structure(tags: Image.Exif) -> Image.Exif:
     return kept
 
 
+def without_its_own(exif: bytes) -> bytes:
+    """EXIF of a TIFF's tags, for another format."""
+    tags = Image.Exif()
+    tags.load(exif)
+    for tag in ITS_OWN & tags.keys():
+        del tags[tag]
+    return tags.tobytes()
+
+
 def with_exif(plain: bytes, exif: bytes) -> bytes:
     """``plain``, a little-endian TIFF of one picture, with the tags of ``exif`` that it lacks.
 
@@ -35,8 +46,11 @@ def with_exif(plain: bytes, exif: bytes) -> bytes:
     if not plain.startswith(LITTLE_ENDIAN):
         return plain
     tags = Image.Exif()
-    tags.load(exif)
-    tags = without_structure(tags)
+    try:
+        tags.load(exif)
+        tags = without_structure(tags)
+    except Exception:  # damaged tags raise anything
+        return plain
     file = bytearray(plain)
     (first,) = struct.unpack_from("<I", file, 4)
     entries = _append(file, dict(tags))
