@@ -264,9 +264,8 @@ def _separate(job: Job, photo: Original, model: Derainer, treatment: Treatment) 
     try:
         return separate(photo, model, treatment)
     except Exception as error:  # whatever it is, the other photos go on
-        reason = (
-            str(error) if isinstance(error, PhotoError) else f"cannot be derained ({error or type(error).__name__})"
-        )
+        said = str(error) or type(error).__name__
+        reason = said if isinstance(error, PhotoError) else f"cannot be derained ({said})"
         raise PhotoError(f"{job.source}: {reason}") from None
 
 
@@ -305,7 +304,7 @@ def _write(job: Job, original: Original, layers: Layers, treatment: Treatment) -
     except PhotoError as error:
         return Outcome(job, error, width, height, layers.seconds, layers.coverage)
     except Exception as error:  # whatever it is, the other photos go on
-        unwritten = PhotoError(f"{job.background}: cannot be written ({error or type(error).__name__})")
+        unwritten = PhotoError(f"{job.background}: cannot be written ({str(error) or type(error).__name__})")
         return Outcome(job, unwritten, width, height, layers.seconds, layers.coverage)
     return Outcome(job, None, width, height, layers.seconds, layers.coverage, layers.dry)
 
@@ -387,14 +386,14 @@ def comparison(photo: Photo, background: Photo) -> Photo:
     Of a panorama it is a part of that square, no higher than twice the strip.
     """
     strip = side_by_side(photo, background)
-    side = min(max(min(photo.shape[:2]) // 4, 32), *photo.shape[:2])
-    removed = cv2.blur(np.where(photo > background, photo - background, 0).mean(axis=2), (side, side))
+    height, width = photo.shape[:2]
+    columns = min(max(min(height, width) // 4, 32), height, width)
+    rows = min(columns, max(2 * height * columns // width, 1))
+    removed = cv2.blur(np.where(photo > background, photo - background, 0).mean(axis=2), (columns, rows))
     row, column = np.unravel_index(int(removed.argmax()), removed.shape)
-    top, left = (int(np.clip(c - side // 2, 0, n - side)) for c, n in zip((row, column), photo.shape))
-    width = (strip.shape[1] - 4) // 2
-    rows = min(side, max(2 * photo.shape[0] * side // width, 1))
-    square = (slice(top, top + rows), slice(left, left + side))
-    enlarged = side_by_side(_enlarge(photo[square], width), _enlarge(background[square], width))
+    top, left = int(np.clip(row - rows // 2, 0, height - rows)), int(np.clip(column - columns // 2, 0, width - columns))
+    where = (slice(top, top + rows), slice(left, left + columns))
+    enlarged = side_by_side(_enlarge(photo[where], width), _enlarge(background[where], width))
     return np.vstack([strip, np.full((4, strip.shape[1], 3), 255, np.uint8), enlarged])
 
 

@@ -177,6 +177,7 @@ def test_the_fields_naming_schemes(tmp_path, rainy, clean):
     here, there = ([tmp_path / f"{stem}.png" for stem in stems] for stems in (rainy, clean))
     assert find_twins(here, sorted(set(there))) == dict(zip(here, there))
     assert find_twins([tmp_path / "cabin.png"], [tmp_path / "cab.png"]) == {}
+    assert find_twins([tmp_path / "rainy.png"], [tmp_path / "clean.png"])
 
 
 def test_what_has_no_twin_is_listed(tmp_path):

@@ -334,6 +334,8 @@ def test_wide_colours_without_a_profile_keep_their_name(rgb, file_format):
     with pytest.raises(PhotoError, match="cannot hold its colours"):
         back(wide, to="JPEG")
     assert opened(back(content, to="JPEG")).size == (WIDTH, HEIGHT)
+    of_a_video = b"\0\0\0\x10mdat" + b"colrnclx\0\x09\0\x12"
+    assert b"colrnclx\0\x09" not in back(saved(Image.fromarray(rgb), "JPEG") + of_a_video, to=file_format)
 
 
 def deep_tiff(values, **options) -> bytes:

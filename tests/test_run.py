@@ -53,8 +53,11 @@ def test_layers_and_comparison(photo, small_weights, tmp_path):
     assert np.array_equal(background + rain, source)
     assert rain.max() > 0
     assert read_photo(out.with_name("result.compare.png")).shape == (50 + 4 + 70, 144, 3)
-    panorama = np.zeros((40, 1000, 3), np.uint8)
-    assert batch.comparison(panorama, panorama).shape == (40 + 4 + 62, 2004, 3)
+    background = np.zeros((40, 1000, 3), np.uint8)
+    panorama = background.copy()
+    panorama[35, 600] = 255
+    compared = batch.comparison(panorama, background)
+    assert compared.shape == (40 + 4 + 62, 2004, 3) and compared[-62:, :1000].max() > 100
 
 
 def test_one_bad_file_does_not_stop_the_others(photo, small_weights, tmp_path):

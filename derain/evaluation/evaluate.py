@@ -226,8 +226,8 @@ def evaluate(
                     if sample.clean is None and not given.in_sequence:
                         extra[name] = {"repasted": repasting[name].score(background, rain)}
                     outputs[name] = background
-                except PhotoError as error:
-                    evaluation.problems.append(f"{sample.name}: {name}: {error}")
+                except Exception as error:  # whatever it is, the other pictures go on
+                    evaluation.problems.append(f"{sample.name}: {name}: {str(error) or type(error).__name__}")
             outputs |= sample.restored
             waiting.append((sample, outputs, pool.submit(score, sample, outputs, extra, before)))
             before = (sample, outputs) if given.in_sequence else None

@@ -15,7 +15,7 @@ from pathlib import Path
 from derain.errors import UsageError
 from derain.photos import find_photos
 
-APART = r"(?:[-_ .]|(?<=\d))"  # no mark is the end of a word: cab is not the truth of cabin
+APART = r"(?:^|[-_ .]|(?<=\d))"  # no mark is the end of a word: cab is not the truth of cabin
 RAINY_MARKS = re.compile(rf"{APART}(rainy|rain|input|in|lq|derained|restored)$")
 CLEAN_MARKS = re.compile(rf"{APART}(norain|clean|target|truth|hq|gt)$")
 

@@ -16,6 +16,7 @@ from derain.photos.original import Original, Pixels, as_stored, register_heif, t
 QUALITY = 95  # of lossy formats, where the source's own tables cannot be kept
 HOLDS_ALPHA = {"PNG", "WEBP", "TIFF", "AVIF", "HEIF"}
 HOLDS_DEPTH = {"PNG", "TIFF"}
+COLOURS_BY_CODES = {"AVIF", "HEIF"}
 HOLDS_EXIF = {"JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"}
 HOLDS_INKS = {"JPEG", "TIFF"}
 PREDICTOR, XMP = 317, 700  # TIFF tags
@@ -68,7 +69,7 @@ def encode(original: Original, pixels: Pixels, to: str | None = None, quality: i
             return _with_exif(_deep_tiff(channels, options), original)
         return png.with_metadata_of(_deep_png(channels), _save(np.zeros((1, 1, 3), np.uint8), "PNG", options))
     content = _save(channels, to, options, "CMYK" if in_inks else None)
-    if to in ("AVIF", "HEIF"):
+    if to in COLOURS_BY_CODES and original.format in COLOURS_BY_CODES and "icc_profile" not in options:
         return heif.with_colours_of(content, original.content)
     if to == "TIFF":
         return _with_exif(content, original)
@@ -80,8 +81,9 @@ def encode(original: Original, pixels: Pixels, to: str | None = None, quality: i
 
 def holds_colours(original: Original, to: str) -> bool:
     """Whether the format can say what the colours mean: wide ones of HEIC and AVIF need not have a profile."""
-    named = heif.colours(original.content) if original.format in ("AVIF", "HEIF") else heif.PLAIN
-    return to in ("AVIF", "HEIF") or "icc_profile" in original.options or heif.are_plain(named)
+    if to in COLOURS_BY_CODES or original.format not in COLOURS_BY_CODES or "icc_profile" in original.options:
+        return True
+    return heif.are_plain(heif.colours(original.content))
 
 
 def _options(original: Original, to: str, quality: int | None) -> dict[str, Any]:

@@ -4,13 +4,14 @@ import struct
 
 BOX = b"colrnclx"
 PLAIN = 1, 13  # primaries and transfer of sRGB
-PLAIN_PRIMARIES, PLAIN_TRANSFERS = {1, 2}, {1, 2, 6, 13, 14, 15}  # those, not specified, and what is shown alike
+PLAIN_PRIMARIES = {1, 2, 5, 6, 7}  # those, not specified, and television's of old, which are shown alike
+PLAIN_TRANSFERS = {1, 2, 4, 5, 6, 7, 13, 14, 15}
 
 
 def colours(content: bytes) -> tuple[int, int]:
     """Codes of primaries and transfer; those of sRGB if the file names none."""
-    place = content.find(BOX)
-    return struct.unpack_from(">HH", content, place + len(BOX)) if 0 <= place < len(content) - 12 else PLAIN
+    place = _place(content)
+    return struct.unpack_from(">HH", content, place) if 0 < place < len(content) - 4 else PLAIN
 
 
 def are_plain(codes: tuple[int, int]) -> bool:
@@ -20,8 +21,17 @@ def are_plain(codes: tuple[int, int]) -> bool:
 
 def with_colours_of(plain: bytes, source: bytes) -> bytes:
     """``plain`` with the codes of ``source``, if both name them; how its numbers are stored stays its own."""
-    here, there = plain.find(BOX), source.find(BOX)
-    if here < 0 or there < 0:
-        return plain
-    named = source[there + len(BOX) : there + len(BOX) + 4]
-    return plain[: here + len(BOX)] + named + plain[here + len(BOX) + 4 :]
+    here, there = _place(plain), _place(source)
+    return plain[:here] + source[there : there + 4] + plain[here + 4 :] if here and there else plain
+
+
+def _place(content: bytes) -> int:
+    """Where the codes of the picture stand, not those of a video beside it; 0 if it has none."""
+    start = 0
+    while start + 8 <= len(content):
+        size, kind = struct.unpack_from(">I4s", content, start)
+        if kind == b"meta":
+            found = content.find(BOX, start, start + size)
+            return found + len(BOX) if found > 0 else 0
+        start += max(size, 8)
+    return 0

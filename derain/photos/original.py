@@ -20,7 +20,7 @@ Photo = NDArray[np.uint8]
 Pixels = NDArray[Any]  # uint8 or uint16
 MAX_MEGAPIXELS = 500.0
 ORIENTATION, RESOLUTION = 274, 282  # TIFF and EXIF tags
-REDUCED, LIGHT, PLANES, EXTRA, RAW = 254, 262, 284, 338, 50706
+REDUCED, LIGHT, PLANES, FURTHER, EXTRA, RAW = 254, 262, 284, 330, 338, 50706
 UNSPECIFIED, ASSOCIATED, UNASSOCIATED = 0, 1, 2
 EXIF = b"Exif\0\0"
 HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
@@ -88,7 +88,7 @@ def decode(content: bytes, name: str = "the photo", max_megapixels: float = MAX_
 def _from_image(image: Image.Image, content: bytes, name: str) -> Original:
     file_format = "JPEG" if image.format == "MPO" else image.format or ""
     tags: Any = image.tag_v2 if isinstance(image, TiffImagePlugin.TiffImageFile) else {}
-    if RAW in tags or tags.get(REDUCED, 0) & 1:
+    if RAW in tags or (tags.get(REDUCED, 0) & 1 and FURTHER in tags):
         raise PhotoError(f"{name}: is a camera's raw file; develop it first")
     deep = _is_deep(image, content)
     if file_format != "TIFF":  # Pillow and OpenCV turn a TIFF upright as they load it, and Pillow then drops the tag

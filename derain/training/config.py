@@ -122,7 +122,7 @@ def load_config(file: Path | None, **options: Any) -> TrainConfig:
         raise TrainingError(f"--crop {config.crop}: must be a multiple of 16")
     if config.preset == "nlcl" and config.crop < 32:
         raise TrainingError(f"--crop {config.crop}: the critic of preset nlcl needs 32")
-    if not 0 <= config.warm < 1:
+    if config.preset == "derain" and not 0 <= config.warm < 1:
         raise TrainingError(f"warm = {config.warm}: must be less than 1, and not less than 0")
     for name, least in LEAST.items():
         if (value := getattr(config, name)) is not None and value < least:

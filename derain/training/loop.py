@@ -181,17 +181,17 @@ def advance(config: TrainConfig, step: int, seconds: float) -> float:
 @contextmanager
 def processes(named: str) -> Iterator[tuple[int, torch.device]]:
     """Join the processes that ``torchrun`` started, if it did; gives this one's rank and device."""
-    device = choose_device(named)
     if "WORLD_SIZE" not in os.environ:
-        yield 0, device
+        yield 0, choose_device(named)
         return
+    if named in ("auto", "cuda") and torch.cuda.is_available():
+        local = int(os.environ.get("LOCAL_RANK", 0))
+        if local >= torch.cuda.device_count():
+            raise TrainingError(f"torchrun: {torch.cuda.device_count()} GPUs are too few; start as many processes")
+        torch.cuda.set_device(local)
+    device = choose_device(named)
     dist.init_process_group("gloo")
     try:
-        if device.type == "cuda":
-            local = int(os.environ.get("LOCAL_RANK", 0))
-            if local >= torch.cuda.device_count():
-                raise TrainingError(f"torchrun: {torch.cuda.device_count()} GPUs are too few; start as many processes")
-            torch.cuda.set_device(local)
         yield dist.get_rank(), device
         dist.barrier()  # a process that leaves while another still talks to it brings both down
     finally:
