@@ -1,7 +1,8 @@
 """Frames to encoded segments, and which codec and pixel format a clip goes on in."""
 
 import json
-from dataclasses import dataclass, field
+from collections import deque
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from derain.video.reading import ANY_BYTES, Frame, reason
 ENCODERS = {"h264": "libx264", "hevc": "libx265", "vp8": "libvpx-vp9", "vp9": "libvpx-vp9", "av1": "libsvtav1"}
 FALLBACK = {".webm": "libvpx-vp9", ".avi": "mpeg4"}  # by container, libx264 elsewhere; AVI has no times for H.264
 QUALITY = {"libx264": 16, "libx265": 18, "libvpx-vp9": 20, "libsvtav1": 22}  # default CRF: hardly to be told apart
+OF_WEBM = ("libvpx", "libsvtav1", "libaom", "librav1e")
+FINEST = 60_000  # parts of a second that MPEG-4 counts in at the most, of those that divide well
 WITHOUT_ODD_SIZES = {"libx264", "libx265"}  # in formats with halved chroma
 
 
@@ -42,8 +45,12 @@ def choose_encoder(source: str, ending: str, codec: str | None) -> str:
     if codec is None:
         if ending in FALLBACK:
             return ENCODERS[source] if ending == ".webm" and source in ("vp8", "vp9", "av1") else FALLBACK[ending]
+        if ending == ".mov" and source in ("vp8", "vp9", "av1"):
+            return "libx264"
         return ENCODERS.get(source, "libx264")
     name = ENCODERS.get(codec, codec)
+    if ending == ".webm" and not name.startswith(OF_WEBM):
+        raise UsageError(f"--codec {codec}: WebM holds VP9 and AV1 alone; give -o another suffix, such as .mkv")
     try:
         av.codec.Codec(name, "w")
     except ValueError:
@@ -101,13 +108,16 @@ class SegmentWriter:
     def __init__(self, path: Path, encoding: Encoding) -> None:
         self.path, self.encoding = path, encoding
         self.times: list[int] = []
+        self.exact: deque[int] = deque()  # times of frames that wait in the encoder, where it counts more coarsely
+        coarse = encoding.codec == "mpeg4" and encoding.time_base.denominator > 65535
+        self.base = Fraction(1, FINEST) if coarse else encoding.time_base
         try:
             self.container = open_output(path, "nut")
             self.stream = self.container.add_stream(encoding.codec, rate=encoding.rate)
             self.stream.width, self.stream.height = encoding.width, encoding.height
             self.stream.pix_fmt = encoding.pixel_format
             self.stream.options = dict(encoding.options)
-            self.stream.codec_context.time_base = encoding.time_base
+            self.stream.codec_context.time_base = self.base
             if encoding.aspect:
                 self.stream.codec_context.sample_aspect_ratio = encoding.aspect
         except (av.FFmpegError, OSError, ValueError) as error:
@@ -120,11 +130,16 @@ class SegmentWriter:
         Raises:
             PhotoError: the encoder does not take it, or the disk is full.
         """
-        encoded = from_rgb(picture, frame.colours, self.encoding.pixel_format)
-        encoded.pts, encoded.time_base = frame.pts, self.encoding.time_base
+        colours = frame.colours
+        if self.encoding.codec == "mpeg4":  # has no tags, so what players take for granted
+            colours = replace(colours, pixel_format=self.encoding.pixel_format, matrix=2, range=1)
+        encoded = from_rgb(picture, colours, self.encoding.pixel_format)
+        encoded.pts, encoded.time_base = round(frame.pts * self.encoding.time_base / self.base), self.base
+        if self.base != self.encoding.time_base:
+            self.exact.append(frame.pts)
         if not self._opened:
             context = self.stream.codec_context
-            context.colorspace, context.color_range = encoded.colorspace, int(frame.colours.converter_range)
+            context.colorspace, context.color_range = encoded.colorspace, int(colours.converter_range)
             context.color_primaries, context.color_trc = encoded.color_primaries, encoded.color_trc
             self._opened = True
         self._mux(encoded)
@@ -145,7 +160,8 @@ class SegmentWriter:
     def _mux(self, frame: av.VideoFrame | None) -> None:
         try:
             for packet in self.stream.encode(frame):
-                self.times.append(round(packet.pts * packet.time_base / self.encoding.time_base))
+                at = round(packet.pts * packet.time_base / self.encoding.time_base)
+                self.times.append(self.exact.popleft() if self.exact else at)  # MPEG-4 keeps their order
                 self.container.mux(packet)
         except (av.FFmpegError, OSError, ValueError) as error:
             raise PhotoError(f"{self.path}: cannot be encoded as {self.encoding.codec} ({reason(error)})") from None

@@ -1,6 +1,7 @@
 """Encoded segments and everything else of the source, put together without encoding anything again."""
 
 import heapq
+import io
 import json
 import struct
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ import av
 
 from derain.errors import PhotoError
 from derain.video.encoding import open_output
-from derain.video.reading import Clip, opened, reason
+from derain.video.reading import LEAP, Clip, opened, reason
 
 MATRIX_PLACE = {0: 40, 1: 52}  # of the display matrix in a tkhd box, by its version
 CODEC_PLACE = 12  # of the codec's name in an stsd box
@@ -43,11 +44,14 @@ def join(
     """
     begin, end = stretch
     options = {"video_track_timescale": str(source.time_base.denominator)} if form in ("mp4", "mov") else {}
+    if options and any(key.startswith("com.") for key in source.container.metadata):
+        options["movflags"] = "use_metadata_tags"  # Apple's and Android's names of tags
     try:
         with open_output(out, form, **options) as container:
             container.metadata.update(source.container.metadata)
             with opened(segments[0]) as first:
-                video = container.add_stream_from_template(first.streams.video[0])
+                video = container.add_stream_from_template(first.streams.video[0], opaque=True)
+            video.codec_context.framerate = source.rate
             video.time_base = source.time_base
             video.metadata.update(source.stream.metadata)
             copied = _add_others(container, source, audio, say)
@@ -72,7 +76,10 @@ def _add_others(container: Any, source: Clip, audio: bool, say: Callable[[str], 
     for stream in source.container.streams:
         if stream is source.stream or (stream.type == "audio" and not audio):
             continue
+        if stream.type == "data" and "timecode" in stream.metadata:
+            continue  # written anew from the video's tag
         try:
+            try_header(container.format.name, stream)
             new = container.add_stream_from_template(stream)
             new.metadata.update(stream.metadata)
             new.disposition = stream.disposition
@@ -82,6 +89,13 @@ def _add_others(container: Any, source: Clip, audio: bool, say: Callable[[str], 
             codec = stream.codec_context.name if stream.codec_context else stream.type
             say(f"stream {stream.index} ({stream.type}, {codec}) is left out: {container.format.name} cannot hold it")
     return copied
+
+
+def try_header(form: str, stream: Any) -> None:
+    """Write a header with nothing but this stream: it fails where asking whether the container holds it does not."""
+    with av.open(io.BytesIO(), "w", format=form) as trial:
+        trial.add_stream_from_template(stream)
+        trial.start_encoding()
 
 
 def _set_chapters(container: Any, source: Clip, begin: float, end: float) -> None:
@@ -125,11 +139,23 @@ def _other_packets(source: Clip, copied: dict[int, Any], begin: float, end: floa
         return
     with Clip(source.path) as clip:
         streams = [clip.container.streams[index] for index in copied]
+        clock: dict[int, tuple[int, int]] = {}  # of each stream: where its last packet ended, how far it was moved
         packets: Iterator[Any] = clip.container.demux(streams)
         for packet in packets:
-            if packet.size == 0 or (packet.dts is None and packet.pts is None):
+            if packet.size == 0:
+                continue
+            if packet.stream.disposition & packet.stream.disposition.attached_pic:
+                packet.pts = packet.dts = round(begin / packet.time_base)
+            if packet.dts is None and packet.pts is None:
                 continue
             base, pts, dts = packet.time_base, packet.pts, packet.dts
+            at = pts if dts is None else dts
+            ends, jump = clock.get(packet.stream.index, (at, 0))
+            if at + jump < ends - LEAP / base:  # pieces put one after the other
+                jump = ends - at
+            pts, dts = (None if t is None else t + jump for t in (pts, dts))
+            clock[packet.stream.index] = at + jump + (packet.duration or 0), jump
+            packet.pts, packet.dts = pts, dts
             time = float((dts if pts is None else pts) * base)
             if begin > 0 and time < begin or time >= end:
                 continue

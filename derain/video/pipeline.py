@@ -77,7 +77,8 @@ def process(
             if not any(work.whole()):
                 shutil.rmtree(work.folder)  # nothing to go on with
             raise
-        taken = settings.start or 0.0, float("inf") if settings.end is None else settings.end
+        start = 0.0 if settings.start is None else settings.start + clip.begins
+        taken = start, float("inf") if settings.end is None else settings.end + clip.begins
         whole = work.folder / f"whole{out.suffix}"
         join(work.segments, clip, whole, FORMATS[out.suffix.lower()], taken, settings.audio, work.matrix, say)
         done = Done(out, work.frames, time.monotonic() - began, failed)
@@ -186,7 +187,7 @@ def _encode(
     done = work.frames
     before = max(done - REACH, 0) if settings.temporal != "off" else done  # fusion looks back so far
     network = Network(model, settings, failed, before, say)
-    wanted = islice(stretch(clip.frames(), settings), before, None)
+    wanted = islice(stretch(clip.frames(), settings, clip.begins), before, None)
     total = expected(clip, settings)
     began, index, looking = time.monotonic(), done, Preview(preview)
     with ThreadPoolExecutor(1) as decoder, ThreadPoolExecutor(1) as encoder:
@@ -196,7 +197,10 @@ def _encode(
         for frame, picture in islice(results, done - before, None):
             if writer is None:
                 work.segments.append(work.segment(len(work.segments)))
-                writer = SegmentWriter(work.segments[-1], encoding_of(clip, frame, picture, work, settings))
+                encoding = encoding_of(clip, frame, picture, work, settings)
+                if index == 0 and frame.colours.deep and "10" not in encoding.pixel_format:
+                    say(f"{encoding.codec} holds 8 bits here, the clip had more; --codec libx265 keeps 10")
+                writer = SegmentWriter(work.segments[-1], encoding)
                 if frame.matrix:
                     write_bytes(work.folder / "matrix", frame.matrix)
             writing.append(encoder.submit(writer.write, frame, turned_back(picture, frame.rotation)))
@@ -223,7 +227,7 @@ def encoding_of(clip: Clip, frame: Frame, picture: Photo, work: Work, settings: 
     stored = turned_back(picture, frame.rotation)
     height, width = stored.shape[:2]
     ending = Path(work.folder.stem).suffix.lower()
-    codec = choose_encoder(clip.stream.codec_context.name, ending, settings.codec)
+    codec = choose_encoder(clip.stream.codec_context.codec.canonical_name, ending, settings.codec)
     form = choose_pixel_format(codec, frame.colours.pixel_format, frame.colours.bits, (width, height))
     options = encoder_options(codec, settings.crf, settings.preset, settings.options)
     aspect = clip.stream.sample_aspect_ratio

@@ -16,8 +16,7 @@ from derain.photos import Photo, to_8_bit
 from derain.video.colour import Colours, to_rgb
 
 CLIPS = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v"}
-
-
+LEAP = 1  # seconds back, from which a clip is taken to go on where it was
 ANY_BYTES = "surrogateescape"  # tags need not be UTF-8, and are written back as they were
 
 
@@ -83,6 +82,11 @@ class Clip:
         return (self.container.duration or 0) / av.time_base
 
     @property
+    def begins(self) -> float:
+        """Seconds at which the clip's own clock begins."""
+        return (self.container.start_time or 0) / av.time_base
+
+    @property
     def interlaced(self) -> bool:
         return str(self.stream.codec_context.field_order) not in ("0", "1", "unknown", "progressive", "None")
 
@@ -93,15 +97,21 @@ class Clip:
             PhotoError: the clip is damaged, or its frames have no times.
         """
         last: int | None = None
+        jumped, step = 0, round(1 / self.rate / self.time_base)
         size: tuple[int, int] | None = None
         for frame in self._decoded():
             size = size or (frame.width, frame.height)
             pts = frame.pts if frame.pts is not None else frame.dts
             if pts is None:
                 raise PhotoError(f"{self.path}: its frames have no timestamps; remux it, for example to .mkv")
-            pts = round(pts * (frame.time_base or self.time_base) / self.time_base)  # the deinterlacer has its own
+            own = frame.time_base or self.time_base  # the deinterlacer has another than the clip
+            pts = round(pts * own / self.time_base) + jumped
+            if last is not None and pts < last - LEAP / self.time_base:  # pieces put one after the other
+                jumped += last + step - pts
+                pts = last + step
             if last is not None and pts <= last:
                 continue  # a frame that no player would show
+            step = step if last is None else pts - last
             last = pts
             yield self._frame(frame, pts, size)
 
@@ -120,8 +130,11 @@ class Clip:
     def _decoded(self) -> Iterator[av.VideoFrame]:
         graph: Any = None
         form: tuple[int, int, str] | None = None  # that the graph was made for
+        ordered, at = self.container.format.name == "avi", -1  # it has no times but those of decoding
         try:
             for frame in self.container.decode(self.stream):
+                if ordered:
+                    at = frame.pts = frame.dts if frame.dts is not None else at + 1
                 if graph is not None and form != _form(frame):
                     yield from drained(graph, None)
                     graph = deinterlacer(frame, self.time_base)
@@ -197,8 +210,7 @@ def sample_frames(path: Path, count: int) -> Iterator[Photo]:
         if clip.seconds <= count / 10:  # too short to seek in, or of unknown length
             yield from (to_8_bit(frame.pixels) for frame in islice(clip.frames(), 0, 10 * count, 10))
             return
-        start = (clip.container.start_time or 0) / av.time_base
-        for second in (np.arange(count) + 0.5) / count * clip.seconds + start:
+        for second in (np.arange(count) + 0.5) / count * clip.seconds + clip.begins:
             clip.container.seek(int(second * av.time_base))
             frame = next((f for f in clip.frames() if f.time >= second), None)
             if frame is not None:

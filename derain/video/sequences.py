@@ -44,8 +44,8 @@ def is_sequence(path: Path) -> bool:
 
 
 def is_pattern(path: Path) -> bool:
-    """Whether the name counts, as ``%05d.png`` does."""
-    return COUNTER.search(path.name) is not None
+    """Whether the name of pictures counts, as ``%05d.png`` does."""
+    return path.suffix.lower() in SUFFIXES and COUNTER.search(path.name) is not None
 
 
 def counted(pattern: Path, number: int) -> Path:
@@ -180,7 +180,7 @@ def _pictures(photos: list[Path], originals: dict[int, Original]) -> Iterator[Fr
 
 def _of_clip(source: Path, settings: VideoSettings) -> Iterator[Frame]:
     with Clip(source) as clip:
-        yield from stretch(clip.frames(), settings)
+        yield from stretch(clip.frames(), settings, clip.begins)
 
 
 def _process_gif(

@@ -60,14 +60,16 @@ class Timed(Protocol):
 Shown = TypeVar("Shown", bound=Timed)
 
 
-def stretch(frames: Iterable[Shown], settings: VideoSettings) -> Iterator[Shown]:
-    """Frames between start and end, at most so many a second."""
+def stretch(frames: Iterable[Shown], settings: VideoSettings, begins: float = 0.0) -> Iterator[Shown]:
+    """Frames between start and end, which count from where the clip's clock ``begins``; at most so many a second."""
+    first = -float("inf") if settings.start is None else settings.start + begins
+    last = float("inf") if settings.end is None else settings.end + begins
     least = 0.0 if settings.fps_limit is None else 1 / settings.fps_limit
     due = -float("inf")
     for frame in frames:
-        if settings.end is not None and frame.time >= settings.end:
+        if frame.time >= last:
             return
-        if frame.time < (settings.start or -float("inf")) or frame.time < due - 1e-6:
+        if frame.time < first or frame.time < due - 1e-6:
             continue
         due = max(due + least, frame.time) if due > frame.time - least else frame.time + least
         yield frame
