@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from derain.evaluation.self_test import draw_scene
-from derain.video.fusion import REACH, fused
+from derain.video.fusion import REACH, Aligned, consensus, fused
 
 HEIGHT, WIDTH, COUNT = 120, 160, 8
 
@@ -141,6 +141,14 @@ def test_inputs_stay_as_they_are():
     before = [p.copy() for p in (*rainy, *single)]
     list(fused(zip(rainy, single)))
     assert all(np.array_equal(a, b) for a, b in zip(before, (*rainy, *single)))
+
+
+def test_where_no_neighbour_shows_a_place_the_networks_own_result_stays():
+    background = np.full((8, 8, 3), 100, np.uint8)
+    rainy = background + np.uint8(4)
+    hidden = Aligned(rainy, np.full((8, 8), 104, np.uint8), np.zeros((8, 8), np.uint8))
+    found = consensus(rainy, background, np.full((8, 8), 4, np.uint8), [hidden, hidden])
+    assert np.array_equal(found, background)
 
 
 def test_nothing_changes_where_the_network_sees_no_rain():

@@ -281,8 +281,10 @@ def consensus(rainy: Photo, background: Photo, rain: Small, neighbours: list[Ali
     pivot = np.clip(network, darkest, second).astype(np.float32)
     total = PRIOR * (background + (pivot - single)[..., None])
     weights = np.full(single.shape, PRIOR, np.float32)
+    seen_by = [n.seen for n in neighbours]
+    witnessed = np.maximum.reduce(seen_by)  # alone, a frame cannot tell rain from background
     for picture, sample, seen in zip(
-        [rainy, *(n.rainy for n in neighbours)], samples, [1, *(n.seen for n in neighbours)]
+        [rainy, *(n.rainy for n in neighbours)], samples, [witnessed, *seen_by], strict=True
     ):
         height = (sample - pivot) / level
         weight = np.maximum(1 - np.square(np.maximum(height / BRIGHTER, -height / DARKER)), 0) * seen
