@@ -17,6 +17,7 @@ from derain.batch import Target, plan, run
 from derain.errors import PhotoError
 from derain.models import build
 from derain.photos import decode, encode, read_original, read_photo
+from derain.photos.heif import are_plain, colours
 from derain.photos.original import as_stored, upright
 from derain.photos.tiff import with_exif, without_structure
 from tests.conftest import SMALL
@@ -334,6 +335,8 @@ def test_wide_colours_without_a_profile_keep_their_name(rgb, file_format):
     with pytest.raises(PhotoError, match="cannot hold its colours"):
         back(wide, to="JPEG")
     assert opened(back(content, to="JPEG")).size == (WIDTH, HEIGHT)
+    large = struct.pack(">I4sQ", 1, b"mdat", 20) + b"data"  # a box whose size takes 64 bits
+    assert are_plain(colours(content)) and not are_plain(colours(large + wide))
     of_a_video = b"\0\0\0\x10mdat" + b"colrnclx\0\x09\0\x12"
     assert b"colrnclx\0\x09" not in back(saved(Image.fromarray(rgb), "JPEG") + of_a_video, to=file_format)
 

@@ -30,6 +30,9 @@ def _place(content: bytes) -> int:
     start = 0
     while start + 8 <= len(content):
         size, kind = struct.unpack_from(">I4s", content, start)
+        if size == 1 and start + 16 <= len(content):  # the size follows, in 64 bits
+            (size,) = struct.unpack_from(">Q", content, start + 8)
+        size = size or len(content) - start
         if kind == b"meta":
             found = content.find(BOX, start, start + size)
             return found + len(BOX) if found > 0 else 0

@@ -3,6 +3,7 @@
 import heapq
 import io
 import json
+import math
 import struct
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -17,6 +18,7 @@ from derain.video.encoding import open_output
 from derain.video.reading import LEAP, Clip, opened, reason
 
 MATRIX_PLACE = {0: 40, 1: 52}  # of the display matrix in a tkhd box, by its version
+OF_A_FILE = {"major_brand", "minor_version", "compatible_brands", "encoder"}  # tags that speak of the old file
 CODEC_PLACE = 12  # of the codec's name in an stsd box
 Timed = tuple[float, Any]  # seconds, packet
 
@@ -44,11 +46,16 @@ def join(
     """
     begin, end = stretch
     options = {"video_track_timescale": str(source.time_base.denominator)} if form in ("mp4", "mov") else {}
-    if options and any(key.startswith("com.") for key in source.container.metadata):
-        options["movflags"] = "use_metadata_tags"  # Apple's and Android's names of tags
+    tags = {key: value for key, value in source.container.metadata.items() if key not in OF_A_FILE}
+    if (
+        options
+        and any(key.startswith("com.apple.") for key in tags)
+        and not any(map(is_cover, source.container.streams))
+    ):
+        options["movflags"] = "use_metadata_tags"  # else only tags that have older names too are written; so are covers
     try:
         with open_output(out, form, **options) as container:
-            container.metadata.update(source.container.metadata)
+            container.metadata.update(tags)
             with opened(segments[0]) as first:
                 video = container.add_stream_from_template(first.streams.video[0], opaque=True)
             video.codec_context.framerate = source.rate
@@ -139,31 +146,45 @@ def _other_packets(source: Clip, copied: dict[int, Any], begin: float, end: floa
         return
     with Clip(source.path) as clip:
         streams = [clip.container.streams[index] for index in copied]
-        clock: dict[int, tuple[int, int]] = {}  # of each stream: where its last packet ended, how far it was moved
+        clocks = {stream.index: Clock(round(LEAP / stream.time_base)) for stream in streams}
         packets: Iterator[Any] = clip.container.demux(streams)
         for packet in packets:
             if packet.size == 0:
                 continue
-            if packet.stream.disposition & packet.stream.disposition.attached_pic:
-                packet.pts = packet.dts = round(begin / packet.time_base)
+            if is_cover(packet.stream):
+                packet.pts = packet.dts = math.ceil(begin / packet.time_base)
             if packet.dts is None and packet.pts is None:
                 continue
             base, pts, dts = packet.time_base, packet.pts, packet.dts
-            at = pts if dts is None else dts
-            ends, jump = clock.get(packet.stream.index, (at, 0))
-            if at + jump < ends - LEAP / base:  # pieces put one after the other
-                jump = ends - at
-            pts, dts = (None if t is None else t + jump for t in (pts, dts))
-            clock[packet.stream.index] = at + jump + (packet.duration or 0), jump
-            packet.pts, packet.dts = pts, dts
+            moved = clocks[packet.stream.index].moved(pts if dts is None else dts, packet.duration or 0)
+            pts, dts = (None if t is None else t + moved for t in (pts, dts))
             time = float((dts if pts is None else pts) * base)
-            if begin > 0 and time < begin or time >= end:
+            if begin and time < begin or time >= end:
                 continue
             packet.stream = copied[packet.stream.index]
-            if begin > 0:
-                shift = round(begin / base)
-                packet.pts, packet.dts = (None if t is None else t - shift for t in (pts, dts))
+            shift = round(begin / base)
+            packet.pts, packet.dts = (None if t is None else t - shift for t in (pts, dts))
             yield float((pts if dts is None else dts) * base) - begin, packet
+
+
+class Clock:
+    """The times of a stream's packets: where clips were put one after the other, each begins anew."""
+
+    def __init__(self, leap: int) -> None:
+        self.leap, self.last, self.ends, self.jump = leap, -(2**62), 0, 0
+
+    def moved(self, at: int, duration: int) -> int:
+        """How far the packet at this time is to be moved, so that it comes after those before."""
+        if at + self.jump < self.last - self.leap:
+            self.jump = self.ends - at
+        self.last = at + self.jump
+        self.ends = max(self.ends, self.last + duration)
+        return self.jump
+
+
+def is_cover(stream: Any) -> bool:
+    """Whether it is a still picture that belongs to the clip as a whole."""
+    return bool(stream.disposition & stream.disposition.attached_pic)
 
 
 def write_in_header(path: Path, matrix: bytes) -> None:
