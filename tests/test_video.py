@@ -246,6 +246,17 @@ def test_a_stretch_starts_at_zero_and_drops_the_rest(tmp_path):
     assert silent.frames == 5 and [s for s, _ in facts(tmp_path / "c.mp4")["streams"]] == ["video"]
 
 
+def test_a_subtitle_that_shows_at_the_start_stays(tmp_path):
+    source = CLIPS["subtitles.mkv"](tmp_path / "a.mkv")  # from 0.1 to 0.3 s
+    process(source, tmp_path / "b.mkv", Identity(), VideoSettings(start=0.2))
+    with av.open(str(tmp_path / "b.mkv")) as clip:
+        lines = [packet for packet in clip.demux(subtitles=0) if packet.size]
+        assert [(bytes(p), p.pts, p.duration) for p in lines] == [(b"Es regnet", 0, 100)]
+    process(source, tmp_path / "c.mkv", Identity(), VideoSettings(start=0.32))
+    with av.open(str(tmp_path / "c.mkv")) as clip:
+        assert not [packet for packet in clip.demux(subtitles=0) if packet.size]
+
+
 def test_streams_that_the_container_cannot_hold_are_said(tmp_path):
     said = []
     source = CLIPS["subtitles.mkv"](tmp_path / "a.mkv")

@@ -158,6 +158,10 @@ def _other_packets(source: Clip, copied: dict[int, Any], begin: float, end: floa
             base, pts, dts = packet.time_base, packet.pts, packet.dts
             moved = clocks[packet.stream.index].moved(pts if dts is None else dts, packet.duration or 0)
             pts, dts = (None if t is None else t + moved for t in (pts, dts))
+            late = math.ceil(begin / base) - (dts if pts is None else pts)
+            if begin and packet.stream.type == "subtitle" and 0 < late < packet.duration:  # it shows at the beginning
+                pts, dts = (None if t is None else t + late for t in (pts, dts))
+                packet.duration -= late
             time = float((dts if pts is None else pts) * base)
             if begin and time < begin or time >= end:
                 continue
