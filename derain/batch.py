@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from derain.errors import PhotoError, UsageError
+from derain.errors import PhotoError, UsageError, reason
 from derain.models.contract import Derainer
 from derain.photos import (
     SUFFIXES,
@@ -29,7 +29,7 @@ from derain.photos import (
     write_bytes,
     write_photo,
 )
-from derain.photos.files import FORMATS
+from derain.photos.files import FORMATS, make_folder
 from derain.photos.original import MAX_MEGAPIXELS, Pixels
 from derain.scales import restore
 
@@ -163,9 +163,8 @@ def _below(path: Path, output: Path | None) -> list[Path]:
     """All folders below ``path`` but the results' own; links to folders are not followed."""
     folders = [Path(at, name) for at, names, _ in os.walk(path) for name in names]
     results = output.resolve() if output else path.resolve()
-    if not results.is_relative_to(path.resolve()) or results == path.resolve():
-        return sorted(p for p in folders if not p.is_symlink())
-    return sorted(p for p in folders if not p.is_symlink() and not p.resolve().is_relative_to(results))
+    inside = path.resolve() in results.parents
+    return sorted(p for p in folders if not p.is_symlink() and not (inside and p.resolve().is_relative_to(results)))
 
 
 def _job(photo: Path, place: Path, target: Target, ending: str, as_file: bool) -> Job:
@@ -264,9 +263,8 @@ def _separate(job: Job, photo: Original, model: Derainer, treatment: Treatment) 
     try:
         return separate(photo, model, treatment)
     except Exception as error:  # whatever it is, the other photos go on
-        said = str(error) or type(error).__name__
-        reason = said if isinstance(error, PhotoError) else f"cannot be derained ({said})"
-        raise PhotoError(f"{job.source}: {reason}") from None
+        said = str(error) if isinstance(error, PhotoError) else f"cannot be derained ({reason(error)})"
+        raise PhotoError(f"{job.source}: {said}") from None
 
 
 def finished_file(original: Original, layers: Layers, to: str, quality: int | None = None) -> bytes:
@@ -286,10 +284,7 @@ def _write(job: Job, original: Original, layers: Layers, treatment: Treatment) -
         to = format_of(job.background)
         if to == FORMATS.get(job.source.suffix.lower()):
             to = original.format  # a mislabelled photo stays what it is
-        try:
-            job.background.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise PhotoError(f"{job.background.parent}: cannot be made ({error.strerror})") from None
+        make_folder(job.background.parent)
         due = {path for path in job.outputs if treatment.overwrite or path == job.source or not os.path.exists(path)}
         if job.rain in due:
             write_photo(job.rain, to_8_bit(layers.rain))
@@ -304,7 +299,7 @@ def _write(job: Job, original: Original, layers: Layers, treatment: Treatment) -
     except PhotoError as error:
         return Outcome(job, error, width, height, layers.seconds, layers.coverage)
     except Exception as error:  # whatever it is, the other photos go on
-        unwritten = PhotoError(f"{job.background}: cannot be written ({str(error) or type(error).__name__})")
+        unwritten = PhotoError(f"{job.background}: cannot be written ({reason(error)})")
         return Outcome(job, unwritten, width, height, layers.seconds, layers.coverage)
     return Outcome(job, None, width, height, layers.seconds, layers.coverage, layers.dry)
 

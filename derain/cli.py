@@ -206,6 +206,7 @@ def video(
 
     from derain.devices import choose_device
     from derain.video import VideoSettings, process
+    from derain.video.sequences import named
     from derain.weights import load
 
     if compare and rain:
@@ -226,8 +227,8 @@ def video(
         keep_going=keep_going,
         precision=precision,
     )
-    named = source if source.name not in ("", "..") else source.resolve()  # the folder that one is in
-    out = output or named.with_name(f"{named.stem}.derained{named.suffix}")
+    name = named(source)
+    out = output or name.with_name(f"{name.stem}.derained{name.suffix}")
     if threads:
         torch.set_num_threads(threads)
     chosen = choose_device(device)

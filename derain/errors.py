@@ -30,3 +30,8 @@ class WeightsError(DerainError):
 
 class TrainingError(DerainError):
     """Folders or checkpoints that training cannot use."""
+
+
+def reason(error: BaseException) -> str:
+    """What went wrong, in the words of the error, or else its kind."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -20,7 +20,8 @@ from derain.errors import PhotoError, UsageError
 from derain.models.contract import Derainer
 from derain.video import VideoSettings, frames, process, sample_frames
 from derain.video.encoding import choose_encoder, choose_pixel_format
-from derain.video.joining import Clock, write_in_header
+from derain.video.joining import write_in_header
+from derain.video.reading import Clock
 
 QUARTER_TURN = struct.pack("=9i", 0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30)
 FRAME_BY_FRAME = VideoSettings(temporal="off")
@@ -636,9 +637,9 @@ def test_clips_put_one_after_the_other_are_taken_whole(tmp_path):
 
 
 def test_only_times_that_go_back_begin_anew():
-    signs = Clock(1000)
+    signs = Clock(Fraction(1, 1000))
     assert [signs.moved(at, length) for at, length in ((500, 6000), (1000, 500), (3000, 500), (7000, 10))] == [0] * 4
-    joined = Clock(1000)
+    joined = Clock(Fraction(1, 1000))
     assert [joined.moved(at, 40) for at in (0, 40, 2000, 0, 40)] == [0, 0, 0, 2040, 2040]
 
 

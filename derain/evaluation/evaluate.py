@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from derain.errors import PhotoError, UsageError
+from derain.errors import PhotoError, UsageError, reason
 from derain.evaluation.matching import Entry, match
 from derain.evaluation.metrics import IDENTICAL, Picture, paired_scores, psnr, values
 from derain.evaluation.no_truth import flicker, motion, unpaired_scores
@@ -227,7 +227,7 @@ def evaluate(
                         extra[name] = {"repasted": repasting[name].score(background, rain)}
                     outputs[name] = background
                 except Exception as error:  # whatever it is, the other pictures go on
-                    evaluation.problems.append(f"{sample.name}: {name}: {str(error) or type(error).__name__}")
+                    evaluation.problems.append(f"{sample.name}: {name}: {reason(error)}")
             outputs |= sample.restored
             waiting.append((sample, outputs, pool.submit(score, sample, outputs, extra, before)))
             before = (sample, outputs) if given.in_sequence else None

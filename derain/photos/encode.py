@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from derain.errors import PhotoError
+from derain.errors import PhotoError, reason
 from derain.photos import heif, jpeg, png, tiff
 from derain.photos.original import Original, Pixels, as_stored, register_heif, to_8_bit
 
@@ -148,7 +148,7 @@ def _save(channels: Pixels, to: str, options: dict[str, Any], mode: str | None =
     try:
         image.save(content, format=to, **options)
     except Exception as error:  # encoders raise anything on what their format cannot hold
-        raise PhotoError(f"cannot be written as {to} ({str(error) or type(error).__name__})") from None
+        raise PhotoError(f"cannot be written as {to} ({reason(error)})") from None
     return content.getvalue()
 
 

@@ -42,6 +42,18 @@ def format_of(path: Path) -> str:
         raise PhotoError(f"{path}: give the output one of the suffixes {' '.join(sorted(SUFFIXES))}") from None
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, if they are not there.
+
+    Raises:
+        PhotoError: it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PhotoError(f"{path}: cannot be made ({error.strerror})") from None
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file whole or not at all.
 

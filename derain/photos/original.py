@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, JpegImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
-from derain.errors import PhotoError
+from derain.errors import PhotoError, reason
 from derain.photos.files import format_of, write_bytes
 from derain.photos.tiff import without_structure
 
@@ -82,7 +82,7 @@ def decode(content: bytes, name: str = "the photo", max_megapixels: float = MAX_
     except PhotoError:
         raise
     except Exception as error:  # decoders raise anything on damaged files
-        raise PhotoError(f"{name}: cannot be read ({str(error) or type(error).__name__})") from None
+        raise PhotoError(f"{name}: cannot be read ({reason(error)})") from None
 
 
 def _from_image(image: Image.Image, content: bytes, name: str) -> Original:

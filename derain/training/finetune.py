@@ -26,7 +26,7 @@ from derain.training.config import TrainConfig, load_config
 from derain.training.guide import load_guide
 from derain.training.judge import Judge, Scores
 from derain.training.loop import Report, train
-from derain.training.material import LOSSY, Material, prepare
+from derain.training.material import LOSSY, Material, check_folder, prepare
 from derain.weights import bundled_folder, load, save
 
 CHANGE = {"low": (1e-4, 0.35), "medium": (4e-4, 0.65), "high": (8e-4, 1.0)}  # learning rate at its peak, most of SHARES
@@ -101,8 +101,8 @@ def finetune(
     bank = clean or bundled_folder() / "finetune" / "clean"
     if not (bank.is_dir() and find_photos(bank)):
         raise TrainingError(f"{bank}: holds no photos; give a folder of photos without rain")
-    if not rainy.is_dir() and not resume:
-        raise TrainingError(f"{rainy}: not a folder; give a folder of rainy photos or clips")
+    if not resume:
+        check_folder(rainy)  # before an earlier run is removed
     chosen = choose_device(device)
     network = load(start, chosen)
     work = begin(out, resume, overwrite)

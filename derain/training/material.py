@@ -77,8 +77,7 @@ def prepare(
     if index.is_file():
         sources = json.loads(index.read_text(encoding="utf-8"))
         return Material(folder, [Source(**source) for source in sources])
-    if not rainy.is_dir():
-        raise TrainingError(f"{rainy}: not a folder; give a folder of rainy photos or clips")
+    check_folder(rainy)
     shutil.rmtree(folder, ignore_errors=True)
     material = Material(folder, [])
     for part in (material.training, material.held_out):
@@ -108,6 +107,15 @@ def prepare(
     listed = [asdict(source) for source in material.sources]
     write_bytes(index, json.dumps(listed, indent=1).encode())
     return material
+
+
+def check_folder(rainy: Path) -> None:
+    """
+    Raises:
+        TrainingError: it is no folder.
+    """
+    if not rainy.is_dir():
+        raise TrainingError(f"{rainy}: not a folder; give a folder of rainy photos or clips")
 
 
 def _pictures(path: Path, before: int) -> Iterator[tuple[Photo, int | None, bool]]:

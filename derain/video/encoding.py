@@ -9,10 +9,10 @@ from typing import Any
 
 import av
 
-from derain.errors import PhotoError, UsageError
+from derain.errors import PhotoError, UsageError, reason
 from derain.photos import write_bytes
 from derain.video.colour import RGB, from_rgb
-from derain.video.reading import ANY_BYTES, Frame, reason
+from derain.video.reading import ANY_BYTES, Frame
 
 ENCODERS = {"h264": "libx264", "hevc": "libx265", "vp8": "libvpx-vp9", "vp9": "libvpx-vp9", "av1": "libsvtav1"}
 FALLBACK = {".webm": "libvpx-vp9", ".avi": "mpeg4"}  # by container, libx264 elsewhere; AVI has no times for H.264

@@ -13,9 +13,9 @@ from typing import Any
 
 import av
 
-from derain.errors import PhotoError
+from derain.errors import PhotoError, reason
 from derain.video.encoding import open_output
-from derain.video.reading import LEAP, Clip, opened, reason
+from derain.video.reading import Clip, Clock, is_cover, opened
 
 MATRIX_PLACE = {0: 40, 1: 52}  # of the display matrix in a tkhd box, by its version
 OF_A_FILE = {"major_brand", "minor_version", "compatible_brands", "encoder"}  # tags that speak of the old file
@@ -146,7 +146,7 @@ def _other_packets(source: Clip, copied: dict[int, Any], begin: float, end: floa
         return
     with Clip(source.path) as clip:
         streams = [clip.container.streams[index] for index in copied]
-        clocks = {stream.index: Clock(round(LEAP / stream.time_base)) for stream in streams}
+        clocks = {stream.index: Clock(stream.time_base) for stream in streams}
         packets: Iterator[Any] = clip.container.demux(streams)
         for packet in packets:
             if packet.size == 0:
@@ -169,26 +169,6 @@ def _other_packets(source: Clip, copied: dict[int, Any], begin: float, end: floa
             shift = round(begin / base)
             packet.pts, packet.dts = (None if t is None else t - shift for t in (pts, dts))
             yield float((pts if dts is None else dts) * base) - begin, packet
-
-
-class Clock:
-    """The times of a stream's packets: where clips were put one after the other, each begins anew."""
-
-    def __init__(self, leap: int) -> None:
-        self.leap, self.last, self.ends, self.jump = leap, -(2**62), 0, 0
-
-    def moved(self, at: int, duration: int) -> int:
-        """How far the packet at this time is to be moved, so that it comes after those before."""
-        if at + self.jump < self.last - self.leap:
-            self.jump = self.ends - at
-        self.last = at + self.jump
-        self.ends = max(self.ends, self.last + duration)
-        return self.jump
-
-
-def is_cover(stream: Any) -> bool:
-    """Whether it is a still picture that belongs to the clip as a whole."""
-    return bool(stream.disposition & stream.disposition.attached_pic)
 
 
 def write_in_header(path: Path, matrix: bytes) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 from derain.errors import DerainError, PhotoError, UsageError
 from derain.models.contract import Derainer
 from derain.photos import Photo, write_bytes
+from derain.photos.files import make_folder
 from derain.video.encoding import Encoding, SegmentWriter, choose_encoder, choose_pixel_format, encoder_options
 from derain.video.fusion import REACH
 from derain.video.joining import join
@@ -126,10 +127,7 @@ class Work:
                 say = "was begun with another source or other settings; remove the folder to begin anew"
                 raise UsageError(f"{self.folder}: {say}")
         else:
-            try:
-                self.folder.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise PhotoError(f"{self.folder}: cannot be made ({error.strerror})") from None
+            make_folder(self.folder)
             write_bytes(place, origin.encode())
         self.segments = list(self.whole())
         self.done = len(self.segments)

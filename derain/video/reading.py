@@ -11,7 +11,7 @@ import av
 import cv2
 import numpy as np
 
-from derain.errors import PhotoError
+from derain.errors import PhotoError, reason
 from derain.photos import Photo, to_8_bit
 from derain.video.colour import Colours, to_rgb
 
@@ -52,7 +52,7 @@ class Clip:
             self.container = opened(path)
         except (av.FFmpegError, OSError) as error:
             raise PhotoError(f"{path}: cannot be read as video ({reason(error)})") from None
-        videos = [s for s in self.container.streams.video if not s.disposition & s.disposition.attached_pic]
+        videos = [stream for stream in self.container.streams.video if not is_cover(stream)]
         if not videos:
             self.container.close()
             raise PhotoError(f"{path}: holds no video")
@@ -97,7 +97,7 @@ class Clip:
             PhotoError: the clip is damaged, or its frames have no times.
         """
         last: int | None = None
-        jumped, step = 0, round(1 / self.rate / self.time_base)
+        clock, step = Clock(self.time_base), round(1 / self.rate / self.time_base)
         size: tuple[int, int] | None = None
         for frame in self._decoded():
             size = size or (frame.width, frame.height)
@@ -105,10 +105,8 @@ class Clip:
             if pts is None:
                 raise PhotoError(f"{self.path}: its frames have no timestamps; remux it, for example to .mkv")
             own = frame.time_base or self.time_base  # the deinterlacer has another than the clip
-            pts = round(pts * own / self.time_base) + jumped
-            if last is not None and pts < last - LEAP / self.time_base:  # pieces put one after the other
-                jumped += last + step - pts
-                pts = last + step
+            pts = round(pts * own / self.time_base)
+            pts += clock.moved(pts, step)
             if last is not None and pts <= last:
                 continue  # a frame that no player would show
             step = step if last is None else pts - last
@@ -151,6 +149,27 @@ class Clip:
             raise PhotoError(f"{self.path}: is damaged ({reason(error)})") from None
 
 
+class Clock:
+    """The times of a stream: where clips were put one after the other, each begins anew."""
+
+    def __init__(self, base: Fraction) -> None:
+        self.leap = round(LEAP / base)
+        self.last, self.ends, self.jump = -(2**62), 0, 0
+
+    def moved(self, at: int, duration: int) -> int:
+        """How far what is at this time is to be moved, so that it comes after all before."""
+        if at + self.jump < self.last - self.leap:
+            self.jump = self.ends - at
+        self.last = at + self.jump
+        self.ends = max(self.ends, self.last + duration)
+        return self.jump
+
+
+def is_cover(stream: Any) -> bool:
+    """Whether it is a still picture that belongs to the clip as a whole."""
+    return bool(stream.disposition & stream.disposition.attached_pic)
+
+
 def _form(frame: av.VideoFrame) -> tuple[int, int, str]:
     return frame.width, frame.height, frame.format.name
 
@@ -174,10 +193,6 @@ def drained(graph: Any, frame: av.VideoFrame | None) -> Iterator[av.VideoFrame]:
             yield graph.pull()
         except (BlockingIOError, EOFError, av.FFmpegError):
             return
-
-
-def reason(error: BaseException) -> str:
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def frames(path: str | Path) -> Iterator[Frame]:

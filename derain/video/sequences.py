@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from itertools import accumulate, count, islice, takewhile
 from pathlib import Path
 from typing import NamedTuple
@@ -25,6 +25,7 @@ from derain.photos import (
     write_bytes,
     write_photo,
 )
+from derain.photos.files import make_folder
 from derain.video.colour import Colours
 from derain.video.fusion import REACH
 from derain.video.reading import Clip, Frame
@@ -80,18 +81,21 @@ def process_sequence(
     if source.suffix.lower() == ".gif":
         return _process_gif(source, out, model, settings, overwrite, preview, report)
     began, failed = time.monotonic(), list[int]()
-    if source.is_file():
-        photos, begun = list[Path](), unfinished(out)
-        wanted: Iterable[Path] = (place(out, Path(NUMBERED % index), index) for index in count())
-        same = begun.is_file() and begun.read_text(encoding="utf-8") == origin
-    else:
-        numbered = [Numbered(path, index / RATE) for index, path in enumerate(list_pictures(source))]
-        photos, begun = [picture.path for picture in stretch(numbered, settings)], None
-        wanted = targets = [place(out, Path(path.name), index) for index, path in enumerate(photos)]
-        if themselves := {t.resolve() for t in targets} & {picture.path.resolve() for picture in numbered}:
-            raise UsageError(f"{min(themselves)}: is one of the pictures themselves; give another -o")
-        same = True
-    done = 0 if overwrite or not same else sum(1 for _ in takewhile(Path.exists, wanted))
+    begun = unfinished(out) if source.is_file() else None
+    pictures = [] if begun else list_pictures(source)
+    numbered = [Numbered(path, index / RATE) for index, path in enumerate(pictures)]
+    photos = [picture.path for picture in stretch(numbered, settings)]
+
+    def target(number: int) -> Path:
+        return place(out, Path(NUMBERED % number if begun else photos[number].name), number)
+
+    def there() -> Iterator[Path]:
+        return takewhile(Path.exists, map(target, count() if begun else range(len(photos))))
+
+    if themselves := {target(n).resolve() for n in range(len(photos))} & {path.resolve() for path in pictures}:
+        raise UsageError(f"{min(themselves)}: is one of the pictures themselves; give another -o")
+    same = begun is None or (begun.is_file() and begun.read_text(encoding="utf-8") == origin)
+    done = 0 if overwrite or not same else sum(1 for _ in there())
     if done:
         say(f"{done} pictures are there already and are skipped (--overwrite replaces them)")
     before = max(done - REACH, 0) if settings.temporal != "off" else done
@@ -103,21 +107,18 @@ def process_sequence(
         original = originals.pop(frame.pts, None)
         if number < done:
             continue
-        target = place(out, Path(NUMBERED % number if begun else photos[number].name), number)
-        if target.exists() and not overwrite:
-            raise UsageError(f"{target}: exists; give another -o, or --overwrite")
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise PhotoError(f"{target.parent}: cannot be made ({error.strerror})") from None
+        path = target(number)
+        if path.exists() and not overwrite:
+            raise UsageError(f"{path}: exists; give another -o, or --overwrite")
+        make_folder(path.parent)
         if begun and number == 0:
-            for earlier in takewhile(Path.exists, wanted):  # of another run, not to be taken for this one's
+            for earlier in there():  # of another run, not to be taken for this one's
                 earlier.unlink()
             write_bytes(begun, origin.encode())
         if original is None or settings.layer != "background":
-            write_photo(target, to_8_bit(picture))
+            write_photo(path, to_8_bit(picture))
         else:
-            write_bytes(target, encode(original, picture, format_of(target)))
+            write_bytes(path, encode(original, picture, format_of(path)))
         index = number + 1
         preview.show(frame, picture)
         report(index, len(photos), time.monotonic() - began)
@@ -130,8 +131,13 @@ def process_sequence(
 
 def unfinished(out: Path) -> Path:
     """Where a run that is not finished says what it is of: a folder for a clip, a file for pictures."""
-    named = out if out.name not in ("", "..") else out.resolve()
-    return named.with_name(f"{named.name}.unfinished")
+    out = named(out)
+    return out.with_name(f"{out.name}.unfinished")
+
+
+def named(path: Path) -> Path:
+    """The path, or of the folder that one is in, or the one above, its whole path, which has a name."""
+    return path if path.name not in ("", "..") else path.resolve()
 
 
 class Numbered(NamedTuple):
