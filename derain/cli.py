@@ -242,8 +242,8 @@ def video(
         task = bar.add_task("frames", total=None)
 
         def report(done: int, total: int, seconds: float) -> None:
-            pace = f"frames, {done / max(seconds, 1e-9):.1f} a second"
-            bar.update(task, completed=done, total=total or None, description=pace)
+            bar.update(task, completed=done, total=total or None)
+            bar.update(task, description=f"frames, {bar.tasks[task].speed or 0:.1f} a second")
 
         result = process(source, out, load(weights, chosen), settings, overwrite, preview, report, say)
     print(result.path)

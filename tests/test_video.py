@@ -296,6 +296,20 @@ def test_a_frame_that_fails_stops_or_is_passed_through(tmp_path):
     assert done.failed == [2] and light[2] > 1.7 * light[1] and light[3] < 0.6 * light[2]
 
 
+def test_frames_that_failed_before_an_interruption_are_not_forgotten(tmp_path, monkeypatch):
+    monkeypatch.setattr("derain.video.pipeline.SEGMENT", 4)
+    source, settings = make_clip(tmp_path / "a.mp4"), VideoSettings(temporal="off", keep_going=True)
+
+    def interrupt(done, total, seconds):
+        if done == 8:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        process(source, tmp_path / "b.mp4", Failing(), settings, report=interrupt)
+    done = process(source, tmp_path / "b.mp4", Failing(), settings)
+    assert done.failed == [2, 10]  # the third frame that either run sees; the first of the second is frame 8
+
+
 def test_bad_input_is_one_clear_sentence(tmp_path):
     good = make_clip(tmp_path / "good.mp4", sound=1)
     (tmp_path / "empty.mp4").write_bytes(b"")

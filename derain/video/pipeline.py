@@ -151,6 +151,16 @@ class Work:
         place = self.folder / "matrix"
         return place.read_bytes() if place.is_file() else b""
 
+    @property
+    def failed(self) -> list[int]:
+        """Frames that were passed through, counted from 0."""
+        place = self.folder / "failed.json"
+        return json.loads(place.read_text()) if place.is_file() else []
+
+    def note_failed(self, frames: list[int]) -> None:
+        if frames:
+            write_bytes(self.folder / "failed.json", json.dumps(frames).encode())
+
 
 def manifest(source: Path, model: Derainer, settings: VideoSettings) -> str:
     """What a run is of; only one of the same may go on with its results."""
@@ -180,10 +190,10 @@ def _encode(
     report: Report | None,
     say: Callable[[str], None],
 ) -> list[int]:
-    """Encode the segments that are missing; returns the frames that failed."""
-    failed: list[int] = []
+    """Encode the segments that are missing; returns the frames that failed, in this run or before."""
     done = work.frames
     before = max(done - REACH, 0) if settings.temporal != "off" else done  # fusion looks back so far
+    failed = [frame for frame in work.failed if frame < before]
     network = Network(model, settings, failed, before, say)
     wanted = islice(stretch(clip.frames(), settings, clip.begins), before, None)
     total = expected(clip, settings)
@@ -206,6 +216,7 @@ def _encode(
                 writing.popleft().result()
             index += 1
             if index % SEGMENT == 0:
+                work.note_failed(failed)
                 writing.append(encoder.submit(writer.close))
                 writer = None
             if report:

@@ -46,7 +46,7 @@ class Done:
     path: Path
     frames: int
     seconds: float  # of this run
-    failed: list[int]  # frames that were passed through, counted from 0
+    failed: list[int]  # frames that were passed through, counted from 0, those of interrupted runs too
 
 
 Report = Callable[[int, int, float], None]  # frames done, frames in all or 0, seconds
