@@ -1,5 +1,6 @@
 """Many photos in one go: which ones, where each result goes, and doing them without one failure stopping the rest."""
 
+import codecs
 import glob
 import json
 import os
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from derain.errors import PhotoError, UsageError, reason
 from derain.models.contract import Derainer
@@ -26,14 +28,14 @@ from derain.photos import (
     format_of,
     read_original,
     to_8_bit,
+    without_results,
     write_bytes,
     write_photo,
 )
-from derain.photos.files import FORMATS, make_folder
+from derain.photos.files import FORMATS, MARKS, make_folder
 from derain.photos.original import MAX_MEGAPIXELS, Pixels
 from derain.scales import restore
 
-MARKS = (".derained", ".rain", ".compare")
 NAMES = {"jpg": ".jpg", "jpeg": ".jpg", "png": ".png", "webp": ".webp", "tiff": ".tif", "avif": ".avif", "bmp": ".bmp"}
 SEEN = 2 / 255  # height from which rain can be seen
 DRY = 0.003  # share of pixels with rain that can be seen, under which a photo counts as dry
@@ -109,17 +111,17 @@ def plan(inputs: Iterable[str | Path], target: Target = Target(), recursive: boo
     """
     if target.in_place and (target.output or target.format):
         raise UsageError("--in-place goes without --output and --format")
+    if Path(target.suffix).name != target.suffix:
+        raise UsageError(f"--suffix {target.suffix}: is part of a file's name; -o names a folder for the results")
     ending = ending_of(target.format)
     named = dict(pair for given in inputs for pair in _photos(given, recursive, target))
     # the shell expands *.jpg to photos and to what an earlier run made of them
-    made = {(photo.parent, photo.stem + mark) for photo in named for mark in target.marks}
-    found = {photo: place for photo, place in named.items() if (photo.parent, photo.stem) not in made}
+    found = {photo: named[photo] for photo in without_results(list(named), target.marks)}
     if not found:
         raise UsageError("no photos found; name photos or folders that hold some")
-    output = target.output
-    as_file = output is not None and output.suffix.lower() in SUFFIXES and not os.path.isdir(output)
+    as_file = target.output is not None and is_file_name(target.output, target.format)
     if as_file and len(found) > 1:
-        raise UsageError(f"{output}: is one file for {len(found)} photos; give a folder instead")
+        raise UsageError(f"{target.output}: is one file for {len(found)} photos; give a folder instead")
     jobs = [_job(photo, place, target, ending or photo.suffix, as_file) for photo, place in found.items()]
     _refuse_collisions(jobs, target.in_place)
     return jobs
@@ -136,8 +138,26 @@ def ending_of(form: str | None) -> str | None:
     return NAMES[form] if form else None
 
 
+def is_file_name(output: Path, form: str | None) -> bool:
+    """Whether results are to go into one file of this name, not into a folder.
+
+    Raises:
+        UsageError: the name is that of another format than ``form``, or of one that derain does not write.
+    """
+    ending = output.suffix.lower()
+    if ending not in Image.registered_extensions() or os.path.isdir(output):
+        return False
+    if ending not in SUFFIXES:
+        raise UsageError(f"{output}: derain writes {', '.join(NAMES)}; give another -o")
+    if form and FORMATS[ending] != FORMATS[NAMES[form]]:
+        raise UsageError(f"{output}: is no name for --format {form}; leave one of them out")
+    return True
+
+
 def _photos(given: str | Path, recursive: bool, target: Target) -> Iterator[tuple[Path, Path]]:
     """Photos, each with its place below the folder or pattern that named it."""
+    if given == "":
+        raise UsageError("an empty name is no photo; a full stop names the folder that you are in")
     path = Path(given)
     if os.path.isdir(path):
         home = path.resolve()
@@ -149,11 +169,11 @@ def _photos(given: str | Path, recursive: bool, target: Target) -> Iterator[tupl
                 continue
             for photo in photos:
                 inside = Path(os.path.realpath(photo)).is_relative_to(home)  # links do not lead out of the tree
-                if inside and os.path.isfile(photo) and not photo.stem.endswith(target.marks):
+                if inside and os.path.isfile(photo) and not photo.stem.endswith(MARKS):
                     yield photo, photo.relative_to(path)
     elif not os.path.exists(path) and glob.has_magic(str(given)):  # the shell did not expand it
         for name in sorted(glob.glob(str(given), recursive=True)):
-            if Path(name).suffix.lower() in SUFFIXES and not Path(name).stem.endswith(target.marks):
+            if Path(name).suffix.lower() in SUFFIXES and not Path(name).stem.endswith(MARKS):
                 yield Path(name), Path(Path(name).name)
     else:
         yield path, Path(path.name)
@@ -307,13 +327,19 @@ def _write(job: Job, original: Original, layers: Layers, treatment: Treatment) -
 def read_list(path: Path) -> list[str]:
     """Paths from a text file, one a line or ended by zeros as ``find -print0`` has them; ``-`` is stdin.
 
+    Names from stdin need not be valid UTF-8.
+
     Raises:
         UsageError: the file cannot be read.
     """
     try:
-        text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8-sig")
+        content = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+        if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # of PowerShell
+            text = content.decode("utf-16")
+        else:
+            text = content.decode("utf-8-sig", "surrogateescape" if str(path) == "-" else "strict")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read as a list of photos ({error})") from None
+        raise UsageError(f"{path}: cannot be read as a list of photos ({reason(error)})") from None
     return [line for line in (text.split("\0") if "\0" in text else text.splitlines()) if line.strip()]
 
 

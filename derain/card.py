@@ -42,7 +42,11 @@ def model_card(repo: str, weights: Path) -> str:
     said = about(weights)
     training = said["training"] if isinstance(said["training"], dict) else {}
     found = training.get("finetuned", {"photos": "some", "before": {}, "after": {}})
-    rows = (f"| {k.replace('_', ' ')} | {v:.2f} | {found['after'][k]:.2f} |" for k, v in found["before"].items())
+    rows = (
+        f"| {name.replace('_', ' ')} | {value:.2f} | {found['after'][name]:.2f} |"
+        for name, value in found["before"].items()
+        if value is not None
+    )
     return CARD.format(
         name=repo.split("/")[-1],
         repo=repo,

@@ -339,8 +339,10 @@ def finetune(
     say(described(found.before, found.after))
     say(f"{'better' if found.better else 'no better'}; before and after: {found.summary}")
     print(found.weights)
-    if push:
+    if push and found.better and not found.interrupted:
         say(f"uploaded to {upload(push, found.weights)}")
+    elif push:
+        say("not uploaded: the run was interrupted" if found.interrupted else "not uploaded: it is no better")
     if found.interrupted:
         say("interrupted: the best so far is kept; --resume goes on")
         raise typer.Exit(130)

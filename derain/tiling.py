@@ -15,14 +15,14 @@ from derain.models.contract import Derainer
 SIDES = (256, 1536)  # px: least and greatest automatic tile
 SHARE = 0.4  # of the free memory that a tile may take
 NO_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")  # torch's words for it, by system
-BYTES_A_PIXEL = 400  # that the default network takes at its height, in float32
+BYTES_A_PIXEL = 260  # that the default network takes at its height, in float32
 Photo = NDArray[Any]  # uint8 or uint16
 
 
 def restore(model: Derainer, photo: Photo, tile: int | None = None, precision: str = "float32") -> tuple[Photo, Photo]:
     """Background and rain layer at the photo's own scale; arguments and errors as :func:`derain.restore`."""
     device = next(model.parameters()).device
-    side = automatic_tile(device) if tile is None else tile
+    side = automatic_tile(device, model.halo or 0) if tile is None else tile
     while True:
         try:
             return _restore(model, photo, side or None, half_precision(precision, device))
@@ -43,10 +43,10 @@ def _restore(model: Derainer, photo: Photo, tile: int | None, half: bool) -> tup
     return background, rain
 
 
-def automatic_tile(device: torch.device) -> int:
-    """Side of a tile that takes no more than a share of the memory that is free now."""
-    free = free_memory(device)
-    return int(np.clip(np.sqrt(SHARE * free / BYTES_A_PIXEL), *SIDES)) // 16 * 16
+def automatic_tile(device: torch.device, halo: int) -> int:
+    """Side of a tile that, with the ``halo`` around it, takes no more than a share of the memory that is free now."""
+    side = np.sqrt(SHARE * free_memory(device) / BYTES_A_PIXEL) - 2 * halo
+    return int(np.clip(side, *SIDES)) // 16 * 16
 
 
 def free_memory(device: torch.device) -> float:

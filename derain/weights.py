@@ -100,6 +100,14 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def fingerprint(model: Derainer) -> str:
+    """A digest of all of the network's numbers."""
+    found = hashlib.sha256()
+    for tensor in model.state_dict().values():
+        found.update(tensor.detach().cpu().numpy().tobytes())
+    return found.hexdigest()
+
+
 def save(model: Derainer, path: Path, training: dict[str, Any] | None = None) -> None:
     """Write a checkpoint that describes itself; float32 is stored as float16.
 

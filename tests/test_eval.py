@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 import derain
 from derain.cli import app
 from derain.errors import UsageError
+from derain.evaluation import evaluate as evaluation
 from derain.evaluation.benchmark import benchmark
 from derain.evaluation.evaluate import INPUT, Sample, Samples, evaluate, open_samples
 from derain.evaluation.matching import find_twins, match
@@ -171,6 +172,8 @@ def test_interval_covers_the_mean_and_says_noise(rng):
         (["000", "001"], ["000gt", "001gt"]),
         (["1_1_rain", "1_2_rain"], ["1_1", "1_2"]),  # never both to scene 1
         (["photo.derained"], ["photo"]),
+        (["7_in", "8_in"], ["7_in.derained", "8_in_restored"]),
+        (["rain-001x2"], ["rain-001x2.derained"]),
     ],
 )
 def test_the_fields_naming_schemes(tmp_path, rainy, clean):
@@ -189,6 +192,15 @@ def test_what_has_no_twin_is_listed(tmp_path):
     assert len(problems) == 2 and "2.png: no truth" in problems[0] and "3.png: no rainy photo" in problems[1]
     with pytest.raises(UsageError, match="matches"):
         match(tmp_path / "tool", tmp_path / "empty" if (tmp_path / "empty").mkdir() else _only(tmp_path, "9.png"))
+
+
+def test_results_beside_their_photos_are_no_rainy_photos(tmp_path):
+    (tmp_path / "rainy").mkdir()
+    for name in ("a", "b", "a.derained", "a.rain", "b.compare"):
+        Image.new("RGB", (12, 12)).save(tmp_path / "rainy" / f"{name}.png")
+    for clean in (tmp_path / "rainy", None):
+        entries, _ = match(tmp_path / "rainy", clean)
+        assert [entry.name for entry in entries] == ["a.png", "b.png"]
 
 
 def _only(tmp_path, name):
@@ -223,6 +235,40 @@ def test_pictures_are_read_only_as_they_are_needed():
 
     found = evaluate(Samples(samples(), []), {}, workers=2, watch=count)
     assert len(found.rows) == 200 and high <= 6
+
+
+def test_large_pictures_wait_for_memory(monkeypatch):
+    """Of pictures that fill the memory no two are scored at once, however many threads there are."""
+    monkeypatch.setattr(evaluation, "free_memory", lambda device: 64 * 64 * evaluation.BYTES_A_PIXEL / evaluation.SHARE)
+    read, scored, most = 0, 0, 0
+
+    def count(sample, outputs, scores):
+        nonlocal scored
+        scored += 1
+
+    def samples():
+        nonlocal read, most
+        for index in range(8):
+            most, read = max(most, read - scored), read + 1
+            yield Sample(str(index), np.zeros((64, 64, 3), np.uint8), np.ones((64, 64, 3), np.uint8))
+
+    assert len(evaluate(Samples(samples(), []), {}, workers=4, watch=count).rows) == 8 and most == 1
+
+
+def test_tiny_frames_and_failing_metrics_leave_the_other_scores(monkeypatch, rng):
+    frames = [Sample(str(index), rng.integers(0, 255, (8, 8, 3), dtype=np.uint8)) for index in range(3)]
+    found = evaluate(Samples(iter(frames), [], in_sequence=True), {})
+    assert found.problems == [] and "flicker" in found.rows["1"][INPUT]
+    real, first = evaluation.unpaired_scores, iter([True])
+
+    def failing(*pictures):
+        if next(first, False):
+            raise MemoryError
+        return real(*pictures)
+
+    monkeypatch.setattr(evaluation, "unpaired_scores", failing)
+    found = evaluate(Samples(iter(frames), []), {}, workers=1)
+    assert found.problems == ["0: input is not scored (MemoryError)"] and found.rows["1"] and found.rows["2"]
 
 
 def test_differences_are_paired(rng):

@@ -14,17 +14,20 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
+from typer.testing import CliRunner
 
 import derain
-from derain.errors import TrainingError, UsageError
+from derain.cli import app
+from derain.errors import TrainingError, UsageError, WeightsError
 from derain.evaluation.self_test import draw_scene
 from derain.photos import find_photos
 from derain.rain.compose import add
 from derain.rain.render import Kind, render
+from derain.training.crops import Crops
 from derain.training.discovery import find_rain
-from derain.training.finetune import Best, finetune, work_folder
+from derain.training.finetune import Best, Result, finetune, work_folder
 from derain.training.guide import load_guide
-from derain.training.judge import Judge, Scores, to_bytes
+from derain.training.judge import Judge, Scores, to_bytes, trials
 from derain.training.material import at_the_scale_of_its_rain, jpeg_quality, prepare
 from derain.weights import about, bundled_folder, load
 from tests.score_finetune import coarse
@@ -242,6 +245,66 @@ def test_short_clips_and_few_photos_leave_some_to_judge(camera, tmp_path):
     assert all((material.folder / source.file).is_file() for source in material.sources)
 
 
+def test_a_photo_with_rain_in_it_judges(camera, bank, tmp_path):
+    flat = Image.fromarray(np.full((150, 150, 3), 90, np.uint8))
+    for index in (2, 3, 4):  # the third by name alone would have judged
+        flat.save(camera / f"{index}.png")
+    material = prepare(camera, tmp_path / "material", load(), scales=1)
+    assert sorted((source.file, source.rainy) for source in material.sources if source.file.startswith("held")) == [
+        ("held out/0001.png", True),
+        ("held out/0002.png", False),
+    ]
+    judge = Judge(load(), material, find_photos(bank), load_guide(torch.device("cpu")), 1)
+    assert None not in judge.start.as_dict().values()
+    flat.save(camera / "1.png")
+    with pytest.raises(TrainingError, match="rain found in one of 6 photos; give 2"):
+        prepare(camera, tmp_path / "other", load(), scales=1)
+
+
+def test_the_rain_of_a_single_photo_is_not_judged_where_it_was(camera):
+    photo = rainy_picture(0).astype(np.float32) / 255
+    found = find_rain(load(), photo)
+    (trial,) = trials([photo], [found], (0.0, (100, 100)))
+    assert (trial.pasted & (found.layer > 2 / 255)).sum() < 0.5 * trial.pasted.sum()
+
+
+def test_results_beside_their_photos_are_no_rainy_photos(camera, tmp_path):
+    for mark in ("derained", "rain", "compare"):
+        (camera / f"1.{mark}.png").write_bytes((camera / "1.png").read_bytes())
+    (camera / "sleet.rain.png").write_bytes((camera / "1.png").read_bytes())  # of nothing that is here
+    material = prepare(camera, tmp_path / "material", load(), scales=1)
+    names = [Path(source.path).name for source in material.sources]
+    assert names == [*(f"{index}.png" for index in range(6)), "sleet.rain.png"]
+    assert [path.name for path in Crops(camera, 48).photos] == names
+
+
+def test_what_is_given_is_never_removed(camera, bank, tmp_path):
+    """The folder beside the weights may be that of the photos, or hold something else."""
+    mine = camera.rename(tmp_path / "cam.finetune")
+    for overwrite in (False, True):
+        with pytest.raises(UsageError, match="cam.finetune beside it"):
+            finetune(mine, tmp_path / "cam.safetensors", bank, steps=1, overwrite=overwrite, **QUICK)
+        with pytest.raises(UsageError, match="cam.finetune beside it"):
+            finetune(bank, tmp_path / "cam.safetensors", mine, steps=1, overwrite=overwrite, **QUICK)
+    assert len(find_photos(mine)) == 6
+    work = tmp_path / "other.finetune"
+    (work / "photos").mkdir(parents=True)
+    (work / "photos" / "mine.png").write_bytes(b"mine")
+    finetune(mine, tmp_path / "other.safetensors", bank, steps=1, **QUICK)
+    assert (work / "photos" / "mine.png").read_bytes() == b"mine"
+    with pytest.raises(UsageError, match="replace other.safetensors|replace .*other.safetensors"):
+        start = str(tmp_path / "other.safetensors")
+        finetune(mine, tmp_path / "other.safetensors", bank, start=start, overwrite=True, steps=1, **QUICK)
+
+
+def test_a_damaged_clean_photo_is_passed_over_and_weights_of_nlcl_are_refused(camera, bank, tmp_path):
+    (bank / "0.png").write_bytes(b"nothing")
+    assert finetune(camera, tmp_path / "a.safetensors", bank, steps=1, **QUICK).weights.is_file()
+    with pytest.raises(WeightsError, match="nlcl: is of preset 'nlcl'; only"):
+        finetune(camera, tmp_path / "a.safetensors", bank, start="nlcl", overwrite=True, **QUICK)
+    assert (tmp_path / "a.safetensors").is_file() and work_folder(tmp_path / "a.safetensors").is_dir()
+
+
 def test_bad_input_is_one_clear_sentence(camera, tmp_path):
     out = tmp_path / "mine.safetensors"
     few, dry, small = (tmp_path / name for name in ("few", "dry", "small"))
@@ -278,12 +341,16 @@ def test_bad_input_is_one_clear_sentence(camera, tmp_path):
 
 def test_the_best_weights_survive_in_the_checkpoint():
     judge = Judge.__new__(Judge)
-    judge.start = scores()
+    judge.start, judge.network = scores(), torch.nn.Linear(2, 2)
     one, other = (Best(judge, [1.0], print) for _ in range(2))
     one.tensors, one.step, one.gain, one.waited, one.scores = {"w": torch.ones(2)}, 7, 0.5, 3, scores(repasted=26.0)
-    other.load_state(one.state())
+    one_state = one.state()
+    other.load_state(one_state)
     assert (other.step, other.gain, other.waited, other.scores) == (7, 0.5, 3, one.scores)
     assert torch.equal(other.tensors["w"], torch.ones(2))
+    judge.network = torch.nn.Linear(2, 2)
+    with pytest.raises(TrainingError, match="other weights; give the same --start"):
+        Best(judge, [1.0], print).load_state(one_state)
 
 
 RUN = """
@@ -351,11 +418,26 @@ def test_interrupted_it_keeps_the_best_and_exits_with_130(camera, bank, tmp_path
     out, rest = process.communicate(timeout=120)
     assert process.returncode == 130 and "Traceback" not in rest, rest
     assert out.strip() == str(tmp_path / "mine.safetensors") and "--resume" in rest
+    assert "before anything was judged" in rest and "no better than" not in rest
     assert load(out.strip()).config == load().config
     gone_on = finetune(camera, Path(out.strip()), clean=bank, steps=1, resume=True, **QUICK)
     assert not gone_on.interrupted
     with pytest.raises(UsageError, match="is finished"):
         finetune(camera, Path(out.strip()), clean=bank, steps=1, resume=True, **QUICK)
+
+
+@pytest.mark.parametrize(
+    "steps, interrupted, code, said",
+    [(5, False, 0, "uploaded to"), (0, False, 0, "no better"), (5, True, 130, "interrupt")],
+)
+def test_only_better_weights_of_a_whole_run_are_uploaded(camera, monkeypatch, steps, interrupted, code, said):
+    found = Result(Path("w"), Path("s"), scores(), scores(), steps, interrupted)
+    uploaded = []
+    monkeypatch.setattr("derain.training.finetune.finetune", lambda *arguments: found)
+    monkeypatch.setattr("derain.hub.push", lambda repo, weights: uploaded.append(repo) or repo)
+    done = CliRunner().invoke(app, ["finetune", str(camera), "--push", "me/mine"])
+    assert done.exit_code == code and uploaded == (["me/mine"] if said == "uploaded to" else [])
+    assert said in done.stderr and ("not uploaded" in done.stderr) == (uploaded == [])
 
 
 def test_a_full_disk_is_one_sentence(camera, bank, tmp_path):

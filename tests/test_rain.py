@@ -77,6 +77,21 @@ def test_dominant_direction_of_streaks(rng, degrees):
     assert certainty > 0.3
 
 
+@pytest.mark.parametrize("length", [5, 13, 30])
+@pytest.mark.parametrize("width", [0.5, 1.5])
+def test_a_streak_lies_in_its_direction_and_has_its_size(length, width):
+    for degrees in range(-75, 90, 5):
+        kernel = line_kernel(length, degrees, width).astype(np.float64)
+        half = kernel.shape[0] // 2
+        down, right = np.mgrid[-half : half + 1, -half : half + 1]
+        cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+        along, across = down * cos + right * sin, right * cos - down * sin
+        assert kernel.sum() == pytest.approx(1, abs=1e-5)
+        assert abs((kernel * along * across).sum()) < 0.01 * (kernel * along**2).sum()
+        assert (kernel * across**2).sum() == pytest.approx(width**2 + 1 / 12, rel=0.15)
+        assert (kernel * along**2).sum() == pytest.approx(length**2 / 12 + width**2 + 1 / 12, rel=0.15)
+
+
 def test_noise_has_no_certain_direction(rng):
     assert dominant_direction(rng.random((160, 160), np.float32))[1] < 0.15
 

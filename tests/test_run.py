@@ -282,9 +282,35 @@ def test_patterns_lists_suffix_and_format(tmp_path, rng):
     assert len(batch.plan(batch.read_list(tmp_path / "list"))) == 2
     with pytest.raises(UsageError, match="cannot be read as a list"):
         batch.read_list(tmp_path / "b.jpg")
-    for wrong in (batch.Target(format="gif"), batch.Target(tmp_path, in_place=True), batch.Target(suffix="")):
+    (tmp_path / "list").write_text(f"{tmp_path}/b.jpg\n{tmp_path}/c.webp\n", encoding="utf-16")
+    assert len(batch.plan(batch.read_list(tmp_path / "list"))) == 2
+    for wrong in (
+        batch.Target(format="gif"),
+        batch.Target(tmp_path, in_place=True),
+        batch.Target(suffix=""),
+        batch.Target(suffix="dry/x"),
+    ):
         with pytest.raises(UsageError):
             batch.plan([tmp_path], wrong)
+    for output, form in (("res.gif", None), ("res.ico", None), ("res.png", "webp")):
+        with pytest.raises(UsageError, match=output):
+            batch.plan([tmp_path / "b.jpg"], batch.Target(tmp_path / output, format=form))
+    with pytest.raises(UsageError, match="empty name"):  # not the folder that one is in
+        batch.plan([""], batch.Target(in_place=True))
+
+
+def test_a_suffix_hides_no_other_photos(tmp_path, rng):
+    pictures(tmp_path, rng, "IMG_0001.png", "IMG_0002.png")
+    jobs = batch.plan([tmp_path], batch.Target(suffix="2"))
+    assert results(jobs, tmp_path) == ["IMG_00012.png", "IMG_00022.png"]
+    pictures(tmp_path, rng, "IMG_00012.png")
+    assert results(batch.plan([tmp_path], batch.Target(suffix="2")), tmp_path) == ["IMG_00012.png", "IMG_00022.png"]
+
+
+def test_names_from_stdin_need_not_be_utf_8(tmp_path, rng, monkeypatch):
+    name = os.fsencode(tmp_path) + b"/caf\xe9.png"
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(name + b"\0"), encoding="cp1252"))
+    assert batch.read_list(Path("-")) == [os.fsdecode(name)]
 
 
 def test_in_place_replaces_the_photo_and_nothing_else(tmp_path, rng, small_weights):
@@ -356,6 +382,23 @@ def test_16_bit_rain_is_finer_than_8_bit_steps(rng):
     background, rain = derain.restore(rainy_model(), deep)
     assert background.dtype == np.uint16 and np.array_equal(background + rain, deep)
     assert len(np.unique(rain)) > 256
+
+
+@pytest.mark.parametrize("free", [0.5e9, 1e9, 4e9, 64e9])
+def test_a_tile_with_what_is_around_it_takes_its_share_of_the_memory(monkeypatch, free):
+    monkeypatch.setattr(tiling, "free_memory", lambda device: free)
+    model = load()
+    seen = tiling.automatic_tile(torch.device("cpu"), model.halo) + 2 * model.halo
+    assert seen**2 * tiling.BYTES_A_PIXEL < 0.45 * free
+    assert seen > min(0.9 * (tiling.SHARE * free / tiling.BYTES_A_PIXEL) ** 0.5, 1536)
+
+
+def test_the_advice_for_a_large_photo_works(rng):
+    content = io.BytesIO()
+    Image.fromarray(rng.integers(0, 255, (1030, 1020, 3), dtype=np.uint8)).save(content, "PNG")
+    with pytest.raises(PhotoError, match="1.1 megapixels; --max-megapixels 2 allows"):
+        decode(content.getvalue(), max_megapixels=1)
+    assert decode(content.getvalue(), max_megapixels=2).pixels.shape == (1030, 1020, 3)
 
 
 def test_out_of_memory_halves_the_tile(monkeypatch, rng):

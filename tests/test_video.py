@@ -266,6 +266,28 @@ def test_streams_that_the_container_cannot_hold_are_said(tmp_path):
     assert [kind for kind, _ in facts(tmp_path / "b.mp4")["streams"]] == ["video", "audio"]
 
 
+@pytest.mark.parametrize("form", ["gray", "gray10le"])
+@pytest.mark.parametrize("ending", [".mkv", ".mp4"])
+def test_grey_clips_keep_their_contrast(tmp_path, form, ending):
+    ramp = np.repeat(np.arange(0, 256, 4, np.uint8)[None], 64, axis=0)
+    with av.open(str(tmp_path / "a.mkv"), "w") as clip:
+        stream = clip.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, form
+        for _ in range(3):
+            frame = av.VideoFrame.from_ndarray(ramp, "gray")
+            clip.mux(stream.encode(frame.reformat(format=form) if form != "gray" else frame))
+        clip.mux(stream.encode())
+    before = next(iter(frames(tmp_path / "a.mkv"))).pixels.astype(float)
+    process(tmp_path / "a.mkv", tmp_path / f"b{ending}", Identity(), FRAME_BY_FRAME)
+    after = next(iter(frames(tmp_path / f"b{ending}"))).pixels.astype(float)
+    assert np.abs(to_8(after) - to_8(before)).mean() < 1.5
+    assert np.abs(to_8(before)[..., 0] - ramp).mean() < 1
+
+
+def to_8(pixels: np.ndarray) -> np.ndarray:
+    return pixels / 257 if pixels.max() > 255 else pixels
+
+
 def test_interlaced_frames_are_deinterlaced_and_said(tmp_path):
     comb = make_clip(tmp_path / "a.mp4", options={"x264-params": "tff=1"})
     said = []

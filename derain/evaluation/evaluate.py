@@ -16,6 +16,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from derain.errors import PhotoError, UsageError, reason
@@ -28,9 +29,12 @@ from derain.models.contract import Derainer
 from derain.photos import as_rgb
 from derain.rain.clean import clean_rain
 from derain.scales import restore
+from derain.tiling import free_memory
 from derain.video.reading import CLIPS, read_frames
 
 INPUT = "input"
+BYTES_A_PIXEL = 180  # that the metrics take at their height
+SHARE = 0.4  # of the free memory that they may take
 
 
 @dataclass(frozen=True)
@@ -195,14 +199,15 @@ def evaluate(
 
     Args:
         given: as :func:`open_samples` gives it; of clips, flicker is scored too.
-        models: networks by name; each restores the rainy picture at its own depth, as ``derain run`` does.
-        workers: threads for the metrics; default: as many as cores.
+        models: networks by name; each restores the rainy picture at its own depth, in float32. (``derain run`` gives a
+            photo without rain back as it is, and on some processors uses bfloat16.)
+        workers: threads for the metrics; default: as many as cores. Fewer of them work where memory is short.
         watch: called for each sample, in order, with its outputs and scores.
 
     What fails is named in ``problems`` of the result, and the rest is scored.
     """
     evaluation = Evaluation([INPUT, *models, *given.tools], problems=given.problems)
-    limit = workers or os.cpu_count() or 1
+    limit, free = workers or os.cpu_count() or 1, free_memory(torch.device("cpu"))
     waiting: deque[tuple[Sample, dict[str, Picture], Future[tuple[dict[str, dict[str, float]], list[str]]]]] = deque()
     repasting = {name: Repasting(model) for name, model in models.items()}
     before: tuple[Sample, dict[str, Picture]] | None = None
@@ -229,10 +234,10 @@ def evaluate(
                 except Exception as error:  # whatever it is, the other pictures go on
                     evaluation.problems.append(f"{sample.name}: {name}: {reason(error)}")
             outputs |= sample.restored
+            while len(waiting) >= max(min(2 * limit, SHARE * free / (BYTES_A_PIXEL * photo[..., 0].size)), 1):
+                finish()
             waiting.append((sample, outputs, pool.submit(score, sample, outputs, extra, before)))
             before = (sample, outputs) if given.in_sequence else None
-            if len(waiting) > 2 * limit:
-                finish()
         while waiting:
             finish()
     return evaluation
@@ -254,7 +259,7 @@ def score(
 ) -> tuple[dict[str, dict[str, float]], list[str]]:
     """Scores of each method on one sample, and a sentence for each that has none."""
     found, problems = {}, []
-    moved = motion(sample.rainy, before[0].rainy) if before else None
+    moved = motion(sample.rainy, before[0].rainy) if before and before[0].rainy.shape == sample.rainy.shape else None
     for name, picture in outputs.items():
         try:
             if sample.clean is not None:
@@ -265,6 +270,9 @@ def score(
                 found[name]["flicker"] = flicker(picture, before[1][name], moved)
         except ValueError as error:
             problems.append(f"{sample.name}: {name} is {error}; not scored")
+        except Exception as error:  # whatever it is, the other scores go on
+            found.pop(name, None)
+            problems.append(f"{sample.name}: {name} is not scored ({reason(error)})")
     return found, problems
 
 

@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from derain.errors import UsageError
-from derain.photos import find_photos
+from derain.photos import find_photos, without_results
 
 APART = r"(?:^|[-_ .]|(?<=\d))"  # no mark is the end of a word: cab is not the truth of cabin
-RAINY_MARKS = re.compile(rf"{APART}(rainy|rain|input|in|lq|derained|restored)$")
+RESULT_MARKS = re.compile(r"[-_ .](derained|restored)$")
+RAINY_MARKS = re.compile(rf"{APART}(rainy|rain|input|in|lq)$")
 CLEAN_MARKS = re.compile(rf"{APART}(norain|clean|target|truth|hq|gt)$")
 
 
@@ -36,14 +37,14 @@ def match(
     """Entries of folders, and a sentence for each picture without a partner.
 
     Args:
-        rainy: folder of rainy photos.
+        rainy: folder of rainy photos; what derain made of them and put beside them is left out.
         clean: folder of their truths; without it every rainy photo is an entry.
         restored: folders of other tools' results by the tool's name.
 
     Raises:
         UsageError: a folder is missing or empty, or nothing in it matches.
     """
-    rainy_photos, clean_photos, problems = _photos(rainy), _photos(clean) if clean else [], []
+    rainy_photos, clean_photos, problems = without_results(_photos(rainy)), _photos(clean) if clean else [], []
     truths = find_twins(rainy_photos, clean_photos)
     results = {tool: find_twins(rainy_photos, _photos(folder)) for tool, folder in (restored or {}).items()}
     entries = []
@@ -81,7 +82,8 @@ def _as_is(stem: str) -> str:
 
 
 def _rainy_key(stem: str) -> str:
-    return RAINY_MARKS.sub("", re.sub(r"(?<=\d)x2$", "", stem).removeprefix("rain-").removeprefix("rain_"))
+    stem = re.sub(r"(?<=\d)x2$", "", RESULT_MARKS.sub("", stem))
+    return RAINY_MARKS.sub("", stem.removeprefix("rain-").removeprefix("rain_"))
 
 
 def _clean_key(stem: str) -> str:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from derain.evaluation.metrics import Picture, size_of, values
 from derain.photos import as_rgb
 from derain.rain.clean import clean_rain, line_energies
+from derain.video.fusion import optical_flow
 
 CLEAR = 0.08  # certainty of direction under which a photo has no streaks to speak of
 FLAT = 1 / 3  # share of a photo, the flattest, in which streaks are measured: elsewhere edges drown them
@@ -85,8 +86,7 @@ def motion(rainy: Picture, before: Picture) -> NDArray[np.float32]:
     smooth, smooth_before = (
         cv2.GaussianBlur(_rgb(p).mean(axis=2), (0, 0), 3).astype(np.uint8) for p in (rainy, before)
     )
-    no_flow = np.zeros((*smooth.shape, 2), np.float32)
-    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST).calc(smooth, smooth_before, no_flow)
+    flow = optical_flow(smooth, smooth_before)
     rows, columns = np.mgrid[: smooth.shape[0], : smooth.shape[1]].astype(np.float32)
     return np.asarray(np.dstack([columns, rows]) + flow, np.float32)
 

@@ -1,7 +1,7 @@
 """Photos as files: found, read with everything that they hold, and written back with nothing lost but the rain."""
 
 from derain.photos.encode import encode
-from derain.photos.files import SUFFIXES, atomic, find_photos, format_of, write_bytes
+from derain.photos.files import SUFFIXES, atomic, find_photos, format_of, without_results, write_bytes
 from derain.photos.original import Original, Photo, as_rgb, decode, read_original, read_photo, to_8_bit, write_photo
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "read_original",
     "read_photo",
     "to_8_bit",
+    "without_results",
     "write_bytes",
     "write_photo",
 ]

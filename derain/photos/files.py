@@ -23,11 +23,18 @@ FORMATS = {  # suffix to Pillow's name
     ".hif": "HEIF",
 }
 SUFFIXES = frozenset(FORMATS)
+MARKS = (".derained", ".rain", ".compare")  # ends of the stems of results
 
 
 def find_photos(folder: Path) -> list[Path]:
     """Photos directly in ``folder``, by suffix, sorted by name; hidden files are left out."""
     return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+
+
+def without_results(files: list[Path], marks: tuple[str, ...] = MARKS) -> list[Path]:
+    """The files but for those that, by their names, derain made of another of them."""
+    results = {(file.parent, file.stem + mark) for file in files for mark in marks}
+    return [file for file in files if (file.parent, file.stem) not in results]
 
 
 def format_of(path: Path) -> str:

@@ -1,6 +1,7 @@
 """A photo with everything that its file holds: depth, grey or colour, alpha, inks, orientation, metadata."""
 
 import io
+import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -73,7 +74,9 @@ def decode(content: bytes, name: str = "the photo", max_megapixels: float = MAX_
         with Image.open(io.BytesIO(content)) as image:
             megapixels = image.width * image.height / 1e6
             if megapixels > max_megapixels:
-                raise PhotoError(f"{name}: {megapixels:.0f} megapixels; --max-megapixels {megapixels:.0f} allows that")
+                raise PhotoError(
+                    f"{name}: {megapixels:.1f} megapixels; --max-megapixels {math.ceil(megapixels)} allows that"
+                )
             if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
                 raise PhotoError(f"{name}: animated and multi-page files are not supported; save one picture of it")
             return _from_image(image, content, name)

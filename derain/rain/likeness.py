@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from derain.rain.render import drops, line_kernel
+from derain.rain.render import PIXEL, drops, line_kernel
 
 Layer = NDArray[np.float32]
 
@@ -39,7 +39,8 @@ def likeness(layer: Layer) -> Likeness:
     strengths = [_along(correlation, degrees, NEAR).mean() for degrees in DIRECTIONS]
     degrees = float(DIRECTIONS[int(np.argmax(strengths))])
     length = 2 * _fallen_to_half(correlation, degrees)
-    width = max(_fallen_to_half(correlation, degrees + 90) / HALF_WIDTH, 0.3)
+    seen = _fallen_to_half(correlation, degrees + 90) / HALF_WIDTH
+    width = max(seen**2 - PIXEL**2, 0.3**2) ** 0.5
     streak = line_kernel(length, degrees, width)
     area, energy = streak.sum() / streak.max(), (streak**2).sum() / streak.max() ** 2
     density = UNEVEN * layer.mean() ** 2 * energy / (layer.var() * area**2 + 1e-12)

@@ -9,21 +9,27 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr
 
 Layer = NDArray[np.float32]
+
+PIXEL = 12**-0.5  # px, standard deviation of the square that a pixel sees
 
 COVER = (0.0024, 0.18)  # length of all separate streaks of a layer together, px a pixel
 
 
 def line_kernel(length: float, degrees: float, width: float) -> Layer:
-    """Motion-blur kernel: a line of ``length`` px at ``degrees`` from the vertical, blurred to ``width`` px; sum 1."""
+    """Motion-blur kernel: a Gaussian blob of ``width`` px (sigma) that moves ``length`` px at ``degrees`` from the
+    vertical, seen by pixels; sum 1.
+    """
     half = int(np.ceil(length / 2 + 2 * width)) + 1
-    kernel = np.zeros((2 * half + 1, 2 * half + 1), np.float32)
-    dy, dx = np.cos(np.radians(degrees)) * length / 2, np.sin(np.radians(degrees)) * length / 2
-    ends = [(int(round((half + s * dx) * 256)), int(round((half + s * dy) * 256))) for s in (-1, 1)]
-    cv2.line(kernel, ends[0], ends[1], 1.0, 1, cv2.LINE_AA, shift=8)
-    soft = np.asarray(cv2.GaussianBlur(kernel, (0, 0), max(width, 0.3)), np.float32)
-    return soft / soft.sum()
+    down, right = np.mgrid[-half : half + 1, -half : half + 1]
+    cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    along, across = down * cos + right * sin, right * cos - down * sin
+    sigma = np.hypot(max(width, 0.3), PIXEL)
+    shape = np.exp(-((across / sigma) ** 2) / 2)
+    shape = shape * (ndtr((length / 2 - along) / sigma) - ndtr((-length / 2 - along) / sigma))
+    return np.asarray(shape / shape.sum(), np.float32)
 
 
 def drops(rng: np.random.Generator, size: int, density: float) -> Layer:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from derain.errors import PhotoError, TrainingError
-from derain.photos import Photo, read_photo
+from derain.photos import Photo, read_photo, without_results
 
 CACHE_BYTES = 4 << 30  # decoded photos kept in memory
 Image = NDArray[np.float32]
@@ -34,7 +34,8 @@ class Crops:
         self.photos: list[Path] = []
         self._cache: dict[Path, Photo] = {}
         self._cached = 0
-        for path in sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith(".")):
+        files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
+        for path in without_results(files):
             reason = self._why_unusable(path)
             if reason:
                 self.skipped[path] = reason

@@ -7,7 +7,6 @@ photos, and what it makes of rendered rain is kept. A part of the photos is held
 """
 
 import copy
-import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -16,9 +15,10 @@ from typing import Any
 import torch
 
 from derain.devices import choose_device
-from derain.errors import TrainingError, UsageError
+from derain.errors import TrainingError, UsageError, WeightsError
 from derain.evaluation.evaluate import evaluate, open_samples
 from derain.evaluation.report import Gallery, as_html
+from derain.models import describe
 from derain.models.contract import Derainer
 from derain.photos import find_photos, write_bytes
 from derain.training import checkpoint
@@ -26,12 +26,14 @@ from derain.training.config import TrainConfig, load_config
 from derain.training.guide import load_guide
 from derain.training.judge import Judge, Scores
 from derain.training.loop import Report, train
-from derain.training.material import LOSSY, Material, check_folder, prepare
-from derain.weights import bundled_folder, load, save
+from derain.training.material import LOSSY, Material, check_folder, forget, prepare
+from derain.weights import bundled_folder, fingerprint, load, save
 
 CHANGE = {"low": (1e-4, 0.35), "medium": (4e-4, 0.65), "high": (8e-4, 1.0)}  # learning rate at its peak, most of SHARES
 MINUTES = {"cpu": 13.0, "cuda": 2.0}  # of training, without what is before and after it
 SUMMARY = "summary.html"
+PHOTOS = "photos"
+LOG, WEIGHTS = "log.jsonl", "derain.safetensors"  # of the training loop
 INTERRUPTED = "interrupted"  # an empty file: the weights that were handed back are not the end
 SCALES = 3  # at which rain is discovered
 NOTICED = 0.02  # dB by which a judgement has to be better to count as improvement
@@ -92,7 +94,7 @@ def finetune(
 
     Raises:
         TrainingError: fewer than four usable photos, no rain in them, or no room to write.
-        UsageError: results that exist, or an unknown strength of change.
+        UsageError: results that exist or would replace what is given, or an unknown strength of change.
         WeightsError: weights that are missing or of another preset.
     """
     say = say or (lambda sentence: None)
@@ -105,9 +107,11 @@ def finetune(
         check_folder(rainy)  # before an earlier run is removed
     chosen = choose_device(device)
     network = load(start, chosen)
-    work = begin(out, resume, overwrite)
+    if (preset := describe(network)[0]) != "derain":
+        raise WeightsError(f"{start}: is of preset {preset!r}; only weights of preset 'derain' can be finetuned")
+    work = begin(out, (rainy, bank, Path(start)), resume, overwrite)
     say("looking for rain in the photos")
-    material = prepare(rainy, work / "photos", network, SCALES, say)
+    material = prepare(rainy, work / PHOTOS, network, SCALES, say)
     judge = Judge(network, material, find_photos(bank), load_guide(chosen), SCALES)
     say(f"{len(material.sources)} pictures, {len(judge.trials)} of them held out to judge")
     if steps is None and minutes is None:
@@ -120,14 +124,17 @@ def finetune(
         train(config, material.training, bank, work, resume and checkpoint.exists(work), report, say, best)
     except KeyboardInterrupt:
         interrupted = True
-    if best.tensors is None:
+    if interrupted and not best.looked:
+        say("interrupted before anything was judged: the starting weights are handed back")
+    elif best.tensors is None:
         say("no better than the starting weights on the held-out photos: these are handed back")
     tuned = load(start, chosen)
     if best.tensors is not None:
         tuned.load_state_dict(best.tensors)
     note = replace(config, device="").as_dict() | {
+        "start": Path(start).name if Path(start).is_file() else start,
         "steps": best.step,
-        "finetuned": {"photos": len(material.sources), "before": asdict(judge.start), "after": asdict(best.scores)},
+        "finetuned": {"photos": len(material.sources), "before": judge.start.as_dict(), "after": best.scores.as_dict()},
     }
     save(tuned, out, training=note)
     summary = summarise(work, material, rainy.name, network, tuned)
@@ -138,15 +145,18 @@ def finetune(
     return Result(out, summary, judge.start, best.scores, best.step, interrupted)
 
 
-def begin(out: Path, resume: bool, overwrite: bool) -> Path:
-    """The folder of the run; nothing of an earlier one is lost unasked.
+def begin(out: Path, given: tuple[Path, ...], resume: bool, overwrite: bool) -> Path:
+    """The folder of the run; nothing of an earlier one is lost unasked, and nothing that the run is ``given`` ever.
 
     Raises:
-        UsageError: results that exist.
+        UsageError: results that exist, or in the place of what is given.
     """
     if out.suffix != ".safetensors":
         raise UsageError(f"{out}: the result is weights; give a name that ends in .safetensors")
     work = work_folder(out)
+    for path in given:
+        if {out.resolve(), work.resolve()} & {path.resolve(), *path.resolve().parents}:
+            raise UsageError(f"{out}: with {work.name} beside it, it would replace {path}; give another -o")
     if resume:
         if out.exists() and not checkpoint.exists(work) and not (work / INTERRUPTED).exists():
             raise UsageError(f"{out}: is finished, there is nothing to resume; give --overwrite to begin anew")
@@ -154,7 +164,10 @@ def begin(out: Path, resume: bool, overwrite: bool) -> Path:
         for path in (out, work / checkpoint.NAME, work / SUMMARY):
             if path.exists() and not overwrite:
                 raise UsageError(f"{path}: exists; give --resume to go on, --overwrite to replace it, or another -o")
-        shutil.rmtree(work, ignore_errors=True)
+        previews = (work / "previews").glob("[0-9]*.jpg")
+        for path in (*previews, *(work / name for name in (checkpoint.NAME, SUMMARY, LOG, WEIGHTS, INTERRUPTED))):
+            path.unlink(missing_ok=True)
+        forget(Material(work / PHOTOS, []))
     try:
         work.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -208,10 +221,11 @@ class Best:
         self.judge, self.shares, self.say = judge, shares, say
         self.tensors: dict[str, torch.Tensor] | None = None
         self.scores, self.step, self.gain, self.waited = judge.start, 0, 0.0, 0
+        self.looked = False
 
     def look(self, step: int, progress: float, model: Derainer) -> bool:
         """Judge weights on the way from the start to those so far."""
-        before = self.gain
+        before, self.looked = self.gain, True
         start = {name: tensor.float() for name, tensor in self.judge.network.state_dict().items()}
         probe = copy.deepcopy(self.judge.network)
         for share in self.shares:
@@ -232,9 +246,17 @@ class Best:
             "step": self.step,
             "gain": self.gain,
             "waited": self.waited,
+            "start": fingerprint(self.judge.network),
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
+        """
+        Raises:
+            TrainingError: the run began with other weights than those of the judge.
+        """
+        if state["start"] != fingerprint(self.judge.network):
+            raise TrainingError("the run that was interrupted began with other weights; give the same --start again")
+        self.looked = True
         self.tensors, self.step, self.gain = state["tensors"], state["step"], state["gain"]
         self.scores, self.waited = Scores(**state["scores"]), state["waited"]
 
@@ -262,5 +284,5 @@ def summarise(work: Path, material: Material, name: str, start: Derainer, tuned:
 
 def clean_up(work: Path) -> None:
     """A finished run needs neither its checkpoint nor the weights that were not the best."""
-    for leftover in (work / checkpoint.NAME, work / "derain.safetensors", work / INTERRUPTED):
+    for leftover in (work / checkpoint.NAME, work / WEIGHTS, work / INTERRUPTED):
         leftover.unlink(missing_ok=True)

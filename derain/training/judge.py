@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from derain.devices import half_precision
+from derain.errors import PhotoError, TrainingError
 from derain.evaluation.no_truth import unpaired_scores
 from derain.models.contract import Derainer
 from derain.photos import find_photos, read_photo
@@ -47,8 +48,9 @@ class Scores:
     unchanged: float  # PSNR in dB of the regions without rain, and of the clean bank, to themselves
     rendered: float  # PSNR in dB of the clean bank under rendered rain: what the network could do before
 
-    def as_dict(self) -> dict[str, float]:
-        return asdict(self)
+    def as_dict(self) -> dict[str, float | None]:
+        """As JSON has it, where what could not be measured is null."""
+        return {name: None if np.isnan(value) else value for name, value in asdict(self).items()}
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,11 @@ class Trial:
 
 
 class Judge:
-    """Scores networks on the held-out photos of ``material``; the trials are made once, by the network at the start."""
+    """Scores networks on the held-out photos of ``material``; the trials are made once, by the network at the start.
+
+    Raises:
+        TrainingError: none of the pictures of the bank can be read.
+    """
 
     def __init__(self, start: Derainer, material: Material, bank: list[Path], guide: Guide, scales: int) -> None:
         self.network, self.guide = start, guide
@@ -71,8 +77,7 @@ class Judge:
         crops = [photo.astype(np.float32) / np.float32(255) for photo in photos]
         found = [find_rain(start, crop, scales, strict=True) for crop in crops]
         self.trials = trials(crops, found, material.jpeg)
-        chosen = bank[:: -(-len(bank) // PICTURES)]
-        self.dry = [centre(read_photo(p), LOOK).astype(np.float32) / np.float32(255) for p in chosen]
+        self.dry = readable(bank, PICTURES)
         rng = np.random.default_rng(0)
         likes = [likeness(rain.layer) for rain in found if rain.certain]
         self.matched = [under(p, more_like(rng, LOOK, like), material.jpeg) for p, like in zip(self.dry, cycle(likes))]
@@ -115,12 +120,31 @@ class Judge:
         return gain
 
 
+def readable(bank: list[Path], count: int) -> list[Image]:
+    """The middles of so many pictures from all over the bank; what cannot be read is passed over."""
+    spread = bank[:: -(-len(bank) // count)]
+    found: list[Image] = []
+    for path in (*spread, *(other for other in bank if other not in spread)):
+        try:
+            found.append(centre(read_photo(path), LOOK).astype(np.float32) / np.float32(255))
+        except PhotoError:
+            continue
+        if len(found) == len(spread):
+            break
+    if not found:
+        raise TrainingError(f"{bank[0].parent}: holds no photo that can be read; give photos without rain")
+    return found
+
+
 def trials(photos: list[Image], found: list[Found], lossy: tuple[float, tuple[int, int]]) -> list[Trial]:
-    """One for each photo, given the rain found in each; it gets the rain of the photo before it."""
+    """One for each photo, given the rain found in each; it gets the rain of the photo before it, a single one its own
+    mirrored.
+    """
     made = []
     for index, (photo, own) in enumerate(zip(photos, found)):
         derained = np.maximum(photo - own.rain[..., None], 0)
-        layer = fitted(found[index - 1].layer, photo.shape[:2])
+        other = found[index - 1].layer if len(found) > 1 else own.layer[:, ::-1]
+        layer = fitted(other, photo.shape[:2])
         near = cv2.dilate(own.rain, np.ones((AWAY, AWAY)))
         made.append(Trial(photo, near < SEEN / 2, derained, under(derained, layer, lossy), layer > SEEN))
     return made

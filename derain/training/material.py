@@ -11,12 +11,14 @@ import numpy as np
 
 from derain.errors import PhotoError, TrainingError
 from derain.models.contract import Derainer
-from derain.photos import SUFFIXES, Photo, find_photos, read_original, to_8_bit, write_bytes, write_photo
+from derain.photos import SUFFIXES, Photo, read_original, to_8_bit, without_results, write_bytes, write_photo
 from derain.training.crops import centre
 from derain.training.discovery import find_rain
 from derain.video.reading import CLIPS, sample_frames
 
 LEAST_PHOTOS = 4
+LEAST_RAINY = 2  # of them: one to train on, one to judge by
+INDEX = "material.json"
 FRAMES = 10  # of a clip
 HELD_OUT = 5  # one photo in so many, and the last frames of a clip
 FACTORS = (1, 2, 4, 8)
@@ -66,26 +68,27 @@ def prepare(
 ) -> Material:
     """Pictures from the photos and clips in ``rainy``, or those of an interrupted run if ``folder`` holds them.
 
+    What derain made of a photo or clip and put beside it is left out. A held-out picture at least is rainy.
+
     A photo of many megapixels shows streaks wider than the network knows, so each is reduced to the scale at which
     the starting network finds most rain.
 
     Raises:
         PhotoError: the disk is full.
-        TrainingError: fewer than four usable photos, or no rain in any.
+        TrainingError: fewer than four usable photos, or fewer than two with rain in them.
     """
-    index = folder / "material.json"
+    index = folder / INDEX
     if index.is_file():
         sources = json.loads(index.read_text(encoding="utf-8"))
         return Material(folder, [Source(**source) for source in sources])
     check_folder(rainy)
-    shutil.rmtree(folder, ignore_errors=True)
     material = Material(folder, [])
+    forget(material)
     for part in (material.training, material.held_out):
         part.mkdir(parents=True)
     problems = []
-    for path in sorted(p for p in rainy.iterdir() if p.is_file() and not p.name.startswith(".")):
-        if path.suffix.lower() not in SUFFIXES | CLIPS:
-            continue
+    usable = (p for p in rainy.iterdir() if p.suffix.lower() in SUFFIXES | CLIPS)
+    for path in without_results(sorted(p for p in usable if p.is_file() and not p.name.startswith("."))):
         try:
             pictures = list(_pictures(path, len(material.sources)))
         except PhotoError as error:
@@ -99,14 +102,23 @@ def prepare(
             write_photo(place, reduced)
             material.sources.append(Source(str(path), place.relative_to(folder).as_posix(), factor, is_rainy, jpeg))
     _refuse(rainy, material, problems)
-    if not find_photos(material.held_out):  # short clips give too few frames
-        for number, source in list(enumerate(material.sources))[HELD_OUT // 2 :: HELD_OUT]:
+    rainy_ones = [number for number, source in enumerate(material.sources) if source.rainy]
+    if not any((folder / material.sources[number].file).parent == material.held_out for number in rainy_ones):
+        for number in rainy_ones[HELD_OUT // 2 :: HELD_OUT] or rainy_ones[-1:]:
+            source = material.sources[number]
             place = material.held_out / Path(source.file).name
             (folder / source.file).replace(place)
             material.sources[number] = replace(source, file=place.relative_to(folder).as_posix())
     listed = [asdict(source) for source in material.sources]
     write_bytes(index, json.dumps(listed, indent=1).encode())
     return material
+
+
+def forget(material: Material) -> None:
+    """Remove the pictures of an earlier run."""
+    (material.folder / INDEX).unlink(missing_ok=True)
+    for part in (material.training, material.held_out):
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def check_folder(rainy: Path) -> None:
@@ -143,8 +155,9 @@ def _refuse(rainy: Path, material: Material, problems: list[str]) -> None:
     if usable < LEAST_PHOTOS:
         why = f" (first problem: {problems[0]})" if problems else ""
         raise TrainingError(f"{rainy}: {usable} usable photos; finetuning needs {LEAST_PHOTOS} rainy ones{why}")
-    if not any(source.rainy for source in material.sources):
-        raise TrainingError(f"{rainy}: no rain found in any of its {usable} photos; give rainy ones")
+    if (found := sum(source.rainy for source in material.sources)) < LEAST_RAINY:
+        said = f"no rain found in any of its {usable} photos" if not found else f"rain found in one of {usable} photos"
+        raise TrainingError(f"{rainy}: {said}; give {LEAST_RAINY} rainy ones at least")
 
 
 def at_the_scale_of_its_rain(network: Derainer, photo: Photo, scales: int) -> tuple[Photo, int, bool]:

@@ -89,7 +89,7 @@ def from_rgb(picture: Photo, colours: Colours, pixel_format: str) -> VideoFrame:
         interpolation=EXACT,
     )
     frame.colorspace, frame.color_range = colours.matrix, colours.range
-    if colours.pixel_format.startswith(RGB) and not pixel_format.startswith(RGB):
+    if (colours.pixel_format.startswith(RGB) or colours.matrix == 0) and not pixel_format.startswith(RGB):
         frame.colorspace = next(code for code, matrix in MATRICES.items() if matrix == colours.converter_matrix)
         frame.color_range = colours.converter_range
     frame.color_primaries, frame.color_trc = colours.primaries, colours.transfer

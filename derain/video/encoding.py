@@ -64,7 +64,8 @@ def choose_pixel_format(codec: str, source: str, bits: int, size: tuple[int, int
     plain = source.replace("yuvj", "yuv")
     odd = any(side % 2 for side in size) and codec in WITHOUT_ODD_SIZES
     halved = not plain.startswith(("yuv444", "gray", *RGB))
-    wanted = [] if odd and halved else [plain]
+    grey = plain.startswith("gray")  # which the converter takes for full range, whatever the tags say
+    wanted = [] if grey or odd and halved else [plain]
     whole = odd or plain.startswith(RGB)
     deep = ["yuv444p10le"] if whole else ["yuv420p10le", "yuv422p10le"]
     wanted += (deep if bits > 8 else []) + (["yuv444p"] if whole else ["yuv420p"])

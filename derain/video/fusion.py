@@ -133,6 +133,7 @@ def motion(here: Small, there: Small) -> tuple[Motion, Motion] | None:
 
 
 def optical_flow(here: Small, there: Small) -> Field:
+    """Where each pixel of one grey picture is in another, relative to where it was; none in tiny pictures."""
     none = np.zeros((*here.shape, 2), np.float32)
     if min(here.shape) < LEAST:
         return none

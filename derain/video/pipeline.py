@@ -1,6 +1,5 @@
 """From a clip to its derained clip: decoder, network and encoder side by side, in segments that can be resumed."""
 
-import hashlib
 import json
 import shutil
 import time
@@ -23,7 +22,7 @@ from derain.video.joining import join
 from derain.video.reading import Clip, Frame
 from derain.video.sequences import is_sequence, process_sequence, unfinished
 from derain.video.treatment import Done, Network, Preview, Report, VideoSettings, derained, stretch
-from derain.weights import load
+from derain.weights import fingerprint, load, sha256
 
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm", ".avi": "avi"}
 SEGMENT = 100  # frames: what a kill costs at the most
@@ -164,21 +163,8 @@ class Work:
 
 def manifest(source: Path, model: Derainer, settings: VideoSettings) -> str:
     """What a run is of; only one of the same may go on with its results."""
-    origin = {"source": digest(source), "weights": fingerprint(model)}
+    origin = {"source": sha256(source), "weights": fingerprint(model)}
     return json.dumps(origin | {"settings": asdict(settings) | {"segment": SEGMENT}}, indent=1)
-
-
-def digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def fingerprint(model: Derainer) -> str:
-    """A digest of all of the network's numbers."""
-    found = hashlib.sha256()
-    for tensor in model.state_dict().values():
-        found.update(tensor.detach().cpu().numpy().tobytes())
-    return found.hexdigest()
 
 
 def _encode(
