@@ -145,7 +145,7 @@ def is_file_name(output: Path, form: str | None) -> bool:
         UsageError: the name is that of another format than ``form``, or of one that derain does not write.
     """
     ending = output.suffix.lower()
-    if ending not in Image.registered_extensions() or os.path.isdir(output):
+    if ending not in {*SUFFIXES, *Image.registered_extensions()} or os.path.isdir(output):
         return False
     if ending not in SUFFIXES:
         raise UsageError(f"{output}: derain writes {', '.join(NAMES)}; give another -o")

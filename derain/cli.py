@@ -312,7 +312,8 @@ def finetune(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was interrupted.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results of an earlier run.")] = False,
     push: Annotated[
-        Optional[str], typer.Option(help="Upload weights and a model card to OWNER/REPO on the Hub.")
+        Optional[str],
+        typer.Option(help="Upload weights, if they are better, and a model card to OWNER/REPO on the Hub."),
     ] = None,
 ) -> None:
     """Adapt the network to your own camera, from rainy photos alone.

@@ -174,6 +174,7 @@ def test_interval_covers_the_mean_and_says_noise(rng):
         (["photo.derained"], ["photo"]),
         (["7_in", "8_in"], ["7_in.derained", "8_in_restored"]),
         (["rain-001x2"], ["rain-001x2.derained"]),
+        (["000", "7"], ["000restored", "7derained"]),
     ],
 )
 def test_the_fields_naming_schemes(tmp_path, rainy, clean):
@@ -237,9 +238,11 @@ def test_pictures_are_read_only_as_they_are_needed():
     assert len(found.rows) == 200 and high <= 6
 
 
-def test_large_pictures_wait_for_memory(monkeypatch):
-    """Of pictures that fill the memory no two are scored at once, however many threads there are."""
-    monkeypatch.setattr(evaluation, "free_memory", lambda device: 64 * 64 * evaluation.BYTES_A_PIXEL / evaluation.SHARE)
+@pytest.mark.parametrize("room, expected", [(0.2, 1), (1.9, 1), (3.0, 3)])
+def test_large_pictures_wait_for_memory(monkeypatch, room, expected):
+    """There are never more pictures on their way than there is room for, however many threads there are."""
+    needed = 64 * 64 * evaluation.BYTES_A_PIXEL / evaluation.SHARE
+    monkeypatch.setattr(evaluation, "free_memory", lambda device: room * needed)
     read, scored, most = 0, 0, 0
 
     def count(sample, outputs, scores):
@@ -252,23 +255,34 @@ def test_large_pictures_wait_for_memory(monkeypatch):
             most, read = max(most, read - scored), read + 1
             yield Sample(str(index), np.zeros((64, 64, 3), np.uint8), np.ones((64, 64, 3), np.uint8))
 
-    assert len(evaluate(Samples(samples(), []), {}, workers=4, watch=count).rows) == 8 and most == 1
+    assert len(evaluate(Samples(samples(), []), {}, workers=4, watch=count).rows) == 8 and most == expected
 
 
 def test_tiny_frames_and_failing_metrics_leave_the_other_scores(monkeypatch, rng):
     frames = [Sample(str(index), rng.integers(0, 255, (8, 8, 3), dtype=np.uint8)) for index in range(3)]
     found = evaluate(Samples(iter(frames), [], in_sequence=True), {})
     assert found.problems == [] and "flicker" in found.rows["1"][INPUT]
-    real, first = evaluation.unpaired_scores, iter([True])
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluation, "unpaired_scores", failing_once(evaluation.unpaired_scores))
+        found = evaluate(Samples(iter(frames), []), {}, workers=1)
+    assert found.problems == ["0: input is not scored (MemoryError)"] and found.rows["1"] and found.rows["2"]
+    for name in ("motion", "flicker"):
+        with monkeypatch.context() as patch:
+            patch.setattr(evaluation, name, failing_once(getattr(evaluation, name)))
+            found = evaluate(Samples(iter(frames), [], in_sequence=True), {}, workers=1)
+        assert len(found.problems) == 1 and "(MemoryError)" in found.problems[0]
+        assert "rain_left" in found.rows["1"][INPUT] and "flicker" in found.rows["2"][INPUT]
 
-    def failing(*pictures):
+
+def failing_once(real):
+    first = iter([True])
+
+    def fails(*arguments):
         if next(first, False):
             raise MemoryError
-        return real(*pictures)
+        return real(*arguments)
 
-    monkeypatch.setattr(evaluation, "unpaired_scores", failing)
-    found = evaluate(Samples(iter(frames), []), {}, workers=1)
-    assert found.problems == ["0: input is not scored (MemoryError)"] and found.rows["1"] and found.rows["2"]
+    return fails
 
 
 def test_differences_are_paired(rng):

@@ -5,6 +5,7 @@ import random
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -20,7 +21,7 @@ import derain
 from derain.cli import app
 from derain.errors import TrainingError, UsageError, WeightsError
 from derain.evaluation.self_test import draw_scene
-from derain.photos import find_photos
+from derain.photos import find_photos, read_photo
 from derain.rain.compose import add
 from derain.rain.render import Kind, render
 from derain.training.crops import Crops
@@ -28,7 +29,7 @@ from derain.training.discovery import find_rain
 from derain.training.finetune import Best, Result, finetune, work_folder
 from derain.training.guide import load_guide
 from derain.training.judge import Judge, Scores, to_bytes, trials
-from derain.training.material import at_the_scale_of_its_rain, jpeg_quality, prepare
+from derain.training.material import Material, at_the_scale_of_its_rain, jpeg_quality, prepare
 from derain.weights import about, bundled_folder, load
 from tests.score_finetune import coarse
 
@@ -256,9 +257,26 @@ def test_a_photo_with_rain_in_it_judges(camera, bank, tmp_path):
     ]
     judge = Judge(load(), material, find_photos(bank), load_guide(torch.device("cpu")), 1)
     assert None not in judge.start.as_dict().values()
-    flat.save(camera / "1.png")
-    with pytest.raises(TrainingError, match="rain found in one of 6 photos; give 2"):
+    for index in range(6, 9):
+        flat.save(camera / f"{index}.png")
+    (camera / "1.png").rename(camera / "7.png")
+    (camera / "0.png").rename(camera / "2.png")  # now both that are rainy would have judged
+    found = prepare(camera, tmp_path / "two", load(), scales=1)
+    assert sorted(source.held_out for source in found.sources if source.rainy) == [False, True]
+    flat.save(camera / "7.png")
+    with pytest.raises(TrainingError, match="rain found in one of . photos; give 2"):
         prepare(camera, tmp_path / "other", load(), scales=1)
+
+
+def test_rainy_photos_judge_before_dry_ones(camera, bank, tmp_path, monkeypatch):
+    monkeypatch.setattr("derain.training.judge.PHOTOS", 1)
+    material = prepare(camera, tmp_path / "material", load(), scales=1)
+    dry = [replace(source, rainy=False) for source in material.sources]
+    last = replace(dry[-1], rainy=True, file=f"held out/{Path(dry[-1].file).name}")
+    (material.folder / dry[-1].file).replace(material.folder / last.file)
+    judge = Judge(load(), Material(material.folder, [*dry[:-1], last]), find_photos(bank), load_guide("cpu"), 1)
+    shown = read_photo(material.folder / last.file).astype(np.float32) / np.float32(255)
+    assert len(judge.trials) == 1 and np.array_equal(judge.trials[0].photo, shown)
 
 
 def test_the_rain_of_a_single_photo_is_not_judged_where_it_was(camera):
@@ -292,7 +310,10 @@ def test_what_is_given_is_never_removed(camera, bank, tmp_path):
     (work / "photos" / "mine.png").write_bytes(b"mine")
     finetune(mine, tmp_path / "other.safetensors", bank, steps=1, **QUICK)
     assert (work / "photos" / "mine.png").read_bytes() == b"mine"
-    with pytest.raises(UsageError, match="replace other.safetensors|replace .*other.safetensors"):
+    (tmp_path / "file.finetune").write_bytes(b"mine")
+    with pytest.raises(TrainingError, match="file.finetune: cannot be made ready"):
+        finetune(mine, tmp_path / "file.safetensors", bank, steps=1, **QUICK)
+    with pytest.raises(UsageError, match="replace .*other.safetensors"):
         start = str(tmp_path / "other.safetensors")
         finetune(mine, tmp_path / "other.safetensors", bank, start=start, overwrite=True, steps=1, **QUICK)
 
@@ -348,6 +369,7 @@ def test_the_best_weights_survive_in_the_checkpoint():
     other.load_state(one_state)
     assert (other.step, other.gain, other.waited, other.scores) == (7, 0.5, 3, one.scores)
     assert torch.equal(other.tensors["w"], torch.ones(2))
+    Best(judge, [1.0], print).load_state({k: v for k, v in one_state.items() if k != "start"})  # of an older derain
     judge.network = torch.nn.Linear(2, 2)
     with pytest.raises(TrainingError, match="other weights; give the same --start"):
         Best(judge, [1.0], print).load_state(one_state)
@@ -396,7 +418,11 @@ def test_killed_twenty_times_it_ends_as_if_undisturbed(camera, bank, tmp_path):
 NOTHING_FOUND = "from derain.training import distil; distil.TRIES = 0"  # discovery takes long
 
 
-def test_interrupted_it_keeps_the_best_and_exits_with_130(camera, bank, tmp_path):
+def interrupted_at_once(*arguments):
+    raise KeyboardInterrupt
+
+
+def test_interrupted_it_keeps_the_best_and_exits_with_130(camera, bank, tmp_path, monkeypatch):
     code = (
         f"{NOTHING_FOUND}\n"
         "import signal, torch\n"
@@ -420,6 +446,11 @@ def test_interrupted_it_keeps_the_best_and_exits_with_130(camera, bank, tmp_path
     assert out.strip() == str(tmp_path / "mine.safetensors") and "--resume" in rest
     assert "before anything was judged" in rest and "no better than" not in rest
     assert load(out.strip()).config == load().config
+    best = Path(out.strip()).read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr("derain.training.finetune.train", interrupted_at_once)
+        assert finetune(camera, Path(out.strip()), clean=bank, steps=1, resume=True, **QUICK).interrupted
+    assert Path(out.strip()).read_bytes()[-10_000:] == best[-10_000:]
     gone_on = finetune(camera, Path(out.strip()), clean=bank, steps=1, resume=True, **QUICK)
     assert not gone_on.interrupted
     with pytest.raises(UsageError, match="is finished"):

@@ -295,6 +295,8 @@ def test_patterns_lists_suffix_and_format(tmp_path, rng):
     for output, form in (("res.gif", None), ("res.ico", None), ("res.png", "webp")):
         with pytest.raises(UsageError, match=output):
             batch.plan([tmp_path / "b.jpg"], batch.Target(tmp_path / output, format=form))
+    heic = tmp_path / "res.heic"  # whether or not what reads HEIC is there yet
+    assert batch.plan([tmp_path / "b.jpg"], batch.Target(heic))[0].background == heic
     with pytest.raises(UsageError, match="empty name"):  # not the folder that one is in
         batch.plan([""], batch.Target(in_place=True))
 

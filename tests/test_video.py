@@ -19,6 +19,7 @@ import derain
 from derain.errors import PhotoError, UsageError
 from derain.models.contract import Derainer
 from derain.video import VideoSettings, frames, process, sample_frames
+from derain.video.colour import Colours, from_rgb
 from derain.video.encoding import choose_encoder, choose_pixel_format
 from derain.video.joining import write_in_header
 from derain.video.reading import Clock
@@ -330,6 +331,30 @@ def test_frames_that_failed_before_an_interruption_are_not_forgotten(tmp_path, m
         process(source, tmp_path / "b.mp4", Failing(), settings, report=interrupt)
     done = process(source, tmp_path / "b.mp4", Failing(), settings)
     assert done.failed == [2, 10]  # the third frame that either run sees; the first of the second is frame 8
+
+
+def test_frames_that_failed_count_as_the_file_has_them(tmp_path, monkeypatch):
+    """Fusion looks back at frames that are encoded already; a run may also fail after its last frame."""
+    monkeypatch.setattr("derain.video.pipeline.SEGMENT", 4)
+    source, settings = make_clip(tmp_path / "a.mp4"), VideoSettings(keep_going=True)
+    network, other = Failing(), Failing()
+    network.seen = -1  # fails at frame 3
+    other.seen = 2  # fails at the first frame that is looked back at, and never again
+
+    def interrupt(done, total, seconds):
+        if done == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        process(source, tmp_path / "b.mp4", network, settings, report=interrupt)
+    with monkeypatch.context() as patch, pytest.raises(PhotoError):
+        patch.setattr("derain.video.pipeline.join", full_disk)
+        process(source, tmp_path / "b.mp4", other, settings)
+    assert process(source, tmp_path / "b.mp4", Identity(), settings).failed == [3]
+
+
+def full_disk(*arguments):
+    raise PhotoError("no space left")
 
 
 def test_bad_input_is_one_clear_sentence(tmp_path):
@@ -725,3 +750,10 @@ def test_kinds_that_do_not_go_together_are_said(tmp_path):
     (tmp_path / "bad.gif").write_bytes(b"GIF89a nothing")
     with pytest.raises(PhotoError, match="bad.gif: cannot be read"):
         process(tmp_path / "bad.gif", tmp_path / "c.gif", Identity())
+
+
+def test_what_is_no_rgb_is_not_tagged_as_rgb():
+    """Pictures with grey pixels, PNGs in a MOV, bear RGB's code for the matrix."""
+    colours = Colours("gray16be", 0, 2, 2, 2, 16, 64)
+    frame = from_rgb(np.full((64, 64, 3), 90, np.uint16), colours, "yuv420p10le")
+    assert frame.colorspace == 5 and frame.color_range == 1

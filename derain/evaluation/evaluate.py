@@ -234,7 +234,8 @@ def evaluate(
                 except Exception as error:  # whatever it is, the other pictures go on
                     evaluation.problems.append(f"{sample.name}: {name}: {reason(error)}")
             outputs |= sample.restored
-            while len(waiting) >= max(min(2 * limit, SHARE * free / (BYTES_A_PIXEL * photo[..., 0].size)), 1):
+            affordable = SHARE * free / (BYTES_A_PIXEL * photo[..., 0].size)
+            while waiting and len(waiting) + 1 > min(2 * limit, affordable):
                 finish()
             waiting.append((sample, outputs, pool.submit(score, sample, outputs, extra, before)))
             before = (sample, outputs) if given.in_sequence else None
@@ -259,7 +260,12 @@ def score(
 ) -> tuple[dict[str, dict[str, float]], list[str]]:
     """Scores of each method on one sample, and a sentence for each that has none."""
     found, problems = {}, []
-    moved = motion(sample.rainy, before[0].rainy) if before and before[0].rainy.shape == sample.rainy.shape else None
+    moved = None
+    try:
+        if before and before[0].rainy.shape == sample.rainy.shape:
+            moved = motion(sample.rainy, before[0].rainy)
+    except Exception as error:  # whatever it is, the other scores go on
+        problems.append(f"{sample.name}: no motion is found ({reason(error)})")
     for name, picture in outputs.items():
         try:
             if sample.clean is not None:
@@ -271,8 +277,7 @@ def score(
         except ValueError as error:
             problems.append(f"{sample.name}: {name} is {error}; not scored")
         except Exception as error:  # whatever it is, the other scores go on
-            found.pop(name, None)
-            problems.append(f"{sample.name}: {name} is not scored ({reason(error)})")
+            problems.append(f"{sample.name}: {name} is not scored{' whole' * (name in found)} ({reason(error)})")
     return found, problems
 
 

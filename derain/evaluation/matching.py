@@ -16,8 +16,8 @@ from derain.errors import UsageError
 from derain.photos import find_photos, without_results
 
 APART = r"(?:^|[-_ .]|(?<=\d))"  # no mark is the end of a word: cab is not the truth of cabin
-RESULT_MARKS = re.compile(r"[-_ .](derained|restored)$")
 RAINY_MARKS = re.compile(rf"{APART}(rainy|rain|input|in|lq)$")
+RESULT_MARKS = re.compile(rf"{APART}(derained|restored)$")
 CLEAN_MARKS = re.compile(rf"{APART}(norain|clean|target|truth|hq|gt)$")
 
 

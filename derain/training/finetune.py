@@ -119,9 +119,11 @@ def finetune(
     lr, furthest = CHANGE[change]
     config = configured(material, start, device, lr, minutes, steps, settings)
     best = Best(judge, [share for share in SHARES if share <= furthest], say)
-    interrupted = False
+    interrupted, going_on = False, resume and checkpoint.exists(work)
+    if going_on:
+        best.load_state(checkpoint.load_checkpoint(work, preset)["onlooker"])
     try:
-        train(config, material.training, bank, work, resume and checkpoint.exists(work), report, say, best)
+        train(config, material.training, bank, work, going_on, report, say, best)
     except KeyboardInterrupt:
         interrupted = True
     if interrupted and not best.looked:
@@ -164,14 +166,15 @@ def begin(out: Path, given: tuple[Path, ...], resume: bool, overwrite: bool) -> 
         for path in (out, work / checkpoint.NAME, work / SUMMARY):
             if path.exists() and not overwrite:
                 raise UsageError(f"{path}: exists; give --resume to go on, --overwrite to replace it, or another -o")
-        previews = (work / "previews").glob("[0-9]*.jpg")
-        for path in (*previews, *(work / name for name in (checkpoint.NAME, SUMMARY, LOG, WEIGHTS, INTERRUPTED))):
-            path.unlink(missing_ok=True)
-        forget(Material(work / PHOTOS, []))
     try:
         work.mkdir(parents=True, exist_ok=True)
+        if not resume:
+            previews = (work / "previews").glob("[0-9]*.jpg")
+            for path in (*previews, *(work / name for name in (checkpoint.NAME, SUMMARY, LOG, WEIGHTS, INTERRUPTED))):
+                path.unlink(missing_ok=True)
+            forget(Material(work / PHOTOS, []))
     except OSError as error:
-        raise TrainingError(f"{work}: cannot be made ({error.strerror})") from None
+        raise TrainingError(f"{work}: cannot be made ready ({error.strerror})") from None
     return work
 
 
@@ -254,7 +257,8 @@ class Best:
         Raises:
             TrainingError: the run began with other weights than those of the judge.
         """
-        if state["start"] != fingerprint(self.judge.network):
+        own = fingerprint(self.judge.network)
+        if state.get("start", own) != own:  # older checkpoints do not say
             raise TrainingError("the run that was interrupted began with other weights; give the same --start again")
         self.looked = True
         self.tensors, self.step, self.gain = state["tensors"], state["step"], state["gain"]

@@ -17,7 +17,7 @@ from derain.devices import half_precision
 from derain.errors import PhotoError, TrainingError
 from derain.evaluation.no_truth import unpaired_scores
 from derain.models.contract import Derainer
-from derain.photos import find_photos, read_photo
+from derain.photos import read_photo
 from derain.rain.compose import add, jpeg
 from derain.rain.likeness import likeness, more_like
 from derain.rain.render import ANY_RAIN, FINE_RAIN, Kind, render
@@ -73,7 +73,9 @@ class Judge:
 
     def __init__(self, start: Derainer, material: Material, bank: list[Path], guide: Guide, scales: int) -> None:
         self.network, self.guide = start, guide
-        photos = [centre(read_photo(p), LOOK) for p in find_photos(material.held_out)[:PHOTOS]]
+        held_out = [source for source in material.sources if source.held_out]
+        judging = sorted(held_out, key=lambda source: not source.rainy)[:PHOTOS]
+        photos = [centre(read_photo(material.folder / source.file), LOOK) for source in judging]
         crops = [photo.astype(np.float32) / np.float32(255) for photo in photos]
         found = [find_rain(start, crop, scales, strict=True) for crop in crops]
         self.trials = trials(crops, found, material.jpeg)

@@ -11,7 +11,15 @@ import numpy as np
 
 from derain.errors import PhotoError, TrainingError
 from derain.models.contract import Derainer
-from derain.photos import SUFFIXES, Photo, read_original, to_8_bit, without_results, write_bytes, write_photo
+from derain.photos import (
+    SUFFIXES,
+    Photo,
+    read_original,
+    to_8_bit,
+    without_results,
+    write_bytes,
+    write_photo,
+)
 from derain.training.crops import centre
 from derain.training.discovery import find_rain
 from derain.video.reading import CLIPS, sample_frames
@@ -19,6 +27,7 @@ from derain.video.reading import CLIPS, sample_frames
 LEAST_PHOTOS = 4
 LEAST_RAINY = 2  # of them: one to train on, one to judge by
 INDEX = "material.json"
+JUDGING = "held out"  # name of the folder
 FRAMES = 10  # of a clip
 HELD_OUT = 5  # one photo in so many, and the last frames of a clip
 FACTORS = (1, 2, 4, 8)
@@ -40,6 +49,10 @@ class Source:
     rainy: bool  # whether the starting network surely finds rain in it
     jpeg: int | None  # quality of the JPEG that it was
 
+    @property
+    def held_out(self) -> bool:
+        return Path(self.file).parent.name == JUDGING
+
 
 @dataclass(frozen=True)
 class Material:
@@ -54,7 +67,7 @@ class Material:
 
     @property
     def held_out(self) -> Path:
-        return self.folder / "held out"
+        return self.folder / JUDGING
 
     @property
     def jpeg(self) -> tuple[float, tuple[int, int]]:
@@ -68,7 +81,8 @@ def prepare(
 ) -> Material:
     """Pictures from the photos and clips in ``rainy``, or those of an interrupted run if ``folder`` holds them.
 
-    What derain made of a photo or clip and put beside it is left out. A held-out picture at least is rainy.
+    What derain made of a photo or clip and put beside it is left out. Of the pictures to train on and of those held out
+    one at least is rainy.
 
     A photo of many megapixels shows streaks wider than the network knows, so each is reduced to the scale at which
     the starting network finds most rain.
@@ -103,15 +117,22 @@ def prepare(
             material.sources.append(Source(str(path), place.relative_to(folder).as_posix(), factor, is_rainy, jpeg))
     _refuse(rainy, material, problems)
     rainy_ones = [number for number, source in enumerate(material.sources) if source.rainy]
-    if not any((folder / material.sources[number].file).parent == material.held_out for number in rainy_ones):
+    judging = [number for number in rainy_ones if material.sources[number].held_out]
+    if not judging:
         for number in rainy_ones[HELD_OUT // 2 :: HELD_OUT] or rainy_ones[-1:]:
-            source = material.sources[number]
-            place = material.held_out / Path(source.file).name
-            (folder / source.file).replace(place)
-            material.sources[number] = replace(source, file=place.relative_to(folder).as_posix())
+            _move(material, number, material.held_out)
+    elif judging == rainy_ones:
+        _move(material, judging[-1], material.training)
     listed = [asdict(source) for source in material.sources]
     write_bytes(index, json.dumps(listed, indent=1).encode())
     return material
+
+
+def _move(material: Material, number: int, to: Path) -> None:
+    source = material.sources[number]
+    place = to / Path(source.file).name
+    (material.folder / source.file).replace(place)
+    material.sources[number] = replace(source, file=place.relative_to(material.folder).as_posix())
 
 
 def forget(material: Material) -> None:

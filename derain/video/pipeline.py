@@ -179,8 +179,8 @@ def _encode(
     """Encode the segments that are missing; returns the frames that failed, in this run or before."""
     done = work.frames
     before = max(done - REACH, 0) if settings.temporal != "off" else done  # fusion looks back so far
-    failed = [frame for frame in work.failed if frame < before]
-    network = Network(model, settings, failed, before, say)
+    network = Network(model, settings, say, before, done)
+    network.failed += (frame for frame in work.failed if frame < done)
     wanted = islice(stretch(clip.frames(), settings, clip.begins), before, None)
     total = expected(clip, settings)
     began, index, looking = time.monotonic(), done, Preview(preview)
@@ -202,19 +202,20 @@ def _encode(
                 writing.popleft().result()
             index += 1
             if index % SEGMENT == 0:
-                work.note_failed(failed)
+                work.note_failed(network.failed)
                 writing.append(encoder.submit(writer.close))
                 writer = None
             if report:
                 report(index, total, time.monotonic() - began)
             looking.show(frame, picture)
         if writer:
+            work.note_failed(network.failed)
             writing.append(encoder.submit(writer.close))
         for future in writing:
             future.result()
     if not work.segments:
         raise PhotoError(f"{clip.path}: holds no frame between --start and --end")
-    return failed
+    return network.failed
 
 
 def encoding_of(clip: Clip, frame: Frame, picture: Photo, work: Work, settings: VideoSettings) -> Encoding:

@@ -80,7 +80,7 @@ def process_sequence(
         raise UsageError(f"{out}: picture files become picture files; give a folder, or a pattern such as %05d.png")
     if source.suffix.lower() == ".gif":
         return _process_gif(source, out, model, settings, overwrite, preview, report)
-    began, failed = time.monotonic(), list[int]()
+    began = time.monotonic()
     begun = unfinished(out) if source.is_file() else None
     pictures = [] if begun else list_pictures(source)
     numbered = [Numbered(path, index / RATE) for index, path in enumerate(pictures)]
@@ -101,7 +101,7 @@ def process_sequence(
     before = max(done - REACH, 0) if settings.temporal != "off" else done
     originals = dict[int, Original]()
     frames = islice(_of_clip(source, settings), before, None) if begun else _pictures(photos[before:], originals)
-    network = Network(model, settings, failed, before, say)
+    network = Network(model, settings, say, before, done)
     index = done
     for number, (frame, picture) in enumerate(derained(frames, network, settings), start=before):
         original = originals.pop(frame.pts, None)
@@ -126,7 +126,7 @@ def process_sequence(
         raise PhotoError(f"{source}: holds no frame between --start and --end")
     if begun:
         begun.unlink(missing_ok=True)
-    return Done(out, index, time.monotonic() - began, failed)
+    return Done(out, index, time.monotonic() - began, network.failed)
 
 
 def unfinished(out: Path) -> Path:
@@ -200,7 +200,8 @@ def _process_gif(
 ) -> Done:
     if out.exists() and (not overwrite or out.resolve() == source.resolve()):
         raise UsageError(f"{out}: exists; give another -o, or --overwrite if it is not the source itself")
-    began, failed = time.monotonic(), list[int]()
+    began = time.monotonic()
+    network = Network(model, settings, lambda sentence: None)
     try:
         with Image.open(source) as gif:
             durations = [frame.info.get("duration", 100) for frame in ImageSequence.Iterator(gif)]
@@ -208,7 +209,6 @@ def _process_gif(
             loop = gif.info.get("loop")
             frames = (np.asarray(frame.convert("RGB")) for frame in ImageSequence.Iterator(gif))
             all_shown = (Frame(pixels, index, times[index] / 1000, RGB, 0, b"") for index, pixels in enumerate(frames))
-            network = Network(model, settings, failed, 0, lambda sentence: None)
             pictures, kept = list[Photo](), list[int]()
             for frame, picture in derained(stretch(all_shown, settings), network, settings):
                 pictures.append(picture)
@@ -228,4 +228,4 @@ def _process_gif(
             first.save(part, format="GIF", save_all=True, append_images=rest, **how)
     except OSError as error:
         raise PhotoError(f"{out}: cannot be written ({error})") from None
-    return Done(out, len(pictures), time.monotonic() - began, failed)
+    return Done(out, len(pictures), time.monotonic() - began, network.failed)

@@ -46,7 +46,7 @@ class Done:
     path: Path
     frames: int
     seconds: float  # of this run
-    failed: list[int]  # frames that were passed through, counted from 0, those of interrupted runs too
+    failed: list[int]  # frames that were passed through, counted from 0; of a clip those before an interruption, too
 
 
 Report = Callable[[int, int, float], None]  # frames done, frames in all or 0, seconds
@@ -88,18 +88,16 @@ class Preview:
 
 
 class Network:
-    """The single-image network on one frame after the other."""
+    """The single-image network on one frame after the other, from number ``first``; those before ``done`` are only
+    looked back at.
+    """
 
     def __init__(
-        self,
-        model: Derainer,
-        settings: VideoSettings,
-        failed: list[int],
-        first: int,
-        say: Callable[[str], None],
+        self, model: Derainer, settings: VideoSettings, say: Callable[[str], None], first: int = 0, done: int = 0
     ) -> None:
-        self.model = model
-        self.settings, self.failed, self.index, self.say = settings, failed, first, say
+        self.model, self.settings, self.say = model, settings, say
+        self.index, self.done = first, done
+        self.failed: list[int] = []  # frames that were passed through
 
     def __call__(self, frame: Frame) -> Photo:
         index, self.index = self.index, self.index + 1
@@ -110,8 +108,9 @@ class Network:
                 if isinstance(error, PhotoError):
                     raise PhotoError(f"frame {index}: {error}; --keep-going passes such frames through") from None
                 raise
-            self.failed.append(index)
-            self.say(f"frame {index} is passed through ({error})")
+            if index >= self.done:
+                self.failed.append(index)
+                self.say(f"frame {index} is passed through ({error})")
             return frame.pixels
 
 
