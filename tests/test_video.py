@@ -756,4 +756,4 @@ def test_what_is_no_rgb_is_not_tagged_as_rgb():
     """Pictures with grey pixels, PNGs in a MOV, bear RGB's code for the matrix."""
     colours = Colours("gray16be", 0, 2, 2, 2, 16, 64)
     frame = from_rgb(np.full((64, 64, 3), 90, np.uint16), colours, "yuv420p10le")
-    assert frame.colorspace == 5 and frame.color_range == 1
+    assert frame.colorspace == 5 and frame.color_range == 2  # BT.601, full
