@@ -95,7 +95,7 @@ def test_finetuning_learns_streaks_that_the_network_does_not_know(tmp_path, monk
     for index, (_, rainy) in enumerate(pairs[:10]):
         Image.fromarray(to_bytes(rainy)).save(tmp_path / "close" / f"{index}.png")
     weights = tmp_path / "mine.safetensors"
-    small = {"batch": 4, "crop": 96, "bank": 24, "save_every": 60, "precision": "float32"}  # alike on all processors
+    small = {"batch": 4, "crop": 96, "bank": 24, "save_every": 240, "precision": "float32"}  # alike on all processors
     found = finetune(tmp_path / "close", weights, steps=240, change="high", **small)
     assert found.better and found.after.matched > found.before.matched + 0.5
     tuned, start = (
