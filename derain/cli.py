@@ -110,11 +110,10 @@ def run(
     import torch
 
     from derain import batch
-    from derain.devices import choose_device
+    from derain.devices import check_precision, choose_device
     from derain.weights import load
 
-    if precision not in ("auto", "float32", "bfloat16"):
-        raise UsageError(f"--precision {precision}: choose auto, float32 or bfloat16")
+    check_precision(precision)
     if tile not in ("auto", "none") and not tile.isdecimal():
         raise UsageError(f"--tile {tile}: give auto, none, or a side in px")
     side = None if tile == "auto" else 0 if tile == "none" else max(int(tile), 64)
@@ -279,8 +278,6 @@ def train(
     from derain.training.config import load_config
     from derain.training.loop import train as run_training
 
-    if minutes is not None and steps is None:
-        steps = 10**9
     given = {"preset": preset, "start": start, "steps": steps, "minutes": minutes, "batch": batch, "crop": crop}
     settings = load_config(config, **given, lr=lr, seed=seed, device=device)
     with training_bar() as report:
@@ -362,7 +359,7 @@ def evaluate(
     report: Annotated[Optional[Path], typer.Option(help="Write the report to this HTML file.")] = None,
     json: Annotated[Optional[Path], typer.Option(help="Write everything to this JSON file; - for stdout.")] = None,
     csv: Annotated[Optional[Path], typer.Option(help="Write each picture's scores to this file; - for stdout.")] = None,
-    overwrite: Annotated[bool, typer.Option(help="Replace files of an earlier evaluation.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files of an earlier evaluation.")] = False,
     frames: Annotated[Optional[int], typer.Option(min=1, help="Take only so many frames of a clip.")] = None,
     self_test: Annotated[bool, typer.Option("--self-test", help="Score pairs that derain renders itself.")] = False,
     benchmark: Annotated[bool, typer.Option("--benchmark", help="Measure speed and memory instead.")] = False,

@@ -27,6 +27,15 @@ def choose_device(name: str = "auto") -> torch.device:
     return device
 
 
+def check_precision(precision: str) -> None:
+    """
+    Raises:
+        UsageError: an unknown precision.
+    """
+    if precision not in ("auto", "float32", "bfloat16"):
+        raise UsageError(f"precision {precision}: choose auto, float32 or bfloat16")
+
+
 def half_precision(precision: str, device: torch.device) -> bool:
     """Whether to compute in bfloat16: on request, or where the hardware multiplies it."""
     if precision != "auto":

@@ -39,7 +39,11 @@ def load(weights: str | Path = "derain", device: str | torch.device = "cpu") -> 
 
 
 def locate(weights: str | Path) -> Path:
-    """The file behind a name, path or place on the Hub; bundled names are checked against their digest."""
+    """The file behind a name, path or place on the Hub; bundled names are checked against their digest.
+
+    Raises:
+        WeightsError: there is none, it cannot be fetched, or bundled weights are damaged.
+    """
     if str(weights).startswith("hf:"):
         return fetch(Reference.parse(str(weights)))
     path = Path(weights)
@@ -125,18 +129,25 @@ def save(model: Derainer, path: Path, training: dict[str, Any] | None = None) ->
 
 
 def read_header(path: Path) -> dict[str, Any]:
-    """Format version, preset, architecture config and training summary of a checkpoint."""
+    """Format version, preset, architecture config and training summary of a checkpoint.
+
+    Raises:
+        WeightsError: no checkpoint that derain wrote.
+    """
     try:
         with safe_open(path, framework="pt") as file:
-            return json.loads((file.metadata() or {})["derain"])
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
+            header: dict[str, Any] = json.loads((file.metadata() or {})["derain"])
+        if header["format"] == FORMAT and (missing := {"preset", "config", "training"} - header.keys()):
+            raise KeyError(*missing)
+        return header
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise WeightsError(f"{path}: not a checkpoint that derain wrote ({error})") from None
 
 
 def _load_safetensors(path: Path) -> Derainer:
     header = read_header(path)
-    if header.get("format") != FORMAT:
-        raise WeightsError(f"{path}: format {header.get('format')} is not {FORMAT}; update derain")
+    if header["format"] != FORMAT:
+        raise WeightsError(f"{path}: format {header['format']} is not {FORMAT}; update derain")
     model = build(header["preset"], header["config"])
     with safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name).float() for name in file.keys()}

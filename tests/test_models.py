@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+import derain
 from derain.models import build
 from derain.models.deployable import DerainConfig, DerainNet, receptive_radius
 from derain.tiling import restore, tiles
@@ -63,7 +64,7 @@ def test_rain_before_clipped_light_may_have_any_colour():
 
 
 def test_deployable_network_is_small_and_sees_far():
-    model = build("derain")
+    model = derain.load()
     assert sum(p.numel() for p in model.parameters()) <= 2_000_000
     assert model.halo >= 100
 

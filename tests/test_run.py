@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 import derain
 from derain import batch, tiling
@@ -299,6 +300,14 @@ def test_patterns_lists_suffix_and_format(tmp_path, rng):
     assert batch.plan([tmp_path / "b.jpg"], batch.Target(heic))[0].background == heic
     with pytest.raises(UsageError, match="empty name"):  # not the folder that one is in
         batch.plan([""], batch.Target(in_place=True))
+
+
+def test_weights_whose_header_lacks_something_are_refused(tmp_path):
+    save_file(
+        {"w": torch.zeros(1)}, tmp_path / "w.safetensors", metadata={"derain": '{"format": "1", "preset": "derain"}'}
+    )
+    with pytest.raises(WeightsError, match="w.safetensors: not a checkpoint that derain wrote"):
+        load(tmp_path / "w.safetensors")
 
 
 def test_a_suffix_hides_no_other_photos(tmp_path, rng):

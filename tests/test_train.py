@@ -16,10 +16,10 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from derain.errors import TrainingError
+from derain.errors import TrainingError, UsageError
 from derain.rain.likeness import likeness
 from derain.training.checkpoint import load_checkpoint
-from derain.training.config import load_config
+from derain.training.config import ENDLESS, load_config
 from derain.training.crops import Crops
 from derain.training.discovery import find_rain
 from derain.training.distil import Distil, Source
@@ -202,11 +202,11 @@ def test_all_certain_rain_or_the_purest_is_kept(folders, monkeypatch, rng):
         return find_rain(Streaks(0.5), *rest)
 
     monkeypatch.setattr("derain.training.distil.find_rain", find)
-    for purest, tries in ((True, 12), (False, 4)):
+    for tries in (3, 1):
         looked.clear()
-        learner = Distil(config(purest=purest), torch.device("cpu"))
+        learner = Distil(config(tries=tries), torch.device("cpu"))
         learner.discover(rng, Source(Crops(folders[0], 48), learner.teacher, 4, "layer"), learner.bank)
-        assert len(looked) == tries and 0 < len(learner.bank.discoveries) <= 4
+        assert len(looked) == 4 * tries and 0 < len(learner.bank.discoveries) <= 4
 
 
 def test_found_rain_is_pasted_cleaned_or_whole(folders):
@@ -426,14 +426,35 @@ def test_config_file_is_overridden_by_options(tmp_path):
         file.write_text(wrong)
         with pytest.raises(TrainingError, match="settings.toml: .* give something like"):
             load_config(file)
-    for wrong, said in (("warm = 1", "less than 1"), ("minutes = 0", "at least"), ('layer_contrast = "x"', "choose")):
+    for wrong, said in (
+        ("warm = 1", "less than 1"),
+        ("minutes = 0", "at least"),
+        ("steps = -5", "at least"),
+        ("dry = 1.5", "from 0 to 1"),
+        ("jpeg_quality = [96, 60]", "the least and the most"),
+        ('layer_contrast = "x"', "choose"),
+    ):
         file.write_text(wrong)
         with pytest.raises(TrainingError, match=said):
             load_config(file)
-    for wrong in ('pasted = "rendered"', "[[pasted]]\nbank = 7", '[[pasted]]\nfolder = "rendered"\nbanks = 7'):
+    file.write_text('precision = "half"')
+    with pytest.raises(UsageError, match="half: choose auto"):
+        load_config(file)
+    for wrong in (
+        'pasted = "rendered"',
+        "[[pasted]]\nfolder = 3",
+        "[[pasted]]\nbank = 7",
+        '[[pasted]]\nfolder = "rendered"\nbanks = 7',
+    ):
         file.write_text(wrong)
         with pytest.raises(TrainingError, match="settings.toml: pasted must be tables"):
             load_config(file)
+
+
+def test_minutes_end_a_run_unless_steps_are_given_too(tmp_path):
+    (tmp_path / "settings.toml").write_text("steps = 7\n")
+    assert load_config(None).steps == 20_000 and load_config(None, minutes=5.0).steps == ENDLESS
+    assert load_config(tmp_path / "settings.toml", minutes=5.0).steps == 7
 
 
 def test_example_configs_load():

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from derain.devices import check_precision
 from derain.errors import TrainingError
 
 
@@ -25,7 +26,7 @@ class TrainConfig:
     model: dict[str, Any] = field(default_factory=dict)  # fields of the preset's architecture
     start: str = ""  # weights to go on from, of the same preset; warm is then 0 by default, and what model does not
     # say of the architecture is theirs; residual blocks that it adds begin as identities
-    steps: int = 20_000  # optimiser steps, unless minutes ends the run first
+    steps: int = 20_000  # optimiser steps; with minutes the most, by default as many as there is time for
     minutes: float | None = None  # wall-clock limit; the learning rate then follows the clock
     batch: int = 8  # crops a step (the paper's objective: 1)
     crop: int = 128  # side of a crop in px, a multiple of 16 (the paper's: 256)
@@ -61,7 +62,7 @@ class TrainConfig:
     pasted: tuple[Pasted, ...] = ()  # folders of further rainy photos
     pasted_share: float = 0.6  # share of those among the discovered layers that are pasted
     bank: int = 192  # discoveries kept
-    purest: bool = True  # whether three crops are looked at for each that is kept, those with the purest rain
+    tries: int = 3  # crops looked at for each discovery that is kept: those with the purest rain are
     whole: bool = False  # whether found rain is pasted whole, not cleaned, which takes half of it away
     pure: float = 1.0  # share of a bank that is pasted, that with the purest rain
     faithful: float = 0.0  # share of pasted layers neither turned nor scaled, which fade before light as in their photo
@@ -82,7 +83,23 @@ class TrainConfig:
         return asdict(self)
 
 
-LEAST = {"batch": 1, "lr": 1e-12, "minutes": 1e-6, "seed": 0, "save_every": 1, "log_every": 1, "bank": 1, "rounds": 1}
+ENDLESS = 10**9  # steps of a run that the clock ends
+LEAST = {
+    "steps": 0,
+    "minutes": 1e-6,
+    "batch": 1,
+    "lr": 1e-12,
+    "seed": 0,
+    "save_every": 1,
+    "log_every": 1,
+    "bank": 1,
+    "tries": 1,
+    "rounds": 1,
+}
+SHARES = (
+    *("warm", "dry", "fine", "far", "heavy", "overcast", "camera", "jpeg", "discovered", "alike", "taught", "own"),
+    *("pasted_share", "pure", "faithful", "oblique", "ema", "anchor"),
+)
 
 PRESET_DEFAULTS: dict[str, dict[str, Any]] = {
     "derain": {},
@@ -95,6 +112,7 @@ def load_config(file: Path | None, **options: Any) -> TrainConfig:
 
     Raises:
         TrainingError: the file cannot be read, or holds a setting that does not exist or a value that cannot be.
+        UsageError: an unknown precision.
     """
     given: dict[str, Any] = {}
     if file is not None:
@@ -111,13 +129,17 @@ def load_config(file: Path | None, **options: Any) -> TrainConfig:
     preset = given.get("preset", TrainConfig.preset)
     if preset not in PRESET_DEFAULTS:
         raise TrainingError(f"unknown preset {preset!r}: choose one of {', '.join(PRESET_DEFAULTS)}")
-    started = {"warm": 0.0} if given.get("start") else {}
+    started: dict[str, Any] = {"warm": 0.0} if given.get("start") else {}
+    timed = {"steps": ENDLESS} if given.get("minutes") is not None else {}
     try:
         given["pasted"] = tuple(Pasted(**folder) for folder in given.get("pasted", ()))
+        likes = asdict(Pasted(""))
+        if not all(_is_like(getattr(pasted, name), likes[name]) for pasted in given["pasted"] for name in likes):
+            raise TypeError
     except TypeError:
         optional = " or ".join(f.name for f in fields(Pasted)[1:])
         raise TrainingError(f"{file}: pasted must be tables, [[pasted]], with folder and perhaps {optional}") from None
-    config = TrainConfig(**(PRESET_DEFAULTS[preset] | started | given))
+    config = TrainConfig(**(PRESET_DEFAULTS[preset] | started | timed | given))
     if config.crop % 16 or config.crop < 16:
         raise TrainingError(f"--crop {config.crop}: must be a multiple of 16")
     if config.preset == "nlcl" and config.crop < 32:
@@ -127,6 +149,12 @@ def load_config(file: Path | None, **options: Any) -> TrainConfig:
     for name, least in LEAST.items():
         if (value := getattr(config, name)) is not None and value < least:
             raise TrainingError(f"{name} = {value}: must be {least} at least")
+    for name in SHARES:
+        if not 0 <= (value := getattr(config, name)) <= 1:
+            raise TrainingError(f"{name} = {value}: is a share, from 0 to 1")
+    if not 1 <= config.jpeg_quality[0] <= config.jpeg_quality[1] <= 100:
+        raise TrainingError(f"jpeg_quality = {list(config.jpeg_quality)}: give the least and the most, of 1 to 100")
+    check_precision(config.precision)
     if config.layer_contrast not in ("symmetric", "asymmetric"):
         raise TrainingError(f"layer_contrast = {config.layer_contrast!r}: choose symmetric or asymmetric")
     return config

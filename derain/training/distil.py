@@ -27,7 +27,6 @@ from derain.training.start import first_network
 from derain.weights import load
 
 LOOK = 512  # px, side of the middle of a photo that tells how its rain fades over bright background
-TRIES = 3  # crops looked at for each discovery that is kept: those with the purest rain are
 RIGHT = 1e-4  # squared error, 40 dB, below which a crop counts as right: dry ones are not to outweigh all others
 GUIDED_EVERY = 4  # steps between those with the guide's terms, which take as long as four crops
 
@@ -92,8 +91,7 @@ class Distil:
         photos, network, kept, kind = source
         size, config = self.config.crop * 3 // 2 // 16 * 16, self.config
         found: list[tuple[Path, Image, Found]] = []
-        tries = TRIES if config.purest else 1
-        for _ in range(tries * kept):
+        for _ in range(config.tries * kept):
             photo = photos.choose(rng)
             crop = photos.cut(rng, photo, size)
             rain = find_rain(network, crop, config.scales, config.strict, config.flat, config.precision)

@@ -194,7 +194,6 @@ def configured(
         "device": device,
         "lr": lr,
         "minutes": minutes,
-        "steps": steps or 10**9,
         "warm": 0.0,
         "rounds": 2,
         "scales": SCALES,
@@ -214,7 +213,7 @@ def configured(
         "jpeg_quality": quality,
         "save_every": 100,
     }
-    return load_config(None, **(recipe | settings))
+    return load_config(None, **(recipe | {"steps": steps} | settings))
 
 
 class Best:

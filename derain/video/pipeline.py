@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from derain.devices import check_precision
 from derain.errors import DerainError, PhotoError, UsageError
 from derain.models.contract import Derainer
 from derain.photos import Photo, write_bytes
@@ -106,6 +107,7 @@ def check_settings(settings: VideoSettings) -> None:
     """
     if settings.temporal not in ("auto", "on", "off"):
         raise UsageError(f"--temporal {settings.temporal}: choose auto, on or off")
+    check_precision(settings.precision)
     if settings.start is not None and settings.end is not None and settings.end <= settings.start:
         raise UsageError(f"--end {settings.end:g}: is not after --start {settings.start:g}")
 

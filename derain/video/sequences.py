@@ -79,7 +79,7 @@ def process_sequence(
     if not is_sequence(out):
         raise UsageError(f"{out}: picture files become picture files; give a folder, or a pattern such as %05d.png")
     if source.suffix.lower() == ".gif":
-        return _process_gif(source, out, model, settings, overwrite, preview, report)
+        return _process_gif(source, out, model, settings, overwrite, preview, report, say)
     began = time.monotonic()
     begun = unfinished(out) if source.is_file() else None
     pictures = [] if begun else list_pictures(source)
@@ -197,11 +197,12 @@ def _process_gif(
     overwrite: bool,
     preview: Preview,
     report: Report,
+    say: Callable[[str], None],
 ) -> Done:
     if out.exists() and (not overwrite or out.resolve() == source.resolve()):
         raise UsageError(f"{out}: exists; give another -o, or --overwrite if it is not the source itself")
     began = time.monotonic()
-    network = Network(model, settings, lambda sentence: None)
+    network = Network(model, settings, say)
     try:
         with Image.open(source) as gif:
             durations = [frame.info.get("duration", 100) for frame in ImageSequence.Iterator(gif)]
