@@ -320,7 +320,7 @@ def finetune(
     """
     from derain.hub import check_repo
     from derain.hub import push as upload
-    from derain.training.finetune import described
+    from derain.training.best import described
     from derain.training.finetune import finetune as run_finetuning
 
     if push:

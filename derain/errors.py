@@ -2,7 +2,7 @@
 
 DerainError
 ├── UsageError      wrong options or paths that collide: exit code 2
-├── PhotoError      a photo that cannot be read or written: exit code 1
+├── PhotoError      a photo, a clip or a result that cannot be read or written: exit code 1
 ├── WeightsError    weights that are missing, damaged or of another kind: exit code 2
 └── TrainingError   folders or checkpoints that cannot be trained on: exit code 2
 """
@@ -19,7 +19,7 @@ class UsageError(DerainError):
 
 
 class PhotoError(DerainError):
-    """A photo that cannot be read or written."""
+    """A photo, a clip or a result that cannot be read or written."""
 
     exit_code = 1
 

@@ -21,7 +21,7 @@ WINDOW = 128  # px
 
 
 def restore(model: Derainer, photo: Photo, tile: int | None = None, precision: str = "float32") -> tuple[Photo, Photo]:
-    """Background and rain layer of an ``(H, W, 3)`` RGB photo of any size, both of its shape and depth.
+    """Background and rain layer of an ``(H, W, 3)`` RGB photo of any size, uint8 or uint16; both like it.
 
     Args:
         tile: side of the tiles in px, 0 takes the photo whole; default: by the free memory. Each tile sees as far

@@ -24,9 +24,10 @@ from derain.evaluation.self_test import draw_scene
 from derain.photos import find_photos, read_photo
 from derain.rain.compose import add
 from derain.rain.render import Kind, render
+from derain.training.best import Best
 from derain.training.crops import Crops
 from derain.training.discovery import find_rain
-from derain.training.finetune import Best, Result, finetune, work_folder
+from derain.training.finetune import Result, finetune, work_folder
 from derain.training.guide import load_guide
 from derain.training.judge import Judge, Scores, to_bytes, trials
 from derain.training.material import Material, at_the_scale_of_its_rain, jpeg_quality, prepare
@@ -123,7 +124,7 @@ def test_without_improvement_the_starting_weights_come_back(camera, bank, tmp_pa
 
 def test_training_stops_when_nothing_improves(camera, bank, tmp_path, monkeypatch):
     monkeypatch.setattr(Judge, "gain", lambda judge, scores: -1.0)
-    monkeypatch.setattr("derain.training.finetune.PATIENCE", 2)
+    monkeypatch.setattr("derain.training.best.PATIENCE", 2)
     finetune(camera, tmp_path / "mine.safetensors", bank, steps=50, **QUICK)
     log = (work_folder(tmp_path / "mine.safetensors") / "log.jsonl").read_text().splitlines()
     assert json.loads(log[-1])["step"] == 4

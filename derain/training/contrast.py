@@ -24,7 +24,7 @@ CONSTANT = 200 / 210  # share of the run before the learning rate's linear decay
 
 
 class Contrast:
-    """The learner of the paper's objective; see :class:`derain.training.loop.Learner`."""
+    """The learner of the paper's objective; see :class:`derain.training.learner.Learner`."""
 
     def __init__(self, config: TrainConfig, device: torch.device) -> None:
         self.config, self.device = config, device
@@ -46,7 +46,9 @@ class Contrast:
         return {name: getattr(self, name) for name in names}
 
     def prepare(self, rng: np.random.Generator, step: int, progress: float, rainy: Crops, clean: Crops) -> Any:
-        """Crops ``(rainy, clean)`` of ``(batch, crop, crop, 3)``: pasted in the warm start, then mostly unpaired."""
+        """Crops of ``(batch, crop, crop, 3)``, rainy and clean, and whether they are ``"pasted"``, as all are in the
+        warm start, or ``"unpaired"``.
+        """
         truths = clean.batch(rng, self.config.batch)
         anchored = np.random.default_rng((self.config.seed, step)).random() < self.config.anchor  # on every process
         if progress < self.config.warm or anchored:

@@ -20,7 +20,7 @@ class Crops:
 
     The share ``reduced`` of them is cut larger, by up to twice, and reduced.
 
-    Photos that cannot be read or are smaller than the crop are listed in ``skipped`` and left out when first met.
+    Photos that cannot be read or are smaller than the crop are listed in ``skipped`` and left out.
 
     Raises:
         TrainingError: the folder is missing or holds no usable photo.

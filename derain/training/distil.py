@@ -41,7 +41,7 @@ class Source(NamedTuple):
 
 
 class Distil:
-    """The learner of the deployable network; see :class:`derain.training.loop.Learner`."""
+    """The learner of the deployable network; see :class:`derain.training.learner.Learner`."""
 
     def __init__(self, config: TrainConfig, device: torch.device) -> None:
         self.config, self.device = config, device

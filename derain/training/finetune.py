@@ -6,38 +6,33 @@ The rain that the starting network finds in the photos is pasted on the bundled 
 photos, and what it makes of rendered rain is kept. A part of the photos is held out and judges.
 """
 
-import copy
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from derain.devices import choose_device
-from derain.errors import TrainingError, UsageError, WeightsError
+from derain.errors import TrainingError, UsageError, WeightsError, reason
 from derain.evaluation.evaluate import evaluate, open_samples
 from derain.evaluation.report import Gallery, as_html
 from derain.models import describe
 from derain.models.contract import Derainer
 from derain.photos import find_photos, write_bytes
-from derain.training import checkpoint
+from derain.training import checkpoint, folder
+from derain.training.best import Best
 from derain.training.config import TrainConfig, load_config
 from derain.training.guide import load_guide
 from derain.training.judge import Judge, Scores
 from derain.training.loop import Report, train
 from derain.training.material import LOSSY, Material, check_folder, forget, prepare
-from derain.weights import bundled_folder, fingerprint, load, save
+from derain.weights import bundled_folder, load, save
 
 CHANGE = {"low": (1e-4, 0.35), "medium": (4e-4, 0.65), "high": (8e-4, 1.0)}  # learning rate at its peak, most of SHARES
 MINUTES = {"cpu": 13.0, "cuda": 2.0}  # of training, without what is before and after it
 SUMMARY = "summary.html"
 PHOTOS = "photos"
-LOG, WEIGHTS = "log.jsonl", "derain.safetensors"  # of the training loop
 INTERRUPTED = "interrupted"  # an empty file: the weights that were handed back are not the end
 SCALES = 3  # at which rain is discovered
-NOTICED = 0.02  # dB by which a judgement has to be better to count as improvement
-PATIENCE = 12  # judgements without improvement that end the run
 SHARES = (0.35, 0.65, 1.0)  # of the way from the starting weights to the trained ones: less of it forgets less
 
 
@@ -93,9 +88,10 @@ def finetune(
         settings: of :class:`TrainConfig`, for experiments.
 
     Raises:
-        TrainingError: fewer than four usable photos, no rain in them, or no room to write.
+        PhotoError: the disk is full.
+        TrainingError: fewer than four usable photos, no rain in two of them, or no room to write.
         UsageError: results that exist or would replace what is given, or an unknown strength of change.
-        WeightsError: weights that are missing or of another preset.
+        WeightsError: weights that are missing, of another preset, or cannot be written.
     """
     say = say or (lambda sentence: None)
     if change not in CHANGE:
@@ -151,6 +147,7 @@ def begin(out: Path, given: tuple[Path, ...], resume: bool, overwrite: bool) -> 
     """The folder of the run; nothing of an earlier one is lost unasked, and nothing that the run is ``given`` ever.
 
     Raises:
+        TrainingError: the folder cannot be made ready.
         UsageError: results that exist, or in the place of what is given.
     """
     if out.suffix != ".safetensors":
@@ -169,12 +166,12 @@ def begin(out: Path, given: tuple[Path, ...], resume: bool, overwrite: bool) -> 
     try:
         work.mkdir(parents=True, exist_ok=True)
         if not resume:
-            previews = (work / "previews").glob("[0-9]*.jpg")
-            for path in (*previews, *(work / name for name in (checkpoint.NAME, SUMMARY, LOG, WEIGHTS, INTERRUPTED))):
-                path.unlink(missing_ok=True)
+            folder.forget(work, "derain")
             forget(Material(work / PHOTOS, []))
+            for name in (SUMMARY, INTERRUPTED):
+                (work / name).unlink(missing_ok=True)
     except OSError as error:
-        raise TrainingError(f"{work}: cannot be made ready ({error.strerror})") from None
+        raise TrainingError(f"{work}: cannot be made ready ({reason(error)})") from None
     return work
 
 
@@ -216,65 +213,6 @@ def configured(
     return load_config(None, **(recipe | {"steps": steps} | settings))
 
 
-class Best:
-    """The best weights so far by the judge; see :class:`derain.training.loop.Onlooker`."""
-
-    def __init__(self, judge: Judge, shares: list[float], say: Callable[[str], None]) -> None:
-        self.judge, self.shares, self.say = judge, shares, say
-        self.tensors: dict[str, torch.Tensor] | None = None
-        self.scores, self.step, self.gain, self.waited = judge.start, 0, 0.0, 0
-        self.looked = False
-
-    def look(self, step: int, progress: float, model: Derainer) -> bool:
-        """Judge weights on the way from the start to those so far."""
-        before, self.looked = self.gain, True
-        start = {name: tensor.float() for name, tensor in self.judge.network.state_dict().items()}
-        probe = copy.deepcopy(self.judge.network)
-        for share in self.shares:
-            tensors = {n: start[n].lerp(t.float(), share) for n, t in model.state_dict().items()}
-            probe.load_state_dict(tensors)
-            scores = self.judge.scores(probe)
-            if (gain := self.judge.gain(scores)) > self.gain:
-                kept = {name: tensor.cpu().clone() for name, tensor in tensors.items()}
-                self.tensors, self.scores, self.step, self.gain = kept, scores, step, gain
-        self.waited = 0 if self.gain > before + NOTICED else self.waited + 1
-        self.say(f"step {step}: {described(self.judge.start, self.scores)}")
-        return self.waited >= PATIENCE
-
-    def state(self) -> dict[str, Any]:
-        return {
-            "tensors": self.tensors,
-            "scores": asdict(self.scores),
-            "step": self.step,
-            "gain": self.gain,
-            "waited": self.waited,
-            "start": fingerprint(self.judge.network),
-        }
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """
-        Raises:
-            TrainingError: the run began with other weights than those of the judge.
-        """
-        own = fingerprint(self.judge.network)
-        if state.get("start", own) != own:  # older checkpoints do not say
-            raise TrainingError("the run that was interrupted began with other weights; give the same --start again")
-        self.looked = True
-        self.tensors, self.step, self.gain = state["tensors"], state["step"], state["gain"]
-        self.scores, self.waited = Scores(**state["scores"]), state["waited"]
-
-
-def described(before: Scores, after: Scores) -> str:
-    """Scores for people, those of the start first."""
-    return (
-        f"re-pasted rain {before.repasted:.2f} -> {after.repasted:.2f} dB, "
-        f"rain like it on clean pictures {before.matched:.2f} -> {after.matched:.2f} dB, "
-        f"rain left {before.rain_left:.2f} -> {after.rain_left:.2f}, "
-        f"unchanged elsewhere {before.unchanged:.1f} -> {after.unchanged:.1f} dB, "
-        f"rendered rain {before.rendered:.2f} -> {after.rendered:.2f} dB"
-    )
-
-
 def summarise(work: Path, material: Material, name: str, start: Derainer, tuned: Derainer) -> Path:
     """Write the summary: the held-out photos before and after, with scores that need no truth."""
     gallery = Gallery()
@@ -287,5 +225,5 @@ def summarise(work: Path, material: Material, name: str, start: Derainer, tuned:
 
 def clean_up(work: Path) -> None:
     """A finished run needs neither its checkpoint nor the weights that were not the best."""
-    for leftover in (work / checkpoint.NAME, work / WEIGHTS, work / INTERRUPTED):
+    for leftover in (work / checkpoint.NAME, folder.weights_in(work, "derain"), work / INTERRUPTED):
         leftover.unlink(missing_ok=True)

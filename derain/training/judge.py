@@ -1,6 +1,7 @@
 """Judgement without truth: is a network better on this camera than the one it started from?
 
-Each measure can be fooled alone, so five of them are read together, on photos that training never sees.
+Each measure can be fooled alone, so five of them are read together, on photos that training never sees; a sixth, the
+critic's, is only told.
 """
 
 from dataclasses import asdict, dataclass
@@ -123,7 +124,11 @@ class Judge:
 
 
 def readable(bank: list[Path], count: int) -> list[Image]:
-    """The middles of so many pictures from all over the bank; what cannot be read is passed over."""
+    """The middles of so many pictures from all over the bank; what cannot be read is passed over.
+
+    Raises:
+        TrainingError: none can be read.
+    """
     spread = bank[:: -(-len(bank) // count)]
     found: list[Image] = []
     for path in (*spread, *(other for other in bank if other not in spread)):

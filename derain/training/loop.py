@@ -4,67 +4,28 @@ All randomness of a step comes from ``(seed, rank, step)``, so a resumed run rep
 several processes the checkpoint holds the first one's discoveries, with which all go on.
 """
 
-import json
 import math
 import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import cv2
 import numpy as np
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 
 from derain.devices import choose_device, half_precision
-from derain.errors import PhotoError, TrainingError, WeightsError
-from derain.photos import atomic, write_photo
-from derain.training.checkpoint import load_checkpoint, save_checkpoint
+from derain.errors import TrainingError
+from derain.training.checkpoint import load_checkpoint
 from derain.training.config import TrainConfig
 from derain.training.contrast import Contrast
-from derain.training.crops import Crops, to_tensor
+from derain.training.crops import Crops
 from derain.training.distil import Distil
-from derain.weights import save
-
-
-class Learner(Protocol):
-    """What a preset brings to the loop."""
-
-    @property
-    def result(self) -> Any:
-        """The model that is saved."""
-
-    @property
-    def photos(self) -> list[Crops]:
-        """Photos of its own, beside the rainy and the clean ones."""
-
-    def prepare(self, rng: np.random.Generator, step: int, progress: float, rainy: Crops, clean: Crops) -> Any:
-        """The batch of a step."""
-
-    def losses(self, batch: Any) -> Iterator[tuple[torch.optim.Optimizer, dict[str, Tensor]]]:
-        """Optimisers with the losses each is to lower, in order; each is stepped before the next is asked for."""
-
-    def learning_rate(self, progress: float) -> float:
-        """Share of the peak rate at ``progress`` in [0, 1]."""
-
-    def after_step(self, step: int) -> None: ...
-    def state(self) -> dict[str, Any]: ...
-    def load_state(self, state: dict[str, Any]) -> None: ...
-
-
-class Onlooker(Protocol):
-    """Looks at the result whenever a checkpoint is written, and may end the run; its memory is in the checkpoint."""
-
-    def look(self, step: int, progress: float, model: Any) -> bool:
-        """True to end the run."""
-
-    def state(self) -> dict[str, Any]: ...
-    def load_state(self, state: dict[str, Any]) -> None: ...
-
+from derain.training.folder import LOG, Log, keep, prepare_folder, weights_in
+from derain.training.learner import Learner, Onlooker
 
 LEARNERS: dict[str, Callable[[TrainConfig, torch.device], Learner]] = {"derain": Distil, "nlcl": Contrast}
 Report = Callable[[int, float, dict[str, float]], None]
@@ -92,7 +53,10 @@ def train(
         onlooker: may end the run early.
 
     Raises:
-        TrainingError: folders without usable photos, no permission to write, or a checkpoint that does not fit.
+        TrainingError: folders without usable photos, no permission to write, a checkpoint that does not fit, or losses
+            that are no numbers any more.
+        UsageError: a device that is not there.
+        WeightsError: weights to start from or to discover rain with that are not there, or a model that cannot be.
     """
     with processes(config.device) as (rank, device):
         prepare_folder(out, config.preset, resume)
@@ -116,7 +80,7 @@ def train(
         if skip and rank == 0:
             for reason in skipped:
                 skip(reason)
-        log = Log(out / "log.jsonl", rank, step, skipped)
+        log = Log(out / LOG, rank, step, skipped)
 
         kept, ended = step, False
         while not ended and (progress := advance(config, step, time.monotonic() - started)) < 1:
@@ -139,13 +103,17 @@ def train(
             if onlooker:
                 onlooker.look(step, 1.0, learner.result)
             keep(out, config, learner, step, time.monotonic() - started, rainy_crops, onlooker)
-    return out / f"{config.preset}.safetensors"
+    return weights_in(out, config.preset)
 
 
 def optimise(
     learner: Learner, batch: Any, config: TrainConfig, device: torch.device, progress: float
 ) -> dict[str, float]:
-    """One step of every optimiser of the learner."""
+    """One step of every optimiser of the learner; gives the losses by name.
+
+    Raises:
+        TrainingError: a loss is no longer a number.
+    """
     values: dict[str, float] = {}
     with torch.autocast(device.type, torch.bfloat16, enabled=half_precision(config.precision, device)):
         for optimiser, losses in learner.losses(batch):
@@ -180,7 +148,12 @@ def advance(config: TrainConfig, step: int, seconds: float) -> float:
 
 @contextmanager
 def processes(named: str) -> Iterator[tuple[int, torch.device]]:
-    """Join the processes that ``torchrun`` started, if it did; gives this one's rank and device."""
+    """Join the processes that ``torchrun`` started, if it did; gives this one's rank and device.
+
+    Raises:
+        TrainingError: there are fewer GPUs than processes.
+        UsageError: a device that is not there.
+    """
     if "WORLD_SIZE" not in os.environ:
         yield 0, choose_device(named)
         return
@@ -208,91 +181,3 @@ def average(gradients: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         pieces = flat.split([g.numel() for g in gradients])
         return tuple(p.view_as(g) for p, g in zip(pieces, gradients))
     return gradients
-
-
-def prepare_folder(out: Path, preset: str, resume: bool) -> None:
-    """Make ``out``; a run that is there already is only continued, never overwritten."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "previews").mkdir(exist_ok=True)
-        if not os.access(out, os.W_OK):
-            raise PermissionError(13, "Permission denied")
-    except OSError as error:
-        raise TrainingError(f"{out}: cannot be written ({error.strerror})") from None
-    if not resume and (out / "checkpoint.pt").exists():
-        raise TrainingError(f"{out}: holds a run already; give --resume to continue it, or another --out")
-    if not resume and (weights := out / f"{preset}.safetensors").exists():
-        raise TrainingError(f"{weights}: exists and would be replaced; give another --out")
-
-
-def keep(
-    out: Path,
-    config: TrainConfig,
-    learner: Learner,
-    step: int,
-    seconds: float,
-    rainy: Crops,
-    onlooker: Onlooker | None = None,
-) -> None:
-    """Write the checkpoint, the weights so far and a preview of them.
-
-    Raises:
-        TrainingError: they cannot be written.
-    """
-    state = {"config": config.as_dict(), "learner": learner.state(), "step": step, "seconds": seconds}
-    if onlooker:
-        state["onlooker"] = onlooker.state()
-    summary = replace(config, device="").as_dict() | {"steps": step, "minutes": round(seconds / 60, 1)}
-    try:
-        save_checkpoint(out, state)
-        save(learner.result, out / f"{config.preset}.safetensors", training=summary)
-        write_photo(out / "previews" / f"{step:07d}.jpg", preview(learner.result, rainy))
-    except (OSError, RuntimeError, PhotoError, WeightsError) as error:  # torch.save raises RuntimeError on a full disk
-        raise TrainingError(f"{out}: cannot be written ({error}); the last checkpoint that was is whole") from None
-
-
-@torch.no_grad()
-def preview(model: nn.Module, rainy: Crops, count: int = 4) -> Any:
-    """Rows of rainy crop, background and twice the rain layer; always the same crops."""
-    rng = np.random.default_rng(0)
-    crops = np.stack([np.asarray(cv2.resize(rainy.sample(rng), (256, 256)), np.float32) for _ in range(count)])
-    inputs = to_tensor(crops, next(model.parameters()).device)
-    background, rain = model(inputs)
-    strip = torch.cat([inputs, background, (rain * 2).clamp(0, 1)], dim=3)
-    picture = torch.cat(list(strip), dim=1).permute(1, 2, 0).float().cpu().numpy()
-    return (picture * 255 + 0.5).astype(np.uint8)
-
-
-class Log:
-    """``log.jsonl``: one object every so many steps, after one that names what was skipped.
-
-    A resumed run repeats the steps since its checkpoint, so what the log has of them is dropped.
-    """
-
-    def __init__(self, path: Path, rank: int, step: int, skipped: list[str]) -> None:
-        self.path = path if rank == 0 else None
-        if self.path and self.path.exists():
-            lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
-            with atomic(self.path) as partial:
-                partial.write_text("".join(line for line in lines if _step_of(line) <= step))
-        if skipped:
-            self._append({"skipped": skipped})
-
-    def write(self, step: int, seconds: float, losses: dict[str, float]) -> None:
-        self._append({"step": step, "seconds": round(seconds, 1), **losses})
-
-    def _append(self, entry: dict[str, Any]) -> None:
-        if self.path:
-            try:
-                with self.path.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(entry) + "\n")
-            except OSError as error:
-                raise TrainingError(f"{self.path}: cannot be written ({error.strerror}); --resume goes on") from None
-
-
-def _step_of(line: str) -> float:
-    """Of a line of the log; infinite of one that was cut as it was written."""
-    try:
-        return float(json.loads(line).get("step", 0))
-    except json.JSONDecodeError:
-        return float("inf")

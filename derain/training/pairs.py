@@ -57,6 +57,9 @@ class RainBank:
         self._keep([])
 
     def add(self, rainy: Image, rain: Image, layer: Image, purity: float = 1.0, fading: float = 0.0) -> None:
+        """Keep what was found in a rainy crop ``(size, size, 3)``: its rain to take away and the layer to paste, both
+        ``(size, size)`` as they lie over the crop, all in [0, 1]. The oldest goes where there are too many.
+        """
         over_black = unfaded(layer, np.maximum(rainy.mean(axis=2) - layer, 0), fading)
         crop, heights, to_paste = ((part.clip(0, 1) * 255 + 0.5).astype(np.uint8) for part in (rainy, rain, over_black))
         found = Discovery(crop, heights, to_paste, purity, fading)

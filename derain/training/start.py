@@ -12,7 +12,7 @@ def first_network(config: TrainConfig) -> Derainer:
 
     Raises:
         TrainingError: those weights are of another preset.
-        WeightsError: there are no such weights.
+        WeightsError: there are no such weights, or no such model.
     """
     if not config.start:
         return build(config.preset, config.model)

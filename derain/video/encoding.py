@@ -40,7 +40,7 @@ def choose_encoder(source: str, ending: str, codec: str | None) -> str:
     """The encoder named, or that of the source's own codec if the container takes it.
 
     Raises:
-        UsageError: no such encoder.
+        UsageError: no such encoder, or one whose video WebM does not hold.
     """
     if codec is None:
         if ending in FALLBACK:
@@ -104,6 +104,9 @@ class SegmentWriter:
 
     The times are kept apart because containers round and shift them. The file with the times is written last, so a
     segment that has one is whole.
+
+    Raises:
+        PhotoError: the file cannot be written, or the encoder does not take its settings.
     """
 
     def __init__(self, path: Path, encoding: Encoding) -> None:

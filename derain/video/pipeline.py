@@ -56,6 +56,7 @@ def process(
     Raises:
         PhotoError: a clip that cannot be read or written, or a frame that fails (without ``keep_going``).
         UsageError: ``out`` exists or is no clip, or settings that cannot be.
+        WeightsError: the bundled weights are damaged.
     """
     source, out, say = Path(source), Path(out), say or (lambda sentence: None)
     if is_sequence(source) or is_sequence(out):

@@ -1,0 +1,126 @@
+"""What a training run leaves in its folder: the checkpoint, a log, previews, and the weights so far."""
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import nn
+
+from derain.errors import PhotoError, TrainingError, WeightsError, reason
+from derain.photos import atomic, write_photo
+from derain.training import checkpoint
+from derain.training.config import TrainConfig
+from derain.training.crops import Crops, to_tensor
+from derain.training.learner import Learner, Onlooker
+from derain.weights import save
+
+LOG = "log.jsonl"
+PREVIEWS = "previews"
+
+
+def weights_in(out: Path, preset: str) -> Path:
+    return out / f"{preset}.safetensors"
+
+
+def prepare_folder(out: Path, preset: str, resume: bool) -> None:
+    """Make ``out``; a run that is there already is only continued, never overwritten.
+
+    Raises:
+        TrainingError: it cannot be written, or holds a run or weights already.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / PREVIEWS).mkdir(exist_ok=True)
+        if not os.access(out, os.W_OK):
+            raise PermissionError(13, "Permission denied")
+    except OSError as error:
+        raise TrainingError(f"{out}: cannot be written ({reason(error)})") from None
+    if not resume and checkpoint.exists(out):
+        raise TrainingError(f"{out}: holds a run already; give --resume to continue it, or another --out")
+    if not resume and (weights := weights_in(out, preset)).exists():
+        raise TrainingError(f"{weights}: exists and would be replaced; give another --out")
+
+
+def forget(out: Path, preset: str) -> None:
+    """Remove what a run left, and nothing else."""
+    previews = (out / PREVIEWS).glob("[0-9]*.jpg")
+    for path in (*previews, out / checkpoint.NAME, out / LOG, weights_in(out, preset)):
+        path.unlink(missing_ok=True)
+
+
+def keep(
+    out: Path,
+    config: TrainConfig,
+    learner: Learner,
+    step: int,
+    seconds: float,
+    rainy: Crops,
+    onlooker: Onlooker | None = None,
+) -> None:
+    """Write the checkpoint, the weights so far and a preview of them.
+
+    Raises:
+        TrainingError: they cannot be written.
+    """
+    state = {"config": config.as_dict(), "learner": learner.state(), "step": step, "seconds": seconds}
+    if onlooker:
+        state["onlooker"] = onlooker.state()
+    summary = replace(config, device="").as_dict() | {"steps": step, "minutes": round(seconds / 60, 1)}
+    try:
+        checkpoint.save_checkpoint(out, state)
+        save(learner.result, weights_in(out, config.preset), training=summary)
+        write_photo(out / PREVIEWS / f"{step:07d}.jpg", preview(learner.result, rainy))
+    except (OSError, RuntimeError, PhotoError, WeightsError) as error:  # torch.save raises RuntimeError on a full disk
+        raise TrainingError(f"{out}: cannot be written ({error}); the last checkpoint that was is whole") from None
+
+
+@torch.no_grad()
+def preview(model: nn.Module, rainy: Crops, count: int = 4) -> Any:
+    """Rows of rainy crop, background and twice the rain layer; always the same crops."""
+    rng = np.random.default_rng(0)
+    crops = np.stack([np.asarray(cv2.resize(rainy.sample(rng), (256, 256)), np.float32) for _ in range(count)])
+    inputs = to_tensor(crops, next(model.parameters()).device)
+    background, rain = model(inputs)
+    strip = torch.cat([inputs, background, (rain * 2).clamp(0, 1)], dim=3)
+    picture = torch.cat(list(strip), dim=1).permute(1, 2, 0).float().cpu().numpy()
+    return (picture * 255 + 0.5).astype(np.uint8)
+
+
+class Log:
+    """``log.jsonl``: one object every so many steps, after one that names what was skipped.
+
+    A resumed run repeats the steps since its checkpoint, so what the log has of them is dropped.
+    """
+
+    def __init__(self, path: Path, rank: int, step: int, skipped: list[str]) -> None:
+        self.path = path if rank == 0 else None
+        if self.path and self.path.exists():
+            lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
+            with atomic(self.path) as partial:
+                partial.write_text("".join(line for line in lines if _step_of(line) <= step))
+        if skipped:
+            self._append({"skipped": skipped})
+
+    def write(self, step: int, seconds: float, losses: dict[str, float]) -> None:
+        self._append({"step": step, "seconds": round(seconds, 1), **losses})
+
+    def _append(self, entry: dict[str, Any]) -> None:
+        if self.path:
+            try:
+                with self.path.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(entry) + "\n")
+            except OSError as error:
+                raise TrainingError(f"{self.path}: cannot be written ({reason(error)}); --resume goes on") from None
+
+
+def _step_of(line: str) -> float:
+    """Of a line of the log; infinite of one that was cut as it was written."""
+    try:
+        return float(json.loads(line).get("step", 0))
+    except json.JSONDecodeError:
+        return float("inf")
