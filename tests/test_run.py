@@ -177,7 +177,7 @@ def test_what_cannot_be_written_or_read_does_not_stop_the_others(tmp_path, rng, 
             raise PermissionError
         return seen(folder)
 
-    monkeypatch.setattr(batch, "find_photos", find)
+    monkeypatch.setattr("derain.batch.planning.find_photos", find)
     jobs = batch.plan([tmp_path, long], batch.Target(format="webp"), recursive=True)
     outcomes = list(batch.run(batch.pending(jobs), rainy_model()))
     failed = {outcome.job.source.name: str(outcome.error) for outcome in outcomes if outcome.error}

@@ -1,0 +1,44 @@
+"""Pictures of a photo before and after."""
+
+import cv2
+import numpy as np
+
+from derain.photos import Photo
+
+
+def comparison(photo: Photo, background: Photo) -> Photo:
+    """Before and after side by side, labelled, and below them, enlarged, the square where most rain was.
+
+    Of a panorama it is a part of that square, no higher than twice the strip.
+    """
+    strip = side_by_side(photo, background)
+    height, width = photo.shape[:2]
+    columns = min(max(min(height, width) // 4, 32), height, width)
+    rows = min(columns, max(2 * height * columns // width, 1))
+    removed = cv2.blur(np.where(photo > background, photo - background, 0).mean(axis=2), (columns, rows))
+    row, column = np.unravel_index(int(removed.argmax()), removed.shape)
+    top, left = int(np.clip(row - rows // 2, 0, height - rows)), int(np.clip(column - columns // 2, 0, width - columns))
+    where = (slice(top, top + rows), slice(left, left + columns))
+    enlarged = side_by_side(_enlarge(photo[where], width), _enlarge(background[where], width))
+    return np.vstack([strip, np.full((4, strip.shape[1], 3), 255, np.uint8), enlarged])
+
+
+def _enlarge(crop: Photo, width: int) -> Photo:
+    size = width, crop.shape[0] * width // crop.shape[1]
+    return np.asarray(cv2.resize(crop, size, interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+def side_by_side(photo: Photo, background: Photo) -> Photo:
+    """Before and after, labelled, with a thin gap between."""
+    gap = np.full((photo.shape[0], 4, 3), 255, np.uint8)
+    return np.hstack([_labelled(photo, "before"), gap, _labelled(background, "after")])
+
+
+def _labelled(photo: Photo, text: str) -> Photo:
+    scale = max(photo.shape[0] / 600, 0.4)
+    place = (int(12 * scale), int(28 * scale))
+    picture = photo.copy()
+    for colour, thickness in ((0, 4), (255, 1.5)):
+        weight = max(round(thickness * scale), 1)
+        cv2.putText(picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, (colour,) * 3, weight, cv2.LINE_AA)
+    return picture

@@ -1,0 +1,185 @@
+"""Which photos there are to do, and where each result goes."""
+
+import codecs
+import glob
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from derain.errors import UsageError, reason
+from derain.photos import SUFFIXES, find_photos, without_results
+from derain.photos.files import FORMATS, MARKS
+
+NAMES = {"jpg": ".jpg", "jpeg": ".jpg", "png": ".png", "webp": ".webp", "tiff": ".tif", "avif": ".avif", "bmp": ".bmp"}
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where results go and what is written."""
+
+    output: Path | None = None  # file or folder; default: beside the photo
+    suffix: str = ".derained"  # goes before the photo's own, beside the photo
+    format: str | None = None  # jpg, png, webp, tiff, avif, bmp; default: the photo's own
+    in_place: bool = False  # replace the photo itself
+    rain: bool = False
+    compare: bool = False
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """Ends of the stems of results."""
+        return (*MARKS, self.suffix) if self.suffix else MARKS
+
+
+@dataclass(frozen=True)
+class Job:
+    """One photo and where its results go; ``rain`` and ``compare`` are ``None`` if not asked for."""
+
+    source: Path
+    background: Path
+    rain: Path | None = None
+    compare: Path | None = None
+
+    @property
+    def outputs(self) -> list[Path]:
+        return [path for path in (self.background, self.rain, self.compare) if path]
+
+
+def plan(inputs: Iterable[str | Path], target: Target = Target(), recursive: bool = False) -> list[Job]:
+    """One job for each photo named, matched by a pattern, or found in a folder; results of earlier runs are left out.
+
+    A folder that cannot be read becomes a job too, which fails and says why.
+
+    Raises:
+        UsageError: nothing to do, options that contradict each other, or two results in one place.
+    """
+    if target.in_place and (target.output or target.format):
+        raise UsageError("--in-place goes without --output and --format")
+    if Path(target.suffix).name != target.suffix:
+        raise UsageError(f"--suffix {target.suffix}: is part of a file's name; -o names a folder for the results")
+    ending = ending_of(target.format)
+    named = dict(pair for given in inputs for pair in _photos(given, recursive, target))
+    # the shell expands *.jpg to photos and to what an earlier run made of them
+    found = {photo: named[photo] for photo in without_results(list(named), target.marks)}
+    if not found:
+        raise UsageError("no photos found; name photos or folders that hold some")
+    as_file = target.output is not None and is_file_name(target.output, target.format)
+    if as_file and len(found) > 1:
+        raise UsageError(f"{target.output}: is one file for {len(found)} photos; give a folder instead")
+    jobs = [_job(photo, place, target, ending or photo.suffix, as_file) for photo, place in found.items()]
+    _refuse_collisions(jobs, target.in_place)
+    return jobs
+
+
+def ending_of(form: str | None) -> str | None:
+    """The suffix of a format's name; ``None`` of none.
+
+    Raises:
+        UsageError: an unknown format.
+    """
+    if form and form not in NAMES:
+        raise UsageError(f"--format {form}: choose one of {', '.join(NAMES)}")
+    return NAMES[form] if form else None
+
+
+def is_file_name(output: Path, form: str | None) -> bool:
+    """Whether results are to go into one file of this name, not into a folder.
+
+    Raises:
+        UsageError: the name is that of another format than ``form``, or of one that derain does not write.
+    """
+    ending = output.suffix.lower()
+    if ending not in {*SUFFIXES, *Image.registered_extensions()} or os.path.isdir(output):
+        return False
+    if ending not in SUFFIXES:
+        raise UsageError(f"{output}: derain writes {', '.join(NAMES)}; give another -o")
+    if form and FORMATS[ending] != FORMATS[NAMES[form]]:
+        raise UsageError(f"{output}: is no name for --format {form}; leave one of them out")
+    return True
+
+
+def _photos(given: str | Path, recursive: bool, target: Target) -> Iterator[tuple[Path, Path]]:
+    """Photos, each with its place below the folder or pattern that named it."""
+    if given == "":
+        raise UsageError("an empty name is no photo; a full stop names the folder that you are in")
+    path = Path(given)
+    if os.path.isdir(path):
+        home = path.resolve()
+        for folder in (path, *(_below(path, target.output) if recursive else [])):
+            try:
+                photos = find_photos(folder)
+            except OSError:
+                yield folder.resolve(), Path(folder.resolve().name)
+                continue
+            for photo in photos:
+                inside = Path(os.path.realpath(photo)).is_relative_to(home)  # links do not lead out of the tree
+                if inside and os.path.isfile(photo) and not photo.stem.endswith(MARKS):
+                    yield photo, photo.relative_to(path)
+    elif not os.path.exists(path) and glob.has_magic(str(given)):  # the shell did not expand it
+        for name in sorted(glob.glob(str(given), recursive=True)):
+            if Path(name).suffix.lower() in SUFFIXES and not Path(name).stem.endswith(MARKS):
+                yield Path(name), Path(Path(name).name)
+    else:
+        yield path, Path(path.name)
+
+
+def _below(path: Path, output: Path | None) -> list[Path]:
+    """All folders below ``path`` but the results' own; links to folders are not followed."""
+    folders = [Path(at, name) for at, names, _ in os.walk(path) for name in names]
+    results = output.resolve() if output else path.resolve()
+    inside = path.resolve() in results.parents
+    return sorted(p for p in folders if not p.is_symlink() and not (inside and p.resolve().is_relative_to(results)))
+
+
+def _job(photo: Path, place: Path, target: Target, ending: str, as_file: bool) -> Job:
+    if target.in_place:
+        background = photo
+    elif target.output is None:
+        background = photo.with_name(f"{photo.stem}{target.suffix}{ending}")
+    else:
+        background = target.output if as_file else (target.output / place).with_suffix(ending)
+    stem = background.stem.removesuffix(target.suffix)
+    return Job(
+        photo,
+        background,
+        background.with_name(f"{stem}.rain.png") if target.rain else None,
+        background.with_name(f"{stem}.compare.png") if target.compare else None,
+    )
+
+
+def _refuse_collisions(jobs: list[Job], in_place: bool) -> None:
+    taken = {Path(os.path.realpath(job.source)): job.source for job in jobs}
+    for job in jobs:
+        for path in job.outputs:
+            if in_place and path == job.background:
+                continue
+            if (place := Path(os.path.realpath(path))) in taken:
+                raise UsageError(f"{path}: would be written for {job.source}, but is also {taken[place]}'s")
+            taken[place] = job.source
+
+
+def pending(jobs: list[Job]) -> list[Job]:
+    """Jobs of which some output is missing."""
+    return [job for job in jobs if not all(os.path.exists(path) for path in job.outputs)]
+
+
+def read_list(path: Path) -> list[str]:
+    """Paths from a text file, one a line or ended by zeros as ``find -print0`` has them; ``-`` is stdin.
+
+    Names from stdin need not be valid UTF-8.
+
+    Raises:
+        UsageError: the file cannot be read.
+    """
+    try:
+        content = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+        if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # of PowerShell
+            text = content.decode("utf-16")
+        else:
+            text = content.decode("utf-8-sig", "surrogateescape" if str(path) == "-" else "strict")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: cannot be read as a list of photos ({reason(error)})") from None
+    return [line for line in (text.split("\0") if "\0" in text else text.splitlines()) if line.strip()]

@@ -1,0 +1,216 @@
+"""Photos one after the other: one failure does not stop the rest."""
+
+import json
+import os
+import sys
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from derain.batch.before_after import comparison
+from derain.batch.planning import Job, ending_of
+from derain.errors import PhotoError, reason
+from derain.models.contract import Derainer
+from derain.photos import Original, decode, encode, format_of, read_original, to_8_bit, write_bytes, write_photo
+from derain.photos.files import FORMATS, make_folder
+from derain.photos.original import MAX_MEGAPIXELS, Pixels
+from derain.scales import restore
+
+SEEN = 2 / 255  # height from which rain can be seen
+DRY = 0.003  # share of pixels with rain that can be seen, under which a photo counts as dry
+
+
+@dataclass(frozen=True)
+class Treatment:
+    """How photos are restored and written."""
+
+    tile: int | None = None  # px; None: by the free memory
+    precision: str = "auto"  # auto | float32 | bfloat16
+    strength: float = 1.0  # share of the rain that is taken away, 0 to 1
+    quality: int | None = None  # of lossy formats; default: the photo's own
+    max_megapixels: float = MAX_MEGAPIXELS
+    overwrite: bool = False  # replace files that exist, instead of leaving them; in place the photo goes either way
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job."""
+
+    job: Job
+    error: PhotoError | None = None
+    width: int = 0
+    height: int = 0
+    seconds: float = 0.0  # in the network
+    rain_coverage: float = 0.0  # share of pixels with rain that can be seen
+    untouched: bool = False  # no rain: the result is the photo's own file, bit for bit
+
+    @property
+    def megapixels(self) -> float:
+        return self.width * self.height / 1e6
+
+
+def run(jobs: Iterable[Job], model: Derainer, treatment: Treatment = Treatment()) -> Iterator[Outcome]:
+    """Do the jobs in order; the next photo is read, and the last one written, while the network works."""
+    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
+        ahead = _read_ahead(jobs, reader, treatment)
+        written: deque[Future[Outcome]] = deque()
+        for job, original in ahead:
+            try:
+                photo = original.result()
+                written.append(writer.submit(_write, job, photo, _separate(job, photo, model, treatment), treatment))
+            except PhotoError as error:
+                written.append(writer.submit(Outcome, job, error))
+            if len(written) > 1:
+                yield written.popleft().result()
+        while written:
+            yield written.popleft().result()
+
+
+def _read_ahead(
+    jobs: Iterable[Job], reader: ThreadPoolExecutor, treatment: Treatment
+) -> Iterator[tuple[Job, Future[Original]]]:
+    before: tuple[Job, Future[Original]] | None = None
+    for job in jobs:
+        now = job, reader.submit(read_original, job.source, treatment.max_megapixels)
+        if before:
+            yield before
+        before = now
+    if before:
+        yield before
+
+
+@dataclass(frozen=True)
+class Layers:
+    """A photo taken apart, at its own depth."""
+
+    background: Pixels
+    rain: Pixels
+    seconds: float
+    coverage: float
+    dry: bool = False
+
+
+def separate(original: Original, model: Derainer, treatment: Treatment = Treatment()) -> Layers:
+    """Background and rain layer of a photo; of a dry one the background is the photo itself.
+
+    Raises:
+        PhotoError: not even a small tile fits into the memory.
+    """
+    started = time.perf_counter()
+    background, rain = restore(model, original.pixels, treatment.tile, treatment.precision)
+    seconds = time.perf_counter() - started
+    white = np.iinfo(rain.dtype).max
+    coverage = float((rain.max(axis=2) > SEEN * white).mean())
+    if coverage < DRY:
+        return Layers(original.pixels, np.zeros_like(rain), seconds, coverage, dry=True)
+    if treatment.strength < 1:
+        rain = (rain * treatment.strength + 0.5).astype(rain.dtype)
+        background = original.pixels - rain
+    return Layers(background, rain, seconds, coverage)
+
+
+def _separate(job: Job, photo: Original, model: Derainer, treatment: Treatment) -> Layers:
+    try:
+        return separate(photo, model, treatment)
+    except Exception as error:  # whatever it is, the other photos go on
+        said = str(error) if isinstance(error, PhotoError) else f"cannot be derained ({reason(error)})"
+        raise PhotoError(f"{job.source}: {said}") from None
+
+
+def finished_file(original: Original, layers: Layers, to: str, quality: int | None = None) -> bytes:
+    """The result's file in Pillow's format ``to``: the photo's own file if that is what it comes to.
+
+    Raises:
+        PhotoError: the format cannot hold the photo.
+    """
+    if layers.dry and to == original.format and quality is None:
+        return original.content
+    return encode(original, layers.background, to, quality)
+
+
+def _write(job: Job, original: Original, layers: Layers, treatment: Treatment) -> Outcome:
+    height, width = original.pixels.shape[:2]
+    try:
+        to = format_of(job.background)
+        if to == FORMATS.get(job.source.suffix.lower()):
+            to = original.format  # a mislabelled photo stays what it is
+        make_folder(job.background.parent)
+        due = {path for path in job.outputs if treatment.overwrite or path == job.source or not os.path.exists(path)}
+        if job.rain in due:
+            write_photo(job.rain, to_8_bit(layers.rain))
+        if job.compare in due:
+            write_photo(job.compare, comparison(to_8_bit(original.pixels), to_8_bit(layers.background)))
+        if job.background in due:
+            try:
+                content = finished_file(original, layers, to, treatment.quality)
+            except PhotoError as error:
+                raise PhotoError(f"{job.background}: {error}") from None
+            write_bytes(job.background, content)
+    except PhotoError as error:
+        return Outcome(job, error, width, height, layers.seconds, layers.coverage)
+    except Exception as error:  # whatever it is, the other photos go on
+        unwritten = PhotoError(f"{job.background}: cannot be written ({reason(error)})")
+        return Outcome(job, unwritten, width, height, layers.seconds, layers.coverage)
+    return Outcome(job, None, width, height, layers.seconds, layers.coverage, layers.dry)
+
+
+def through_pipe(model: Derainer, treatment: Treatment, form: str | None = None) -> None:
+    """One photo from stdin to stdout, in its own format or the one named.
+
+    Raises:
+        PhotoError: no photo, or one that cannot be restored or written.
+        UsageError: an unknown format.
+    """
+    ending = ending_of(form)
+    original = decode(sys.stdin.buffer.read(), "stdin", treatment.max_megapixels)
+    layers = separate(original, model, treatment)
+    to = FORMATS[ending] if ending else original.format
+    try:
+        content = finished_file(original, layers, to, treatment.quality)
+    except PhotoError as error:
+        raise PhotoError(f"stdin: {error}") from None
+    sys.stdout.buffer.write(content)
+    sys.stdout.buffer.flush()
+
+
+def describe(outcome: Outcome) -> str:
+    """What became of a photo, in a few words."""
+    if outcome.untouched:
+        return "no rain found, copied as it is"
+    return f"{outcome.width}x{outcome.height} px, {outcome.seconds:.2f} s, rain on {outcome.rain_coverage:.0%}"
+
+
+def as_json(outcome: Outcome) -> str:
+    """One object on one line."""
+    return json.dumps(
+        {
+            "input": str(outcome.job.source),
+            "output": None if outcome.error else str(outcome.job.background),
+            "width": outcome.width,
+            "height": outcome.height,
+            "seconds": round(outcome.seconds, 4),
+            "rain_coverage": round(outcome.rain_coverage, 4),
+            "untouched": outcome.untouched,
+            "error": str(outcome.error) if outcome.error else None,
+        },
+        ensure_ascii=False,
+    )
+
+
+def pace(outcomes: list[Outcome]) -> str:
+    """Megapixels a second in the network so far."""
+    seconds = sum(outcome.seconds for outcome in outcomes)
+    return f"{sum(outcome.megapixels for outcome in outcomes) / seconds:.1f} MP/s" if seconds else "0 MP/s"
+
+
+def summary(outcomes: list[Outcome]) -> str:
+    """The end of a run in a sentence."""
+    failed = sum(outcome.error is not None for outcome in outcomes)
+    dry = sum(outcome.untouched for outcome in outcomes)
+    done = f"{len(outcomes) - failed} of {len(outcomes)} photos done at {pace(outcomes)}"
+    said = done + (f", {dry} without rain" if dry else "")
+    return said + (f"; {failed} of {len(outcomes)} photos failed" if failed else "")
