@@ -374,6 +374,7 @@ def evaluate(
     from derain.evaluation import evaluate as evaluation
     from derain.evaluation import results
     from derain.evaluation.report import Gallery, as_html
+    from derain.evaluation.samples import open_samples
     from derain.evaluation.self_test import rendered_samples
     from derain.weights import load
 
@@ -392,7 +393,7 @@ def evaluate(
         if json:
             results.write(json, results.speeds_as_json(speeds))
         return
-    given = evaluation.open_samples(rainy, clean, theirs, frames) if rainy else rendered_samples()
+    given = open_samples(rainy, clean, theirs, frames) if rainy else rendered_samples()
     models = {name: load(file, chosen) for name, file in ours.items()}
     gallery = Gallery()
     with progress_bar() as bar:

@@ -55,6 +55,14 @@ def proc_bytes(file: str, field: str) -> float | None:
     return float(lines[field].split()[0]) * 1024
 
 
+def free_memory(device: torch.device) -> float:
+    """Bytes free on the device; infinite where it cannot be told."""
+    if device.type == "cuda":
+        return float(torch.cuda.mem_get_info(device)[0])
+    free = proc_bytes("meminfo", "MemAvailable") if device.type == "cpu" else None
+    return float("inf") if free is None else free
+
+
 def place(network: Network, device: str | torch.device) -> Network:
     """``network`` on ``device``, channels last in memory: convolutions run faster so, on CPUs most of all."""
     return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]

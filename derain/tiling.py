@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from derain.devices import half_precision, proc_bytes
+from derain.devices import free_memory, half_precision
 from derain.errors import PhotoError
 from derain.models.contract import Derainer
 
@@ -47,14 +47,6 @@ def automatic_tile(device: torch.device, halo: int) -> int:
     """Side of a tile that, with the ``halo`` around it, takes no more than a share of the memory that is free now."""
     side = np.sqrt(SHARE * free_memory(device) / BYTES_A_PIXEL) - 2 * halo
     return int(np.clip(side, *SIDES)) // 16 * 16
-
-
-def free_memory(device: torch.device) -> float:
-    """Bytes free on the device; infinite where it cannot be told."""
-    if device.type == "cuda":
-        return float(torch.cuda.mem_get_info(device)[0])
-    free = proc_bytes("meminfo", "MemAvailable") if device.type == "cpu" else None
-    return float("inf") if free is None else free
 
 
 def _out_of_memory(error: BaseException) -> bool:

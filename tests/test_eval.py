@@ -19,12 +19,13 @@ from derain.cli import app
 from derain.errors import UsageError
 from derain.evaluation import evaluate as evaluation
 from derain.evaluation.benchmark import benchmark
-from derain.evaluation.evaluate import INPUT, Sample, Samples, evaluate, open_samples
+from derain.evaluation.evaluate import evaluate
 from derain.evaluation.matching import find_twins, match
 from derain.evaluation.metrics import luma, paired_scores, psnr, ssim, values
 from derain.evaluation.no_truth import flicker, motion, unpaired_scores
 from derain.evaluation.pictures import read_picture
 from derain.evaluation.results import table
+from derain.evaluation.samples import INPUT, Sample, Samples, open_samples
 from derain.evaluation.self_test import draw_scene, rendered_samples
 from derain.evaluation.statistics import estimated
 from derain.rain.render import line_kernel

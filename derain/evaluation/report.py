@@ -8,10 +8,11 @@ from html import escape
 import cv2
 import numpy as np
 
-from derain.evaluation.evaluate import INPUT, SCORES, Evaluation, Sample
+from derain.evaluation.evaluate import SCORES, Evaluation
 from derain.evaluation.metrics import Picture
 from derain.evaluation.pictures import to_photo
 from derain.evaluation.results import comparisons, formatted, interval, settings, verdict
+from derain.evaluation.samples import INPUT, Sample
 from derain.photos import Photo
 
 SHOWN = 1200  # px: of larger pictures the window of this side with most change is shown

@@ -16,7 +16,8 @@ from rich.table import Table
 import derain
 from derain.errors import PhotoError, UsageError
 from derain.evaluation.benchmark import Speed
-from derain.evaluation.evaluate import INPUT, SCORES, Evaluation
+from derain.evaluation.evaluate import SCORES, Evaluation
+from derain.evaluation.samples import INPUT
 from derain.evaluation.statistics import Estimate
 from derain.photos import write_bytes
 from derain.weights import locate, sha256

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from derain.evaluation.evaluate import Sample, Samples
+from derain.evaluation.samples import Sample, Samples
 from derain.rain.compose import compose
 from derain.rain.render import ANY_RAIN, FINE_RAIN, render
 

@@ -13,8 +13,9 @@ from typing import Any
 
 from derain.devices import choose_device
 from derain.errors import TrainingError, UsageError, WeightsError, reason
-from derain.evaluation.evaluate import evaluate, open_samples
+from derain.evaluation.evaluate import evaluate
 from derain.evaluation.report import Gallery, as_html
+from derain.evaluation.samples import open_samples
 from derain.models import describe
 from derain.models.contract import Derainer
 from derain.photos import find_photos, write_bytes
