@@ -14,10 +14,10 @@ from safetensors.torch import save_file
 
 from derain.devices import place
 from derain.errors import WeightsError
+from derain.files import atomic
 from derain.hub import Reference, fetch
 from derain.models import build, describe
 from derain.models.contract import Derainer
-from derain.photos import atomic
 
 FORMAT = "1"
 

@@ -16,8 +16,9 @@ from safetensors.torch import save_file
 import derain
 from derain import batch, tiling
 from derain.errors import PhotoError, UsageError, WeightsError
+from derain.files import atomic
 from derain.models import describe
-from derain.photos import atomic, decode, find_photos, read_original, read_photo, write_photo
+from derain.photos import decode, find_photos, read_original, read_photo, write_photo
 from derain.weights import bundled_folder, load, locate
 from tests.conftest import SMALL
 

@@ -14,9 +14,10 @@ import numpy as np
 from derain.batch.before_after import comparison
 from derain.batch.planning import Job, ending_of
 from derain.errors import PhotoError, reason
+from derain.files import make_folder, write_bytes
 from derain.models.contract import Derainer
-from derain.photos import Original, decode, encode, format_of, read_original, to_8_bit, write_bytes, write_photo
-from derain.photos.files import FORMATS, make_folder
+from derain.photos import Original, decode, encode, format_of, read_original, to_8_bit, write_photo
+from derain.photos.files import FORMATS
 from derain.photos.original import MAX_MEGAPIXELS, Pixels
 from derain.scales import restore
 

@@ -19,7 +19,7 @@ from derain.evaluation.benchmark import Speed
 from derain.evaluation.evaluate import SCORES, Evaluation
 from derain.evaluation.samples import INPUT
 from derain.evaluation.statistics import Estimate
-from derain.photos import write_bytes
+from derain.files import write_bytes
 from derain.weights import locate, sha256
 
 SETTINGS = {

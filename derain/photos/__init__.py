@@ -1,7 +1,7 @@
 """Photos as files: found, read with everything that they hold, and written back with nothing lost but the rain."""
 
 from derain.photos.encode import encode
-from derain.photos.files import SUFFIXES, atomic, find_photos, format_of, without_results, write_bytes
+from derain.photos.files import SUFFIXES, find_photos, format_of, without_results
 from derain.photos.original import Original, Photo, as_rgb, decode, read_original, read_photo, to_8_bit, write_photo
 
 __all__ = [
@@ -9,7 +9,6 @@ __all__ = [
     "Original",
     "Photo",
     "as_rgb",
-    "atomic",
     "decode",
     "encode",
     "find_photos",
@@ -18,6 +17,5 @@ __all__ = [
     "read_photo",
     "to_8_bit",
     "without_results",
-    "write_bytes",
     "write_photo",
 ]

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image, JpegImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from derain.errors import PhotoError, reason
-from derain.photos.files import format_of, write_bytes
+from derain.files import write_bytes
+from derain.photos.files import format_of
 from derain.photos.tiff import without_structure
 
 Photo = NDArray[np.uint8]

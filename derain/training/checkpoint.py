@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from derain.errors import TrainingError
-from derain.photos import atomic
+from derain.files import atomic
 
 NAME = "checkpoint.pt"
 

@@ -16,9 +16,10 @@ from derain.errors import TrainingError, UsageError, WeightsError, reason
 from derain.evaluation.evaluate import evaluate
 from derain.evaluation.report import Gallery, as_html
 from derain.evaluation.samples import open_samples
+from derain.files import write_bytes
 from derain.models import describe
 from derain.models.contract import Derainer
-from derain.photos import find_photos, write_bytes
+from derain.photos import find_photos
 from derain.training import checkpoint, folder
 from derain.training.best import Best
 from derain.training.config import TrainConfig, load_config

@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from derain.errors import PhotoError, TrainingError, WeightsError, reason
-from derain.photos import atomic, write_photo
+from derain.files import atomic
+from derain.photos import write_photo
 from derain.training import checkpoint
 from derain.training.config import TrainConfig
 from derain.training.crops import Crops, to_tensor

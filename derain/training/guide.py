@@ -14,11 +14,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from derain.files import atomic
 from derain.nlcl import losses
 from derain.nlcl.critic import Critic
 from derain.nlcl.heads import Heads
 from derain.nlcl.terms import CRITIC_LEVELS, critic_widths, layer_term, location_term
-from derain.photos import atomic
 from derain.rain.compose import add
 from derain.rain.render import ANY_RAIN, FINE_RAIN, render
 from derain.training.crops import Crops, to_tensor

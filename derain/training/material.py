@@ -10,16 +10,9 @@ import cv2
 import numpy as np
 
 from derain.errors import PhotoError, TrainingError
+from derain.files import write_bytes
 from derain.models.contract import Derainer
-from derain.photos import (
-    SUFFIXES,
-    Photo,
-    read_original,
-    to_8_bit,
-    without_results,
-    write_bytes,
-    write_photo,
-)
+from derain.photos import SUFFIXES, Photo, read_original, to_8_bit, without_results, write_photo
 from derain.training.crops import centre
 from derain.training.discovery import find_rain
 from derain.video.reading import CLIPS, sample_frames

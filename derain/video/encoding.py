@@ -10,7 +10,7 @@ from typing import Any
 import av
 
 from derain.errors import PhotoError, UsageError, reason
-from derain.photos import write_bytes
+from derain.files import write_bytes
 from derain.video.colour import RGB, from_rgb
 from derain.video.reading import ANY_BYTES, Frame
 

@@ -14,9 +14,9 @@ import numpy as np
 
 from derain.devices import check_precision
 from derain.errors import DerainError, PhotoError, UsageError
+from derain.files import make_folder, write_bytes
 from derain.models.contract import Derainer
-from derain.photos import Photo, write_bytes
-from derain.photos.files import make_folder
+from derain.photos import Photo
 from derain.video.encoding import Encoding, SegmentWriter, choose_encoder, choose_pixel_format, encoder_options
 from derain.video.fusion import REACH
 from derain.video.joining import join

@@ -11,21 +11,19 @@ import numpy as np
 from PIL import Image, ImageSequence, UnidentifiedImageError
 
 from derain.errors import PhotoError, UsageError
+from derain.files import atomic, make_folder, write_bytes
 from derain.models.contract import Derainer
 from derain.photos import (
     SUFFIXES,
     Original,
     Photo,
-    atomic,
     encode,
     find_photos,
     format_of,
     read_original,
     to_8_bit,
-    write_bytes,
     write_photo,
 )
-from derain.photos.files import make_folder
 from derain.video.colour import Colours
 from derain.video.fusion import REACH
 from derain.video.reading import Clip, Frame
