@@ -27,7 +27,7 @@ from derain.training.guide import load_guide
 from derain.training.judge import Judge, Scores
 from derain.training.loop import Report, train
 from derain.training.material import LOSSY, Material, check_folder, forget, prepare
-from derain.weights import bundled_folder, load, save
+from derain.weights import bundled_folder, fingerprint, load, save
 
 CHANGE = {"low": (1e-4, 0.35), "medium": (4e-4, 0.65), "high": (8e-4, 1.0)}  # learning rate at its peak, most of SHARES
 MINUTES = {"cpu": 13.0, "cuda": 2.0}  # of training, without what is before and after it
@@ -92,7 +92,8 @@ def finetune(
     Raises:
         PhotoError: the disk is full.
         TrainingError: fewer than four usable photos, no rain in two of them, or no room to write.
-        UsageError: results that exist or would replace what is given, or an unknown strength of change.
+        UsageError: results that exist or would replace what is given, an unknown strength of change, or a run to resume
+            that began with other weights.
         WeightsError: weights that are missing, of another preset, or cannot be written.
     """
     say = say or (lambda sentence: None)
@@ -119,7 +120,10 @@ def finetune(
     best = Best(judge, [share for share in SHARES if share <= furthest], say)
     interrupted, going_on = False, resume and checkpoint.exists(work)
     if going_on:
-        best.load_state(checkpoint.load_checkpoint(work, preset)["onlooker"])
+        memory = checkpoint.load_checkpoint(work, preset)["onlooker"]
+        if memory.get("start", fingerprint(network)) != fingerprint(network):  # older checkpoints do not say
+            raise UsageError(f"{work}: was begun with other weights than {start}; give --resume with its --start")
+        best.load_state(memory)
     try:
         train(config, material.training, bank, work, going_on, report, say, best)
     except KeyboardInterrupt:
