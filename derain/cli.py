@@ -23,7 +23,12 @@ app = typer.Typer(
 )
 talk = Console(stderr=True, highlight=False, soft_wrap=True)
 
+Weights = Annotated[str, typer.Option(help="Bundled name, file, or hf:OWNER/REPO@REVISION/FILE.")]
+Strength = Annotated[float, typer.Option(min=0, max=1, help="Share of the rain to take away.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
+Precision = Annotated[str, typer.Option(help="auto, float32 or bfloat16.")]
+Threads = Annotated[Optional[int], typer.Option(min=1, help="CPU threads for the network; default: all.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but errors.")]
 
 
 def main() -> None:
@@ -84,8 +89,8 @@ def run(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace results that exist, instead of skipping.")
     ] = False,
-    weights: Annotated[str, typer.Option(help="Bundled name, file, or hf:OWNER/REPO@REVISION/FILE.")] = "derain",
-    strength: Annotated[float, typer.Option(min=0, max=1, help="Share of the rain to take away.")] = 1.0,
+    weights: Weights = "derain",
+    strength: Strength = 1.0,
     rain: Annotated[bool, typer.Option("--rain", help="Write the rain layer too, as photo.rain.png.")] = False,
     compare: Annotated[
         bool, typer.Option("--compare", help="Write before and after too, as photo.compare.png.")
@@ -94,12 +99,12 @@ def run(
         Optional[int], typer.Option(min=1, max=100, help="Of lossy formats; default: the photo's own tables, else 95.")
     ] = None,
     device: Device = "auto",
-    precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
+    precision: Precision = "auto",
     tile: Annotated[str, typer.Option(help="auto (by the free memory), none, or the tiles' side in px.")] = "auto",
     max_megapixels: Annotated[float, typer.Option(help="Refuse photos that are larger.")] = 500.0,
-    threads: Annotated[Optional[int], typer.Option(min=1, help="CPU threads for the network; default: all.")] = None,
+    threads: Threads = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object a photo.")] = False,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but errors.")] = False,
+    quiet: Quiet = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Say something of each photo.")] = False,
 ) -> None:
     """Remove the rain from photos.
@@ -164,11 +169,11 @@ def video(
         Optional[Path], typer.Option("-o", "--output", help="The result; default: clip.derained.mp4 beside it.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a result that exists.")] = False,
-    weights: Annotated[str, typer.Option(help="Bundled name, file, or hf:OWNER/REPO@REVISION/FILE.")] = "derain",
+    weights: Weights = "derain",
     temporal: Annotated[
         str, typer.Option(help="on or auto: use the neighbouring frames; off: each frame by itself.")
     ] = "auto",
-    strength: Annotated[float, typer.Option(min=0, max=1, help="Share of the rain to take away.")] = 1.0,
+    strength: Strength = 1.0,
     compare: Annotated[bool, typer.Option("--compare", help="Before and after side by side instead.")] = False,
     rain: Annotated[bool, typer.Option("--rain", help="The rain layer instead.")] = False,
     codec: Annotated[
@@ -192,9 +197,9 @@ def video(
         Optional[Path], typer.Option(help="Write a picture of before and after here now and then.")
     ] = None,
     device: Device = "auto",
-    precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
-    threads: Annotated[Optional[int], typer.Option(min=1, help="CPU threads for the network; default: all.")] = None,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but errors.")] = False,
+    precision: Precision = "auto",
+    threads: Threads = None,
+    quiet: Quiet = False,
 ) -> None:
     """Remove the rain from a clip.
 
@@ -332,7 +337,18 @@ def finetune(
 
     with training_bar() as report:
         found = run_finetuning(
-            photos, weights, clean, minutes, steps, change, start, device, resume, overwrite, report, say
+            photos,
+            weights,
+            clean,
+            minutes=minutes,
+            steps=steps,
+            change=change,
+            start=start,
+            device=device,
+            resume=resume,
+            overwrite=overwrite,
+            report=report,
+            say=say,
         )
     say(described(found.before, found.after))
     say(f"{'better' if found.better else 'no better'}; before and after: {found.summary}")
@@ -438,7 +454,7 @@ def doctor(json: Annotated[bool, typer.Option("--json", help="Print one JSON obj
 
 models = typer.Typer(no_args_is_help=True, help="Weights: what there is, where it is, whether it is whole.")
 app.add_typer(models, name="models")
-Weights = Annotated[str, typer.Argument(help="Bundled name, file, or hf:OWNER/REPO@REVISION/FILE.")]
+WeightsArgument = Annotated[str, typer.Argument(help="Bundled name, file, or hf:OWNER/REPO@REVISION/FILE.")]
 
 
 @models.command("list")
@@ -451,7 +467,7 @@ def list_models() -> None:
 
 
 @models.command()
-def download(weights: Weights) -> None:
+def download(weights: WeightsArgument) -> None:
     """Fetch weights from the Hub into its cache and print where they are."""
     from derain.weights import locate
 
@@ -459,7 +475,7 @@ def download(weights: Weights) -> None:
 
 
 @models.command()
-def path(weights: Weights = "derain") -> None:
+def path(weights: WeightsArgument = "derain") -> None:
     """Print where weights are, fetched first if they are on the Hub and not here."""
     from derain.weights import locate
 
@@ -467,7 +483,7 @@ def path(weights: Weights = "derain") -> None:
 
 
 @models.command()
-def info(weights: Weights = "derain") -> None:
+def info(weights: WeightsArgument = "derain") -> None:
     """What weights say of themselves, as JSON."""
     import json
 
@@ -477,7 +493,7 @@ def info(weights: Weights = "derain") -> None:
 
 
 @models.command()
-def verify(weights: Weights = "derain") -> None:
+def verify(weights: WeightsArgument = "derain") -> None:
     """Check digest and content."""
     from derain.weights import about, load
 

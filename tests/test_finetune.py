@@ -476,7 +476,7 @@ def test_interrupted_it_keeps_the_best_and_exits_with_130(camera, bank, tmp_path
 def test_only_better_weights_of_a_whole_run_are_uploaded(camera, monkeypatch, steps, interrupted, code, said):
     found = Result(Path("w"), Path("s"), scores(), scores(), steps, interrupted)
     uploaded = []
-    monkeypatch.setattr("derain.training.finetune.finetune", lambda *arguments: found)
+    monkeypatch.setattr("derain.training.finetune.finetune", lambda *arguments, **options: found)
     monkeypatch.setattr("derain.hub.push", lambda repo, weights: uploaded.append(repo) or repo)
     done = CliRunner().invoke(app, ["finetune", str(camera), "--push", "me/mine"])
     assert done.exit_code == code and uploaded == (["me/mine"] if said == "uploaded to" else [])
