@@ -8,6 +8,7 @@ from torch import nn
 
 from derain.errors import UsageError
 
+SHARE = 0.4  # of the free memory that one piece of work may take
 Network = TypeVar("Network", bound=nn.Module)
 
 
@@ -61,6 +62,11 @@ def free_memory(device: torch.device) -> float:
         return float(torch.cuda.mem_get_info(device)[0])
     free = proc_bytes("meminfo", "MemAvailable") if device.type == "cpu" else None
     return float("inf") if free is None else free
+
+
+def affordable_pixels(device: torch.device, bytes_a_pixel: float) -> float:
+    """How many pixels fit into the share of the memory that is free now that one piece of work may take."""
+    return SHARE * free_memory(device) / bytes_a_pixel
 
 
 def place(network: Network, device: str | torch.device) -> Network:

@@ -8,12 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from derain.devices import free_memory, half_precision
+from derain.devices import affordable_pixels, half_precision
 from derain.errors import PhotoError
 from derain.models.contract import Derainer
 
 SIDES = (256, 1536)  # px: least and greatest automatic tile
-SHARE = 0.4  # of the free memory that a tile may take
 NO_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")  # torch's words for it, by system
 BYTES_A_PIXEL = 260  # that the default network takes at its height, in float32
 Photo = NDArray[Any]  # uint8 or uint16
@@ -45,7 +44,7 @@ def _restore(model: Derainer, photo: Photo, tile: int | None, half: bool) -> tup
 
 def automatic_tile(device: torch.device, halo: int) -> int:
     """Side of a tile that, with the ``halo`` around it, takes no more than a share of the memory that is free now."""
-    side = np.sqrt(SHARE * free_memory(device) / BYTES_A_PIXEL) - 2 * halo
+    side = np.sqrt(affordable_pixels(device, BYTES_A_PIXEL)) - 2 * halo
     return int(np.clip(side, *SIDES)) // 16 * 16
 
 

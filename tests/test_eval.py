@@ -15,6 +15,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from typer.testing import CliRunner
 
 import derain
+from derain import devices
 from derain.cli import app
 from derain.errors import UsageError
 from derain.evaluation import evaluate as evaluation
@@ -242,8 +243,8 @@ def test_pictures_are_read_only_as_they_are_needed():
 @pytest.mark.parametrize("room, expected", [(0.2, 1), (1.9, 1), (3.0, 3)])
 def test_large_pictures_wait_for_memory(monkeypatch, room, expected):
     """There are never more pictures on their way than there is room for, however many threads there are."""
-    needed = 64 * 64 * evaluation.BYTES_A_PIXEL / evaluation.SHARE
-    monkeypatch.setattr(evaluation, "free_memory", lambda device: room * needed)
+    needed = 64 * 64 * evaluation.BYTES_A_PIXEL / devices.SHARE
+    monkeypatch.setattr(devices, "free_memory", lambda device: room * needed)
     read, scored, most = 0, 0, 0
 
     def count(sample, outputs, scores):

@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import derain
-from derain import batch, tiling
+from derain import batch, devices, tiling
 from derain.errors import PhotoError, UsageError, WeightsError
 from derain.files import atomic
 from derain.models import describe
@@ -398,11 +398,11 @@ def test_16_bit_rain_is_finer_than_8_bit_steps(rng):
 
 @pytest.mark.parametrize("free", [0.5e9, 1e9, 4e9, 64e9])
 def test_a_tile_with_what_is_around_it_takes_its_share_of_the_memory(monkeypatch, free):
-    monkeypatch.setattr(tiling, "free_memory", lambda device: free)
+    monkeypatch.setattr(devices, "free_memory", lambda device: free)
     model = load()
     seen = tiling.automatic_tile(torch.device("cpu"), model.halo) + 2 * model.halo
     assert seen**2 * tiling.BYTES_A_PIXEL < 0.45 * free
-    assert seen > min(0.9 * (tiling.SHARE * free / tiling.BYTES_A_PIXEL) ** 0.5, 1536)
+    assert seen > min(0.9 * (devices.SHARE * free / tiling.BYTES_A_PIXEL) ** 0.5, 1536)
 
 
 def test_the_advice_for_a_large_photo_works(rng):

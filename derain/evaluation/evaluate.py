@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from derain.devices import free_memory
+from derain.devices import affordable_pixels
 from derain.errors import reason
 from derain.evaluation.metrics import IDENTICAL, Picture, paired_scores, psnr, values
 from derain.evaluation.no_truth import flicker, motion, unpaired_scores
@@ -29,7 +29,6 @@ from derain.rain.clean import clean_rain
 from derain.scales import restore
 
 BYTES_A_PIXEL = 180  # that the metrics take at their height
-SHARE = 0.4  # of the free memory that they may take
 
 
 @dataclass(frozen=True)
@@ -111,7 +110,8 @@ def evaluate(
     What fails is named in ``problems`` of the result, and the rest is scored.
     """
     evaluation = Evaluation([INPUT, *models, *given.tools], problems=given.problems)
-    limit, free = workers or os.cpu_count() or 1, free_memory(torch.device("cpu"))
+    limit = workers or os.cpu_count() or 1
+    room = affordable_pixels(torch.device("cpu"), BYTES_A_PIXEL)
     waiting: deque[tuple[Sample, dict[str, Picture], Future[tuple[dict[str, dict[str, float]], list[str]]]]] = deque()
     repasting = {name: Repasting(model) for name, model in models.items()}
     before: tuple[Sample, dict[str, Picture]] | None = None
@@ -138,8 +138,7 @@ def evaluate(
                 except Exception as error:  # whatever it is, the other pictures go on
                     evaluation.problems.append(f"{sample.name}: {name}: {reason(error)}")
             outputs |= sample.restored
-            affordable = SHARE * free / (BYTES_A_PIXEL * photo[..., 0].size)
-            while waiting and len(waiting) + 1 > min(2 * limit, affordable):
+            while waiting and len(waiting) + 1 > min(2 * limit, room / photo[..., 0].size):
                 finish()
             waiting.append((sample, outputs, pool.submit(score, sample, outputs, extra, before)))
             before = (sample, outputs) if given.in_sequence else None

@@ -23,6 +23,7 @@ class Best:
         self.tensors: dict[str, torch.Tensor] | None = None
         self.scores, self.step, self.gain, self.waited = judge.start, 0, 0.0, 0
         self.looked = False
+        self.start = fingerprint(judge.network)
 
     def look(self, step: int, progress: float, model: Derainer) -> bool:
         """Judge weights on the way from the start to those so far."""
@@ -47,7 +48,7 @@ class Best:
             "step": self.step,
             "gain": self.gain,
             "waited": self.waited,
-            "start": fingerprint(self.judge.network),
+            "start": self.start,
         }
 
     def load_state(self, state: dict[str, Any]) -> None:

@@ -27,7 +27,7 @@ from derain.training.guide import load_guide
 from derain.training.judge import Judge, Scores
 from derain.training.loop import Report, train
 from derain.training.material import LOSSY, Material, check_folder, forget, prepare
-from derain.weights import bundled_folder, fingerprint, load, save
+from derain.weights import bundled_folder, load, save
 
 CHANGE = {"low": (1e-4, 0.35), "medium": (4e-4, 0.65), "high": (8e-4, 1.0)}  # learning rate at its peak, most of SHARES
 MINUTES = {"cpu": 13.0, "cuda": 2.0}  # of training, without what is before and after it
@@ -121,7 +121,7 @@ def finetune(
     interrupted, going_on = False, resume and checkpoint.exists(work)
     if going_on:
         memory = checkpoint.load_checkpoint(work, preset)["onlooker"]
-        if memory.get("start", fingerprint(network)) != fingerprint(network):  # older checkpoints do not say
+        if memory.get("start", best.start) != best.start:  # older checkpoints do not say
             raise UsageError(f"{work}: was begun with other weights than {start}; give --resume with its --start")
         best.load_state(memory)
     try:
