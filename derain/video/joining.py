@@ -6,6 +6,7 @@ import json
 import math
 import struct
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -23,32 +24,42 @@ CODEC_PLACE = 12  # of the codec's name in an stsd box
 Timed = tuple[float, Any]  # seconds, packet
 
 
+@dataclass(frozen=True)
+class Track:
+    """A picture track: of the source, and encoded anew."""
+
+    clip: Clip
+    segments: list[Path]
+    matrix: bytes  # the display matrix, 36 bytes, or empty
+
+
 def join(
-    segments: list[Path],
-    source: Clip,
+    tracks: list[Track],
     out: Path,
     form: str,
     stretch: tuple[float, float],
     audio: bool,
-    matrix: bytes,
     say: Callable[[str], None],
 ) -> None:
-    """Write ``out``: the segments' video, and audio, subtitles, chapters, tags and attachments of the source.
+    """Write ``out``: the picture tracks anew, and audio, subtitles, chapters, tags and attachments of the source.
 
     Args:
         form: FFmpeg's name of the container.
         stretch: seconds of the source that were taken; what lies before is cut away, times included.
-        matrix: the display matrix, 36 bytes, or empty.
         say: told of streams that the container cannot hold.
 
     Raises:
         PhotoError: the container cannot hold the video, or the disk is full.
     """
     begin, end = stretch
-    options = {"video_track_timescale": str(source.time_base.denominator)} if form in ("mp4", "mov") else {}
+    source = tracks[0].clip
+    clocks = {track.clip.time_base.denominator for track in tracks}
+    options = {}
+    if form in ("mp4", "mov") and len(clocks) == 1:  # else each has its own, or a multiple of it
+        options["video_track_timescale"] = str(*clocks)
     tags = {key: value for key, value in source.container.metadata.items() if key not in OF_A_FILE}
     if (
-        options
+        form in ("mp4", "mov")
         and any(key.startswith("com.apple.") for key in tags)
         and not any(map(is_cover, source.container.streams))
     ):
@@ -56,15 +67,10 @@ def join(
     try:
         with open_output(out, form, **options) as container:
             container.metadata.update(tags)
-            with opened(segments[0]) as first:
-                video = container.add_stream_from_template(first.streams.video[0], opaque=True)
-            video.codec_context.framerate = source.rate
-            video.time_base = source.time_base
-            video.metadata.update(source.stream.metadata)
-            copied = _add_others(container, source, audio, say)
+            pictures, copied = _add_streams(container, tracks, audio, say)
             _set_chapters(container, source, begin, end)
             packets = heapq.merge(
-                _video_packets(segments, source.time_base, video, begin),
+                *(_video_packets(track.segments, track.clip.time_base, new, begin) for track, new in pictures),
                 _other_packets(source, copied, begin, end),
                 key=lambda timed: timed[0],
             )
@@ -73,15 +79,22 @@ def join(
     except (av.FFmpegError, OSError, ValueError) as error:
         raise PhotoError(f"{out}: cannot be written as {form} ({reason(error)})") from None
     if form in ("mp4", "mov"):
-        write_in_header(out, matrix)
-    elif matrix:
+        write_in_header(out, *(track.matrix for track, _ in pictures))
+    elif any(track.matrix for track in tracks):
         say(f"{form} holds no rotation: the frames are stored as in the source, turn them in the player")
 
 
-def _add_others(container: Any, source: Clip, audio: bool, say: Callable[[str], None]) -> dict[int, Any]:
-    copied = {}
-    for stream in source.container.streams:
-        if stream is source.stream or (stream.type == "audio" and not audio):
+def _add_streams(
+    container: Any, tracks: list[Track], audio: bool, say: Callable[[str], None]
+) -> tuple[list[tuple[Track, Any]], dict[int, Any]]:
+    """Streams in the order of the source: those of the picture tracks, and by their numbers those that are copied."""
+    anew = {track.clip.stream.index: track for track in tracks}
+    pictures, copied = [], {}
+    for stream in tracks[0].clip.container.streams:
+        if stream.index in anew:
+            pictures.append((anew[stream.index], _add_picture(container, anew[stream.index])))
+            continue
+        if stream.type == "audio" and not audio:
             continue
         if stream.type == "data" and "timecode" in stream.metadata:
             continue  # written anew from the video's tag
@@ -95,7 +108,17 @@ def _add_others(container: Any, source: Clip, audio: bool, say: Callable[[str], 
         except (av.FFmpegError, ValueError, TypeError):
             codec = stream.codec_context.name if stream.codec_context else stream.type
             say(f"stream {stream.index} ({stream.type}, {codec}) is left out: {container.format.name} cannot hold it")
-    return copied
+    return pictures, copied
+
+
+def _add_picture(container: Any, track: Track) -> Any:
+    with opened(track.segments[0]) as first:
+        video = container.add_stream_from_template(first.streams.video[0], opaque=True)
+    video.codec_context.framerate = track.clip.rate
+    video.time_base = track.clip.time_base
+    video.metadata.update(track.clip.stream.metadata)
+    video.disposition = track.clip.stream.disposition
+    return video
 
 
 def try_header(form: str, stream: Any) -> None:
@@ -171,17 +194,15 @@ def _other_packets(source: Clip, copied: dict[int, Any], begin: float, end: floa
             yield float((pts if dts is None else dts) * base) - begin, packet
 
 
-def write_in_header(path: Path, matrix: bytes) -> None:
-    """Put the display matrix into the video track of an MP4 or MOV file, and name HEVC as Apple's players want it.
+def write_in_header(path: Path, *matrices: bytes) -> None:
+    """Put display matrices into the picture tracks of an MP4 or MOV file, and name HEVC as Apple's players want it.
 
     The file's own library has no call for either.
     """
     with path.open("r+b") as file:
         moov = next(box for box in _boxes(file, 0, path.stat().st_size) if box[0] == b"moov")
-        for kind, start, end in _boxes(file, moov[1], moov[2]):
-            track = _nested(file, start, end) if kind == b"trak" else {}
-            if b"vmhd" not in track:
-                continue
+        boxes = [_nested(file, start, end) for kind, start, end in _boxes(file, moov[1], moov[2]) if kind == b"trak"]
+        for track, matrix in zip((track for track in boxes if b"vmhd" in track), matrices):
             if matrix:
                 file.seek(track[b"tkhd"])
                 file.seek(track[b"tkhd"] + MATRIX_PLACE[file.read(1)[0]])
@@ -190,7 +211,6 @@ def write_in_header(path: Path, matrix: bytes) -> None:
             if file.read(4) == b"hev1":
                 file.seek(track[b"stsd"] + CODEC_PLACE)
                 file.write(b"hvc1")
-            return
 
 
 def _nested(file: Any, start: int, end: int) -> dict[bytes, int]:

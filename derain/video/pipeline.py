@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -19,7 +20,7 @@ from derain.models.contract import Derainer
 from derain.photos import Photo
 from derain.video.encoding import Encoding, SegmentWriter, choose_encoder, choose_pixel_format, encoder_options
 from derain.video.fusion import REACH
-from derain.video.joining import join
+from derain.video.joining import Track, join
 from derain.video.reading import Clip, Frame
 from derain.video.sequences import is_sequence, process_sequence, unfinished
 from derain.video.treatment import Done, Network, Preview, Report, VideoSettings, derained, stretch
@@ -65,27 +66,31 @@ def process(
         origin = manifest(source, model, settings) if source.is_file() else ""
         return process_sequence(source, out, model, settings, origin, overwrite, Preview(preview), report, say)
     check(source, out, settings, overwrite)
-    with Clip(source) as clip:
+    with ExitStack() as files:
+        clips = [files.enter_context(Clip(source))]
+        clips += [files.enter_context(Clip(source, track)) for track in range(1, clips[0].tracks)]
         model = model or load()
-        work = Work(out, manifest(source, model, settings))
-        if work.done:
-            say(f"goes on after {work.frames} frames that were done before")
-        if clip.interlaced:
+        origin = manifest(source, model, settings)
+        works = [Work(out, origin, track) for track in range(len(clips))]
+        if any(work.done for work in works):
+            say(f"goes on after {sum(work.frames for work in works)} frames that were done before")
+        if any(clip.interlaced for clip in clips):
             say(f"{source}: is interlaced; its frames are deinterlaced")
-        began = time.monotonic()
+        folder, began = works[0].folder, time.monotonic()
         try:
-            failed = _encode(clip, model, settings, work, preview, report, say)
+            failed = _encode_all(clips, model, settings, works, preview, report, say)
         except DerainError:
-            if not any(work.whole()):
-                shutil.rmtree(work.folder)  # nothing to go on with
+            if not any(any(work.whole()) for work in works):
+                shutil.rmtree(folder)  # nothing to go on with
             raise
-        start = 0.0 if settings.start is None else settings.start + clip.begins
-        taken = start, float("inf") if settings.end is None else settings.end + clip.begins
-        whole = work.folder / f"whole{out.suffix}"
-        join(work.segments, clip, whole, FORMATS[out.suffix.lower()], taken, settings.audio, work.matrix, say)
-        done = Done(out, work.frames, time.monotonic() - began, failed)
+        start = 0.0 if settings.start is None else settings.start + clips[0].begins
+        taken = start, float("inf") if settings.end is None else settings.end + clips[0].begins
+        whole = folder / f"whole{out.suffix}"
+        tracks = [Track(clip, work.segments, work.matrix) for clip, work in zip(clips, works) if work.segments]
+        join(tracks, whole, FORMATS[out.suffix.lower()], taken, settings.audio, say)
+        done = Done(out, sum(work.frames for work in works), time.monotonic() - began, failed)
         whole.replace(out)
-        shutil.rmtree(work.folder)
+        shutil.rmtree(folder)
         return done
 
 
@@ -114,14 +119,14 @@ def check_settings(settings: VideoSettings) -> None:
 
 
 class Work:
-    """The folder of a run: its manifest, and the segments that are whole.
+    """The folder of a run: its manifest, and the segments of one picture track that are whole.
 
     Raises:
         PhotoError: the folder cannot be written.
         UsageError: it belongs to another run.
     """
 
-    def __init__(self, out: Path, origin: str) -> None:
+    def __init__(self, out: Path, origin: str, track: int = 0) -> None:
         self.folder = unfinished(out)
         place = self.folder / "manifest.json"
         if place.is_file():
@@ -131,6 +136,8 @@ class Work:
         else:
             make_folder(self.folder)
             write_bytes(place, origin.encode())
+        self.own = self.folder / f"track{track}" if track else self.folder
+        make_folder(self.own)
         self.segments = list(self.whole())
         self.done = len(self.segments)
 
@@ -142,7 +149,7 @@ class Work:
             yield path
 
     def segment(self, index: int) -> Path:
-        return self.folder / f"{index:06d}.nut"
+        return self.own / f"{index:06d}.nut"
 
     @property
     def frames(self) -> int:
@@ -150,18 +157,18 @@ class Work:
 
     @property
     def matrix(self) -> bytes:
-        place = self.folder / "matrix"
+        place = self.own / "matrix"
         return place.read_bytes() if place.is_file() else b""
 
     @property
     def failed(self) -> list[int]:
         """Frames that were passed through, counted from 0."""
-        place = self.folder / "failed.json"
+        place = self.own / "failed.json"
         return json.loads(place.read_text()) if place.is_file() else []
 
     def note_failed(self, frames: list[int]) -> None:
         if frames:
-            write_bytes(self.folder / "failed.json", json.dumps(frames).encode())
+            write_bytes(self.own / "failed.json", json.dumps(frames).encode())
 
 
 def manifest(source: Path, model: Derainer, settings: VideoSettings) -> str:
@@ -170,13 +177,45 @@ def manifest(source: Path, model: Derainer, settings: VideoSettings) -> str:
     return json.dumps(origin | {"settings": asdict(settings) | {"segment": SEGMENT}}, indent=1)
 
 
+def _encode_all(
+    clips: list[Clip],
+    model: Derainer,
+    settings: VideoSettings,
+    works: list[Work],
+    preview: Path | None,
+    report: Report | None,
+    say: Callable[[str], None],
+) -> list[int]:
+    """Encode what is missing of every picture track; returns the frames that failed, those of each by its own count.
+
+    Raises:
+        PhotoError: no track has a frame in the stretch asked for, or one that fails.
+    """
+    failed = list[int]()
+    total, before = sum(expected(clip, settings) for clip in clips), 0
+    for track, (clip, work) in enumerate(zip(clips, works)):
+
+        def counted(done: int, total_of_track: int, seconds: float, before: int = before) -> None:
+            if report:
+                report(before + done, total, seconds)
+
+        def named(sentence: str, track: int = track) -> None:
+            say(f"picture track {track + 1}: {sentence}" if len(clips) > 1 else sentence)
+
+        failed += _encode(clip, model, settings, work, preview, counted, named)
+        before += work.frames
+    if not before:
+        raise PhotoError(f"{clips[0].path}: holds no frame between --start and --end")
+    return failed
+
+
 def _encode(
     clip: Clip,
     model: Derainer,
     settings: VideoSettings,
     work: Work,
     preview: Path | None,
-    report: Report | None,
+    report: Report,
     say: Callable[[str], None],
 ) -> list[int]:
     """Encode the segments that are missing; returns the frames that failed, in this run or before."""
@@ -185,7 +224,6 @@ def _encode(
     network = Network(model, settings, say, before, done)
     network.failed += (frame for frame in work.failed if frame < done)
     wanted = islice(stretch(clip.frames(), settings, clip.begins), before, None)
-    total = expected(clip, settings)
     began, index, looking = time.monotonic(), done, Preview(preview)
     with ThreadPoolExecutor(1) as decoder, ThreadPoolExecutor(1) as encoder:
         results = derained(ahead(wanted, decoder), network, settings)
@@ -199,7 +237,7 @@ def _encode(
                     say(f"{encoding.codec} holds 8 bits here, the clip had more; --codec libx265 keeps 10")
                 writer = SegmentWriter(work.segments[-1], encoding)
                 if frame.matrix:
-                    write_bytes(work.folder / "matrix", frame.matrix)
+                    write_bytes(work.own / "matrix", frame.matrix)
             writing.append(encoder.submit(writer.write, frame, turned_back(picture, frame.rotation)))
             while len(writing) > AHEAD:
                 writing.popleft().result()
@@ -208,16 +246,13 @@ def _encode(
                 work.note_failed(network.failed)
                 writing.append(encoder.submit(writer.close))
                 writer = None
-            if report:
-                report(index, total, time.monotonic() - began)
+            report(index, 0, time.monotonic() - began)
             looking.show(frame, picture)
         if writer:
             work.note_failed(network.failed)
             writing.append(encoder.submit(writer.close))
         for future in writing:
             future.result()
-    if not work.segments:
-        raise PhotoError(f"{clip.path}: holds no frame between --start and --end")
     return network.failed
 
 

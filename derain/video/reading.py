@@ -38,13 +38,13 @@ class Frame:
 
 
 class Clip:
-    """A clip that is open for reading; use it as a context manager.
+    """A clip that is open for reading, of which the picture track with this number is shown; use it as a context manager.
 
     Raises:
         PhotoError: the file is missing, is no clip, holds no video, or is damaged at its beginning.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, track: int = 0) -> None:
         self.path = path
         try:
             if not path.is_file():
@@ -56,10 +56,11 @@ class Clip:
         if not videos:
             self.container.close()
             raise PhotoError(f"{path}: holds no video")
-        self.stream = videos[0]
-        if self.stream.codec_context is None:
+        known = [stream for stream in videos if stream.codec_context is not None]
+        if not known:
             self.container.close()
             raise PhotoError(f"{path}: its video codec is not known; convert it to H.264 first")
+        self.tracks, self.stream = len(known), known[track]
         self.stream.thread_type = "AUTO"
         self.time_base = self.stream.time_base or Fraction(1, 90000)
 
@@ -166,8 +167,9 @@ class Clock:
 
 
 def is_cover(stream: Any) -> bool:
-    """Whether it is a still picture that belongs to the clip as a whole."""
-    return bool(stream.disposition & stream.disposition.attached_pic)
+    """Whether it holds still pictures that belong to the clip as a whole."""
+    kinds = stream.disposition
+    return bool(kinds & (kinds.attached_pic | kinds.timed_thumbnails))
 
 
 def _form(frame: av.VideoFrame) -> tuple[int, int, str]:
