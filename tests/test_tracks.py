@@ -5,10 +5,13 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
+from PIL import Image, ImageSequence
 
 from derain.video import VideoSettings, process
-from tests.test_video import Darker, Identity, make_clip
+from derain.video.gifs import read_pages
+from tests.test_video import Darker, Identity, make_clip, picture
 
 FRAME_BY_FRAME = VideoSettings(temporal="off")
 
@@ -86,3 +89,51 @@ def test_a_run_interrupted_in_the_second_track_goes_on_there(tmp_path, two_camer
 def test_a_stretch_is_taken_of_every_picture_track(tmp_path, two_cameras):
     process(two_cameras(".mkv"), tmp_path / "b.mkv", Identity(), VideoSettings(temporal="off", start=0.2, end=0.4))
     assert [len(track) for track in brightness(tmp_path / "b.mkv")] == [5, 4]
+
+
+@pytest.fixture
+def stickers(tmp_path) -> Path:
+    """A GIF of which only a disc shows that moves and rests, with comments, a loop count and uneven times."""
+    pages = []
+    for place in (0, 10, 10, 20):
+        page = Image.fromarray(picture(0)).convert("RGBA")
+        rows, columns = np.mgrid[:48, :64]
+        disc = (rows - 24) ** 2 + (columns - 20 - place) ** 2 < 200
+        page.putalpha(Image.fromarray(np.where(disc, 255, 0).astype(np.uint8)))
+        pages.append(page)
+    how = {"duration": [100, 200, 50, 400], "disposal": 2, "loop": 3, "comment": "Regen über Köln".encode()}
+    pages[0].save(tmp_path / "a.gif", save_all=True, append_images=pages[1:], **how)
+    return tmp_path / "a.gif"
+
+
+def test_a_transparent_gif_stays_transparent(tmp_path, stickers):
+    process(stickers, tmp_path / "b.gif", Darker(), FRAME_BY_FRAME)
+    with Image.open(stickers) as before, Image.open(tmp_path / "b.gif") as after:
+        assert after.n_frames == before.n_frames
+        for one, other in zip(ImageSequence.Iterator(before), ImageSequence.Iterator(after)):
+            one, other = (np.asarray(page.convert("RGBA")).astype(int) for page in (one, other))
+            assert np.array_equal(one[..., 3], other[..., 3]) and 0 < other[..., 3].mean() < 250
+            shown = one[..., 3] > 0
+            assert np.abs(0.8 * one[shown] - other[shown])[:, :3].mean() < 3
+
+
+def test_what_a_gif_says_beside_its_pictures_comes_back(tmp_path, stickers):
+    content = stickers.read_bytes()
+    extension = b"\x21\xff\x0bXMP DataXMP\x04<x/>\0"
+    at = content.index(b"\x21\xfe")  # the comment
+    stickers.write_bytes(content[:at] + extension + content[at:-1] + b"\x21\xfe\x03end\0;")
+    process(stickers, tmp_path / "b.gif", Identity(), FRAME_BY_FRAME)
+    before, after = (read_pages(path.read_bytes())[1:] for path in (stickers, tmp_path / "b.gif"))
+    assert before == after and extension in before[0][0].before and before[1] == b"\x21\xfe\x03end\0"
+
+
+def test_pictures_of_a_gif_that_look_alike_all_stay(tmp_path):
+    pages = [Image.fromarray(picture(number)).quantize(64) for number in range(2)]
+    source = tmp_path / "a.gif"
+    pages[0].save(source, save_all=True, append_images=pages[1:], duration=[30, 60])
+    content = source.read_bytes()
+    at = content.rindex(b"\x21\xf9")
+    source.write_bytes(content[:-1] + content[at:])  # the second once more
+    process(source, tmp_path / "b.gif", Identity(), FRAME_BY_FRAME)
+    after = read_pages((tmp_path / "b.gif").read_bytes())[1]
+    assert [page.delay for page in after] == [3, 6, 6]

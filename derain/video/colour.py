@@ -62,6 +62,9 @@ class Colours:
         return ColorRange.JPEG if full else ColorRange.MPEG
 
 
+PICTURE = Colours("rgb24", 0, 2, 2, 2, 8, 0)  # of frames that are no video
+
+
 def to_rgb(frame: VideoFrame, colours: Colours) -> Photo:
     """``(H, W, 3)`` full-range RGB, uint8, or uint16 of a clip with more than 8 bits."""
     form = "rgb48le" if colours.deep else "rgb24"

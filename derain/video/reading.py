@@ -10,12 +10,14 @@ from typing import Any
 import av
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from derain.errors import PhotoError, reason
 from derain.photos import Photo, to_8_bit
 from derain.video.colour import Colours, to_rgb
 
 CLIPS = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v"}
+Plane = NDArray[Any]
 LEAP = 1  # seconds back, from which a clip is taken to go on where it was
 ANY_BYTES = "surrogateescape"  # tags need not be UTF-8, and are written back as they were
 
@@ -35,10 +37,14 @@ class Frame:
     colours: Colours
     rotation: int  # degrees that it was turned by, counter-clockwise, to stand upright
     matrix: bytes  # the container's display matrix, 36 bytes; empty if there is none
+    alpha: Plane | None = None  # (H, W), as deep as the pixels; None if all is opaque
 
 
 class Clip:
-    """A clip that is open for reading, of which the picture track with this number is shown; use it as a context manager.
+    """A clip that is open for reading, of which one picture track is shown; use it as a context manager.
+
+    Args:
+        track: the number of that track among those that can be decoded.
 
     Raises:
         PhotoError: the file is missing, is no clip, holds no video, or is damaged at its beginning.

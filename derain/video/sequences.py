@@ -1,22 +1,18 @@
-"""Frames as picture files, one a frame, and GIFs: the same treatment, without a codec."""
+"""Frames as picture files, one a frame: the same treatment, without a codec."""
 
 import re
 import time
 from collections.abc import Callable, Iterator
-from itertools import accumulate, count, islice, takewhile
+from itertools import count, islice, takewhile
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-from PIL import Image, ImageSequence, UnidentifiedImageError
-
 from derain.errors import PhotoError, UsageError
-from derain.files import atomic, make_folder, write_bytes
+from derain.files import make_folder, write_bytes
 from derain.models.contract import Derainer
 from derain.photos import (
     SUFFIXES,
     Original,
-    Photo,
     encode,
     find_photos,
     format_of,
@@ -24,13 +20,13 @@ from derain.photos import (
     to_8_bit,
     write_photo,
 )
-from derain.video.colour import Colours
+from derain.video.colour import PICTURE
 from derain.video.fusion import REACH
+from derain.video.gifs import process_gif
 from derain.video.reading import Clip, Frame
 from derain.video.treatment import Done, Network, Preview, Report, VideoSettings, derained, stretch
 
 RATE = 25  # frames a second of picture files, for --start, --end and --fps-limit
-RGB = Colours("rgb24", 0, 2, 2, 2, 8, 0)
 NUMBERED = "%05d.png"  # names of a clip's frames in a folder
 COUNTER = re.compile(r"%0?\d*d")
 MARK = ".derained"  # end of the name of a result beside its source
@@ -77,7 +73,7 @@ def process_sequence(
     if not is_sequence(out):
         raise UsageError(f"{out}: picture files become picture files; give a folder, or a pattern such as %05d.png")
     if source.suffix.lower() == ".gif":
-        return _process_gif(source, out, model, settings, overwrite, preview, report, say)
+        return process_gif(source, out, model, settings, overwrite, preview, report, say)
     began = time.monotonic()
     begun = unfinished(out) if source.is_file() else None
     pictures = [] if begun else list_pictures(source)
@@ -179,52 +175,9 @@ def _pictures(photos: list[Path], originals: dict[int, Original]) -> Iterator[Fr
         if original.pixels.shape != size:
             raise PhotoError(f"{path}: has another size than the frames before it")
         originals[index] = original
-        yield Frame(original.pixels, index, index / RATE, RGB, 0, b"")
+        yield Frame(original.pixels, index, index / RATE, PICTURE, 0, b"")
 
 
 def _of_clip(source: Path, settings: VideoSettings) -> Iterator[Frame]:
     with Clip(source) as clip:
         yield from stretch(clip.frames(), settings, clip.begins)
-
-
-def _process_gif(
-    source: Path,
-    out: Path,
-    model: Derainer,
-    settings: VideoSettings,
-    overwrite: bool,
-    preview: Preview,
-    report: Report,
-    say: Callable[[str], None],
-) -> Done:
-    if out.exists() and (not overwrite or out.resolve() == source.resolve()):
-        raise UsageError(f"{out}: exists; give another -o, or --overwrite if it is not the source itself")
-    began = time.monotonic()
-    network = Network(model, settings, say)
-    try:
-        with Image.open(source) as gif:
-            durations = [frame.info.get("duration", 100) for frame in ImageSequence.Iterator(gif)]
-            times = [0, *accumulate(durations)]  # milliseconds, the end's too
-            loop = gif.info.get("loop")
-            frames = (np.asarray(frame.convert("RGB")) for frame in ImageSequence.Iterator(gif))
-            all_shown = (Frame(pixels, index, times[index] / 1000, RGB, 0, b"") for index, pixels in enumerate(frames))
-            pictures, kept = list[Photo](), list[int]()
-            for frame, picture in derained(stretch(all_shown, settings), network, settings):
-                pictures.append(picture)
-                kept.append(frame.pts)
-                preview.show(frame, picture)
-                report(len(pictures), len(durations), time.monotonic() - began)
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
-        raise PhotoError(f"{source}: cannot be read as a GIF ({error})") from None
-    if not pictures:
-        raise PhotoError(f"{source}: holds no frame between --start and --end")
-    first, *rest = (Image.fromarray(picture) for picture in pictures)
-    until = [times[index] for index in kept[1:]] + [times[kept[-1] + 1]]
-    shown = [end - times[index] for index, end in zip(kept, until)]
-    how = {"duration": shown, "disposal": 1} | ({} if loop is None else {"loop": loop})
-    try:
-        with atomic(out) as part:
-            first.save(part, format="GIF", save_all=True, append_images=rest, **how)
-    except OSError as error:
-        raise PhotoError(f"{out}: cannot be written ({error})") from None
-    return Done(out, len(pictures), time.monotonic() - began, network.failed)

@@ -14,7 +14,7 @@ from derain.models.contract import Derainer
 from derain.photos import Photo, to_8_bit, write_photo
 from derain.scales import restore
 from derain.video.fusion import fused
-from derain.video.reading import Frame
+from derain.video.reading import Frame, Plane
 
 BETWEEN_PREVIEWS = 5.0  # seconds
 
@@ -126,6 +126,13 @@ def derained(frames: Iterator[Frame], network: Network, settings: VideoSettings)
     for background in fused(pairs()) if settings.temporal != "off" else (after for _, after in pairs()):
         frame = waiting.popleft()
         yield frame, shown(frame.pixels, background, settings)
+
+
+def alpha_shown(frame: Frame, settings: VideoSettings) -> Plane | None:
+    """The alpha of the layer that is shown for a frame."""
+    if frame.alpha is None or settings.layer != "compare":
+        return frame.alpha
+    return np.hstack([frame.alpha, frame.alpha])
 
 
 def shown(rainy: Photo, background: Photo, settings: VideoSettings) -> Photo:
