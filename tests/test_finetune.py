@@ -361,6 +361,13 @@ def test_bad_input_is_one_clear_sentence(camera, tmp_path):
         finetune(camera, tmp_path / "b.pth", **QUICK)
 
 
+def test_several_processes_are_refused_at_once(tmp_path, monkeypatch):
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.setenv(name, "2")
+    with pytest.raises(UsageError, match="finetuning runs as one process; start it without torchrun"):
+        finetune(tmp_path / "missing", tmp_path / "mine.safetensors")
+
+
 def test_the_best_weights_survive_in_the_checkpoint():
     judge = Judge.__new__(Judge)
     judge.start, judge.network = scores(), torch.nn.Linear(2, 2)

@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +17,11 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from derain.errors import TrainingError, UsageError
+from derain.nlcl.losses import similarity
 from derain.rain.likeness import likeness
 from derain.training.checkpoint import load_checkpoint
-from derain.training.config import ENDLESS, load_config
-from derain.training.crops import Crops
+from derain.training.config import ENDLESS, Pasted, TrainConfig, load_config
+from derain.training.crops import Crops, affordable_cache
 from derain.training.discovery import find_rain
 from derain.training.distil import Distil, Source
 from derain.training.loop import optimise, train
@@ -124,6 +125,46 @@ def test_under_bfloat16_the_second_optimiser_sees_what_the_first_did():
 
     optimise(Twice(), None, config(precision="bfloat16", lr=1.0), torch.device("cpu"), 0.0)
     assert seen[1] < seen[0] - 0.5
+
+
+def test_what_is_documented_as_float32_is_float32_backward_too():
+    """Under bfloat16 the gradient of the similarity is that of float32: only the forward pass is autocast."""
+    features = torch.nn.functional.normalize(torch.randn(1, 8, 256), dim=-1)
+    weight = torch.nn.Parameter(features.clone())
+    seen = []
+
+    class Similar:
+        def losses(self, batch):
+            yield Kept([weight]), {"similarity": similarity(weight, features).square().mean() / 1000}
+
+        def learning_rate(self, progress):
+            return 1.0
+
+    class Kept(torch.optim.SGD):
+        def step(self):
+            seen.append((weight.grad.clone(), torch.is_autocast_enabled("cpu")))
+
+    for precision in ("float32", "bfloat16"):
+        optimise(Similar(), None, config(precision=precision), torch.device("cpu"), 0.0)
+    assert torch.equal(seen[0][0], seen[1][0]) and not seen[1][1]
+
+
+@pytest.mark.parametrize("loss", [lambda w: (w * float("nan")).sum(), lambda w: (w - w).sqrt().sum()])
+def test_what_is_no_number_never_reaches_the_weights(loss):
+    """Of the second only the gradient is none."""
+    weight = torch.nn.Parameter(torch.ones(4))
+    optimiser = torch.optim.SGD([weight], 0.1)
+
+    class Broken:
+        def losses(self, batch):
+            yield optimiser, {"broken": loss(weight)}
+
+        def learning_rate(self, progress):
+            return 1.0
+
+    with pytest.raises(TrainingError, match="training diverged"):
+        optimise(Broken(), None, config(), torch.device("cpu"), 0.0)
+    assert torch.equal(weight, torch.ones(4))
 
 
 def test_taught_crops_are_real_ones_less_their_rain(rng):
@@ -344,6 +385,29 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+def test_what_a_scheduler_sets_is_not_torchrun(folders, tmp_path, monkeypatch):
+    for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK"):
+        monkeypatch.setenv(name, "1")
+    assert train(config(steps=1), *folders, tmp_path / "out").is_file()
+    for name in ("MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.setenv(name, "nowhere")
+    with pytest.raises(TrainingError, match="torchrun: .* cannot be joined .*unset RANK, WORLD_SIZE"):
+        train(config(steps=1), *folders, tmp_path / "other")
+
+
+def test_cached_photos_share_a_part_of_the_free_memory(folders, monkeypatch):
+    monkeypatch.setattr("derain.training.crops.free_memory", lambda device: 1e6)
+    assert affordable_cache(2) == 200_000
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.setenv(name, "1")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    assert affordable_cache(2) == 50_000
+    crops = Crops(folders[0], 48, cache=50_000)
+    assert len(crops.photos) == 4 and sum(photo.nbytes for photo in crops._cache.values()) <= 50_000
+    learner = Distil(config(pasted=[{"folder": str(folders[0])}]), torch.device("cpu"))
+    assert learner.photos[0].cache == pytest.approx(1e6 * 0.4 / 3 / 4)
+
+
 @pytest.mark.slow
 def test_torchrun_keeps_two_processes_in_step(folders, tmp_path):
     """Each process has crops of its own; the averaged gradients keep their weights equal."""
@@ -426,17 +490,6 @@ def test_config_file_is_overridden_by_options(tmp_path):
         file.write_text(wrong)
         with pytest.raises(TrainingError, match="settings.toml: .* give something like"):
             load_config(file)
-    for wrong, said in (
-        ("warm = 1", "less than 1"),
-        ("minutes = 0", "at least"),
-        ("steps = -5", "at least"),
-        ("dry = 1.5", "from 0 to 1"),
-        ("jpeg_quality = [96, 60]", "the least and the most"),
-        ('layer_contrast = "x"', "choose"),
-    ):
-        file.write_text(wrong)
-        with pytest.raises(TrainingError, match=said):
-            load_config(file)
     file.write_text('precision = "half"')
     with pytest.raises(UsageError, match="half: choose auto"):
         load_config(file)
@@ -449,6 +502,78 @@ def test_config_file_is_overridden_by_options(tmp_path):
         file.write_text(wrong)
         with pytest.raises(TrainingError, match="settings.toml: pasted must be tables"):
             load_config(file)
+
+
+@pytest.mark.parametrize(
+    "wrong, said",
+    [
+        ("warm = 1", "warm = 1: must be less than 1"),
+        ("warm = -0.1", "warm = -0.1: must be from 0 to 1"),
+        ("minutes = 0", "minutes = 0: must be from 1e-06 to"),
+        ("minutes = nan", "minutes = nan: must be from"),
+        ("steps = -5", "steps = -5: must be from 0 to 1000000000"),
+        ("lr = inf", "lr = inf: must be from 1e-12 to 1"),
+        ("psnr = nan", "psnr = nan: must be from 0 to 1000"),
+        ("squares = -1", "squares = -1: must be from 0 to 1000"),
+        ("leftover = -inf", "leftover = -inf: must be from"),
+        ("fidelity = nan", "fidelity = nan: must be from"),
+        ("flat = nan", "flat = nan: must be from"),
+        ("widest = 0", "widest = 0: must be from 0.7 to 10"),
+        ("scales = 0", "scales = 0: must be from 1 to 8"),
+        ("tries = 0", "tries = 0: must be from"),
+        ("crop = 1_000_000_000", "crop = 1000000000: must be from 16 to 4096"),
+        ("crop = 0", "crop = 0: must be from"),
+        ("batch = 1_000_000_000", "batch = 1000000000: must be from 1 to 4096"),
+        ("batch = 4096\ncrop = 4096", "batch = 4096 with crop = 4096: is 68719 megapixels a step; give 67 at most"),
+        ("bank = 1_000_000_000", "bank = 1000000000: must be from"),
+        ("seed = 1" + 3000 * "0", "seed = 10*...: must be from"),
+        ("dry = 1.5", "dry = 1.5: must be from 0 to 1"),
+        ("dry = 0.5\ntaught = 0.5", "dry = 0.5, taught = 0.5 and discovered = 0.4: sum to 1.4; .* 1 at most"),
+        ("jpeg_quality = [96, 60]", ".*the least first"),
+        ("jpeg_quality = [0, 60]", "jpeg_quality = .0, 60.: must be from 1 to 100"),
+        ("jpeg_quality = [nan, 60]", ".*something like"),
+        ('layer_contrast = "x"', "layer_contrast = x: must be one of symmetric, asymmetric"),
+        ('preset = "x"', "preset = x: must be one of derain, nlcl"),
+        ('[[pasted]]\nfolder = "a"\nbank = -1', "bank = -1: must be from 0"),
+    ],
+)
+def test_a_setting_out_of_its_bounds_is_named_with_its_value_and_the_bounds(tmp_path, wrong, said):
+    file = tmp_path / "settings.toml"
+    file.write_text(wrong)
+    with pytest.raises(TrainingError, match=f"settings.toml: {said}") as error:
+        load_config(file)
+    assert len(str(error.value)) < len(str(file)) + 200
+
+
+def test_every_number_of_the_settings_has_bounds_that_allow_its_default():
+    for settings in (TrainConfig(), Pasted("a")):
+        for setting in fields(settings):
+            numeric = isinstance(setting.default, int | float | tuple) and not isinstance(setting.default, bool)
+            assert not numeric or setting.name == "pasted" or "bounds" in setting.metadata, setting.name
+    with pytest.raises(TrainingError, match="lr = inf: must be"):  # nothing is read before
+        train(replace(config(), lr=float("inf")), Path("missing"), Path("missing"), Path("missing"))
+
+
+@pytest.mark.parametrize(
+    "content, said",
+    [
+        ("model = " + 2000 * "[" + 2000 * "]", "more than 4 deep"),
+        ("model = " + 20 * "[" + 20 * "]", "more than 4 deep"),
+        ("model = " + 2000 * "{a=" + "1" + 2000 * "}", "more than 4 deep"),
+        ("model" + 20_000 * ".a" + " = 1", "more than 100 dots in a line"),
+        ("[model" + 90 * ".a" + "]", "more than 4 deep"),
+        ("# " + 10**6 * "x", "larger than 64 KiB"),
+        ("seed = " + 10_000 * "9", "cannot be read as TOML"),
+        ("lr = 'x", "cannot be read as TOML"),
+        (2000 * "x" + " = 1", "unknown setting x*[.]{3}$"),
+    ],
+)
+def test_settings_made_to_be_deep_or_long_are_refused_in_a_sentence(tmp_path, content, said):
+    file = tmp_path / "settings.toml"
+    file.write_text(content)
+    with pytest.raises(TrainingError, match=f"settings.toml: .*{said}") as error:
+        load_config(file)
+    assert len(str(error.value)) < len(str(file)) + 200
 
 
 def test_minutes_end_a_run_unless_steps_are_given_too(tmp_path):

@@ -1,12 +1,53 @@
-"""What can be set for a training run, and where it is read from."""
+"""What can be set for a training run, within which bounds, and where it is read from."""
 
 import tomllib
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import Field, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from derain.devices import check_precision
-from derain.errors import TrainingError
+from derain.errors import TrainingError, reason
+
+ENDLESS = 10**9  # steps of a run that the clock ends
+LARGEST_BATCH = 2**26  # px of all crops of a step
+FILE_BYTES = 64 << 10  # of a TOML file, at the most
+DOTS = 100  # in a line of it: the parser's memory grows with the square of a key's parts
+DEPTH = 4  # of tables and arrays in each other
+SHOWN = 60  # characters of a value that a message repeats
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a setting may be: a number from ``least`` to ``most``, both included, or one of ``choices``."""
+
+    least: float = 0.0
+    most: float = 1.0
+    choices: tuple[str, ...] = ()
+
+    def allow(self, value: Any) -> bool:
+        return value in self.choices if self.choices else bool(self.least <= value <= self.most)  # never NaN
+
+    def __str__(self) -> str:
+        return f"one of {', '.join(self.choices)}" if self.choices else f"from {self.least:.10g} to {self.most:.10g}"
+
+
+def number(default: Any, least: float, most: float) -> Any:
+    """A setting with its bounds; of a tuple, those of each of its numbers."""
+    return field(default=default, metadata={"bounds": Bounds(least, most)})
+
+
+def share(default: float) -> Any:
+    """A setting from 0 to 1."""
+    return number(default, 0, 1)
+
+
+def weight(default: float) -> Any:
+    """How much a term of the loss counts."""
+    return number(default, 0, 1000)
+
+
+def choice(default: str, *choices: str) -> Any:
+    return field(default=default, metadata={"bounds": Bounds(choices=choices)})
 
 
 @dataclass(frozen=True)
@@ -15,91 +56,89 @@ class Pasted:
 
     folder: str
     teacher: str = ""  # weights that discover their rain, once; by default those that discover the rainy photos' rain
-    bank: int = 0  # discoveries kept; by default as many as of the rainy photos
+    bank: int = number(0, 0, 20_000)  # discoveries kept; by default as many as of the rainy photos
 
 
 @dataclass(frozen=True)
 class TrainConfig:
     """Settings of ``derain train``; a TOML file with the same names sets them too."""
 
-    preset: str = "derain"  # derain | nlcl
+    preset: str = choice("derain", "derain", "nlcl")
     model: dict[str, Any] = field(default_factory=dict)  # fields of the preset's architecture
     start: str = ""  # weights to go on from, of the same preset; warm is then 0 by default, and what model does not
     # say of the architecture is theirs; residual blocks that it adds begin as identities
-    steps: int = 20_000  # optimiser steps; with minutes the most, by default as many as there is time for
-    minutes: float | None = None  # wall-clock limit; the learning rate then follows the clock
-    batch: int = 8  # crops a step (the paper's objective: 1)
-    crop: int = 128  # side of a crop in px, a multiple of 16 (the paper's: 256)
-    lr: float = 6e-4  # peak learning rate (the paper's: 2e-4)
-    seed: int = 0
+    steps: int = number(
+        20_000, 0, ENDLESS
+    )  # optimiser steps; with minutes the most, by default as many as there is time for
+    minutes: float | None = number(
+        None, 1e-6, 60 * 24 * 366
+    )  # wall-clock limit; the learning rate then follows the clock
+    batch: int = number(8, 1, 4096)  # crops a step (the paper's objective: 1)
+    crop: int = number(128, 16, 4096)  # side of a crop in px, a multiple of 16 (the paper's: 256)
+    lr: float = number(6e-4, 1e-12, 1)  # peak learning rate (the paper's: 2e-4)
+    seed: int = number(0, 0, 2**63 - 1)
     device: str = "auto"  # auto | cpu | cuda | cuda:1 | mps
     precision: str = "auto"  # auto | float32 | bfloat16; auto is bfloat16 where the hardware multiplies it
-    save_every: int = 500  # steps between checkpoints and previews
-    log_every: int = 20  # steps between lines of log.jsonl
+    save_every: int = number(500, 1, ENDLESS)  # steps between checkpoints and previews
+    log_every: int = number(20, 1, ENDLESS)  # steps between lines of log.jsonl
     # exact pairs
-    warm: float = 0.35  # share of the run on rendered streaks alone (the paper's: 0)
-    dry: float = 0.12  # share of clean crops that get no rain
-    fine: float = 0.5  # share of rendered layers that are fine rain
-    far: float = 0.0  # share of those that are far rain, as fine as grain
-    heavy: float = 0.0  # share of the others that are heavy rain
-    overcast: float = 0.0  # share of clean crops that are dulled and hazed to a rainy day's light
-    camera: float = 0.0  # share of rainy crops seen, with their truths, through a camera's blur, sharpening and noise
-    jpeg: float = 0.3  # share of rainy crops that went through JPEG
-    jpeg_quality: tuple[int, int] = (60, 96)  # least and most
-    leftover: float = 4.0  # weight of rain left against background taken; in preset derain only of fine and real rain
+    warm: float = share(0.35)  # share of the run on rendered streaks alone (the paper's: 0)
+    dry: float = share(0.12)  # share of clean crops that get no rain
+    fine: float = share(0.5)  # share of rendered layers that are fine rain
+    far: float = share(0.0)  # share of those that are far rain, as fine as grain
+    heavy: float = share(0.0)  # share of the others that are heavy rain
+    overcast: float = share(0.0)  # share of clean crops that are dulled and hazed to a rainy day's light
+    camera: float = share(
+        0.0
+    )  # share of rainy crops seen, with their truths, through a camera's blur, sharpening and noise
+    jpeg: float = share(0.3)  # share of rainy crops that went through JPEG
+    jpeg_quality: tuple[int, int] = number((60, 96), 1, 100)  # least and most
+    leftover: float = weight(
+        4.0
+    )  # weight of rain left against background taken; in preset derain only of fine and real rain
     # preset derain: discover, distil, repeat
-    squares: float = 0.0  # weight of the squared error, which weighs crops of heavy rain most, beside the absolute one
-    psnr: float = 0.03  # weight of the logarithm of each crop's squared error, in which all crops weigh alike
-    discovered: float = 0.4  # share of crops with layers from the bank after the warm start
-    alike: float = 0.0  # share of the bank's layers that are rendered anew in the likeness of those discovered
-    taught: float = 0.15  # share of real rainy crops, less the rain discovered in them
-    own: float = 0.0  # share of the truths of those, and of dry crops, that are real crops less their discovered rain
+    squares: float = weight(
+        0.0
+    )  # weight of the squared error, which weighs crops of heavy rain most, beside the absolute one
+    psnr: float = weight(0.03)  # weight of the logarithm of each crop's squared error, in which all crops weigh alike
+    discovered: float = share(0.4)  # share of crops with layers from the bank after the warm start
+    alike: float = share(0.0)  # share of the bank's layers that are rendered anew in the likeness of those discovered
+    taught: float = share(0.15)  # share of real rainy crops, less the rain discovered in them
+    own: float = share(
+        0.0
+    )  # share of the truths of those, and of dry crops, that are real crops less their discovered rain
     remember: bool = False  # whether rendered rain keeps the network as it started, whose result is then the target
-    scales: int = 1  # at how many scales rain is discovered, each half of the one before
+    scales: int = number(1, 1, 8)  # at how many scales rain is discovered, each half of the one before
     strict: bool = False  # whether to believe discovered rain only near the streaks that its cleaning leaves
-    flat: float = 0.0  # under this curvature of the background, rain is taken from real photos to its full height
+    flat: float = share(
+        0.0
+    )  # under this curvature of the background, rain is taken from real photos to its full height
     teacher: str = ""  # weights that discover the rain, once; by default the mean of the run's own, each round anew
     pasted: tuple[Pasted, ...] = ()  # folders of further rainy photos
-    pasted_share: float = 0.6  # share of those among the discovered layers that are pasted
-    bank: int = 192  # discoveries kept
-    tries: int = 3  # crops looked at for each discovery that is kept: those with the purest rain are
+    pasted_share: float = share(0.6)  # share of those among the discovered layers that are pasted
+    bank: int = number(192, 1, 20_000)  # discoveries kept
+    tries: int = number(3, 1, 1000)  # crops looked at for each discovery that is kept: those with the purest rain are
     whole: bool = False  # whether found rain is pasted whole, not cleaned, which takes half of it away
-    pure: float = 1.0  # share of a bank that is pasted, that with the purest rain
-    faithful: float = 0.0  # share of pasted layers neither turned nor scaled, which fade before light as in their photo
-    oblique: float = 0.0  # share of the others that are turned by up to 45 degrees
-    widest: float = 1.4  # how many times they are enlarged at most
-    guided: float = 0.0  # weight of NLCL's contrastive terms on a real rainy crop a step, by the bundled guide
-    rounds: int = 3  # times that the EMA teacher fills the bank, evenly spread after the warm start
-    ema: float = 0.999  # decay of the teacher's weights
+    pure: float = share(1.0)  # share of a bank that is pasted, that with the purest rain
+    faithful: float = share(
+        0.0
+    )  # share of pasted layers neither turned nor scaled, which fade before light as in their photo
+    oblique: float = share(0.0)  # share of the others that are turned by up to 45 degrees
+    widest: float = number(1.4, 0.7, 10)  # how many times they are enlarged at most
+    guided: float = weight(0.0)  # weight of NLCL's contrastive terms on a real rainy crop a step, by the bundled guide
+    rounds: int = number(3, 1, 1000)  # times that the EMA teacher fills the bank, evenly spread after the warm start
+    ema: float = share(0.999)  # decay of the teacher's weights
     # preset nlcl
-    anchor: float = 0.0  # share of steps on rendered streaks after the warm start
-    layer_contrast: str = "symmetric"  # symmetric | asymmetric
-    fidelity: float = 0.1
-    adversarial: float = 1.0
-    location: float = 1.0
-    layer: float = 1.0
+    anchor: float = share(0.0)  # share of steps on rendered streaks after the warm start
+    layer_contrast: str = choice("symmetric", "symmetric", "asymmetric")
+    fidelity: float = weight(0.1)
+    adversarial: float = weight(1.0)
+    location: float = weight(1.0)
+    layer: float = weight(1.0)
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
-
-ENDLESS = 10**9  # steps of a run that the clock ends
-LEAST = {
-    "steps": 0,
-    "minutes": 1e-6,
-    "batch": 1,
-    "lr": 1e-12,
-    "seed": 0,
-    "save_every": 1,
-    "log_every": 1,
-    "bank": 1,
-    "tries": 1,
-    "rounds": 1,
-}
-SHARES = (
-    *("warm", "dry", "fine", "far", "heavy", "overcast", "camera", "jpeg", "discovered", "alike", "taught", "own"),
-    *("pasted_share", "pure", "faithful", "oblique", "ema", "anchor"),
-)
 
 PRESET_DEFAULTS: dict[str, dict[str, Any]] = {
     "derain": {},
@@ -114,50 +153,113 @@ def load_config(file: Path | None, **options: Any) -> TrainConfig:
         TrainingError: the file cannot be read, or holds a setting that does not exist or a value that cannot be.
         UsageError: an unknown precision.
     """
-    given: dict[str, Any] = {}
-    if file is not None:
-        try:
-            given = tomllib.loads(file.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise TrainingError(f"{file}: cannot be read as TOML ({error})") from None
-    given |= {name: value for name, value in options.items() if value is not None}
-    if unknown := given.keys() - {f.name for f in fields(TrainConfig)}:
-        raise TrainingError(f"{file}: unknown setting {', '.join(sorted(unknown))}")
-    for name, default in (TrainConfig().as_dict() | {"minutes": 60.0}).items():
+    written = read_toml(file) if file else {}
+    where = f"{file}: " if file else ""
+    given = written | {name: value for name, value in options.items() if value is not None}
+    if unknown := sorted(given.keys() - {f.name for f in fields(TrainConfig)}):
+        raise TrainingError(f"{where}unknown setting {', '.join(map(shown, unknown[:5]))}")
+    for name, default in (asdict(TrainConfig()) | {"minutes": 60.0}).items():
         if name != "pasted" and name in given and not _is_like(given[name], default):
-            raise TrainingError(f"{file}: {name} = {given[name]!r}: give something like {default!r}")
-    preset = given.get("preset", TrainConfig.preset)
-    if preset not in PRESET_DEFAULTS:
-        raise TrainingError(f"unknown preset {preset!r}: choose one of {', '.join(PRESET_DEFAULTS)}")
+            raise TrainingError(f"{where}{name} = {shown(given[name])}: give something like {default!r}")
+    given["pasted"] = _pasted(given.get("pasted", ()), where)
+    defaults: dict[str, Any] = PRESET_DEFAULTS.get(given.get("preset", TrainConfig.preset), {})
     started: dict[str, Any] = {"warm": 0.0} if given.get("start") else {}
     timed = {"steps": ENDLESS} if given.get("minutes") is not None else {}
-    try:
-        given["pasted"] = tuple(Pasted(**folder) for folder in given.get("pasted", ()))
-        likes = asdict(Pasted(""))
-        if not all(_is_like(getattr(pasted, name), likes[name]) for pasted in given["pasted"] for name in likes):
-            raise TypeError
-    except TypeError:
-        optional = " or ".join(f.name for f in fields(Pasted)[1:])
-        raise TrainingError(f"{file}: pasted must be tables, [[pasted]], with folder and perhaps {optional}") from None
-    config = TrainConfig(**(PRESET_DEFAULTS[preset] | started | timed | given))
-    if config.crop % 16 or config.crop < 16:
-        raise TrainingError(f"--crop {config.crop}: must be a multiple of 16")
-    if config.preset == "nlcl" and config.crop < 32:
-        raise TrainingError(f"--crop {config.crop}: the critic of preset nlcl needs 32")
-    if config.preset == "derain" and not 0 <= config.warm < 1:
-        raise TrainingError(f"warm = {config.warm}: must be less than 1, and not less than 0")
-    for name, least in LEAST.items():
-        if (value := getattr(config, name)) is not None and value < least:
-            raise TrainingError(f"{name} = {value}: must be {least} at least")
-    for name in SHARES:
-        if not 0 <= (value := getattr(config, name)) <= 1:
-            raise TrainingError(f"{name} = {value}: is a share, from 0 to 1")
-    if not 1 <= config.jpeg_quality[0] <= config.jpeg_quality[1] <= 100:
-        raise TrainingError(f"jpeg_quality = {list(config.jpeg_quality)}: give the least and the most, of 1 to 100")
-    check_precision(config.precision)
-    if config.layer_contrast not in ("symmetric", "asymmetric"):
-        raise TrainingError(f"layer_contrast = {config.layer_contrast!r}: choose symmetric or asymmetric")
+    config = TrainConfig(**(defaults | started | timed | given))
+    check(config, where)
     return config
+
+
+def read_toml(file: Path) -> dict[str, Any]:
+    """The settings in a file, which is not trusted to be small or shallow.
+
+    Raises:
+        TrainingError: it cannot be read, is no TOML, or is larger or deeper than settings ever are.
+    """
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(FILE_BYTES + 1)
+        if len(content) > FILE_BYTES:
+            raise TrainingError(f"{file}: is larger than {FILE_BYTES >> 10} KiB; settings take less")
+        if any(line.count(b".") > DOTS for line in content.splitlines()):
+            raise TrainingError(f"{file}: has more than {DOTS} dots in a line; settings need fewer")
+        found = tomllib.loads(content.decode())
+    except OSError as error:
+        raise TrainingError(f"{file}: cannot be read ({reason(error)})") from None
+    except RecursionError:
+        found = None
+    except ValueError as error:  # of the encoding, of the syntax, or of a number with thousands of digits
+        raise TrainingError(f"{file}: cannot be read as TOML ({shown_text(str(error))})") from None
+    if found is None or deeper(found, DEPTH):
+        raise TrainingError(f"{file}: has tables or arrays more than {DEPTH} deep in each other; settings need fewer")
+    return found
+
+
+def deeper(value: Any, levels: int) -> bool:
+    """Whether tables and arrays lie deeper in each other than so many levels."""
+    if not isinstance(value, dict | list):
+        return False
+    return levels == 0 or any(deeper(v, levels - 1) for v in (value.values() if isinstance(value, dict) else value))
+
+
+def check(config: TrainConfig, where: str = "") -> None:
+    """Every setting against the bounds of its field, and those that depend on each other.
+
+    Args:
+        where: the beginning of messages.
+
+    Raises:
+        TrainingError: a value out of its bounds; names the setting, the value and the bounds.
+        UsageError: an unknown precision.
+    """
+    every: tuple[TrainConfig | Pasted, ...] = (config, *config.pasted)
+    for settings in every:
+        for setting in fields(settings):
+            _check_bounds(setting, getattr(settings, setting.name), where)
+    if config.crop % 16:
+        raise TrainingError(f"{where}crop = {config.crop}: must be a multiple of 16")
+    if config.preset == "nlcl" and config.crop < 32:
+        raise TrainingError(f"{where}crop = {config.crop}: the critic of preset nlcl needs 32")
+    if (pixels := config.batch * config.crop**2) > LARGEST_BATCH:
+        raise TrainingError(
+            f"{where}batch = {config.batch} with crop = {config.crop}: is {pixels / 1e6:.0f} megapixels a step; "
+            f"give {LARGEST_BATCH / 1e6:.0f} at most"
+        )
+    if config.preset == "derain" and config.warm == 1:
+        raise TrainingError(f"{where}warm = 1: must be less than 1, or no rain is ever discovered")
+    if config.preset == "derain" and (total := config.dry + config.taught + config.discovered) > 1 + 1e-9:
+        raise TrainingError(
+            f"{where}dry = {config.dry}, taught = {config.taught} and discovered = {config.discovered}: "
+            f"sum to {total:.10g}; these shares must sum to 1 at most"
+        )
+    if config.jpeg_quality[0] > config.jpeg_quality[1]:
+        raise TrainingError(f"{where}jpeg_quality = {list(config.jpeg_quality)}: give the least first, then the most")
+    check_precision(config.precision)
+
+
+def _check_bounds(setting: Field[Any], value: Any, where: str) -> None:
+    bounds: Bounds | None = setting.metadata.get("bounds")
+    if bounds is None or value is None:
+        return
+    for part in value if isinstance(value, list | tuple) else (value,):
+        if not bounds.allow(part):
+            raise TrainingError(f"{where}{setting.name} = {shown(value)}: must be {bounds}")
+
+
+def _pasted(given: Any, where: str) -> tuple[Pasted, ...]:
+    """
+    Raises:
+        TrainingError: not a list of tables with the fields of :class:`Pasted`.
+    """
+    likes = asdict(Pasted(""))
+    try:
+        found = tuple(Pasted(**folder) for folder in given)
+        if all(_is_like(getattr(pasted, name), likes[name]) for pasted in found for name in likes):
+            return found
+    except TypeError:
+        pass
+    optional = " or ".join(f.name for f in fields(Pasted)[1:])
+    raise TrainingError(f"{where}pasted must be tables, [[pasted]], with folder and perhaps {optional}")
 
 
 def _is_like(value: Any, default: Any) -> bool:
@@ -165,5 +267,21 @@ def _is_like(value: Any, default: Any) -> bool:
     if type(default) is float:
         return isinstance(value, int | float) and not isinstance(value, bool)
     if isinstance(default, tuple):
-        return isinstance(value, list | tuple) and len(value) == len(default)
+        return (
+            isinstance(value, list | tuple)
+            and len(value) == len(default)
+            and all(_is_like(v, d) for v, d in zip(value, default))
+        )
     return type(value) is type(default)
+
+
+def shown(value: Any) -> str:
+    """A value for a message, which a long one would drown."""
+    try:
+        return shown_text(value if isinstance(value, str) and value.isidentifier() else repr(value))
+    except ValueError:  # thousands of digits
+        return "a number of thousands of digits"
+
+
+def shown_text(text: str) -> str:
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."

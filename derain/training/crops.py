@@ -1,5 +1,6 @@
 """Random crops of unpaired photos."""
 
+import os
 from pathlib import Path
 
 import cv2
@@ -8,17 +9,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from derain.devices import SHARE, free_memory
 from derain.errors import PhotoError, TrainingError
 from derain.photos import Photo, read_photo, without_results
+from derain.training.torchrun import under_torchrun
 
-CACHE_BYTES = 4 << 30  # decoded photos kept in memory
+CACHE_BYTES = 4 << 30  # of decoded photos that a folder keeps in memory, at the most
 Image = NDArray[np.float32]
 
 
 class Crops:
     """Crops of side ``crop`` px from the photos of ``folder``; the caller's ``rng`` alone decides which.
 
-    The share ``reduced`` of them is cut larger, by up to twice, and reduced.
+    The share ``reduced`` of them is cut larger, by up to twice, and reduced. ``cache`` bytes of decoded photos at most
+    stay in memory.
 
     Photos that cannot be read or are smaller than the crop are listed in ``skipped`` and left out.
 
@@ -26,10 +30,10 @@ class Crops:
         TrainingError: the folder is missing or holds no usable photo.
     """
 
-    def __init__(self, folder: Path, crop: int, reduced: float = 0.5) -> None:
+    def __init__(self, folder: Path, crop: int, reduced: float = 0.5, cache: float = CACHE_BYTES) -> None:
         if not folder.is_dir():
             raise TrainingError(f"{folder}: not a folder; give a folder of photos")
-        self.folder, self.crop, self.reduced = folder, crop, reduced
+        self.folder, self.crop, self.reduced, self.cache = folder, crop, reduced, cache
         self.skipped: dict[Path, str] = {}
         self.photos: list[Path] = []
         self._cache: dict[Path, Photo] = {}
@@ -57,7 +61,7 @@ class Crops:
         if path in self._cache:
             return self._cache[path]
         photo = read_photo(path)
-        if self._cached + photo.nbytes <= CACHE_BYTES:
+        if self._cached + photo.nbytes <= self.cache:
             self._cache[path] = photo
             self._cached += photo.nbytes
         return photo
@@ -88,6 +92,12 @@ class Crops:
     def batch(self, rng: np.random.Generator, count: int) -> Image:
         """``(count, crop, crop, 3)`` crops."""
         return np.stack([self.sample(rng) for _ in range(count)])
+
+
+def affordable_cache(folders: int) -> float:
+    """Bytes of decoded photos that each of so many folders may keep, in each process of this machine."""
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE") or 1) if under_torchrun() else 1
+    return min(CACHE_BYTES, SHARE * free_memory(torch.device("cpu")) / (folders * processes))
 
 
 def centre(photo: Photo, side: int) -> Photo:

@@ -19,7 +19,7 @@ from derain.devices import place
 from derain.models.contract import Derainer
 from derain.rain.likeness import likeness, more_like
 from derain.training.config import TrainConfig
-from derain.training.crops import Crops, to_tensor
+from derain.training.crops import Crops, affordable_cache, to_tensor
 from derain.training.discovery import Found, find_fading, find_rain
 from derain.training.guide import Guide, load_guide
 from derain.training.pairs import Image, RainBank, pair
@@ -54,9 +54,10 @@ class Distil:
         self.discoverer = loaded(config.teacher) if config.teacher else self.teacher
         # What is faint in a real photo may be background; in one of rendered rain it is rain as well.
         self.of_real, of_rendered = ("distinct", "whole") if config.whole else ("layer", "layer")
+        room = affordable_cache(2 + len(config.pasted))
         self.further = [
             Source(
-                Crops(Path(pasted.folder), config.crop, reduced=0.0),
+                Crops(Path(pasted.folder), config.crop, reduced=0.0, cache=room),
                 loaded(pasted.teacher) if pasted.teacher else self.discoverer,
                 pasted.bank or config.bank,
                 of_rendered,

@@ -27,6 +27,7 @@ from derain.training.guide import load_guide
 from derain.training.judge import Judge, Scores
 from derain.training.loop import Report, train
 from derain.training.material import LOSSY, Material, check_folder, forget, prepare
+from derain.training.torchrun import number_of, under_torchrun
 from derain.weights import bundled_folder, load, save
 
 CHANGE = {"low": (1e-4, 0.35), "medium": (4e-4, 0.65), "high": (8e-4, 1.0)}  # learning rate at its peak, most of SHARES
@@ -92,11 +93,13 @@ def finetune(
     Raises:
         PhotoError: the disk is full.
         TrainingError: fewer than four usable photos, no rain in two of them, or no room to write.
-        UsageError: results that exist or would replace what is given, an unknown strength of change, or a run to resume
-            that began with other weights.
+        UsageError: results that exist or would replace what is given, an unknown strength of change, several processes,
+            or a run to resume that began with other weights.
         WeightsError: weights that are missing, of another preset, or cannot be written.
     """
     say = say or (lambda sentence: None)
+    if under_torchrun() and number_of("WORLD_SIZE") > 1:
+        raise UsageError("torchrun: finetuning runs as one process; start it without torchrun")
     if change not in CHANGE:
         raise UsageError(f"--strength-of-change {change}: choose one of {', '.join(CHANGE)}")
     bank = clean or bundled_folder() / "finetune" / "clean"

@@ -5,10 +5,8 @@ several processes the checkpoint holds the first one's discoveries, with which a
 """
 
 import math
-import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +15,16 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from derain.devices import choose_device, half_precision
+from derain.devices import half_precision
 from derain.errors import TrainingError
 from derain.training.checkpoint import load_checkpoint
-from derain.training.config import TrainConfig
+from derain.training.config import TrainConfig, check
 from derain.training.contrast import Contrast
-from derain.training.crops import Crops
+from derain.training.crops import Crops, affordable_cache
 from derain.training.distil import Distil
 from derain.training.folder import LOG, Log, keep, prepare_folder, weights_in
 from derain.training.learner import Learner, Onlooker
+from derain.training.torchrun import average, processes
 
 LEARNERS: dict[str, Callable[[TrainConfig, torch.device], Learner]] = {"derain": Distil, "nlcl": Contrast}
 Report = Callable[[int, float, dict[str, float]], None]
@@ -58,9 +57,11 @@ def train(
         UsageError: a device that is not there.
         WeightsError: weights to start from or to discover rain with that are not there, or a model that cannot be.
     """
+    check(config)
     with processes(config.device) as (rank, device):
         prepare_folder(out, config.preset, resume)
-        rainy_crops, clean_crops = Crops(rainy, config.crop), Crops(clean, config.crop)
+        cache = affordable_cache(2 + len(config.pasted))
+        rainy_crops, clean_crops = (Crops(folder, config.crop, cache=cache) for folder in (rainy, clean))
         torch.manual_seed(config.seed)
         learner = LEARNERS[config.preset](config, device)
         step, spent = 0, 0.0
@@ -76,10 +77,10 @@ def train(
             if onlooker:
                 onlooker.load_state(state["onlooker"])
         started = time.monotonic() - spent
-        skipped = [reason for crops in (rainy_crops, clean_crops, *learner.photos) for reason in crops.skipped.values()]
+        skipped = [why for crops in (rainy_crops, clean_crops, *learner.photos) for why in crops.skipped.values()]
         if skip and rank == 0:
-            for reason in skipped:
-                skip(reason)
+            for sentence in skipped:
+                skip(sentence)
         log = Log(out / LOG, rank, step, skipped)
 
         kept, ended = step, False
@@ -112,26 +113,29 @@ def optimise(
     """One step of every optimiser of the learner; gives the losses by name.
 
     Raises:
-        TrainingError: a loss is no longer a number.
+        TrainingError: a loss or a gradient is no longer a number; the weights are those of before.
     """
     values: dict[str, float] = {}
-    with torch.autocast(device.type, torch.bfloat16, enabled=half_precision(config.precision, device)):
-        for optimiser, losses in learner.losses(batch):
-            for group in optimiser.param_groups:
-                group["lr"] = config.lr * learner.learning_rate(progress)
-            parameters = [p for group in optimiser.param_groups for p in group["params"]]
-            total: Tensor = sum(losses.values())  # type: ignore[assignment]
-            gradients = torch.autograd.grad(total, parameters, allow_unused=True, materialize_grads=True)
-            for parameter, gradient in zip(parameters, average(gradients)):
-                parameter.grad = gradient
-            torch.nn.utils.clip_grad_norm_(parameters, 5.0)
-            optimiser.step()
-            optimiser.zero_grad()
-            torch.clear_autocast_cache()  # else the next optimiser's losses see the weights of before
-            values |= {name: float(loss.detach()) for name, loss in losses.items()}
-    if not all(map(math.isfinite, values.values())):
-        raise TrainingError(f"training diverged ({values}): resume from the last checkpoint with a lower --lr")
-    return values
+    half, wanted = half_precision(config.precision, device), learner.losses(batch)
+    while True:
+        with torch.autocast(device.type, torch.bfloat16, enabled=half):  # of the forward pass alone
+            found = next(wanted, None)
+        if found is None:
+            return values
+        optimiser, losses = found
+        for group in optimiser.param_groups:
+            group["lr"] = config.lr * learner.learning_rate(progress)
+        parameters = [p for group in optimiser.param_groups for p in group["params"]]
+        total: Tensor = sum(losses.values())  # type: ignore[assignment]
+        gradients = torch.autograd.grad(total, parameters, allow_unused=True, materialize_grads=True)
+        for parameter, gradient in zip(parameters, average(gradients)):
+            parameter.grad = gradient
+        norm = float(torch.nn.utils.clip_grad_norm_(parameters, 5.0))
+        values |= {name: float(loss.detach()) for name, loss in losses.items()}
+        if not all(map(math.isfinite, (norm, *values.values()))):  # before they reach the weights
+            raise TrainingError(f"training diverged ({values}): resume from the last checkpoint with a lower lr")
+        optimiser.step()
+        optimiser.zero_grad()
 
 
 def advance(config: TrainConfig, step: int, seconds: float) -> float:
@@ -144,40 +148,3 @@ def advance(config: TrainConfig, step: int, seconds: float) -> float:
         dist.all_reduce(shared, dist.ReduceOp.MAX)
         progress = float(shared)
     return progress
-
-
-@contextmanager
-def processes(named: str) -> Iterator[tuple[int, torch.device]]:
-    """Join the processes that ``torchrun`` started, if it did; gives this one's rank and device.
-
-    Raises:
-        TrainingError: there are fewer GPUs than processes.
-        UsageError: a device that is not there.
-    """
-    if "WORLD_SIZE" not in os.environ:
-        yield 0, choose_device(named)
-        return
-    if named in ("auto", "cuda") and torch.cuda.is_available():
-        local = int(os.environ.get("LOCAL_RANK", 0))
-        if local >= torch.cuda.device_count():
-            raise TrainingError(f"torchrun: {torch.cuda.device_count()} GPUs are too few; start as many processes")
-        torch.cuda.set_device(local)
-    device = choose_device(named)
-    dist.init_process_group("gloo")
-    try:
-        yield dist.get_rank(), device
-        dist.barrier()  # a process that leaves while another still talks to it brings both down
-    finally:
-        dist.destroy_process_group()
-
-
-def average(gradients: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """Mean of each gradient over the processes (data parallelism)."""
-    if dist.is_initialized():
-        flat = torch.cat([g.flatten() for g in gradients])
-        shared = flat.cpu() if flat.device.type == "mps" else flat  # which gloo does not know
-        dist.all_reduce(shared)
-        flat = shared.to(flat.device) / dist.get_world_size()
-        pieces = flat.split([g.numel() for g in gradients])
-        return tuple(p.view_as(g) for p, g in zip(pieces, gradients))
-    return gradients
