@@ -495,10 +495,9 @@ def info(weights: WeightsArgument = "derain") -> None:
 @models.command()
 def verify(weights: WeightsArgument = "derain") -> None:
     """Check digest and content."""
-    from derain.weights import about, load
+    from derain.weights import verify
 
-    load(weights)
-    print(f"{about(weights)['sha256']}  {weights}: whole")
+    print(f"{verify(weights)}  {weights}: whole")
 
 
 @contextmanager

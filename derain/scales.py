@@ -29,7 +29,7 @@ def restore(model: Derainer, photo: Photo, tile: int | None = None, precision: s
         precision: float32, bfloat16, or auto: bfloat16 where the device is good at it.
 
     Raises:
-        PhotoError: not even a small tile fits into the memory.
+        PhotoError: not even a small tile fits into the memory, or the network's result is not finite.
     """
     background, rain = tiling.restore(model, photo, tile, precision)
     height, width = photo.shape[:2]

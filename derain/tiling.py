@@ -88,5 +88,7 @@ def _split(model: Derainer, photo: Photo, half: bool) -> tuple[Photo, Photo]:
         found = model(image)[0]
     if half and not found.isfinite().all():
         found = model(image)[0]
+    if not found.isfinite().all():
+        raise PhotoError(f"{model.name} gives a result that is not finite; give other --weights")
     background = (found[0].permute(1, 2, 0) * white).round().clamp(0, white).cpu().numpy().astype(photo.dtype)
     return background, np.where(photo > background, photo - background, 0).astype(photo.dtype)

@@ -94,7 +94,13 @@ def hub(small_weights, monkeypatch):
 
 
 def hub_environment(tmp_path, endpoint):
-    return os.environ | {"HF_ENDPOINT": endpoint, "HF_HOME": str(tmp_path / "cache"), "HF_HUB_DISABLE_XET": "1"}
+    own = {
+        "HF_ENDPOINT": endpoint,
+        "HF_HOME": str(tmp_path / "cache"),
+        "HF_HUB_DISABLE_XET": "1",
+        "HF_HUB_OFFLINE": "0",
+    }
+    return os.environ | own
 
 
 def models(tmp_path, endpoint, *arguments, **environment):

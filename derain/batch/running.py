@@ -168,9 +168,9 @@ def through_pipe(model: Derainer, treatment: Treatment, form: str | None = None)
     """
     ending = ending_of(form)
     original = decode(sys.stdin.buffer.read(), "stdin", treatment.max_megapixels)
-    layers = separate(original, model, treatment)
     to = FORMATS[ending] if ending else original.format
     try:
+        layers = separate(original, model, treatment)
         content = finished_file(original, layers, to, treatment.quality)
     except PhotoError as error:
         raise PhotoError(f"stdin: {error}") from None

@@ -1,7 +1,10 @@
 """The presets: one table of models behind one contract."""
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
+from reprlib import repr as shortened
 from typing import Any
+
+import torch
 
 from derain.errors import WeightsError
 from derain.models.contract import Derainer
@@ -12,22 +15,45 @@ PRESETS: dict[str, tuple[type, type[Derainer]]] = {
     "derain": (DerainConfig, DerainNet),
     "nlcl": (NLCLConfig, NLCL),
 }
+MOST_MILLIONS = 100  # of parameters
 
 
 def build(preset: str, config: dict[str, Any] | None = None) -> Derainer:
     """A new network of ``preset``; ``config`` holds its dataclass' fields.
 
     Raises:
-        WeightsError: an unknown preset, or fields that its config does not have.
+        WeightsError: an unknown preset, fields that its config does not have, values outside their bounds, or a network
+            that is too large.
     """
-    if preset not in PRESETS:
-        raise WeightsError(f"unknown preset {preset!r}: choose one of {', '.join(PRESETS)}")
+    blank(preset, config)
+    return _network(preset, config)
+
+
+def blank(preset: str, config: dict[str, Any] | None = None) -> Derainer:
+    """The network without its numbers: it has shapes and takes no memory.
+
+    Raises:
+        WeightsError: as :func:`build`.
+    """
+    with torch.device("meta"):
+        network = _network(preset, config)
+    millions = sum(parameter.numel() for parameter in network.parameters()) / 1e6
+    if millions > MOST_MILLIONS:
+        raise WeightsError(f"a network of {millions:.0f} million parameters; {MOST_MILLIONS} million are the most")
+    return network
+
+
+def _network(preset: str, config: dict[str, Any] | None) -> Derainer:
+    if not isinstance(preset, str) or preset not in PRESETS:
+        raise WeightsError(f"unknown preset {shortened(preset)}: choose one of {', '.join(PRESETS)}")
     config_type, network = PRESETS[preset]
-    try:
-        fields = {k: tuple(v) if isinstance(v, list) else v for k, v in (config or {}).items()}
-        return network(config_type(**fields))
-    except TypeError as error:
-        raise WeightsError(f"this version of derain cannot build preset {preset!r}: {error}") from error
+    known = [each.name for each in fields(config_type)]
+    if not isinstance(config, dict | None):
+        raise WeightsError(f"the config of preset {preset!r} is {shortened(config)}; it must name {', '.join(known)}")
+    if unknown := [name for name in config or {} if name not in known]:
+        raise WeightsError(f"this version of derain cannot build preset {preset!r} with {shortened(unknown[0])}")
+    values = {name: tuple(v) if isinstance(v, list) else v for name, v in (config or {}).items()}
+    return network(config_type(**values))
 
 
 def describe(model: Derainer) -> tuple[str, dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -14,12 +15,16 @@ class Derainer(nn.Module):
 
     ``multiple`` is the grid in pixels that H and W are padded to, ``halo`` the overlap in pixels that makes tiles
     agree with the whole, or ``None`` if the network looks across the whole photo. ``reductions`` are the factors by
-    which a large photo is reduced to look for streaks that are wider than those of training.
+    which a large photo is reduced to look for streaks that are wider than those of training. ``name`` is what messages
+    call the network.
+
+    What overflows on the way is NaN in both layers, never a value that looks like one of a photo.
     """
 
     multiple: int = 1
     halo: int | None = None
     reductions: tuple[int, ...] = ()
+    name: str = "the network"
 
     @abstractmethod
     def layers(self, rainy: Tensor) -> tuple[Tensor, Tensor]:
@@ -29,6 +34,11 @@ class Derainer(nn.Module):
         height, width = rainy.shape[-2:]
         background, rain = self.layers(pad_to_multiple(rainy, self.multiple))
         return background[..., :height, :width], rain[..., :height, :width]
+
+
+def nan_where_infinite(x: Tensor) -> Tensor:
+    """``x`` with NaN for what overflowed: a limit put on it later would make an ordinary value of infinity."""
+    return x.where(x.isfinite(), torch.nan)
 
 
 def pad_to_multiple(image: Tensor, multiple: int) -> Tensor:

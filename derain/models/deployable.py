@@ -6,19 +6,30 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from derain.models.contract import Derainer
+from derain.errors import WeightsError
+from derain.models.bounds import Config, bounded
+from derain.models.contract import Derainer, nan_where_infinite
 
 CLIPPED = (0.94, 0.99)  # brightness from which a channel may be, and surely is, clipped; JPEG makes it uneven
 
 
 @dataclass(frozen=True)
-class DerainConfig:
+class DerainConfig(Config):
     """Architecture of :class:`DerainNet`."""
 
-    widths: tuple[int, ...] = (24, 48, 96, 96)  # channels at 1/2, 1/4, 1/8 and 1/16 of the resolution
-    blocks: tuple[int, ...] = (1, 2, 2, 3)  # residual blocks at each level, the last at the bottom
-    chroma: float = 0.1  # how far the rain's colour channels may differ, as a share of its height
-    clipping: bool = False  # whether there may be any less rain in a channel that the camera clipped
+    # channels at 1/2, 1/4, 1/8 and 1/16 of the resolution
+    widths: tuple[int, ...] = bounded((24, 48, 96, 96), 1, 512, length=(1, 6))
+    # residual blocks at each level, the last at the bottom
+    blocks: tuple[int, ...] = bounded((1, 2, 2, 3), 0, 32, length=(1, 6))
+    # how far the rain's colour channels may differ, as a share of its height
+    chroma: float = bounded(0.1, 0, 1)
+    # whether there may be any less rain in a channel that the camera clipped
+    clipping: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.widths) != len(self.blocks):
+            raise WeightsError(f"widths has {len(self.widths)} levels and blocks {len(self.blocks)}; give as many")
 
 
 class ResidualBlock(nn.Module):
@@ -90,7 +101,7 @@ class DerainNet(Derainer):
         x = self.encoder[-1](x)
         for blocks, up, skip in zip(reversed(self.decoder), reversed(self.up), reversed(skips)):
             x = blocks(skip + F.interpolate(up(x), scale_factor=2.0, mode="nearest"))
-        out = F.pixel_shuffle(self.tail(x), 2).to(rainy.dtype)
+        out = F.pixel_shuffle(nan_where_infinite(self.tail(x)), 2).to(rainy.dtype)
         return out[:, :1], out[:, 1:]
 
 

@@ -6,17 +6,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from derain.models.contract import Derainer
+from derain.models.bounds import Config, bounded
+from derain.models.contract import Derainer, nan_where_infinite
 
 SMOOTH = 17  # radius in px over which a change of light is no streak
 
 
 @dataclass(frozen=True)
-class NLCLConfig:
+class NLCLConfig(Config):
     """Architecture of :class:`NLCL`; the defaults are the paper's."""
 
-    width: int = 32
-    blocks: int = 16
+    width: int = bounded(32, 1, 256)
+    blocks: int = bounded(16, 0, 64)
     keep_colours: bool = True  # false: the background as generated, colours and softness included
 
 
@@ -114,7 +115,8 @@ class NLCL(Derainer):
     def layers(self, rainy: Tensor) -> tuple[Tensor, Tensor]:
         if rainy.shape[-2:] == (1, 1):  # one pixel has no statistics to normalise by
             return rainy, rainy * 0
-        background = ((self.background_generator(rainy * 2 - 1) + 1) / 2).to(rainy.dtype)
+        generated = nan_where_infinite(self.background_generator(rainy * 2 - 1))
+        background = ((generated + 1) / 2).to(rainy.dtype)
         if self.config.keep_colours:
             found = rainy - match_colours(background, rainy)
             height = F.relu(found - blur(found, SMOOTH)).amin(1, keepdim=True)

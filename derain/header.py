@@ -1,0 +1,123 @@
+"""What a checkpoint says of itself before its numbers, checked before anything is built or read."""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from reprlib import repr as shortened
+from typing import Any, NamedTuple
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from derain.errors import WeightsError
+from derain.models import blank
+
+FORMAT = "1"
+MOST_BYTES = 2**20  # of a header; derain's own have some 20 kB
+NAMED = 3  # so many names at the most in a sentence
+FLOATS = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32, "F64": torch.float64}
+
+
+class Described(NamedTuple):
+    """A tensor as a file's header has it."""
+
+    dtype: str  # as in :data:`FLOATS`, if it is one of those
+    shape: tuple[int, ...]
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """Format version, preset, architecture config and training summary of a checkpoint whose tensors fit them.
+
+    Raises:
+        WeightsError: no checkpoint that derain wrote, one of a later version, or one that is damaged.
+    """
+    with opened(path) as file:
+        header = parsed((file.metadata() or {})["derain"])
+        slices = {name: file.get_slice(name) for name in file.keys()}
+        found = {name: Described(part.get_dtype(), tuple(part.get_shape())) for name, part in slices.items()}
+    with naming(path):
+        if header["format"] != FORMAT:
+            raise WeightsError(f"format {shortened(header['format'])} is not {FORMAT}; update derain")
+        refuse_misfit(found, header["preset"], header["config"])
+    return header
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Any]:
+    """A safetensors file, open to read.
+
+    Raises:
+        WeightsError: it is none, or what is read of it in the block is not there.
+    """
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+        if length > MOST_BYTES:
+            raise ValueError(f"a header of {length} bytes")
+        with safe_open(path, framework="pt") as found:
+            yield found
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
+        said = " ".join(str(error).split()) if str(error).isprintable() else type(error).__name__
+        raise WeightsError(f"{path}: not a checkpoint that derain wrote ({said})") from None
+
+
+def parsed(text: str) -> dict[str, Any]:
+    """The JSON of a header.
+
+    Raises:
+        ValueError: another kind of JSON, or none.
+    """
+    header = json.loads(text)
+    if not isinstance(header, dict) or "format" not in header:
+        raise ValueError("its header names no format")
+    if header["format"] == FORMAT and (missing := [k for k in ("preset", "config", "training") if k not in header]):
+        raise ValueError(f"its header has no {missing[0]}")
+    return header
+
+
+def refuse_misfit(found: Mapping[str, Described], preset: Any, config: Any) -> None:
+    """
+    Raises:
+        WeightsError: a preset or config that cannot be, or tensors that are not those of its network.
+    """
+    wanted = {name: tuple(tensor.shape) for name, tensor in blank(preset, config).state_dict().items()}
+    problems = {
+        "it lacks": [name for name in wanted if name not in found],
+        "its preset has no": [name for name in found if name not in wanted],
+        "of another shape is": [n for n in wanted if n in found and found[n].shape != wanted[n]],
+        "of another kind of number is": [n for n in wanted if n in found and found[n].dtype not in FLOATS],
+    }
+    for problem, names in problems.items():
+        if names:
+            raise WeightsError(f"does not fit its preset: {problem} {listed(names)}")
+
+
+def listed(names: Iterable[str]) -> str:
+    """The first of the names, and how many there are besides."""
+    shown = [name if name.isprintable() and len(name) < 80 else shortened(name) for name in names]
+    more = f" and {len(shown) - NAMED} more" if len(shown) > NAMED else ""
+    return ", ".join(shown[:NAMED]) + more
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let errors about weights in the block name the file."""
+    try:
+        yield
+    except WeightsError as error:
+        raise WeightsError(f"{path}: {error}") from None
+
+
+def without_paths(value: Any) -> Any:
+    """The same settings, with paths shortened to their last part: published weights tell nothing of a machine."""
+    if isinstance(value, dict):
+        return {name: without_paths(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_paths(each) for each in value]
+    if isinstance(value, Path):
+        return value.name
+    if isinstance(value, str) and not value.startswith("hf:"):
+        return re.split(r"[/\\]", value.rstrip("/\\"))[-1]
+    return value

@@ -1,0 +1,345 @@
+"""Weights that nobody should trust: whatever is in the file, one sentence and no harm."""
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from derain import weights as store
+from derain.errors import PhotoError, WeightsError
+from derain.models import PRESETS, build
+from derain.scales import restore
+from derain.weights import about, load, read_header, save, verify
+from tests.conftest import SMALL
+
+
+def rewritten(path: Path, header: object | None = None, **tensors: torch.Tensor) -> Path:
+    """The file with another header or other tensors; ``header`` may be JSON already."""
+    with safe_open(path, framework="pt") as file:
+        text = file.metadata()["derain"]
+    if header is not None:
+        text = header if isinstance(header, str) else json.dumps(header)
+    changed = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    save_file(load_file(path) | changed, path, metadata={"derain": text})
+    return path
+
+
+def refused(path: Path) -> str:
+    """What all that reads weights says of a file; it is the same."""
+    said = set()
+    for read in (load, verify, about):
+        with pytest.raises(WeightsError) as caught:
+            read(path)
+        said.add(str(caught.value))
+    (sentence,) = said
+    assert str(path) in sentence and sentence.isprintable() and len(sentence) < len(str(path)) + 300
+    return sentence
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    call = [sys.executable, "-m", "derain", *map(str, arguments)]
+    return subprocess.run(call, capture_output=True, text=True, timeout=120)
+
+
+DEEP = '{"format": "1", "preset": "derain", "training": {}, "config": ' + "[" * 50_000 + "]" * 50_000 + "}"
+CONFIGS = {
+    "a list": ([1, 2], "must name widths"),
+    "a string": ("widths", "must name widths"),
+    "null": (None, "does not fit its preset"),
+    "empty": ({}, "does not fit its preset"),
+    "unknown field": (SMALL | {"depth": 3}, "cannot build preset 'derain' with 'depth'"),
+    "escape in a field": (SMALL | {"\x1b]0;title\x07": 3}, "cannot build"),
+    "negative": (SMALL | {"widths": [8, -8, 8]}, "widths = (8, -8, 8) must be"),
+    "zero": (SMALL | {"widths": [0, 8, 8]}, "widths = (0, 8, 8) must be"),
+    "huge width": (SMALL | {"widths": [3_000_000, 8, 8]}, "widths"),
+    "number beyond all": (SMALL | {"widths": [10**400, 8, 8]}, "widths"),
+    "huge blocks": (SMALL | {"blocks": [1, 10**9, 1]}, "blocks = (1, 1000000000, 1) must be"),
+    "many levels": ({"widths": [1] * 5000, "blocks": [0] * 5000}, "widths"),
+    "all at their most": ({"widths": [512] * 6, "blocks": [32] * 6}, "100 million are the most"),
+    "no levels": ({"widths": [], "blocks": []}, "widths = () must be"),
+    "levels that differ": (SMALL | {"blocks": [1, 1]}, "give as many"),
+    "number for a list": (SMALL | {"widths": 8}, "widths = 8 must be"),
+    "true for a number": (SMALL | {"blocks": [True, 1, 1]}, "blocks"),
+    "number for a switch": (SMALL | {"clipping": 1}, "clipping = 1 must be true or false"),
+    "fraction": (SMALL | {"widths": [8.5, 8, 8]}, "widths"),
+    "nested": (SMALL | {"widths": [[8], 8, 8]}, "widths"),
+    "NaN": (SMALL | {"chroma": float("nan")}, "chroma = nan must be from 0 to 1"),
+    "infinite": (SMALL | {"chroma": float("inf")}, "chroma = inf must be"),
+    "text for a number": (SMALL | {"chroma": "0.1"}, "chroma"),
+    "other widths": ({"widths": [8, 8, 16], "blocks": [1, 1, 1]}, "of another shape is"),
+    "one block more": (SMALL | {"blocks": [1, 1, 2]}, "it lacks encoder.2.1.first.weight, "),
+    "one block less": (SMALL | {"blocks": [0, 1, 1]}, "its preset has no decoder.0.0.first.bias, "),
+}
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_config_that_cannot_be_is_refused_before_anything_is_built(small_weights, name):
+    config, said = CONFIGS[name]
+    header = {"format": "1", "preset": "derain", "training": {}, "config": config}
+    assert said in refused(rewritten(small_weights, header))
+
+
+HEADERS = {
+    "a list": ("[]", "names no format"),
+    "a number": ("1", "names no format"),
+    "no JSON": ("{", "not a checkpoint"),
+    "deep": (DEEP, "not a checkpoint"),
+    "no config": ('{"format": "1", "preset": "derain", "training": {}}', "has no config"),
+    "later format": ('{"format": "2"}', "format '2' is not 1; update derain"),
+    "format of another kind": ('{"format": ["\\u001b[2J"]}', "update derain"),
+    "unknown preset": ('{"format": "1", "preset": "restormer", "config": {}, "training": {}}', "choose one of derain"),
+    "preset of another kind": ('{"format": "1", "preset": ["derain"], "config": {}, "training": {}}', "unknown preset"),
+    "preset for another network": ('{"format": "1", "preset": "nlcl", "config": {}, "training": {}}', "it lacks"),
+    "endless": ('{"format": "' + "9" * 2_000_000 + '"}', "a header of 2"),
+}
+
+
+@pytest.mark.parametrize("name", HEADERS)
+def test_a_header_that_says_something_else_is_refused(small_weights, name):
+    text, said = HEADERS[name]
+    assert said in refused(rewritten(small_weights, text))
+
+
+def with_length(content: bytes, length: int) -> bytes:
+    return length.to_bytes(8, "little") + content[8:]
+
+
+def with_offset(content: bytes, change: int) -> bytes:
+    """The second tensor begins elsewhere."""
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    second = sorted((name for name in header if name != "__metadata__"), key=lambda n: header[n]["data_offsets"])[1]
+    header[second]["data_offsets"][0] += change
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + content[8 + length :]
+
+
+DAMAGES = {
+    "empty": lambda content: b"",
+    "cut in its length": lambda content: content[:5],
+    "cut in its header": lambda content: content[:100],
+    "cut in its numbers": lambda content: content[:-1],
+    "more than it says": lambda content: content + b"\0",
+    "longer header than file": lambda content: with_length(content, len(content)),
+    "endless header": lambda content: with_length(content, 2**62),
+    "negative header": lambda content: with_length(content, 2**64 - 1),
+    "empty header": lambda content: with_length(content, 0),
+    "overlapping tensors": lambda content: with_offset(content, -2),
+    "a gap": lambda content: with_offset(content, 2),
+    "a picture": lambda content: b"\x89PNG\r\n\x1a\n" + content,
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_a_damaged_file_is_refused(small_weights, name):
+    small_weights.write_bytes(DAMAGES[name](small_weights.read_bytes()))
+    assert "not a checkpoint that derain wrote" in refused(small_weights)
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf"), 1e30])
+def test_weights_that_are_not_finite_or_absurd_are_refused_by_name(small_weights, number):
+    tail = load_file(small_weights)["tail.weight"].float()
+    tail[3, 2, 1, 1] = number
+    rewritten(small_weights, **{"tail.weight": tail})
+    for read in (load, verify):
+        with pytest.raises(WeightsError, match="small.safetensors: .*not finite or too large, in tail.weight"):
+            read(small_weights)
+
+
+@pytest.mark.parametrize("kind", [torch.int32, torch.bool, torch.complex64, torch.float8_e4m3fn])
+def test_numbers_of_another_kind_are_refused(small_weights, kind):
+    tail = load_file(small_weights)["tail.weight"].float()
+    assert "of another kind of number is tail.weight" in refused(
+        rewritten(small_weights, **{"tail.weight": tail.to(kind)})
+    )
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_floats_of_any_width_are_taken(small_weights, kind):
+    before = load(small_weights).state_dict()
+    rewritten(small_weights, **{name: tensor.to(kind) for name, tensor in before.items()})
+    for name, tensor in load(small_weights).state_dict().items():
+        torch.testing.assert_close(tensor, before[name], rtol=1e-2, atol=1e-3)
+
+
+def test_every_field_of_every_architecture_has_bounds():
+    for config, _ in PRESETS.values():
+        for field in fields(config):
+            assert type(field.default) is bool or "bounds" in field.metadata, field.name
+
+
+def overflowing(path: Path, preset: str = "derain", config: dict | None = None) -> Path:
+    """Weights that are as large as can be, so that no photo comes through."""
+    model = build(preset, config or SMALL)
+    for parameter in model.parameters():
+        torch.nn.init.constant_(parameter, 6e4)
+    save(model, path)
+    return path
+
+
+def test_a_result_that_is_not_finite_is_refused_and_named(tmp_path, rng):
+    weights = overflowing(tmp_path / "large.safetensors")
+    for name in ("a.png", "b.png"):
+        Image.fromarray(rng.integers(128, 256, (40, 60, 3), dtype=np.uint8)).save(tmp_path / name)
+    done = run("run", tmp_path / "a.png", tmp_path / "b.png", "--weights", weights, "--rain", "--json", "-q")
+    assert done.returncode == 1, done.stderr
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 2 and all(str(weights) in line and "not finite" in line for line in lines), done.stderr
+    assert [str(tmp_path / name) in line for name, line in zip(("a.png", "b.png"), lines)] == [True, True]
+    assert [json.loads(line)["output"] for line in done.stdout.splitlines()] == [None, None]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "b.png", "large.safetensors"]
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("tile", [0, 64])
+def test_no_overflow_looks_like_a_picture(tmp_path, rng, precision, tile):
+    model = load(overflowing(tmp_path / "large.safetensors"))
+    with pytest.raises(PhotoError, match="network of .*large.safetensors gives a result that is not finite"):
+        restore(model, rng.integers(128, 256, (150, 160, 3), dtype=np.uint8), tile, precision)
+
+
+@pytest.mark.parametrize("keep_colours", [True, False])
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_no_layer_of_the_reference_hides_what_is_not_finite(rng, keep_colours, number):
+    model = build("nlcl", {"width": 4, "blocks": 1, "keep_colours": keep_colours}).eval()
+    model.background_generator.forward = lambda x: torch.full_like(x, number)  # type: ignore[method-assign]
+    with pytest.raises(PhotoError, match="not finite"):
+        restore(model, rng.integers(0, 256, (20, 30, 3), dtype=np.uint8))
+
+
+def test_weights_that_are_not_finite_are_not_written(tmp_path):
+    model = build("derain", SMALL)
+    torch.nn.init.constant_(model.tail.bias, float("nan"))
+    with pytest.raises(WeightsError, match="new.safetensors: .*not finite or too large, in tail.bias"):
+        save(model, tmp_path / "new.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
+def test_weights_hold_no_local_paths(tmp_path):
+    training = {
+        "preset": "derain",
+        "start": "/home/me/clients/start.safetensors",
+        "teacher": "hf:me/rainy@main/x.safetensors",
+        "pasted": ({"folder": "../clients/drive home/", "teacher": "C:\\Users\\me\\teacher.safetensors", "bank": 3},),
+        "finetuned": {"photos": 4, "before": {"repasted": None}},
+        "note": tmp_path / "note.txt",
+    }
+    save(build("derain", SMALL), tmp_path / "new.safetensors", training)
+    assert read_header(tmp_path / "new.safetensors")["training"] == {
+        "preset": "derain",
+        "start": "start.safetensors",
+        "teacher": "hf:me/rainy@main/x.safetensors",
+        "pasted": [{"folder": "drive home", "teacher": "teacher.safetensors", "bank": 3}],
+        "finetuned": {"photos": 4, "before": {"repasted": None}},
+        "note": "note.txt",
+    }
+
+
+def public_weights(path: Path) -> Path:
+    """A file as the public implementation writes it."""
+    generator = build("nlcl").background_generator
+    tensors = {}
+    for name, tensor in generator.state_dict().items():
+        _, level, *rest = name.split(".")
+        block, tail = {"first": "model.0.conv", "second": "model.1.conv"}, {"first": "conv.0", "second": "conv.3"}
+        renamed = [(tail if level == "17" else block).get(part, part) for part in rest]
+        tensors[".".join(["gen", level, *renamed])] = tensor.clone()
+    torch.save(tensors, path)
+    return path
+
+
+def test_public_weights_are_read_and_described(tmp_path):
+    path = public_weights(tmp_path / "public.PTH")
+    assert about(path)["preset"] == "nlcl" and about(path)["sha256"] == verify(path)
+    model = load(path)
+    assert model.name == f"the network of {path}" and not model.config.keep_colours
+
+
+class Harm:
+    """Unpickled, it makes a folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = str(path)
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
+
+
+def test_public_weights_that_are_none_are_refused(tmp_path):
+    path = public_weights(tmp_path / "public.pth")
+    whole, tensors = path.read_bytes(), torch.load(path)
+    for content in (b"", whole[:100], whole[:-100], whole[: len(whole) // 2], b"\x80\x02." + whole):
+        path.write_bytes(content)
+        assert "not the public NLCL weights" in refused(path)
+    for other in ([1], torch.zeros(3), {"gen.0.weight": 3}, {3: torch.zeros(3)}, Harm(tmp_path / "harm")):
+        torch.save(other, path)
+        assert "not the public NLCL weights" in refused(path)
+    assert not (tmp_path / "harm").exists()
+    lacking = {name: tensor for name, tensor in tensors.items() if name != "gen.0.bias"}
+    endless = torch.zeros(1).expand(10**6, 10**6)
+    for other, said in (
+        (lacking, "it lacks background_generator.levels.0.bias, rain_generator.levels.0.bias"),
+        (tensors | {"other": torch.zeros(1)}, "its preset has no background_generator.other"),
+        (tensors | {"gen.0.bias": endless}, "of another shape is background_generator.levels.0.bias"),
+        (tensors | {"gen.0.bias": torch.zeros(32).to_sparse()}, "of another kind of number"),
+        (tensors | {"gen.0.bias": torch.zeros(32, device="meta")}, "of another kind of number"),
+        (tensors | {"gen.0.bias": torch.full((32,), torch.nan)}, "not finite or too large, in background_generator"),
+    ):
+        torch.save(other, path)
+        assert said in refused(path)
+
+
+def test_public_weights_that_unpack_to_more_are_not_unpacked(tmp_path):
+    path = tmp_path / "bomb.pth"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("archive/data.pkl", bytes(2**24))
+    assert "not the public NLCL weights (ValueError)" in refused(path)
+
+
+@pytest.fixture
+def shipped(tmp_path, small_weights, monkeypatch) -> Path:
+    """A folder of bundled weights that may be damaged."""
+    small_weights.rename(tmp_path / "derain.safetensors")
+    (tmp_path / "SHA256SUMS").write_text(f"{store.sha256(tmp_path / 'derain.safetensors')}  derain.safetensors\n")
+    monkeypatch.setattr(store, "bundled_folder", lambda: tmp_path)
+    return tmp_path
+
+
+def test_damaged_bundled_weights_are_a_sentence(shipped):
+    assert verify("derain") in (shipped / "SHA256SUMS").read_text()
+    weights, sums = shipped / "derain.safetensors", shipped / "SHA256SUMS"
+    whole = weights.read_bytes()
+    for damage in (lambda: weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1])), lambda: weights.write_bytes(b"")):
+        damage()
+        for read in (load, verify, about):
+            with pytest.raises(WeightsError, match="derain.safetensors: its SHA-256 is not .*install derain again"):
+                read("derain")
+    for damage in (lambda: sums.write_bytes(b"\xff\n\xfe x\n"), sums.unlink):
+        damage()
+        with pytest.raises(WeightsError, match="SHA256SUMS: cannot be read .*install derain again"):
+            load("derain")
+
+
+def test_a_name_that_is_too_long_is_a_sentence():
+    with pytest.raises(WeightsError, match="no bundled weights of that name"):
+        load("x" * 5000)
+
+
+def test_the_command_says_it_in_one_line(tmp_path, small_weights, rng):
+    photo = tmp_path / "photo.png"
+    Image.fromarray(rng.integers(0, 256, (20, 30, 3), dtype=np.uint8)).save(photo)
+    header = {"format": "1", "preset": "derain", "training": {}, "config": SMALL | {"blocks": [10**9] * 3}}
+    done = run("run", photo, "-q", "--weights", rewritten(small_weights, header))
+    assert done.returncode == 2 and done.stdout == "" and len(done.stderr.strip().splitlines()) == 1
+    assert done.stderr.strip().endswith("must be 1 to 6 whole numbers from 0 to 32")
+    assert not (tmp_path / "photo.derained.png").exists()
