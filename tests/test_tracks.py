@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
-from derain.video import VideoSettings, process
+from derain.video import VideoSettings, frames, process
+from derain.video.formats import choose_pixel_format, lost
 from derain.video.gifs import read_pages
-from tests.test_video import Darker, Identity, make_clip, picture
+from derain.video.joining import write_in_header
+from tests.test_video import QUARTER_TURN, Darker, Identity, make_clip, picture
 
 FRAME_BY_FRAME = VideoSettings(temporal="off")
 
@@ -137,3 +139,115 @@ def test_pictures_of_a_gif_that_look_alike_all_stay(tmp_path):
     process(source, tmp_path / "b.gif", Identity(), FRAME_BY_FRAME)
     after = read_pages((tmp_path / "b.gif").read_bytes())[1]
     assert [page.delay for page in after] == [3, 6, 6]
+
+
+def transparent(path: Path, codec: str, form: str) -> Path:
+    """A clip that fades out to the left; ``form`` is its pixel format."""
+    with av.open(str(path), "w") as clip:
+        stream = clip.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, form
+        if codec.startswith("libvpx"):
+            stream.options = {"auto-alt-ref": "0", "crf": "10", "b": "0"}
+            stream.metadata["alpha_mode"] = "1"
+        fading = np.tile(np.arange(0, 256, 4, np.uint8), (48, 1))
+        for index in range(4):
+            shown = np.dstack([picture(index), fading])
+            clip.mux(stream.encode(av.VideoFrame.from_ndarray(shown, "rgba").reformat(format=form)))
+        clip.mux(stream.encode())
+    return path
+
+
+TRANSPARENT = {
+    "a.mov": ("prores_ks", "yuva444p10le"),
+    "b.mov": ("qtrle", "argb"),
+    "a.webm": ("libvpx-vp9", "yuva420p"),
+    "b.webm": ("libvpx", "yuva420p"),
+    "a.mkv": ("ffv1", "yuva422p10le"),
+    "a.avi": ("ffv1", "bgra"),
+}
+
+
+@pytest.mark.parametrize("name", TRANSPARENT)
+def test_transparent_clips_stay_transparent_and_in_their_codec(tmp_path, name):
+    codec, form = TRANSPARENT[name]
+    source, out, said = transparent(tmp_path / name, codec, form), tmp_path / f"dry {name}", []
+    process(source, out, Darker(), FRAME_BY_FRAME, say=said.append)
+    before, after = list(frames(source)), list(frames(out))
+    assert len(after) == 4 and [f.time for f in before] == [f.time for f in after]
+    for one, other in zip(before, after):
+        white = np.iinfo(one.pixels.dtype).max
+        assert np.abs(one.alpha.astype(float) - other.alpha).mean() < 0.01 * white
+        assert np.abs(0.8 * one.pixels - other.pixels).mean() < 0.02 * white
+    with av.open(str(source)) as one, av.open(str(out)) as other:
+        kept = codec != "libvpx"  # VP8 goes on as VP9
+        assert not kept or one.streams[0].codec_context.name == other.streams[0].codec_context.name
+    assert not said or codec == "prores_ks" and len(said) == 1 and "10 bits" in said[0]  # the decoder gives 12
+
+
+def test_transparency_that_a_container_cannot_hold_is_said(tmp_path):
+    source, said = transparent(tmp_path / "a.mov", *TRANSPARENT["a.mov"]), []
+    process(source, tmp_path / "b.mp4", Identity(), FRAME_BY_FRAME, say=said.append)
+    assert any("transparency is lost" in line and ".mov" in line for line in said)
+    process(source, tmp_path / "c.mkv", Identity(), VideoSettings(temporal="off", codec="ffv1"))
+    assert next(iter(frames(tmp_path / "c.mkv"))).alpha is not None
+    process(source, tmp_path / "d", Identity(), FRAME_BY_FRAME)
+    with Image.open(tmp_path / "d" / "00000.png") as first:
+        assert np.asarray(first)[..., 3].mean() == pytest.approx(126, abs=3)
+
+
+def test_a_comparison_and_a_turned_clip_keep_alpha_where_it_belongs(tmp_path):
+    source = transparent(tmp_path / "a.mov", *TRANSPARENT["a.mov"])
+    process(source, tmp_path / "b.mov", Identity(), VideoSettings(temporal="off", layer="compare"))
+    alpha = next(iter(frames(tmp_path / "b.mov"))).alpha
+    assert alpha.shape == (48, 128) and np.abs(alpha[:, :64].astype(float) - alpha[:, 64:]).max() < 1000
+    write_in_header(source, QUARTER_TURN)
+    process(source, tmp_path / "c.mov", Identity(), FRAME_BY_FRAME)
+    one, other = (next(iter(frames(path))) for path in (source, tmp_path / "c.mov"))
+    assert one.alpha.shape == (64, 48) and np.abs(one.alpha.astype(float) - other.alpha).mean() < 500
+
+
+CHROMA = [
+    ("libx264", "yuv422p", ".mp4"),
+    ("libx264", "yuv444p", ".mkv"),
+    ("libx264", "yuv422p10le", ".mov"),
+    ("libx264", "yuv444p10le", ".mp4"),
+    ("libx265", "yuv422p10le", ".mp4"),
+    ("libx265", "yuv444p12le", ".mkv"),
+    ("libvpx-vp9", "yuv444p", ".webm"),
+    ("prores_ks", "yuv422p10le", ".mov"),
+    ("ffv1", "yuv422p12le", ".mkv"),
+    ("ffv1", "bgr0", ".avi"),
+    ("utvideo", "yuv422p", ".avi"),
+    ("mjpeg", "yuvj422p", ".avi"),
+]
+
+
+@pytest.mark.parametrize("codec, form, ending", CHROMA)
+def test_chroma_depth_and_codec_stay(tmp_path, codec, form, ending):
+    base = Fraction(1, 12800) if ending in (".mp4", ".mov") else Fraction(1, 25)
+    quiet = {"x265-params": "log-level=error"} if codec == "libx265" else {}
+    source = make_clip(tmp_path / f"a{ending}", 2, codec, form, base=base, options=quiet)
+    said = []
+    process(source, tmp_path / f"b{ending}", Identity(), FRAME_BY_FRAME, say=said.append)
+    with av.open(str(source)) as before, av.open(str(tmp_path / f"b{ending}")) as after:
+        one, other = (file.streams.video[0].codec_context for file in (before, after))
+        assert (one.name, one.pix_fmt, one.profile) == (other.name, other.pix_fmt, other.profile)
+    assert not said
+
+
+@pytest.mark.parametrize(
+    "codec, source, result",
+    [
+        ("libsvtav1", "yuv422p10le", "yuv420p10le"),
+        ("libx264", "yuv422p12le", "yuv422p10le"),
+        ("libx264", "yuva444p", "yuv444p"),
+        ("libvpx-vp9", "yuv422p10le", "yuv422p"),
+        ("mpeg4", "yuv422p", "yuv420p"),
+        ("ffv1", "pal8", "bgr0"),
+        ("libx264", "gray10le", "yuv420p10le"),
+    ],
+)
+def test_the_nearest_pixel_format_is_taken_and_what_it_loses_is_known(codec, source, result):
+    assert choose_pixel_format(codec, source, (64, 48)) == result
+    bits = max(part.bits for part in av.VideoFormat(source).components)
+    assert bool(lost(source, bits, result)) == (source not in ("pal8", "gray10le"))

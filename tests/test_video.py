@@ -20,7 +20,7 @@ from derain.errors import PhotoError, UsageError
 from derain.models.contract import Derainer
 from derain.video import VideoSettings, frames, process, sample_frames
 from derain.video.colour import Colours, from_rgb
-from derain.video.encoding import choose_encoder, choose_pixel_format
+from derain.video.formats import choose_encoder, choose_pixel_format
 from derain.video.joining import write_in_header
 from derain.video.reading import Clock
 
@@ -480,7 +480,9 @@ def test_frames_are_read_and_sampled(tmp_path):
     [
         ("h264", ".mp4", "libx264"),
         ("hevc", ".mov", "libx265"),
-        ("prores", ".mov", "libx264"),
+        ("prores", ".mov", "prores_ks"),
+        ("prores", ".mp4", "libx264"),
+        ("ffv1", ".avi", "ffv1"),
         ("h264", ".webm", "libvpx-vp9"),
     ],
 )
@@ -489,10 +491,10 @@ def test_the_clip_keeps_its_codec_where_it_can(source, ending, codec):
 
 
 def test_pixel_formats_keep_depth_and_odd_sizes():
-    assert choose_pixel_format("libx264", "yuv420p", 8, (64, 48)) == "yuv420p"
-    assert choose_pixel_format("libx264", "yuv420p", 8, (63, 47)) == "yuv444p"
-    assert choose_pixel_format("libx265", "yuv420p10le", 10, (64, 48)) == "yuv420p10le"
-    assert choose_pixel_format("libvpx-vp9", "yuv420p", 8, (63, 47)) == "yuv420p"
+    assert choose_pixel_format("libx264", "yuv420p", (64, 48)) == "yuv420p"
+    assert choose_pixel_format("libx264", "yuv420p", (63, 47)) == "yuv444p"
+    assert choose_pixel_format("libx265", "yuv420p10le", (64, 48)) == "yuv420p10le"
+    assert choose_pixel_format("libvpx-vp9", "yuv420p", (63, 47)) == "yuv420p"
 
 
 def test_the_command_writes_beside_the_clip(tmp_path):

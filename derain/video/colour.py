@@ -18,7 +18,7 @@ MATRICES = {
     9: Colorspace.BT2020,
     10: Colorspace.BT2020,
 }
-RGB = ("gbr", "rgb", "bgr")  # beginnings of pixel formats without a matrix
+RGB = ("gbr", "rgb", "bgr", "argb", "abgr", "pal8")
 HD = 720  # lines from which an untagged clip is taken for BT.709, as players do
 EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT  # less, and pictures darken
 
@@ -58,16 +58,22 @@ class Colours:
 
     @property
     def converter_range(self) -> ColorRange:
-        full = self.range == ColorRange.JPEG or self.pixel_format.startswith(("yuvj", "pal8", *RGB))
+        full = self.range == ColorRange.JPEG or self.pixel_format.startswith(("yuvj", *RGB))
         return ColorRange.JPEG if full else ColorRange.MPEG
 
 
 PICTURE = Colours("rgb24", 0, 2, 2, 2, 8, 0)  # of frames that are no video
 
 
+def is_rgb(pixel_format: str) -> bool:
+    """Whether a pixel format has no matrix."""
+    return pixel_format.startswith(RGB)
+
+
 def to_rgb(frame: VideoFrame, colours: Colours) -> Photo:
-    """``(H, W, 3)`` full-range RGB, uint8, or uint16 of a clip with more than 8 bits."""
-    form = "rgb48le" if colours.deep else "rgb24"
+    """``(H, W, 3)`` full-range RGB, uint8, or uint16 of a clip with more than 8 bits; and alpha as a fourth."""
+    alpha = any(part.is_alpha for part in frame.format.components)
+    form = ("rgba64le" if alpha else "rgb48le") if colours.deep else ("rgba" if alpha else "rgb24")
     rgb = frame.reformat(
         format=form,
         src_colorspace=colours.converter_matrix,
@@ -80,8 +86,9 @@ def to_rgb(frame: VideoFrame, colours: Colours) -> Photo:
 
 
 def from_rgb(picture: Photo, colours: Colours, pixel_format: str) -> VideoFrame:
-    """A frame of ``pixel_format`` with the clip's own matrix, range and tags."""
-    form = "rgb48le" if picture.dtype == np.uint16 else "rgb24"
+    """A frame of ``pixel_format`` with the clip's own matrix, range and tags; ``(H, W, 3)``, or 4 with alpha."""
+    alpha = picture.shape[2] == 4
+    form = ("rgba64le" if alpha else "rgb48le") if picture.dtype == np.uint16 else ("rgba" if alpha else "rgb24")
     frame = VideoFrame.from_ndarray(np.ascontiguousarray(picture), form)
     frame = frame.reformat(
         format=pixel_format,
@@ -92,7 +99,7 @@ def from_rgb(picture: Photo, colours: Colours, pixel_format: str) -> VideoFrame:
         interpolation=EXACT,
     )
     frame.colorspace, frame.color_range = colours.matrix, colours.range
-    if (colours.pixel_format.startswith(RGB) or colours.matrix == 0) and not pixel_format.startswith(RGB):
+    if (is_rgb(colours.pixel_format) or colours.matrix == 0) and not is_rgb(pixel_format):
         frame.colorspace = next(code for code, matrix in MATRICES.items() if matrix == colours.converter_matrix)
         frame.color_range = colours.converter_range
     frame.color_primaries, frame.color_trc = colours.primaries, colours.transfer

@@ -1,4 +1,4 @@
-"""Frames to encoded segments, and which codec and pixel format a clip goes on in."""
+"""Frames to encoded segments."""
 
 import json
 from collections import deque
@@ -9,17 +9,16 @@ from typing import Any
 
 import av
 
-from derain.errors import PhotoError, UsageError, reason
+from derain.errors import PhotoError, reason
 from derain.files import write_bytes
-from derain.video.colour import RGB, from_rgb
+from derain.video.colour import from_rgb
+from derain.video.formats import has_alpha
 from derain.video.reading import ANY_BYTES, Frame
 
-ENCODERS = {"h264": "libx264", "hevc": "libx265", "vp8": "libvpx-vp9", "vp9": "libvpx-vp9", "av1": "libsvtav1"}
-FALLBACK = {".webm": "libvpx-vp9", ".avi": "mpeg4"}  # by container, libx264 elsewhere; AVI has no times for H.264
 QUALITY = {"libx264": 16, "libx265": 18, "libvpx-vp9": 20, "libsvtav1": 22}  # default CRF: hardly to be told apart
-OF_WEBM = ("libvpx", "libsvtav1", "libaom", "librav1e")
+VP9 = {"b": "0", "row-mt": "1", "cpu-used": "4"}
+NOT_IN_NUT = {"prores_ks", "qtrle", "dnxhd", "cfhd"}
 FINEST = 60_000  # parts of a second that MPEG-4 counts in at the most, of those that divide well
-WITHOUT_ODD_SIZES = {"libx264", "libx265"}  # in formats with halved chroma
 
 
 @dataclass(frozen=True)
@@ -36,43 +35,9 @@ class Encoding:
     options: dict[str, str] = field(default_factory=dict)
 
 
-def choose_encoder(source: str, ending: str, codec: str | None) -> str:
-    """The encoder named, or that of the source's own codec if the container takes it.
-
-    Raises:
-        UsageError: no such encoder, or one whose video WebM does not hold.
-    """
-    if codec is None:
-        if ending in FALLBACK:
-            return ENCODERS[source] if ending == ".webm" and source in ("vp8", "vp9", "av1") else FALLBACK[ending]
-        if ending == ".mov" and source in ("vp8", "vp9", "av1"):
-            return "libx264"
-        return ENCODERS.get(source, "libx264")
-    name = ENCODERS.get(codec, codec)
-    if ending == ".webm" and not name.startswith(OF_WEBM):
-        raise UsageError(f"--codec {codec}: WebM holds VP9 and AV1 alone; give -o another suffix, such as .mkv")
-    try:
-        av.codec.Codec(name, "w")
-    except ValueError:
-        raise UsageError(f"--codec {codec}: no such encoder; try libx264, libx265, libvpx-vp9 or libsvtav1") from None
-    return name
-
-
-def choose_pixel_format(codec: str, source: str, bits: int, size: tuple[int, int]) -> str:
-    """The source's own format, or the nearest that the encoder takes for frames of this size."""
-    known = [form.name for form in av.codec.Codec(codec, "w").video_formats or []]
-    plain = source.replace("yuvj", "yuv")
-    odd = any(side % 2 for side in size) and codec in WITHOUT_ODD_SIZES
-    halved = not plain.startswith(("yuv444", "gray", *RGB))
-    grey = plain.startswith("gray")  # which the converter takes for full range, whatever the tags say
-    wanted = [] if grey or odd and halved else [plain]
-    whole = odd or plain.startswith(RGB)
-    deep = ["yuv444p10le"] if whole else ["yuv420p10le", "yuv422p10le"]
-    wanted += (deep if bits > 8 else []) + (["yuv444p"] if whole else ["yuv420p"])
-    return next((form for form in wanted if form in known), known[0] if known else "yuv420p")
-
-
-def encoder_options(codec: str, crf: int | None, preset: str | None, given: dict[str, str]) -> dict[str, str]:
+def encoder_options(
+    codec: str, crf: int | None, preset: str | None, given: dict[str, str], alpha: bool = False
+) -> dict[str, str]:
     """Options as the encoder names them."""
     options: dict[str, str] = {}
     quality = QUALITY.get(codec) if crf is None else crf
@@ -81,12 +46,14 @@ def encoder_options(codec: str, crf: int | None, preset: str | None, given: dict
     if preset is not None:
         options["preset"] = preset
     if codec == "libvpx-vp9":
-        options |= {"b": "0", "row-mt": "1", "cpu-used": "4"}
+        options |= VP9 | ({"auto-alt-ref": "0"} if alpha else {})
     if codec == "libx264":  # its macroblock tree differs from run to run on AVX-512, so resumed clips would too
         options["x264-params"] = "mbtree=0"
         options.setdefault("preset", "veryfast")  # the network needs the processor more, and files grow by a twentieth
     if codec == "libx265":
         options["x265-params"] = "log-level=error"
+    if codec == "mjpeg":
+        options |= {"qmin": "1", "qmax": "2" if crf is None else str(crf)}
     if codec == "mpeg4":
         options |= {"qmin": "2", "qmax": "2" if crf is None else str(crf)}
     if codec == "libsvtav1":
@@ -97,6 +64,13 @@ def encoder_options(codec: str, crf: int | None, preset: str | None, given: dict
 def open_output(path: Path, form: str, **options: str) -> Any:
     """A container to write to; of the type Any because PyAV's stubs do not tell its streams apart."""
     return av.open(str(path.absolute()), "w", format=form, options=options, metadata_errors=ANY_BYTES)
+
+
+def _form_of_segments(encoding: Encoding) -> str:
+    """A container that holds the encoder's packets with all that they bring."""
+    if encoding.codec == "libvpx-vp9" and has_alpha(encoding.pixel_format):
+        return "matroska"  # each brings a second one, of the alpha
+    return "mov" if encoding.codec in NOT_IN_NUT else "nut"
 
 
 class SegmentWriter:
@@ -116,7 +90,7 @@ class SegmentWriter:
         coarse = encoding.codec == "mpeg4" and encoding.time_base.denominator > 65535
         self.base = Fraction(1, FINEST) if coarse else encoding.time_base
         try:
-            self.container = open_output(path, "nut")
+            self.container = open_output(path, _form_of_segments(encoding))
             self.stream = self.container.add_stream(encoding.codec, rate=encoding.rate)
             self.stream.width, self.stream.height = encoding.width, encoding.height
             self.stream.pix_fmt = encoding.pixel_format

@@ -113,7 +113,10 @@ def _add_streams(
 
 def _add_picture(container: Any, track: Track) -> Any:
     with opened(track.segments[0]) as first:
-        video = container.add_stream_from_template(first.streams.video[0], opaque=True)
+        encoded = first.streams.video[0]
+        video = container.add_stream_from_template(encoded, opaque=True)
+        if encoded.codec_context.name in ("prores", "utvideo"):  # whose tag tells the pixel format
+            video.codec_context.codec_tag = encoded.codec_context.codec_tag
     video.codec_context.framerate = track.clip.rate
     video.time_base = track.clip.time_base
     video.metadata.update(track.clip.stream.metadata)

@@ -18,12 +18,14 @@ from derain.errors import DerainError, PhotoError, UsageError
 from derain.files import make_folder, write_bytes
 from derain.models.contract import Derainer
 from derain.photos import Photo
-from derain.video.encoding import Encoding, SegmentWriter, choose_encoder, choose_pixel_format, encoder_options
+from derain.video.colour import Colours
+from derain.video.encoding import Encoding, SegmentWriter, encoder_options
+from derain.video.formats import PRORES, choose_encoder, choose_pixel_format, has_alpha, lost
 from derain.video.fusion import REACH
 from derain.video.joining import Track, join
 from derain.video.reading import Clip, Frame
 from derain.video.sequences import is_sequence, process_sequence, unfinished
-from derain.video.treatment import Done, Network, Preview, Report, VideoSettings, derained, stretch
+from derain.video.treatment import Done, Network, Preview, Report, VideoSettings, alpha_shown, derained, stretch
 from derain.weights import fingerprint, load, sha256
 
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm", ".avi": "avi"}
@@ -233,12 +235,13 @@ def _encode(
             if writer is None:
                 work.segments.append(work.segment(len(work.segments)))
                 encoding = encoding_of(clip, frame, picture, work, settings)
-                if index == 0 and frame.colours.deep and "10" not in encoding.pixel_format:
-                    say(f"{encoding.codec} holds 8 bits here, the clip had more; --codec libx265 keeps 10")
+                if index == 0:
+                    say_lost(frame.colours, encoding, say)
                 writer = SegmentWriter(work.segments[-1], encoding)
                 if frame.matrix:
                     write_bytes(work.own / "matrix", frame.matrix)
-            writing.append(encoder.submit(writer.write, frame, turned_back(picture, frame.rotation)))
+            stored = turned_back(with_alpha(picture, frame, settings), frame.rotation)
+            writing.append(encoder.submit(writer.write, frame, stored))
             while len(writing) > AHEAD:
                 writing.popleft().result()
             index += 1
@@ -256,14 +259,30 @@ def _encode(
     return network.failed
 
 
+def say_lost(colours: Colours, encoding: Encoding, say: Callable[[str], None]) -> None:
+    """Say what the pixels lose."""
+    for loss in lost(colours.pixel_format, colours.bits, encoding.pixel_format):
+        advice = "a result in .mov or .mkv" if "transparency" in loss else "--codec libx265"
+        say(f"{encoding.codec}: {loss}; {advice} keeps more")
+
+
+def with_alpha(picture: Photo, frame: Frame, settings: VideoSettings) -> Photo:
+    """The picture, and what is shown of the frame's alpha as its fourth channel."""
+    alpha = alpha_shown(frame, settings)
+    return picture if alpha is None else np.dstack([picture, alpha])
+
+
 def encoding_of(clip: Clip, frame: Frame, picture: Photo, work: Work, settings: VideoSettings) -> Encoding:
     """The same for every segment of a run."""
     stored = turned_back(picture, frame.rotation)
     height, width = stored.shape[:2]
     ending = Path(work.folder.stem).suffix.lower()
-    codec = choose_encoder(clip.stream.codec_context.codec.canonical_name, ending, settings.codec)
-    form = choose_pixel_format(codec, frame.colours.pixel_format, frame.colours.bits, (width, height))
-    options = encoder_options(codec, settings.crf, settings.preset, settings.options)
+    context, transparent = clip.stream.codec_context, frame.alpha is not None
+    codec = choose_encoder(context.codec.canonical_name, ending, settings.codec, transparent)
+    form = choose_pixel_format(codec, frame.colours.pixel_format, (width, height))
+    options = encoder_options(codec, settings.crf, settings.preset, settings.options, has_alpha(form))
+    if codec == "prores_ks" and context.profile in PRORES:
+        options.setdefault("profile", PRORES[context.profile])
     aspect = clip.stream.sample_aspect_ratio
     return Encoding(codec, width, height, form, clip.rate, clip.time_base, aspect or None, options)
 

@@ -18,6 +18,7 @@ from derain.video.colour import Colours, to_rgb
 
 CLIPS = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v"}
 Plane = NDArray[Any]
+ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 LEAP = 1  # seconds back, from which a clip is taken to go on where it was
 ANY_BYTES = "surrogateescape"  # tags need not be UTF-8, and are written back as they were
 
@@ -68,6 +69,7 @@ class Clip:
             raise PhotoError(f"{path}: its video codec is not known; convert it to H.264 first")
         self.tracks, self.stream = len(known), known[track]
         self.stream.thread_type = "AUTO"
+        self.decoder = decoder_of(self.stream)
         self.time_base = self.stream.time_base or Fraction(1, 90000)
 
     def __enter__(self) -> "Clip":
@@ -127,17 +129,18 @@ class Clip:
         if size != (frame.width, frame.height):  # a browser's recording changes it with the network's speed
             stored = np.asarray(cv2.resize(stored, size, interpolation=cv2.INTER_AREA), stored.dtype)
             colours = replace(colours, lines=size[1])
-        pixels = np.rot90(stored, turned)
+        pixels = np.rot90(stored[..., :3], turned)
+        alpha = np.rot90(stored[..., 3], turned) if stored.shape[2] == 4 else None
         sides: list[Any] = list(frame.side_data)
         matrix = next((bytes(side) for side in sides if side.type.name == "DISPLAYMATRIX"), b"")
-        return Frame(pixels, pts, float(pts * self.time_base), colours, 90 * turned, matrix)
+        return Frame(pixels, pts, float(pts * self.time_base), colours, 90 * turned, matrix, alpha)
 
     def _decoded(self) -> Iterator[av.VideoFrame]:
         graph: Any = None
         form: tuple[int, int, str] | None = None  # that the graph was made for
         ordered, at = self.container.format.name == "avi", -1  # it has no times but those of decoding
         try:
-            for frame in self.container.decode(self.stream):
+            for frame in self._from_decoder():
                 if ordered:
                     at = frame.pts = frame.dts if frame.dts is not None else at + 1
                 if graph is not None and form != _form(frame):
@@ -154,6 +157,20 @@ class Clip:
                 yield from drained(graph, None)
         except (av.FFmpegError, OSError) as error:
             raise PhotoError(f"{self.path}: is damaged ({reason(error)})") from None
+
+    def _from_decoder(self) -> Iterator[av.VideoFrame]:
+        self.decoder.flush_buffers()
+        for packet in self.container.demux(self.stream):
+            yield from self.decoder.decode(packet)
+
+
+def decoder_of(stream: Any) -> Any:
+    """The stream's own, or where it has a second stream of alpha in its packets, the one that reads it."""
+    tagged = {key.lower(): value for key, value in stream.metadata.items()}
+    name = ALPHA_DECODERS.get(stream.codec_context.codec.canonical_name)
+    if tagged.get("alpha_mode") != "1" or name is None:
+        return stream.codec_context
+    return av.CodecContext.create(name, "r")
 
 
 class Clock:

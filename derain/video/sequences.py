@@ -17,14 +17,12 @@ from derain.photos import (
     find_photos,
     format_of,
     read_original,
-    to_8_bit,
-    write_photo,
 )
 from derain.video.colour import PICTURE
 from derain.video.fusion import REACH
 from derain.video.gifs import process_gif
 from derain.video.reading import Clip, Frame
-from derain.video.treatment import Done, Network, Preview, Report, VideoSettings, derained, stretch
+from derain.video.treatment import Done, Network, Preview, Report, VideoSettings, alpha_shown, derained, stretch
 
 RATE = 25  # frames a second of picture files, for --start, --end and --fps-limit
 NUMBERED = "%05d.png"  # names of a clip's frames in a folder
@@ -110,7 +108,8 @@ def process_sequence(
                 earlier.unlink()
             write_bytes(begun, origin.encode())
         if original is None or settings.layer != "background":
-            write_photo(path, to_8_bit(picture))
+            shown = Original(picture, "", alpha=alpha_shown(frame, settings))
+            write_bytes(path, encode(shown, picture, format_of(path)))
         else:
             write_bytes(path, encode(original, picture, format_of(path)))
         index = number + 1
