@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 import derain
 from derain.errors import DerainError, UsageError
+from derain.quiet import quiet_libraries
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -33,6 +34,7 @@ Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but erro
 
 def main() -> None:
     """Entry point: errors that a user can cause end in one sentence and an exit code."""
+    quiet_libraries()
     if isinstance(sys.stdout, TextIOWrapper):  # names of files come out as they are, whatever letters they have
         encoding = None if sys.stdout.isatty() else sys.getfilesystemencoding()
         sys.stdout.reconfigure(encoding=encoding, errors=sys.getfilesystemencodeerrors())
@@ -149,7 +151,9 @@ def run(
             outcomes.append(outcome)
             if outcome.error:
                 say_error(outcome.error)
-            elif verbose or (outcome.untouched and not quiet):
+            for note in () if quiet else outcome.notes:
+                talk.print(f"{outcome.job.source}: {note}", markup=False)
+            if not outcome.error and (verbose or (outcome.untouched and not quiet)):
                 talk.print(f"{outcome.job.source}: {batch.describe(outcome)}", markup=False)
             if json:
                 print(batch.as_json(outcome))

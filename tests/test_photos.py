@@ -258,7 +258,7 @@ def same_tags(before: Image.Exif, after: Image.Exif) -> bool:
 @pytest.mark.parametrize("file_format", ["GIF", "WEBP", "TIFF", "PNG"])
 def test_moving_pictures_are_refused(rgb, file_format):
     frames = [Image.fromarray(rgb), Image.fromarray(255 - rgb)]
-    with pytest.raises(PhotoError, match="animated"):
+    with pytest.raises(PhotoError, match="animated" if file_format != "GIF" else "derain video takes GIFs"):
         decode(saved(frames[0], file_format, save_all=True, append_images=frames[1:]))
 
 
@@ -358,8 +358,6 @@ def test_16_bit_tiff_of_every_kind_is_read_right_or_refused(rng):
     half = np.full((HEIGHT, WIDTH, 4), (10_000, 20_000, 5_000, 32_768), np.uint16)
     associated = decode(deep_tiff(half, photometric="rgb", extrasamples=["assocalpha"]))
     assert np.abs(associated.pixels.astype(int) - [20_000, 40_000, 10_000]).max() < 3
-    with pytest.raises(PhotoError, match="interleaved"):
-        decode(deep_tiff(four[..., :3].transpose(2, 0, 1), photometric="rgb", planarconfig="separate"))
     with pytest.raises(PhotoError, match="develop it first"):
         decode(deep_tiff(four[..., :3], photometric="rgb", extratags=[(50706, "B", 4, (1, 4, 0, 0), True)]))
 

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from derain.errors import PhotoError, reason
 from derain.files import make_folder, write_bytes
 from derain.models.contract import Derainer
 from derain.photos import Original, decode, encode, format_of, read_original, to_8_bit, write_photo
+from derain.photos.extent import SparseError
 from derain.photos.files import FORMATS
 from derain.photos.original import MAX_MEGAPIXELS, Pixels
 from derain.scales import restore
@@ -48,6 +49,7 @@ class Outcome:
     seconds: float = 0.0  # in the network
     rain_coverage: float = 0.0  # share of pixels with rain that can be seen
     untouched: bool = False  # no rain: the result is the photo's own file, bit for bit
+    notes: tuple[str, ...] = ()  # what is to be known of the result, such as what it could not keep
 
     @property
     def megapixels(self) -> float:
@@ -55,14 +57,29 @@ class Outcome:
 
 
 def run(jobs: Iterable[Job], model: Derainer, treatment: Treatment = Treatment()) -> Iterator[Outcome]:
-    """Do the jobs in order; the next photo is read, and the last one written, while the network works."""
+    """Do the jobs in order; the next photo is read, and the last one written, while the network works.
+
+    A file that declares a photo much larger than it can well hold waits until all others are done.
+    """
+    late: dict[Job, str] = {}
+    yield from _run(jobs, model, treatment, late)
+    for outcome in _run(list(late), model, treatment, None):
+        yield replace(outcome, notes=(f"{late[outcome.job]}; it waited for the others", *outcome.notes))
+
+
+def _run(jobs: Iterable[Job], model: Derainer, treatment: Treatment, late: dict[Job, str] | None) -> Iterator[Outcome]:
+    """Do the jobs, or put those that are to wait into ``late`` with the reason; ``None`` does them all."""
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
-        ahead = _read_ahead(jobs, reader, treatment)
+        ahead = _read_ahead(jobs, reader, treatment, patient=late is None)
         written: deque[Future[Outcome]] = deque()
         for job, original in ahead:
             try:
                 photo = original.result()
                 written.append(writer.submit(_write, job, photo, _separate(job, photo, model, treatment), treatment))
+            except SparseError as error:
+                if late is None:
+                    raise
+                late[job] = error.what
             except PhotoError as error:
                 written.append(writer.submit(Outcome, job, error))
             if len(written) > 1:
@@ -72,11 +89,11 @@ def run(jobs: Iterable[Job], model: Derainer, treatment: Treatment = Treatment()
 
 
 def _read_ahead(
-    jobs: Iterable[Job], reader: ThreadPoolExecutor, treatment: Treatment
+    jobs: Iterable[Job], reader: ThreadPoolExecutor, treatment: Treatment, patient: bool
 ) -> Iterator[tuple[Job, Future[Original]]]:
     before: tuple[Job, Future[Original]] | None = None
     for job in jobs:
-        now = job, reader.submit(read_original, job.source, treatment.max_megapixels)
+        now = job, reader.submit(read_original, job.source, treatment.max_megapixels, patient)
         if before:
             yield before
         before = now
@@ -196,6 +213,7 @@ def as_json(outcome: Outcome) -> str:
             "seconds": round(outcome.seconds, 4),
             "rain_coverage": round(outcome.rain_coverage, 4),
             "untouched": outcome.untouched,
+            "notes": outcome.notes,
             "error": str(outcome.error) if outcome.error else None,
         },
         ensure_ascii=False,

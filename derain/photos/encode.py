@@ -11,7 +11,8 @@ from PIL.PngImagePlugin import PngInfo
 
 from derain.errors import PhotoError, reason
 from derain.photos import heif, jpeg, png, tiff
-from derain.photos.original import Original, Pixels, as_stored, register_heif, to_8_bit
+from derain.photos.opening import heif_library
+from derain.photos.original import Original, Pixels, as_stored, to_8_bit
 
 QUALITY = 95  # of lossy formats, where the source's own tables cannot be kept
 HOLDS_ALPHA = {"PNG", "WEBP", "TIFF", "AVIF", "HEIF"}
@@ -58,8 +59,6 @@ def encode(original: Original, pixels: Pixels, to: str | None = None, quality: i
         channels = turn(colours if alpha is None else np.dstack([colours, alpha]))
     channels = np.ascontiguousarray(channels if channels.shape[-1] != 1 else channels[..., 0])
     deep = channels.dtype == np.uint16
-    if deep and channels.ndim == 3 and channels.shape[2] == 2:  # no library has grey with alpha in 16 bits
-        channels = np.dstack([channels[..., :1].repeat(3, axis=2), channels[..., 1]])
     options = _options(original, to, quality)
     if to == "PNG" and original.format == "PNG":
         plain = _deep_png(channels) if deep else _save(channels, "PNG", {})
@@ -143,13 +142,24 @@ def _save(channels: Pixels, to: str, options: dict[str, Any], mode: str | None =
     height, width = channels.shape[:2]
     image = Image.frombytes(mode, (width, height), channels.tobytes()) if mode else Image.fromarray(channels)
     content = io.BytesIO()
-    if to == "HEIF":
-        register_heif()
     try:
-        image.save(content, format=to, **options)
+        if to == "HEIF":
+            _save_heif(image, content, options)
+        else:
+            image.save(content, format=to, **options)
+    except PhotoError:
+        raise
     except Exception as error:  # encoders raise anything on what their format cannot hold
         raise PhotoError(f"cannot be written as {to} ({reason(error)})") from None
     return content.getvalue()
+
+
+def _save_heif(image: Image.Image, file: io.BytesIO, options: dict[str, Any]) -> None:
+    if "icc_profile" in options:
+        image.info["icc_profile"] = options["icc_profile"]
+    heif_library().from_pillow(image).save(
+        file, **{k: v for k, v in options.items() if k in ("exif", "xmp", "quality")}
+    )
 
 
 def _mean(pixels: Pixels) -> Pixels:
@@ -158,6 +168,8 @@ def _mean(pixels: Pixels) -> Pixels:
 
 
 def _deep_png(channels: Pixels) -> bytes:
+    if channels.ndim == 3 and channels.shape[2] == 2:
+        return png.of_grey_and_alpha(channels)
     swapped = channels[..., [2, 1, 0, 3][: channels.shape[2]]] if channels.ndim == 3 else channels
     return cv2.imencode(".png", swapped)[1].tobytes()
 
@@ -170,10 +182,11 @@ def _deep_tiff(channels: Pixels, options: dict[str, Any]) -> bytes:
         content,
         channels,
         byteorder="<",
-        photometric="rgb",
+        photometric="rgb" if channels.shape[2] > 2 else "minisblack",
+        planarconfig="contig",
         compression="zlib" if options.get("compression") else None,
         predictor=2 if options.get("compression") else None,
-        extrasamples=["unassalpha"] if channels.shape[2] == 4 else None,
+        extrasamples=["unassalpha"] if channels.shape[2] in (2, 4) else None,
         iccprofile=options.get("icc_profile"),
         resolution=options.get("dpi"),
         resolutionunit="INCH" if options.get("dpi") else None,

@@ -1,34 +1,34 @@
 """A photo with everything that its file holds: depth, grey or colour, alpha, inks, orientation, metadata."""
 
-import io
 import math
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, JpegImagePlugin, TiffImagePlugin, UnidentifiedImageError
+from PIL import JpegImagePlugin, TiffImagePlugin, UnidentifiedImageError
+from PIL.ImageFile import ImageFile
 
 from derain.errors import PhotoError, reason
 from derain.files import write_bytes
+from derain.photos import deep
+from derain.photos.extent import SparseError, check_extent, webp_size
 from derain.photos.files import format_of
+from derain.photos.jpeg_end import with_end
+from derain.photos.opening import open_picture
 from derain.photos.tiff import without_structure
 
 Photo = NDArray[np.uint8]
 Pixels = NDArray[Any]  # uint8 or uint16
 MAX_MEGAPIXELS = 500.0
+WHITE = 65535
 ORIENTATION, RESOLUTION = 274, 282  # TIFF and EXIF tags
-REDUCED, LIGHT, PLANES, FURTHER, EXTRA, RAW = 254, 262, 284, 330, 338, 50706
+REDUCED, BITS, LIGHT, FURTHER, EXTRA, SAMPLES, RAW = 254, 258, 262, 330, 338, 339, 50706
+IS_REDUCED, IS_MASK = 1, 4  # bits of the first of them
 UNSPECIFIED, ASSOCIATED, UNASSOCIATED = 0, 1, 2
 EXIF = b"Exif\0\0"
-HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
-
-warnings.filterwarnings("ignore", module="PIL")  # of damaged metadata; a damaged photo is an error
-Image.MAX_IMAGE_PIXELS = None  # derain sets its own limit, before decoding
 
 
 @dataclass(frozen=True)
@@ -43,16 +43,21 @@ class Original:
     orientation: int = 1  # EXIF's: how the file is to be turned; written back as it was
     content: bytes = field(default=b"", repr=False)  # the file itself
     options: dict[str, Any] = field(default_factory=dict)  # how the file was written, for Pillow's save
+    left_out: tuple[str, ...] = ()  # what else the file holds and no result will, in a few words each
 
     @property
     def deep(self) -> bool:
         return self.pixels.dtype == np.uint16
 
 
-def read_original(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> Original:
+def read_original(path: Path, max_megapixels: float = MAX_MEGAPIXELS, patient: bool = False) -> Original:
     """A photo from a file.
 
+    Args:
+        patient: whether to decode one of hundreds of megapixels in a few kilobytes, too.
+
     Raises:
+        SparseError: it is such a file.
         PhotoError: the file is missing, is no photo, is damaged, is too large, or holds more than one picture.
     """
     try:
@@ -61,59 +66,93 @@ def read_original(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> Origina
         raise PhotoError(f"{path}: no such file") from None
     except OSError as error:
         raise PhotoError(f"{path}: cannot be read ({error.strerror or error})") from None
-    return decode(content, str(path), max_megapixels)
+    return decode(content, str(path), max_megapixels, patient)
 
 
-def decode(content: bytes, name: str = "the photo", max_megapixels: float = MAX_MEGAPIXELS) -> Original:
+def decode(
+    content: bytes, name: str = "the photo", max_megapixels: float = MAX_MEGAPIXELS, patient: bool = True
+) -> Original:
     """A photo from the bytes of its file; ``name`` is for messages.
 
     Raises:
         PhotoError: as :func:`read_original`.
     """
-    _allow_heif(content, name)
     try:
-        with Image.open(io.BytesIO(content)) as image:
-            megapixels = image.width * image.height / 1e6
-            if megapixels > max_megapixels:
-                raise PhotoError(
-                    f"{name}: {megapixels:.1f} megapixels; --max-megapixels {math.ceil(megapixels)} allows that"
-                )
-            if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
-                raise PhotoError(f"{name}: animated and multi-page files are not supported; save one picture of it")
-            return _from_image(image, content, name)
+        if content.startswith(b"RIFF"):
+            _check_size(*webp_size(content), max_megapixels)
+        with open_picture(content) as image:
+            _check_size(image.width, image.height, max_megapixels)
+            check_extent(image, content, patient)
+        with open_picture(with_end(content) if image.format == "JPEG" else content) as image:
+            left_out = _choose_page(image)
+            return replace(_from_image(image, content), left_out=left_out)
     except UnidentifiedImageError:
-        raise PhotoError(f"{name}: not a photo that derain can read") from None
-    except PhotoError:
-        raise
+        hint = "; derain video takes GIFs" if content.startswith(b"GIF8") else ""
+        raise PhotoError(f"{name}: not a photo that derain can read{hint}") from None
+    except SparseError as error:
+        raise SparseError(error.what, name) from None
+    except PhotoError as error:
+        raise PhotoError(f"{name}: {error}") from None
     except Exception as error:  # decoders raise anything on damaged files
         raise PhotoError(f"{name}: cannot be read ({reason(error)})") from None
 
 
-def _from_image(image: Image.Image, content: bytes, name: str) -> Original:
-    file_format = "JPEG" if image.format == "MPO" else image.format or ""
+def _check_size(width: int, height: int, max_megapixels: float) -> None:
+    megapixels = width * height / 1e6
+    if megapixels > max_megapixels:
+        raise PhotoError(f"{megapixels:.1f} megapixels; --max-megapixels {math.ceil(megapixels)} allows that")
+
+
+def _choose_page(image: ImageFile) -> tuple[str, ...]:
+    """Turn to the one page of a file that is a photo, and say what the others are.
+
+    Raises:
+        PhotoError: there are several photos.
+    """
+    count = getattr(image, "n_frames", 1)
+    pages = {}
+    for index in range(count if image.format == "TIFF" and count > 1 else 0):
+        image.seek(index)
+        pages[index] = int(image.tag_v2.get(REDUCED, 0))  # type: ignore[attr-defined]
+    photos = [index for index, kind in pages.items() if not kind & (IS_REDUCED | IS_MASK)]
+    if count > 1 and len(photos) != 1:
+        raise PhotoError("animated and multi-page files are not supported; save one picture of it")
+    if not pages:
+        return ()
+    image.seek(photos[0])
+    others = [kind for index, kind in pages.items() if index != photos[0]]
+    named = {"its reduced copy": IS_REDUCED, "its page with a mask": IS_MASK}
+    return tuple(name for name, bit in named.items() if any(kind & bit for kind in others))
+
+
+def _from_image(image: ImageFile, content: bytes) -> Original:
+    file_format = image.format or ""
     tags: Any = image.tag_v2 if isinstance(image, TiffImagePlugin.TiffImageFile) else {}
     if RAW in tags or (tags.get(REDUCED, 0) & 1 and FURTHER in tags):
-        raise PhotoError(f"{name}: is a camera's raw file; develop it first")
-    deep = _is_deep(image, content)
-    if file_format != "TIFF":  # Pillow and OpenCV turn a TIFF upright as they load it, and Pillow then drops the tag
+        raise PhotoError("is a camera's raw file; develop it first")
+    is_deep = _is_deep(image, content)
+    if file_format != "TIFF":  # Pillow turns a TIFF upright as it loads it, and then drops the tag
         image.load()
     orientation = image.getexif().get(ORIENTATION, 1) or 1
     orientation = orientation if orientation in range(1, 9) and file_format != "HEIF" else 1
-    turn = upright(1 if file_format == "TIFF" else orientation)
     found = Original(np.empty(0), file_format, orientation=orientation, content=content, options=_options(image))
+    if is_deep:
+        return _deep(found, tags)
+    turn = upright(1 if file_format == "TIFF" else orientation)
     image.load()
-    if deep:
-        return _deep(found, turn, name, tags)
     mode = image.mode
     if mode in ("I;16", "I;16L", "I;16B", "I;16N", "I"):
         values = np.asarray(image)
-        if values.min() < 0 or values.max() > 65535:
-            raise PhotoError(f"{name}: has more than 16 bits; save it with 16")
+        if values.min() < 0 or values.max() > WHITE:
+            raise PhotoError("has more than 16 bits; save it with 16")
+        values = values.astype(np.uint16)
+        key = image.info.get("transparency")
         if tags.get(LIGHT) == 0:  # white is 0
-            values = 65535 - values
-        return replace(found, pixels=turn(as_rgb(values.astype(np.uint16))), grey=True)
+            values = WHITE - values
+        alpha = None if key is None else turn(np.where(values == key, 0, WHITE).astype(np.uint16))
+        return replace(found, pixels=turn(as_rgb(values)), grey=True, alpha=alpha)
     if mode == "F":
-        raise PhotoError(f"{name}: holds floating-point values; save it with 8 or 16 bits")
+        raise PhotoError("holds floating-point values; save it with 8 or 16 bits")
     if mode == "CMYK":
         inks = np.asarray(image)
         return replace(found, pixels=turn(np.asarray(image.convert("RGB"))), inks=turn(inks))
@@ -128,8 +167,8 @@ def _from_image(image: Image.Image, content: bytes, name: str) -> Original:
     )
 
 
-def _is_deep(image: Image.Image, content: bytes) -> bool:
-    """Whether these are 16-bit colours, which Pillow would cut to 8."""
+def _is_deep(image: ImageFile, content: bytes) -> bool:
+    """Whether these are 16-bit colours, or grey with alpha, which Pillow would cut to 8."""
     if image.mode.startswith("I") or image.mode == "F":
         return False
     if image.format == "PNG":
@@ -139,27 +178,30 @@ def _is_deep(image: Image.Image, content: bytes) -> bool:
     return False
 
 
-def _deep(found: Original, turn: Callable[[Pixels], Pixels], name: str, tags: Any) -> Original:
-    if tags.get(PLANES) == 2:
-        raise PhotoError(f"{name}: keeps its 16-bit channels apart; save it interleaved")
-    stored = cv2.imdecode(np.frombuffer(found.content, np.uint8), cv2.IMREAD_UNCHANGED)
-    if stored is None or stored.dtype != np.uint16:
-        raise PhotoError(f"{name}: its 16-bit colours cannot be read; save it as PNG or as plain TIFF")
-    values = np.asarray(stored)
-    if values.ndim == 2 or values.shape[2] == 1:
-        return replace(found, pixels=turn(as_rgb(values.reshape(values.shape[:2]))), grey=True)
-    further = tags.get(EXTRA, (UNASSOCIATED,))[0]  # of a TIFF: what its fourth channel is
-    alpha = turn(values[..., 3]) if values.shape[2] == 4 and further != UNSPECIFIED else None
-    colours = turn(np.ascontiguousarray(values[..., 2::-1]))
+def _deep(found: Original, tags: Any) -> Original:
+    turn = upright(found.orientation)
+    if found.format == "PNG":
+        values = deep.read_png(found.content)
+    elif tags.get(LIGHT) in (0, 1, 2) and set(tags.get(SAMPLES, (1,))) == {1} and set(tags[BITS]) == {16}:
+        values = deep.read_tiff(found.content, tags)
+    else:
+        raise PhotoError("its 16-bit colours cannot be read; save it as PNG or as plain TIFF")
+    colours = 1 if values.shape[2] < 3 else 3
+    further = tags.get(EXTRA, (UNASSOCIATED,))[0]  # of a TIFF: what its further channel is
+    alpha = values[..., colours] if values.shape[2] > colours and further != UNSPECIFIED else None
+    pixels = values[..., :colours]
+    if tags.get(LIGHT) == 0:  # white is 0
+        pixels = WHITE - pixels
     if alpha is not None and further == ASSOCIATED:
-        colours = np.minimum(colours * (65535.0 / np.maximum(alpha, 1)[..., None]), 65535).astype(np.uint16)
-    grey = alpha is not None and found.format == "PNG" and found.content[25] == 4  # PNG's grey with alpha
-    return replace(found, pixels=colours, alpha=alpha, grey=grey)
+        pixels = np.minimum(pixels * (float(WHITE) / np.maximum(alpha, 1)[..., None]), WHITE).astype(np.uint16)
+    upright_alpha = None if alpha is None else turn(alpha)
+    return replace(found, pixels=turn(as_rgb(pixels)), alpha=upright_alpha, grey=colours == 1)
 
 
 def as_rgb(values: Pixels) -> Pixels:
     """Three channels, of one repeated where the values are grey."""
-    return np.repeat(values[..., None], 3, axis=2) if values.ndim == 2 else values
+    values = values[..., None] if values.ndim == 2 else values
+    return np.repeat(values, 3, axis=2) if values.shape[2] == 1 else values
 
 
 def upright(orientation: int) -> Callable[[Pixels], Pixels]:
@@ -180,7 +222,7 @@ def as_stored(orientation: int) -> Callable[[Pixels], Pixels]:
     return upright({6: 8, 8: 6}.get(orientation, orientation))
 
 
-def _options(image: Image.Image) -> dict[str, Any]:
+def _options(image: ImageFile) -> dict[str, Any]:
     """Metadata and encoding, under the names that Pillow's ``save`` takes."""
     kept = {name: image.info.get(name) for name in ("exif", "icc_profile", "dpi", "xmp", "comment")}
     options = {name: value for name, value in kept.items() if value}
@@ -199,28 +241,6 @@ def _options(image: Image.Image) -> dict[str, Any]:
         if RESOLUTION not in image.getexif():  # Pillow makes one up
             options.pop("dpi", None)
     return options
-
-
-def _allow_heif(content: bytes, name: str) -> None:
-    if content[4:8] != b"ftyp" or content[8:12] not in HEIF_BRANDS:
-        return
-    try:
-        register_heif()
-    except PhotoError as error:
-        raise PhotoError(f"{name}: {error}") from None
-
-
-def register_heif() -> None:
-    """Teach Pillow HEIC.
-
-    Raises:
-        PhotoError: the extra for it is not there.
-    """
-    try:
-        import pillow_heif
-    except ImportError:
-        raise PhotoError("HEIC needs an extra; pip install 'derain[heic]'") from None
-    pillow_heif.register_heif_opener()
 
 
 def read_photo(path: Path) -> Photo:

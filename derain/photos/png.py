@@ -4,6 +4,9 @@ import struct
 import zlib
 from collections.abc import Iterator
 
+import numpy as np
+from numpy.typing import NDArray
+
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 METADATA = {
     *(b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"cICP", b"mDCV", b"cLLI"),
@@ -26,6 +29,17 @@ def with_metadata_of(plain: bytes, source: bytes) -> bytes:
     image = [(kind, data) for kind, data in chunks(plain) if kind not in METADATA]
     header, *rest = image
     return SIGNATURE + b"".join(_chunk(kind, data) for kind, data in (header, *kept, *rest))
+
+
+def of_grey_and_alpha(channels: NDArray[np.uint16]) -> bytes:
+    """A PNG of ``(H, W, 2)`` in 16 bits, which neither Pillow nor OpenCV writes."""
+    height, width = channels.shape[:2]
+    rows = channels.astype(">u2").view(np.uint8).reshape(height, 4 * width)
+    differences = np.diff(rows, axis=0, prepend=np.zeros_like(rows[:1]))  # to the row above: filter 2
+    filtered = np.hstack([np.full((height, 1), 2, np.uint8), differences])
+    header = struct.pack(">IIBBBBB", width, height, 16, 4, 0, 0, 0)
+    image = _chunk(b"IHDR", header) + _chunk(b"IDAT", zlib.compress(filtered.tobytes())) + _chunk(b"IEND", b"")
+    return SIGNATURE + image
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:

@@ -1,0 +1,106 @@
+"""16-bit colours, which Pillow would cut to 8: of PNG by FFmpeg, of TIFF by libtiff, which only has to unpack bytes."""
+
+import struct
+from typing import Any
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from derain.errors import PhotoError
+from derain.photos.opening import open_picture
+
+Deep = NDArray[np.uint16]
+CHANNELS = {"gray16be": 1, "ya16be": 2, "rgb48be": 3, "rgba64be": 4}  # by FFmpeg's names
+WIDTH, HEIGHT, BITS, COMPRESSION, LIGHT, FILL_ORDER, CHANNELS_A_PIXEL = 256, 257, 258, 259, 262, 266, 277
+OFFSETS, ROWS, COUNTS, PLANES, PREDICTOR = 273, 278, 279, 284, 317
+TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_COUNTS = 322, 323, 324, 325
+UNPACKED = {1, 5, 8, 32773, 32946}  # compressions of bytes: none, LZW, Deflate, PackBits
+DIFFERENCES, GRAY = 2, 1
+
+
+def read_png(content: bytes) -> Deep:
+    """``(H, W, C)`` of a PNG of 16 bits, with a colour key as a further channel.
+
+    Raises:
+        PhotoError: it cannot be decoded.
+    """
+    decoder = av.CodecContext.create("png", "r")
+    try:
+        frames = [*decoder.decode(av.Packet(content)), *decoder.decode(None)]
+        frame = frames[0]
+        channels = CHANNELS[frame.format.name]
+    except (av.FFmpegError, IndexError, KeyError):
+        raise PhotoError("its 16-bit colours cannot be read; save it anew with another program") from None
+    plane = frame.planes[0]
+    rows = np.frombuffer(bytes(plane), ">u2").reshape(frame.height, plane.line_size // 2)
+    return rows[:, : frame.width * channels].reshape(frame.height, frame.width, channels).astype(np.uint16)
+
+
+def read_tiff(content: bytes, tags: Any) -> Deep:
+    """``(H, W, C)`` of the picture with these tags in a TIFF of 16 bits, as it is stored.
+
+    Raises:
+        PhotoError: its compression is one that derain does not know.
+        OSError: it is damaged.
+    """
+    if tags.get(COMPRESSION, 1) not in UNPACKED:
+        raise PhotoError("the compression of its 16-bit colours is not supported; save it with LZW or Deflate")
+    channels = tags.get(CHANNELS_A_PIXEL, 1)
+    planes = channels if tags.get(PLANES) == 2 else 1
+    width, height, each = tags[WIDTH], tags[HEIGHT], channels // planes
+    tiled = TILE_OFFSETS in tags
+    column, row = (tags[TILE_WIDTH], tags[TILE_HEIGHT]) if tiled else (width, tags.get(ROWS, height))
+    pieces = -(-width // column) * -(-height // min(row, height))
+    order = ">" if content.startswith(b"MM") else "<"
+    picture = np.empty((height, width, channels), np.uint16)
+    for plane in range(planes):
+        unpacked = _unpacked(content, tags, slice(plane * pieces, (plane + 1) * pieces), each)
+        values = unpacked.view(f"{order}u2").astype(np.uint16).reshape(height, width, each)
+        if tags.get(PREDICTOR) == DIFFERENCES:
+            for left in range(0, width, column):
+                part = values[:, left : left + column]
+                np.cumsum(part, axis=1, dtype=np.uint16, out=part)
+        picture[..., plane * each : (plane + 1) * each] = values
+    return picture
+
+
+def _unpacked(content: bytes, tags: Any, pieces: slice, channels: int) -> NDArray[np.uint8]:
+    """The bytes of the strips or tiles, ``(H, bytes of a row)``: libtiff takes them for a picture of grey bytes."""
+    wide = 2 * channels
+    directory = {
+        WIDTH: tags[WIDTH] * wide,
+        HEIGHT: tags[HEIGHT],
+        BITS: 8,
+        COMPRESSION: tags.get(COMPRESSION, 1),
+        LIGHT: GRAY,
+        FILL_ORDER: tags.get(FILL_ORDER, 1),
+        CHANNELS_A_PIXEL: 1,
+    }
+    if TILE_OFFSETS in tags:
+        directory |= {TILE_WIDTH: tags[TILE_WIDTH] * wide, TILE_HEIGHT: tags[TILE_HEIGHT]}
+        directory |= {TILE_OFFSETS: tags[TILE_OFFSETS][pieces], TILE_COUNTS: tags[TILE_COUNTS][pieces]}
+    else:
+        directory |= {ROWS: tags.get(ROWS, tags[HEIGHT])}
+        directory |= {OFFSETS: tags[OFFSETS][pieces], COUNTS: tags[COUNTS][pieces]}
+    with open_picture(_with_directory(content, directory)) as image:
+        return np.asarray(image)
+
+
+def _with_directory(content: bytes, directory: dict[int, Any]) -> bytes:
+    """The TIFF with this directory as its only one, appended to it."""
+    large = content[:4] in (b"II+\0", b"MM\0+")
+    order = ">" if content.startswith(b"MM") else "<"
+    word, pointer = ("Q", "Q") if large else ("H", "L")
+    kind, room = (16, 8) if large else (4, 4)
+    file = bytearray(content) + bytes(len(content) % 2)
+    rows = []
+    for tag, value in sorted(directory.items()):
+        values = value if isinstance(value, tuple) else (value,)
+        packed = struct.pack(f"{order}{len(values)}{pointer}", *values)
+        if len(packed) > room:
+            place, file = len(file), file + packed
+            packed = struct.pack(order + pointer, place)
+        rows.append(struct.pack(f"{order}HH{pointer}", tag, kind, len(values)) + packed)
+    struct.pack_into(order + pointer, file, 8 if large else 4, len(file))
+    return bytes(file + struct.pack(order + word, len(rows)) + b"".join(rows) + bytes(room))
