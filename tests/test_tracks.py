@@ -1,5 +1,6 @@
 """`derain video`: what a clip holds beside its first picture track comes back."""
 
+import struct
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -13,6 +14,7 @@ from derain.video import VideoSettings, frames, process
 from derain.video.formats import choose_pixel_format, lost
 from derain.video.gifs import read_pages
 from derain.video.joining import write_in_header
+from derain.video.sides import Light, lost_sides, merged
 from tests.test_video import QUARTER_TURN, Darker, Identity, make_clip, picture
 
 FRAME_BY_FRAME = VideoSettings(temporal="off")
@@ -251,3 +253,59 @@ def test_the_nearest_pixel_format_is_taken_and_what_it_loses_is_known(codec, sou
     assert choose_pixel_format(codec, source, (64, 48)) == result
     bits = max(part.bits for part in av.VideoFormat(source).components)
     assert bool(lost(source, bits, result)) == (source not in ("pal8", "gray10le"))
+
+
+SCREEN = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1)"
+
+
+def hdr10(path: Path) -> Path:
+    options = {"x265-params": f"log-level=error:master-display={SCREEN}:max-cll=1000,400"}
+    tags = {"color_range": 1, "colorspace": 9, "color_primaries": 9, "color_trc": 16}
+    return make_clip(path, 4, "libx265", "yuv420p10le", tags=tags, options=options)
+
+
+def light(path: Path) -> dict[str, bytes]:
+    sides = next(iter(frames(path))).sides
+    return {kind: sides[kind] for kind in ("MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL")}
+
+
+@pytest.mark.parametrize("codec", [None, "libx264"])
+def test_hdr10_keeps_its_mastering_display_and_content_light(tmp_path, codec):
+    source = hdr10(tmp_path / "a.mp4")
+    process(source, tmp_path / "b.mp4", Identity(), VideoSettings(temporal="off", codec=codec))
+    assert light(source) == light(tmp_path / "b.mp4")
+    assert next(iter(frames(tmp_path / "b.mp4"))).colours.transfer == 16
+
+
+def test_hdr10_goes_on_after_an_interruption(tmp_path, monkeypatch):
+    monkeypatch.setattr("derain.video.pipeline.SEGMENT", 2)
+
+    def interrupt(done, total, seconds):
+        if done == 3:
+            raise KeyboardInterrupt
+
+    source, out = hdr10(tmp_path / "a.mp4"), tmp_path / "b.mp4"
+    with pytest.raises(KeyboardInterrupt):
+        process(source, out, Identity(), FRAME_BY_FRAME, report=interrupt)
+    process(source, out, Identity(), FRAME_BY_FRAME)
+    assert light(out) == light(source) and len(list(frames(out))) == 4
+
+
+def test_av1_is_told_the_light_in_its_own_units():
+    source = Light(struct.pack("=22i", *(1, 2) * 8, 1, 10000, 1000, 1, 1, 1), struct.pack("=2I", 1000, 400))
+    wanted = "mastering-display=G(0.5,0.5)B(0.5,0.5)R(0.5,0.5)WP(0.5,0.5)L(1000.0,0.0001):content-light=1000,400"
+    assert source.options("libsvtav1") == {"svtav1-params": wanted}
+    assert Light().options("libx265") == {} and source.options("libvpx-vp9") == {}
+
+
+def test_options_of_the_user_come_after_those_of_the_clip():
+    assert merged({"x265-params": "aq-mode=0"}, {"x265-params": "max-cll=1,2"}) == {
+        "x265-params": "max-cll=1,2:aq-mode=0"
+    }
+
+
+def test_metadata_that_follow_the_scenes_are_named():
+    assert lost_sides(["DYNAMIC_HDR_PLUS", "DOVI_METADATA", "DOVI_RPU_BUFFER", "DISPLAYMATRIX"]) == [
+        "Dolby Vision metadata, which follow the scenes",
+        "HDR10+ metadata, which follow the scenes",
+    ]

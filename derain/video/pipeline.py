@@ -18,13 +18,13 @@ from derain.errors import DerainError, PhotoError, UsageError
 from derain.files import make_folder, write_bytes
 from derain.models.contract import Derainer
 from derain.photos import Photo
-from derain.video.colour import Colours
 from derain.video.encoding import Encoding, SegmentWriter, encoder_options
 from derain.video.formats import PRORES, choose_encoder, choose_pixel_format, has_alpha, lost
 from derain.video.fusion import REACH
 from derain.video.joining import Track, join
 from derain.video.reading import Clip, Frame
 from derain.video.sequences import is_sequence, process_sequence, unfinished
+from derain.video.sides import Light, lost_sides, merged
 from derain.video.treatment import Done, Network, Preview, Report, VideoSettings, alpha_shown, derained, stretch
 from derain.weights import fingerprint, load, sha256
 
@@ -168,6 +168,14 @@ class Work:
         place = self.own / "failed.json"
         return json.loads(place.read_text()) if place.is_file() else []
 
+    @property
+    def light(self) -> Light:
+        place = self.own / "light.json"
+        return Light(*map(bytes.fromhex, json.loads(place.read_text()))) if place.is_file() else Light()
+
+    def note_light(self, light: Light) -> None:
+        write_bytes(self.own / "light.json", json.dumps([light.mastering.hex(), light.content.hex()]).encode())
+
     def note_failed(self, frames: list[int]) -> None:
         if frames:
             write_bytes(self.own / "failed.json", json.dumps(frames).encode())
@@ -234,9 +242,11 @@ def _encode(
         for frame, picture in islice(results, done - before, None):
             if writer is None:
                 work.segments.append(work.segment(len(work.segments)))
+                if index == 0:
+                    work.note_light(Light.of(frame.sides))
                 encoding = encoding_of(clip, frame, picture, work, settings)
                 if index == 0:
-                    say_lost(frame.colours, encoding, say)
+                    say_lost(frame, encoding, say)
                 writer = SegmentWriter(work.segments[-1], encoding)
                 if frame.matrix:
                     write_bytes(work.own / "matrix", frame.matrix)
@@ -259,9 +269,11 @@ def _encode(
     return network.failed
 
 
-def say_lost(colours: Colours, encoding: Encoding, say: Callable[[str], None]) -> None:
-    """Say what the pixels lose."""
-    for loss in lost(colours.pixel_format, colours.bits, encoding.pixel_format):
+def say_lost(frame: Frame, encoding: Encoding, say: Callable[[str], None]) -> None:
+    """Say what the pixels lose, and what stands beside them."""
+    for loss in lost_sides(frame.sides):
+        say(f"{loss}, cannot be kept")
+    for loss in lost(frame.colours.pixel_format, frame.colours.bits, encoding.pixel_format):
         advice = "a result in .mov or .mkv" if "transparency" in loss else "--codec libx265"
         say(f"{encoding.codec}: {loss}; {advice} keeps more")
 
@@ -281,6 +293,7 @@ def encoding_of(clip: Clip, frame: Frame, picture: Photo, work: Work, settings: 
     codec = choose_encoder(context.codec.canonical_name, ending, settings.codec, transparent)
     form = choose_pixel_format(codec, frame.colours.pixel_format, (width, height))
     options = encoder_options(codec, settings.crf, settings.preset, settings.options, has_alpha(form))
+    options = merged(options, work.light.options(codec))
     if codec == "prores_ks" and context.profile in PRORES:
         options.setdefault("profile", PRORES[context.profile])
     aspect = clip.stream.sample_aspect_ratio

@@ -1,7 +1,7 @@
 """Clips as frames: upright RGB with their times; all of them, some stretch, or a few spread over the length."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -39,6 +39,7 @@ class Frame:
     rotation: int  # degrees that it was turned by, counter-clockwise, to stand upright
     matrix: bytes  # the container's display matrix, 36 bytes; empty if there is none
     alpha: Plane | None = None  # (H, W), as deep as the pixels; None if all is opaque
+    sides: dict[str, bytes] = field(default_factory=dict)  # what stands beside the pixels, by FFmpeg's names
 
 
 class Clip:
@@ -131,9 +132,10 @@ class Clip:
             colours = replace(colours, lines=size[1])
         pixels = np.rot90(stored[..., :3], turned)
         alpha = np.rot90(stored[..., 3], turned) if stored.shape[2] == 4 else None
-        sides: list[Any] = list(frame.side_data)
-        matrix = next((bytes(side) for side in sides if side.type.name == "DISPLAYMATRIX"), b"")
-        return Frame(pixels, pts, float(pts * self.time_base), colours, 90 * turned, matrix, alpha)
+        found: list[Any] = list(frame.side_data)
+        sides = {side.type.name: bytes(side) for side in found}
+        matrix = sides.get("DISPLAYMATRIX", b"")
+        return Frame(pixels, pts, float(pts * self.time_base), colours, 90 * turned, matrix, alpha, sides)
 
     def _decoded(self) -> Iterator[av.VideoFrame]:
         graph: Any = None
