@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 import derain
 from derain.errors import DerainError, UsageError
+from derain.files import is_too_long
 from derain.quiet import quiet_libraries
 
 app = typer.Typer(
@@ -43,6 +44,11 @@ def main() -> None:
     except DerainError as error:
         say_error(error)
         sys.exit(error.exit_code)
+    except OSError as error:
+        if not is_too_long(error):
+            raise
+        say_error(UsageError(f"{error.filename}: is too long a name for this file system"))
+        sys.exit(UsageError.exit_code)
     except KeyboardInterrupt:
         talk.print("interrupted")
         sys.exit(130)
@@ -214,7 +220,7 @@ def video(
 
     from derain.devices import choose_device
     from derain.video import VideoSettings, process
-    from derain.video.sequences import named
+    from derain.video.naming import default_result
     from derain.weights import load
 
     if compare and rain:
@@ -235,8 +241,7 @@ def video(
         keep_going=keep_going,
         precision=precision,
     )
-    name = named(source)
-    out = output or name.with_name(f"{name.stem}.derained{name.suffix}")
+    out = output or default_result(source)
     if threads:
         torch.set_num_threads(threads)
     chosen = choose_device(device)
@@ -253,7 +258,9 @@ def video(
             bar.update(task, completed=done, total=total or None)
             bar.update(task, description=f"frames, {bar.tasks[task].speed or 0:.1f} a second")
 
-        result = process(source, out, load(weights, chosen), settings, overwrite, preview, report, say)
+        result = process(
+            source, out, None, settings, overwrite, preview, report, say, weights=lambda: load(weights, chosen)
+        )
     print(result.path)
     say(f"{result.frames} frames in {result.seconds:.0f} s")
     if result.failed:

@@ -14,6 +14,22 @@ from derain.errors import UsageError, reason
 from derain.photos import SUFFIXES, find_photos, without_results
 from derain.photos.files import FORMATS, MARKS
 
+MOVING = {
+    ".gif",
+    ".mp4",
+    ".m4v",
+    ".mov",
+    ".mkv",
+    ".webm",
+    ".avi",
+    ".mts",
+    ".m2ts",
+    ".ts",
+    ".mpg",
+    ".3gp",
+    ".wmv",
+    ".flv",
+}
 NAMES = {"jpg": ".jpg", "jpeg": ".jpg", "png": ".png", "webp": ".webp", "tiff": ".tif", "avif": ".avif", "bmp": ".bmp"}
 
 
@@ -64,6 +80,8 @@ def plan(inputs: Iterable[str | Path], target: Target = Target(), recursive: boo
     named = dict(pair for given in inputs for pair in _photos(given, recursive, target))
     # the shell expands *.jpg to photos and to what an earlier run made of them
     found = {photo: named[photo] for photo in without_results(list(named), target.marks)}
+    if found and all(is_moving(photo) for photo in found):
+        raise UsageError(f"{min(found)}: moves; give it to `derain video`")
     if not found:
         raise UsageError("no photos found; name photos or folders that hold some")
     as_file = target.output is not None and is_file_name(target.output, target.format)
@@ -72,6 +90,11 @@ def plan(inputs: Iterable[str | Path], target: Target = Target(), recursive: boo
     jobs = [_job(photo, place, target, ending or photo.suffix, as_file) for photo, place in found.items()]
     _refuse_collisions(jobs, target.in_place)
     return jobs
+
+
+def is_moving(path: Path) -> bool:
+    """Whether a file is by its name no photo but a clip, or a GIF."""
+    return path.suffix.lower() in MOVING
 
 
 def ending_of(form: str | None) -> str | None:

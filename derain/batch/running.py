@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from derain.batch.before_after import comparison
-from derain.batch.planning import Job, ending_of
+from derain.batch.planning import Job, ending_of, is_moving
 from derain.errors import PhotoError, reason
 from derain.files import make_folder, write_bytes
 from derain.models.contract import Derainer
@@ -93,12 +93,19 @@ def _read_ahead(
 ) -> Iterator[tuple[Job, Future[Original]]]:
     before: tuple[Job, Future[Original]] | None = None
     for job in jobs:
-        now = job, reader.submit(read_original, job.source, treatment.max_megapixels, patient)
+        now = job, reader.submit(_read, job, treatment, patient)
         if before:
             yield before
         before = now
     if before:
         yield before
+
+
+def _read(job: Job, treatment: Treatment, patient: bool) -> Original:
+    if is_moving(job.source):
+        raise PhotoError(f"{job.source}: moves; give it to `derain video`")
+    format_of(job.background)  # before anything is computed
+    return read_original(job.source, treatment.max_megapixels, patient)
 
 
 @dataclass(frozen=True)

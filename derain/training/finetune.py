@@ -8,15 +8,16 @@ photos, and what it makes of rendered rain is kept. A part of the photos is held
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec
 
 from derain.devices import choose_device
 from derain.errors import TrainingError, UsageError, WeightsError, reason
 from derain.evaluation.evaluate import evaluate
 from derain.evaluation.report import Gallery, as_html
 from derain.evaluation.samples import open_samples
-from derain.files import write_bytes
+from derain.files import UNFINISHED, alone, check_name, write_bytes
 from derain.models import describe
 from derain.models.contract import Derainer
 from derain.photos import find_photos
@@ -30,6 +31,7 @@ from derain.training.material import LOSSY, Material, check_folder, forget, prep
 from derain.training.torchrun import number_of, under_torchrun
 from derain.weights import bundled_folder, load, save
 
+P = ParamSpec("P")
 CHANGE = {"low": (1e-4, 0.35), "medium": (4e-4, 0.65), "high": (8e-4, 1.0)}  # learning rate at its peak, most of SHARES
 MINUTES = {"cpu": 13.0, "cuda": 2.0}  # of training, without what is before and after it
 SUMMARY = "summary.html"
@@ -60,6 +62,21 @@ def work_folder(out: Path) -> Path:
     return out.with_suffix(".finetune")
 
 
+def one_at_a_time(
+    tune: Callable[Concatenate[Path, Path, P], "Result"],
+) -> Callable[Concatenate[Path, Path, P], "Result"]:
+    """The same for one run at a time of those that make the same weights."""
+
+    @wraps(tune)
+    def alone_with(rainy: Path, out: Path, *rest: P.args, **settings: P.kwargs) -> Result:
+        check_name(out, UNFINISHED)
+        with alone(out.with_name(out.name + UNFINISHED), out):
+            return tune(rainy, out, *rest, **settings)
+
+    return alone_with
+
+
+@one_at_a_time
 def finetune(
     rainy: Path,
     out: Path,
@@ -91,7 +108,7 @@ def finetune(
         settings: of :class:`TrainConfig`, for experiments.
 
     Raises:
-        PhotoError: the disk is full.
+        PhotoError: the disk is full, or another run is at it.
         TrainingError: fewer than four usable photos, no rain in two of them, or no room to write.
         UsageError: results that exist or would replace what is given, an unknown strength of change, several processes,
             or a run to resume that began with other weights.

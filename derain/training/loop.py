@@ -7,6 +7,7 @@ several processes the checkpoint holds the first one's discoveries, with which a
 import math
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from derain.devices import half_precision
 from derain.errors import TrainingError
+from derain.files import alone
 from derain.training.checkpoint import load_checkpoint
 from derain.training.config import TrainConfig, check
 from derain.training.contrast import Contrast
@@ -52,13 +54,14 @@ def train(
         onlooker: may end the run early.
 
     Raises:
+        PhotoError: another run is at it.
         TrainingError: folders without usable photos, no permission to write, a checkpoint that does not fit, or losses
             that are no numbers any more.
         UsageError: a device that is not there.
         WeightsError: weights to start from or to discover rain with that are not there, or a model that cannot be.
     """
     check(config)
-    with processes(config.device) as (rank, device):
+    with processes(config.device) as (rank, device), alone(out, out) if rank == 0 else nullcontext():
         prepare_folder(out, config.preset, resume)
         cache = affordable_cache(2 + len(config.pasted))
         rainy_crops, clean_crops = (Crops(folder, config.crop, cache=cache) for folder in (rainy, clean))

@@ -142,4 +142,5 @@ class SegmentWriter:
                 self.times.append(self.exact.popleft() if self.exact else at)  # MPEG-4 keeps their order
                 self.container.mux(packet)
         except (av.FFmpegError, OSError, ValueError) as error:
-            raise PhotoError(f"{self.path}: cannot be encoded as {self.encoding.codec} ({reason(error)})") from None
+            done = "written" if isinstance(error, OSError) else f"encoded as {self.encoding.codec}"
+            raise PhotoError(f"{self.path}: cannot be {done} ({reason(error)})") from None

@@ -1,12 +1,11 @@
 """From a clip to its derained clip: decoder, network and encoder side by side, in segments that can be resumed."""
 
 import json
-import shutil
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -14,21 +13,21 @@ from pathlib import Path
 import numpy as np
 
 from derain.devices import check_precision
-from derain.errors import DerainError, PhotoError, UsageError
-from derain.files import make_folder, write_bytes
+from derain.errors import PhotoError, UsageError, reason
+from derain.files import alone, clear, make_folder, write_bytes
 from derain.models.contract import Derainer
 from derain.photos import Photo
 from derain.video.encoding import Encoding, SegmentWriter, encoder_options
 from derain.video.formats import PRORES, choose_encoder, choose_pixel_format, has_alpha, lost
 from derain.video.fusion import REACH
 from derain.video.joining import Track, join
+from derain.video.naming import FORMATS, check_result, check_source, is_sequence, unfinished
 from derain.video.reading import Clip, Frame
-from derain.video.sequences import is_sequence, process_sequence, unfinished
+from derain.video.sequences import check_sequence, process_sequence
 from derain.video.sides import Light, lost_sides, merged
 from derain.video.treatment import Done, Network, Preview, Report, VideoSettings, alpha_shown, derained, stretch
 from derain.weights import fingerprint, load, sha256
 
-FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm", ".avi": "avi"}
 SEGMENT = 100  # frames: what a kill costs at the most
 AHEAD = 4  # frames that wait between decoder, network and encoder
 PLAIN = VideoSettings()
@@ -43,6 +42,7 @@ def process(
     preview: Path | None = None,
     report: Report | None = None,
     say: Callable[[str], None] | None = None,
+    weights: Callable[[], Derainer] = load,
 ) -> Done:
     """Derain a clip; frames keep their times, and everything beside the video is copied.
 
@@ -55,36 +55,67 @@ def process(
         preview: a picture that is written now and then while it goes on.
         report: called for each frame.
         say: called with sentences for the user.
+        weights: called for the model if none is given, once all that can be checked without it is.
 
     Raises:
-        PhotoError: a clip that cannot be read or written, or a frame that fails (without ``keep_going``).
+        PhotoError: a clip that cannot be read or written, another run that makes the same result, or a frame that fails
+            (without ``keep_going``).
         UsageError: ``out`` exists or is no clip, or settings that cannot be.
         WeightsError: the bundled weights are damaged.
     """
     source, out, say = Path(source), Path(out), say or (lambda sentence: None)
+    report = report or (lambda done, total, seconds: None)
+    check_settings(settings)
+    check_source(source)
+    check_result(out)
     if is_sequence(source) or is_sequence(out):
-        check_settings(settings)
-        model, report = model or load(), report or (lambda done, total, seconds: None)
-        origin = manifest(source, model, settings) if source.is_file() else ""
-        return process_sequence(source, out, model, settings, origin, overwrite, Preview(preview), report, say)
-    check(source, out, settings, overwrite)
+        check_sequence(source, out, settings, overwrite)
+        with kept_for(out):
+            network = model or weights()
+            origin = manifest(source, network, settings) if source.is_file() else ""
+            return process_sequence(source, out, network, settings, origin, overwrite, Preview(preview), report, say)
+    check(source, out, overwrite)
     with ExitStack() as files:
         clips = [files.enter_context(Clip(source))]
         clips += [files.enter_context(Clip(source, track)) for track in range(1, clips[0].tracks)]
-        model = model or load()
-        origin = manifest(source, model, settings)
-        works = [Work(out, origin, track) for track in range(len(clips))]
+        choose_encoder(clips[0].codec, out.suffix.lower(), settings.codec)
+        with kept_for(out):
+            check(source, out, overwrite)  # another run may just have made it
+            return _process_clips(clips, out, model or weights(), settings, preview, report, say)
+
+
+@contextmanager
+def kept_for(out: Path) -> Iterator[None]:
+    """The folder in which a result is made, for this run alone.
+
+    Raises:
+        PhotoError: another run is at it, or the folder vanishes.
+    """
+    try:
+        with alone(unfinished(out), out):
+            yield
+    except OSError as error:
+        raise PhotoError(f"{error.filename or out}: cannot be read or written ({reason(error)})") from None
+
+
+def _process_clips(
+    clips: list[Clip],
+    out: Path,
+    model: Derainer,
+    settings: VideoSettings,
+    preview: Path | None,
+    report: Report,
+    say: Callable[[str], None],
+) -> Done:
+    origin, folder = manifest(clips[0].path, model, settings), unfinished(out)
+    works = [Work(out, origin, track) for track in range(len(clips))]
+    try:
         if any(work.done for work in works):
             say(f"goes on after {sum(work.frames for work in works)} frames that were done before")
         if any(clip.interlaced for clip in clips):
-            say(f"{source}: is interlaced; its frames are deinterlaced")
-        folder, began = works[0].folder, time.monotonic()
-        try:
-            failed = _encode_all(clips, model, settings, works, preview, report, say)
-        except DerainError:
-            if not any(any(work.whole()) for work in works):
-                shutil.rmtree(folder)  # nothing to go on with
-            raise
+            say(f"{clips[0].path}: is interlaced; its frames are deinterlaced")
+        began = time.monotonic()
+        failed = _encode_all(clips, model, settings, works, preview, report, say)
         start = 0.0 if settings.start is None else settings.start + clips[0].begins
         taken = start, float("inf") if settings.end is None else settings.end + clips[0].begins
         whole = folder / f"whole{out.suffix}"
@@ -92,11 +123,15 @@ def process(
         join(tracks, whole, FORMATS[out.suffix.lower()], taken, settings.audio, say)
         done = Done(out, sum(work.frames for work in works), time.monotonic() - began, failed)
         whole.replace(out)
-        shutil.rmtree(folder)
+        clear(folder)
         return done
+    except PhotoError:
+        if not any(any(work.whole()) for work in works):
+            clear(folder)  # nothing to go on with
+        raise
 
 
-def check(source: Path, out: Path, settings: VideoSettings, overwrite: bool) -> None:
+def check(source: Path, out: Path, overwrite: bool) -> None:
     """
     Raises:
         UsageError: what cannot be, before any work.
@@ -105,7 +140,6 @@ def check(source: Path, out: Path, settings: VideoSettings, overwrite: bool) -> 
         raise UsageError(f"{out}: give the result one of the suffixes {' '.join(FORMATS)}")
     if out.exists() and (not overwrite or out.resolve() == source.resolve()):
         raise UsageError(f"{out}: exists; give another -o, or --overwrite if it is not the source itself")
-    check_settings(settings)
 
 
 def check_settings(settings: VideoSettings) -> None:
@@ -290,7 +324,7 @@ def encoding_of(clip: Clip, frame: Frame, picture: Photo, work: Work, settings: 
     height, width = stored.shape[:2]
     ending = Path(work.folder.stem).suffix.lower()
     context, transparent = clip.stream.codec_context, frame.alpha is not None
-    codec = choose_encoder(context.codec.canonical_name, ending, settings.codec, transparent)
+    codec = choose_encoder(clip.codec, ending, settings.codec, transparent)
     form = choose_pixel_format(codec, frame.colours.pixel_format, (width, height))
     options = encoder_options(codec, settings.crf, settings.preset, settings.options, has_alpha(form))
     options = merged(options, work.light.options(codec))

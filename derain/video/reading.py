@@ -80,6 +80,11 @@ class Clip:
         self.container.close()
 
     @property
+    def codec(self) -> str:
+        """FFmpeg's name of the codec."""
+        return str(self.stream.codec_context.codec.canonical_name)
+
+    @property
     def rate(self) -> Fraction:
         """Frames a second, on average."""
         return self.stream.average_rate or self.stream.guessed_rate or Fraction(25)

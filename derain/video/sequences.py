@@ -1,6 +1,5 @@
 """Frames as picture files, one a frame: the same treatment, without a codec."""
 
-import re
 import time
 from collections.abc import Callable, Iterator
 from itertools import count, islice, takewhile
@@ -21,29 +20,39 @@ from derain.photos import (
 from derain.video.colour import PICTURE
 from derain.video.fusion import REACH
 from derain.video.gifs import process_gif
+from derain.video.naming import FORMATS, counted, is_gif, is_pattern, unfinished
 from derain.video.reading import Clip, Frame
 from derain.video.treatment import Done, Network, Preview, Report, VideoSettings, alpha_shown, derained, stretch
 
 RATE = 25  # frames a second of picture files, for --start, --end and --fps-limit
 NUMBERED = "%05d.png"  # names of a clip's frames in a folder
-COUNTER = re.compile(r"%0?\d*d")
-MARK = ".derained"  # end of the name of a result beside its source
 
 
-def is_sequence(path: Path) -> bool:
-    """Whether a path means frames as picture files, or a GIF."""
-    folder = path.is_dir() or path.suffix.lower() in ("", MARK)
-    return folder or is_pattern(path) or path.suffix.lower() == ".gif"
+def check_sequence(source: Path, out: Path, settings: VideoSettings, overwrite: bool) -> None:
+    """
+    Raises:
+        UsageError: kinds that do not go together, no pictures, or results that exist or would replace their source.
+    """
+    if is_gif(source) != is_gif(out):
+        raise UsageError(f"{out}: a GIF becomes a GIF and nothing else does; give another -o")
+    if is_gif(source):
+        if out.exists() and (not overwrite or out.resolve() == source.resolve()):
+            raise UsageError(f"{out}: exists; give another -o, or --overwrite if it is not the source itself")
+        return
+    as_file = out.suffix.lower() in {*FORMATS, *SUFFIXES} and not is_pattern(out)
+    if as_file and not out.is_dir() or out.is_file():
+        raise UsageError(f"{out}: picture files become picture files; give a folder, or a pattern such as %05d.png")
+    if not source.is_file():
+        pictures = list_pictures(source)
+        places = {place(out, Path(photo.name), n).resolve() for n, photo in enumerate(wanted(pictures, settings))}
+        if themselves := places & {path.resolve() for path in pictures}:
+            raise UsageError(f"{min(themselves)}: is one of the pictures themselves; give another -o")
 
 
-def is_pattern(path: Path) -> bool:
-    """Whether the name of pictures counts, as ``%05d.png`` does."""
-    return path.suffix.lower() in SUFFIXES and COUNTER.search(path.name) is not None
-
-
-def counted(pattern: Path, number: int) -> Path:
-    """The picture of a pattern that has this number."""
-    return pattern.with_name(COUNTER.sub(lambda counter: counter.group() % number, pattern.name, count=1))
+def wanted(pictures: list[Path], settings: VideoSettings) -> list[Path]:
+    """Those of the stretch that is asked for."""
+    numbered = [Numbered(path, index / RATE) for index, path in enumerate(pictures)]
+    return [picture.path for picture in stretch(numbered, settings)]
 
 
 def process_sequence(
@@ -64,19 +73,13 @@ def process_sequence(
 
     Raises:
         PhotoError: a picture that cannot be read or written, or of another size than the first.
-        UsageError: kinds that do not go together, or results that exist or would replace their source.
+        UsageError: results that exist.
     """
-    if (source.suffix.lower() == ".gif") != (out.suffix.lower() == ".gif"):
-        raise UsageError(f"{out}: a GIF becomes a GIF and nothing else does; give another -o")
-    if not is_sequence(out):
-        raise UsageError(f"{out}: picture files become picture files; give a folder, or a pattern such as %05d.png")
-    if source.suffix.lower() == ".gif":
+    if is_gif(source):
         return process_gif(source, out, model, settings, overwrite, preview, report, say)
     began = time.monotonic()
-    begun = unfinished(out) if source.is_file() else None
-    pictures = [] if begun else list_pictures(source)
-    numbered = [Numbered(path, index / RATE) for index, path in enumerate(pictures)]
-    photos = [picture.path for picture in stretch(numbered, settings)]
+    begun = unfinished(out) / "manifest.json" if source.is_file() else None
+    photos = [] if begun else wanted(list_pictures(source), settings)
 
     def target(number: int) -> Path:
         return place(out, Path(NUMBERED % number if begun else photos[number].name), number)
@@ -84,8 +87,6 @@ def process_sequence(
     def there() -> Iterator[Path]:
         return takewhile(Path.exists, map(target, count() if begun else range(len(photos))))
 
-    if themselves := {target(n).resolve() for n in range(len(photos))} & {path.resolve() for path in pictures}:
-        raise UsageError(f"{min(themselves)}: is one of the pictures themselves; give another -o")
     same = begun is None or (begun.is_file() and begun.read_text(encoding="utf-8") == origin)
     done = 0 if overwrite or not same else sum(1 for _ in there())
     if done:
@@ -120,17 +121,6 @@ def process_sequence(
     if begun:
         begun.unlink(missing_ok=True)
     return Done(out, index, time.monotonic() - began, network.failed)
-
-
-def unfinished(out: Path) -> Path:
-    """Where a run that is not finished says what it is of: a folder for a clip, a file for pictures."""
-    out = named(out)
-    return out.with_name(f"{out.name}.unfinished")
-
-
-def named(path: Path) -> Path:
-    """The path, or of the folder that one is in, or the one above, its whole path, which has a name."""
-    return path if path.name not in ("", "..") else path.resolve()
 
 
 class Numbered(NamedTuple):

@@ -1,0 +1,105 @@
+"""What a path means to `derain video`, and what a result is called."""
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import av
+
+from derain.errors import UsageError
+from derain.files import UNFINISHED, check_name
+from derain.photos import SUFFIXES
+from derain.video.joining import try_header
+from derain.video.reading import Clip
+
+FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm", ".avi": "avi"}
+COUNTER = re.compile(r"%0?\d*d")
+MARK = ".derained"  # end of the name of a result beside its source
+
+
+def is_pattern(path: Path) -> bool:
+    """Whether the name of pictures counts, as ``%05d.png`` does."""
+    return path.suffix.lower() in SUFFIXES and COUNTER.search(path.name) is not None
+
+
+def is_gif(path: Path) -> bool:
+    return path.suffix.lower() == ".gif" and not os.path.isdir(path)
+
+
+def is_sequence(path: Path) -> bool:
+    """Whether a path means frames as picture files, or a GIF; one that is not there yet is a folder by its name."""
+    if os.path.isfile(path):
+        return is_gif(path)
+    return os.path.isdir(path) or is_pattern(path) or is_gif(path) or path.suffix.lower() in ("", MARK)
+
+
+def counted(pattern: Path, number: int) -> Path:
+    """The picture of a pattern that has this number."""
+    return pattern.with_name(COUNTER.sub(lambda counter: counter.group() % number, pattern.name, count=1))
+
+
+def named(path: Path) -> Path:
+    """The path, or of the folder that one is in, or the one above, its whole path, which has a name."""
+    return path if path.name not in ("", "..") else path.resolve()
+
+
+def unfinished(out: Path) -> Path:
+    """The folder of a run that is not finished."""
+    out = named(out)
+    return out.with_name(out.name + UNFINISHED)
+
+
+def default_result(source: Path) -> Path:
+    """Where the result goes if nobody says: beside the source, in a container that holds what the clip holds.
+
+    Raises:
+        PhotoError: a file that is no clip.
+        UsageError: a photo.
+    """
+    name = named(source)
+    if os.path.isdir(source):
+        return name.with_name(name.name + MARK)
+    check_source(source)
+    if is_sequence(source) or name.suffix.lower() in FORMATS:
+        return name.with_name(f"{name.stem}{MARK}{name.suffix}")
+    with Clip(source) as clip:
+        return name.with_name(f"{name.stem}{MARK}{best_suffix(clip)}")
+
+
+def best_suffix(clip: Clip) -> str:
+    """Of the container like the clip's own that can be written, or else of that which loses the fewest streams."""
+    family = clip.container.format.name.split(",")
+    own = [suffix for suffix, form in FORMATS.items() if form in family]
+    others = [stream for stream in clip.container.streams if stream is not clip.stream]
+
+    def lost(suffix: str) -> int:
+        return sum(not holds(FORMATS[suffix], stream) for stream in others)
+
+    return min([*own[:1], ".mp4", ".mkv", ".mov"], key=lost)
+
+
+def holds(form: str, stream: Any) -> bool:
+    """Whether a container takes a stream as it is."""
+    try:
+        try_header(form, stream)
+    except (av.FFmpegError, ValueError, TypeError):
+        return False
+    return True
+
+
+def check_source(source: Path) -> None:
+    """
+    Raises:
+        UsageError: the file is a photo.
+    """
+    if os.path.isfile(source) and source.suffix.lower() in SUFFIXES:
+        raise UsageError(f"{source}: is a photo; give it to `derain run`, or its folder, or a pattern such as %05d.png")
+
+
+def check_result(out: Path) -> None:
+    """
+    Raises:
+        UsageError: the file system has no room for the result's name, or for that of the folder that it is made in.
+    """
+    check_name(named(out), UNFINISHED)

@@ -1,0 +1,187 @@
+"""Clips and what is around them: two runs at once, folders that vanish, names."""
+
+import shutil
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from derain import batch, cli
+from derain.errors import PhotoError, UsageError
+from derain.files import alone
+from derain.training.config import TrainConfig
+from derain.training.finetune import finetune
+from derain.training.loop import train
+from derain.video import VideoSettings, process
+from derain.video.naming import best_suffix, default_result
+from derain.video.reading import Clip
+from tests.test_video import Identity, frames, make_clip, picture, save_photo
+
+FRAME_BY_FRAME = VideoSettings(temporal="off")
+LONG = "ü" * 125  # 250 bytes
+
+
+def derain(*arguments: object) -> subprocess.CompletedProcess[str]:
+    code = "from derain.cli import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, timeout=100
+    )
+
+
+@pytest.mark.parametrize("out", ["b.mp4", "frames"])
+def test_a_second_run_of_the_same_says_that_another_is_at_it(tmp_path, out):
+    source, second = make_clip(tmp_path / "a.mp4"), []
+
+    def start_another(done, total, seconds):
+        if done == 2:
+            second.append(derain("video", source, "-o", tmp_path / out, "--overwrite"))
+
+    assert process(source, tmp_path / out, Identity(), FRAME_BY_FRAME, report=start_another).frames == 12
+    assert second[0].returncode == 1 and second[0].stdout == ""
+    assert (
+        second[0]
+        .stderr.strip()
+        .splitlines()[-1]
+        .endswith("another run is at it; wait until it ends, or give another -o")
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4", out]
+
+
+def test_pictures_and_gifs_are_made_by_one_run_at_a_time(tmp_path):
+    for name in ("in/0.png", "in/1.png"):
+        save_photo(picture(0), tmp_path / name)
+    save_photo(picture(0), tmp_path / "a.gif")
+    for source, out in [("in", "out"), ("a.gif", "b.gif")]:
+        with alone(tmp_path / f"{out}.unfinished", tmp_path / out), pytest.raises(PhotoError, match="another run"):
+            process(tmp_path / source, tmp_path / out, Identity())
+        process(tmp_path / source, tmp_path / out, Identity())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.gif", "b.gif", "in", "out"]
+
+
+@pytest.mark.parametrize("when", [1, 5, 12])
+@pytest.mark.parametrize("gone", ["b.mp4.unfinished", "."])
+def test_a_folder_that_vanishes_is_a_sentence(tmp_path, monkeypatch, gone, when):
+    monkeypatch.setattr("derain.video.pipeline.SEGMENT", 4)
+    source = make_clip(tmp_path / "a.mp4")
+
+    def remove(done, total, seconds):
+        if done == when:
+            shutil.rmtree(tmp_path / "out" / gone)
+
+    with pytest.raises(PhotoError, match=r"b\.mp4.*: cannot be (read or )?written"):
+        process(source, tmp_path / "out" / "b.mp4", Identity(), FRAME_BY_FRAME, report=remove)
+    assert not (tmp_path / "out" / "b.mp4").exists()
+    process(source, tmp_path / "out" / "b.mp4", Identity(), FRAME_BY_FRAME)
+    assert len(list(frames(tmp_path / "out" / "b.mp4"))) == 12
+
+
+def test_the_default_name_is_always_one_that_works(tmp_path, monkeypatch):
+    save_photo(picture(0), tmp_path / "trip.2024" / "0.png")
+    clip = make_clip(tmp_path / "clip.mkv", count=2, base=Fraction(1, 1000), sound=1, subtitles=True)
+    clip.rename(tmp_path / "clip")
+    make_clip(tmp_path / "00001.MTS.ts", count=2, sound=1).rename(tmp_path / "00001.MTS")
+    make_clip(tmp_path / "v.flv", count=2, base=Fraction(1, 1000))
+    make_clip(tmp_path / "C.MP4", count=2)
+    expected = {
+        "trip.2024": "trip.2024.derained",
+        "clip": "clip.derained.mkv",
+        "00001.MTS": "00001.derained.mp4",
+        "v.flv": "v.derained.mp4",
+        "C.MP4": "C.derained.MP4",
+    }
+    for name, result in expected.items():
+        assert default_result(tmp_path / name) == tmp_path / result
+        process(tmp_path / name, tmp_path / result, Identity(), FRAME_BY_FRAME)
+        assert (tmp_path / result).exists()
+    monkeypatch.chdir(tmp_path / "trip.2024")
+    assert default_result(Path(".")) == tmp_path / "trip.2024.derained"
+    assert default_result(Path("%d.png")).name == "%d.derained.png"
+
+
+def test_streams_that_mp4_cannot_hold_go_to_matroska(tmp_path):
+    make_clip(tmp_path / "a.mkv", count=2, base=Fraction(1, 1000), subtitles=True)
+    with Clip(tmp_path / "a.mkv") as clip:
+        assert best_suffix(clip) == ".mkv"
+    make_clip(tmp_path / "a.ts", count=2, sound=1)
+    with Clip(tmp_path / "a.ts") as clip:
+        assert best_suffix(clip) == ".mp4"
+
+
+def test_what_cannot_be_is_said_before_weights_are_loaded(tmp_path):
+    clip = make_clip(tmp_path / "a.mp4", count=2)
+    save_photo(picture(0), tmp_path / "in" / "0.png")
+    save_photo(picture(0), tmp_path / "a.gif")
+
+    def weights():
+        raise AssertionError("loaded")
+
+    wrong = [
+        ("in/0.png", "b.mp4", "derain run"),
+        ("in", "b.mp4", "picture files"),
+        ("in", "in", "pictures themselves"),
+        ("a.gif", "b.mp4", "becomes a GIF"),
+        ("a.gif", "a.gif", "exists"),
+        ("a.mp4", "b.txt", "suffixes"),
+        ("a.mp4", "a.mp4", "exists"),
+        ("a.mp4", f"{LONG}.mp4", "too long a name"),
+        ("in", LONG, "too long a name"),
+    ]
+    for source, out, said in wrong:
+        with pytest.raises(UsageError, match=said):
+            process(tmp_path / source, tmp_path / out, weights=weights)
+    with pytest.raises(UsageError, match="--codec nothing"):
+        process(clip, tmp_path / "b.mp4", settings=VideoSettings(codec="nothing"), weights=weights)
+    with pytest.raises(PhotoError, match="cannot be read"):
+        process(tmp_path / f"{LONG}{LONG}.mp4", tmp_path / "b.mp4", weights=weights)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.gif", "a.mp4", "in"]
+
+
+def test_a_gif_given_to_run_is_refused_before_anything_is_computed(tmp_path):
+    save_photo(picture(0), tmp_path / "a.gif")
+    save_photo(picture(0), tmp_path / "b.png")
+    shutil.copy(tmp_path / "b.png", tmp_path / "c")
+    with pytest.raises(UsageError, match="a.gif.*derain video"):
+        batch.plan([tmp_path / "a.gif"])
+    looked = []
+
+    class Looking(Identity):
+        def layers(self, rainy):
+            looked.append(rainy.shape)
+            return super().layers(rainy)
+
+    jobs = batch.plan([tmp_path / "a.gif", tmp_path / "c", tmp_path / "b.png"])
+    gif, unnamed, photo = batch.run(jobs, Looking())
+    assert "derain video" in str(gif.error) and "suffixes" in str(unnamed.error) and not photo.error
+    assert {shape[-2:] for shape in looked} == {(48, 64)} and not (tmp_path / "a.derained.gif").exists()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["run", LONG + LONG + ".jpg"],
+        ["video", LONG + LONG + ".mp4"],
+        ["finetune", LONG + LONG],
+        ["train", "--rainy", ".", "--clean", ".", "--out", LONG + LONG],
+        ["finetune", ".", "-o", f"{LONG}.safetensors"],
+    ],
+)
+def test_names_that_no_file_system_takes_are_a_sentence(tmp_path, monkeypatch, capsys, command):
+    monkeypatch.chdir(tmp_path)
+    save_photo(picture(0), tmp_path / "a.png")
+    monkeypatch.setattr(sys, "argv", ["derain", *command])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    said = capsys.readouterr().err
+    assert ended.value.code in (1, 2) and "long" in said.lower() and "Traceback" not in said
+
+
+def test_training_and_finetuning_the_same_twice(tmp_path, folders):
+    rainy, clean = folders
+    with alone(tmp_path / "out", tmp_path / "out"), pytest.raises(PhotoError, match="out: another run"):
+        train(TrainConfig(steps=1, crop=32), rainy, clean, tmp_path / "out")
+    weights = tmp_path / "w.safetensors"
+    with alone(tmp_path / "w.safetensors.unfinished", weights), pytest.raises(PhotoError, match="another run"):
+        finetune(rainy, weights, steps=1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["clean", "rainy"]
