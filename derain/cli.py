@@ -3,27 +3,44 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from typer.core import TyperGroup
 
 import derain
 from derain.errors import DerainError, UsageError
 from derain.files import is_too_long
 from derain.quiet import quiet_libraries
+from derain.terminal import fill_descriptors, open_streams, say, say_error, talk, tell, tell_text
+from derain.text import as_json, printable
+
+
+class Commands(TyperGroup):
+    """The commands; Ctrl-C ends each of them with a word, and wrong usage is told without terminal escapes."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            say("interrupted")
+            raise typer.Exit(130) from None
+        except Exception as error:
+            if isinstance(said := getattr(error, "message", None), str):  # Typer's own, of wrong usage
+                error.message = printable(said, kept="\n")  # type: ignore[attr-defined]
+            raise
+
 
 app = typer.Typer(
+    cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=True,
     help="Remove rain from photos and videos, with a network that learned from unpaired photos.",
     epilog="Exit codes: 0 all done, 1 some photo failed, 2 wrong usage, 130 interrupted.",
 )
-talk = Console(stderr=True, highlight=False, soft_wrap=True)
 
 Weights = Annotated[str, typer.Option(help="Bundled name, file, or hf:OWNER/REPO@REVISION/FILE.")]
 Strength = Annotated[float, typer.Option(min=0, max=1, help="Share of the rain to take away.")]
@@ -35,32 +52,31 @@ Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but erro
 
 def main() -> None:
     """Entry point: errors that a user can cause end in one sentence and an exit code."""
+    fill_descriptors()
     quiet_libraries()
-    if isinstance(sys.stdout, TextIOWrapper):  # names of files come out as they are, whatever letters they have
-        encoding = None if sys.stdout.isatty() else sys.getfilesystemencoding()
-        sys.stdout.reconfigure(encoding=encoding, errors=sys.getfilesystemencodeerrors())
+    results, code = open_streams(), 0
     try:
         app()
     except DerainError as error:
         say_error(error)
-        sys.exit(error.exit_code)
+        code = error.exit_code
     except OSError as error:
         if not is_too_long(error):
             raise
         say_error(UsageError(f"{error.filename}: is too long a name for this file system"))
-        sys.exit(UsageError.exit_code)
+        code = UsageError.exit_code
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else 0
     except KeyboardInterrupt:
-        talk.print("interrupted")
-        sys.exit(130)
-
-
-def say_error(error: DerainError) -> None:
-    talk.print(f"derain: {error}", style="red", markup=False)
+        say("interrupted")
+        code = 130
+    sys.stdout.flush()
+    sys.exit(code or int(results.said))
 
 
 def show_version(wanted: bool) -> None:
     if wanted:
-        print(f"derain {derain.__version__}")
+        tell(f"derain {derain.__version__}")
         raise typer.Exit
 
 
@@ -144,12 +160,12 @@ def run(
     jobs = batch.plan(named, batch.Target(output, suffix, format, in_place, rain, compare), recursive)
     todo = jobs if overwrite or in_place else batch.pending(jobs)
     if len(todo) < len(jobs) and not quiet:
-        talk.print(f"{len(jobs) - len(todo)} skipped: their results exist (--overwrite replaces them)")
+        say(f"{len(jobs) - len(todo)} skipped: their results exist (--overwrite replaces them)")
     if not todo:
         return
     chosen = choose_device(device)
     if not quiet:
-        talk.print(f"weights {weights} on {chosen}", markup=False)
+        say(f"weights {weights} on {chosen}")
     outcomes = []
     with progress_bar(hidden=quiet) as bar:
         task = bar.add_task("photos", total=len(todo))
@@ -158,16 +174,16 @@ def run(
             if outcome.error:
                 say_error(outcome.error)
             for note in () if quiet else outcome.notes:
-                talk.print(f"{outcome.job.source}: {note}", markup=False)
+                say(f"{outcome.job.source}: {note}")
             if not outcome.error and (verbose or (outcome.untouched and not quiet)):
-                talk.print(f"{outcome.job.source}: {batch.describe(outcome)}", markup=False)
+                say(f"{outcome.job.source}: {batch.describe(outcome)}")
             if json:
-                print(batch.as_json(outcome))
+                tell_text(batch.as_json(outcome))
             elif not outcome.error:
-                print(outcome.job.background)
+                tell(str(outcome.job.background))
             bar.update(task, advance=1, description=f"photos, {batch.pace(outcomes)}")
     if not quiet:
-        talk.print(batch.summary(outcomes), markup=False)
+        say(batch.summary(outcomes))
     if any(outcome.error for outcome in outcomes):
         raise typer.Exit(1)
 
@@ -246,11 +262,11 @@ def video(
         torch.set_num_threads(threads)
     chosen = choose_device(device)
 
-    def say(sentence: str) -> None:
+    def inform(sentence: str) -> None:
         if not quiet:
-            talk.print(sentence, markup=False)
+            say(sentence)
 
-    say(f"weights {weights} on {chosen}")
+    inform(f"weights {weights} on {chosen}")
     with progress_bar(hidden=quiet) as bar:
         task = bar.add_task("frames", total=None)
 
@@ -259,12 +275,12 @@ def video(
             bar.update(task, description=f"frames, {bar.tasks[task].speed or 0:.1f} a second")
 
         result = process(
-            source, out, None, settings, overwrite, preview, report, say, weights=lambda: load(weights, chosen)
+            source, out, None, settings, overwrite, preview, report, inform, weights=lambda: load(weights, chosen)
         )
-    print(result.path)
-    say(f"{result.frames} frames in {result.seconds:.0f} s")
+    tell(str(result.path))
+    inform(f"{result.frames} frames in {result.seconds:.0f} s")
     if result.failed:
-        say(f"{len(result.failed)} frames failed and were passed through")
+        inform(f"{len(result.failed)} frames failed and were passed through")
         raise typer.Exit(1)
 
 
@@ -299,10 +315,10 @@ def train(
     with training_bar() as report:
 
         def skip(reason: str) -> None:
-            talk.print(f"skipped {reason}", markup=False)
+            say(f"skipped {reason}")
 
         result = run_training(settings, rainy, clean, out, resume, report, skip)
-    print(result)
+    tell(str(result))
 
 
 @app.command()
@@ -343,9 +359,6 @@ def finetune(
         check_repo(push)
     weights = output or Path(f"{photos.resolve().name}.safetensors")
 
-    def say(sentence: str) -> None:
-        talk.print(sentence, markup=False)
-
     with training_bar() as report:
         found = run_finetuning(
             photos,
@@ -363,7 +376,7 @@ def finetune(
         )
     say(described(found.before, found.after))
     say(f"{'better' if found.better else 'no better'}; before and after: {found.summary}")
-    print(found.weights)
+    tell(str(found.weights))
     if push and found.better and not found.interrupted:
         say(f"uploaded to {upload(push, found.weights)}")
     elif push:
@@ -415,7 +428,7 @@ def evaluate(
     if benchmark:
         from derain.evaluation.benchmark import benchmark as measure
 
-        speeds = measure(list(ours.values()), chosen, report=lambda line: talk.print(line, style="dim", markup=False))
+        speeds = measure(list(ours.values()), chosen, report=lambda line: say(line, "dim"))
         talk.print(results.speed_table(speeds))
         if json:
             results.write(json, results.speeds_as_json(speeds))
@@ -433,7 +446,7 @@ def evaluate(
         found = evaluation.evaluate(given, models, workers, watch)
     talk.print(results.table(found))
     for problem in found.problems:
-        talk.print(f"not scored: {problem}", style="yellow", markup=False)
+        say(f"not scored: {problem}", "yellow")
     if json:
         results.write(json, results.as_json(found))
     if csv:
@@ -442,25 +455,24 @@ def evaluate(
         title = "/".join(rainy.resolve().parts[-2:]) if rainy else "Self-test"
         results.write(report, as_html(found, gallery, title, results.roles(rainy, clean, ours, theirs)))
     if found.problems:
-        talk.print(f"{len(found.problems)} problems, {len(found.rows)} pictures scored")
+        say(f"{len(found.problems)} problems, {len(found.rows)} pictures scored")
         raise typer.Exit(1)
 
 
 @app.command()
 def doctor(json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")] = False) -> None:
     """What derain finds on this machine, as a table to paste into a bug report."""
-    from json import dumps
-
     from derain.doctor import examine
 
     with talk.status("looking around"):
         found = dict(examine())
     if json:
-        print(dumps(found, ensure_ascii=False))
+        tell_text(as_json(found))
         return
-    print("| what | found |\n| --- | --- |")
+    tell("| what | found |")
+    tell("| --- | --- |")
     for what, finding in found.items():
-        print(f"| {what} | {finding} |")
+        tell(f"| {what} | {finding} |")
 
 
 models = typer.Typer(no_args_is_help=True, help="Weights: what there is, where it is, whether it is whole.")
@@ -474,7 +486,7 @@ def list_models() -> None:
     from derain.weights import bundled
 
     for name, path in bundled().items():
-        print(f"{name}\t{path.stat().st_size / 1e6:.1f} MB\t{path}")
+        tell(f"{name}\t{path.stat().st_size / 1e6:.1f} MB\t{path}")
 
 
 @models.command()
@@ -482,7 +494,7 @@ def download(weights: WeightsArgument) -> None:
     """Fetch weights from the Hub into its cache and print where they are."""
     from derain.weights import locate
 
-    print(locate(weights))
+    tell(str(locate(weights)))
 
 
 @models.command()
@@ -490,17 +502,15 @@ def path(weights: WeightsArgument = "derain") -> None:
     """Print where weights are, fetched first if they are on the Hub and not here."""
     from derain.weights import locate
 
-    print(locate(weights))
+    tell(str(locate(weights)))
 
 
 @models.command()
 def info(weights: WeightsArgument = "derain") -> None:
     """What weights say of themselves, as JSON."""
-    import json
-
     from derain.weights import about
 
-    print(json.dumps(about(weights), indent=1, ensure_ascii=False))
+    tell_text(as_json(about(weights), indent=1))
 
 
 @models.command()
@@ -508,7 +518,7 @@ def verify(weights: WeightsArgument = "derain") -> None:
     """Check digest and content."""
     from derain.weights import verify
 
-    print(f"{verify(weights)}  {weights}: whole")
+    tell(f"{verify(weights)}  {weights}: whole")
 
 
 @contextmanager
@@ -520,7 +530,7 @@ def training_bar() -> Iterator[Callable[[int, float, dict[str, float]], None]]:
         TimeRemainingColumn(),
         TextColumn("{task.description}"),
     )
-    with Progress(*columns, console=talk, disable=not talk.is_terminal) as bar:
+    with Progress(*columns, console=talk, redirect_stdout=False, disable=not talk.is_terminal) as bar:
         task = bar.add_task("reading photos", total=1.0)
 
         def report(step: int, progress: float, losses: dict[str, float]) -> None:
@@ -528,11 +538,11 @@ def training_bar() -> Iterator[Callable[[int, float, dict[str, float]], None]]:
             if talk.is_terminal:
                 bar.update(task, completed=progress, description=f"step {step} {values}")
             else:
-                talk.print(f"step {step} {values}", markup=False)
+                say(f"step {step} {values}")
 
         yield report
 
 
 def progress_bar(hidden: bool = False) -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=talk, disable=hidden or not talk.is_terminal)
+    return Progress(*columns, console=talk, redirect_stdout=False, disable=hidden or not talk.is_terminal)

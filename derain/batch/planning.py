@@ -197,6 +197,8 @@ def read_list(path: Path) -> list[str]:
     Raises:
         UsageError: the file cannot be read.
     """
+    if str(path) == "-" and sys.stdin is None:
+        raise UsageError("-: there is no stdin to read a list from")
     try:
         content = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
         if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # of PowerShell

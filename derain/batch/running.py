@@ -1,6 +1,5 @@
 """Photos one after the other: one failure does not stop the rest."""
 
-import json
 import os
 import sys
 import time
@@ -11,9 +10,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from derain import text
 from derain.batch.before_after import comparison
 from derain.batch.planning import Job, ending_of, is_moving
-from derain.errors import PhotoError, reason
+from derain.errors import PhotoError, UsageError, reason
 from derain.files import make_folder, write_bytes
 from derain.models.contract import Derainer
 from derain.photos import Original, decode, encode, format_of, read_original, to_8_bit, write_photo
@@ -188,9 +188,11 @@ def through_pipe(model: Derainer, treatment: Treatment, form: str | None = None)
 
     Raises:
         PhotoError: no photo, or one that cannot be restored or written.
-        UsageError: an unknown format.
+        UsageError: an unknown format, or no stdin.
     """
     ending = ending_of(form)
+    if sys.stdin is None:
+        raise UsageError("-: there is no stdin to read from")
     original = decode(sys.stdin.buffer.read(), "stdin", treatment.max_megapixels)
     to = FORMATS[ending] if ending else original.format
     try:
@@ -211,7 +213,7 @@ def describe(outcome: Outcome) -> str:
 
 def as_json(outcome: Outcome) -> str:
     """One object on one line."""
-    return json.dumps(
+    return text.as_json(
         {
             "input": str(outcome.job.source),
             "output": None if outcome.error else str(outcome.job.background),
@@ -222,8 +224,7 @@ def as_json(outcome: Outcome) -> str:
             "untouched": outcome.untouched,
             "notes": outcome.notes,
             "error": str(outcome.error) if outcome.error else None,
-        },
-        ensure_ascii=False,
+        }
     )
 
 

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import math
 import platform
 from dataclasses import asdict
@@ -20,6 +19,9 @@ from derain.evaluation.evaluate import SCORES, Evaluation
 from derain.evaluation.samples import INPUT
 from derain.evaluation.statistics import Estimate
 from derain.files import write_bytes
+from derain.terminal import tell_text
+from derain.text import as_json as dumped
+from derain.text import cell, encoded, printable
 from derain.weights import locate, sha256
 
 SETTINGS = {
@@ -99,14 +101,14 @@ def table(evaluation: Evaluation) -> Table:
         intervals = [interval(estimate, score).replace("…", "…\n") for score, estimate in summary.items()]
         means = [formatted(estimate.mean, score) for score, estimate in summary.items()]
         cells = [f"{mean}\n[dim]{bounds}[/dim]" for mean, bounds in zip(means, intervals)]
-        drawn.add_row(escape(method), *cells)
+        drawn.add_row(escape(printable(method)), *cells)
     drawn.add_section()
     for method, other in comparisons(evaluation):
         cells = []
         for score in evaluation.scores:
             difference = evaluation.difference(method, other, score)
             cells.append(f"{formatted(difference.mean, score, True)}\n[dim]{verdict(difference, score)}[/dim]")
-        drawn.add_row(escape(f"{method} – {other}"), *cells)
+        drawn.add_row(escape(printable(f"{method} – {other}")), *cells)
     return drawn
 
 
@@ -128,15 +130,7 @@ def as_json(evaluation: Evaluation) -> str:
         "pictures": evaluation.rows,
         "problems": evaluation.problems,
     }
-    return json.dumps(_finite(content), indent=1, ensure_ascii=False, allow_nan=False)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(part) for key, part in value.items()}
-    if isinstance(value, list):
-        return [_finite(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return dumped(content, indent=1)
 
 
 def as_csv(evaluation: Evaluation) -> str:
@@ -146,7 +140,7 @@ def as_csv(evaluation: Evaluation) -> str:
     writer.writerow(["picture", "method", *evaluation.scores])
     for picture, methods in evaluation.rows.items():
         for method, scores in methods.items():
-            writer.writerow([picture, method, *(scores.get(score, "") for score in evaluation.scores)])
+            writer.writerow([cell(picture), cell(method), *(scores.get(score, "") for score in evaluation.scores)])
     return text.getvalue()
 
 
@@ -172,11 +166,12 @@ def write(path: Path, text: str) -> None:
     Raises:
         UsageError: the file cannot be written.
     """
+    content = encoded(text)
     if str(path) == "-":
-        print(text)
+        tell_text(content.decode().removesuffix("\n"))
         return
     try:
-        write_bytes(path, text.encode(errors="surrogateescape"))  # names of files may hold bytes that are no UTF-8
+        write_bytes(path, content)
     except PhotoError as error:
         raise UsageError(str(error)) from None
 
@@ -218,9 +213,9 @@ def speed_table(speeds: list[Speed]) -> Table:
         drawn.add_column(heading)
     for s in speeds:
         times = (f"{s.seconds_per_megapixel:.3f}", f"{s.megapixels_per_second:.2f}", f"{s.peak_memory_mb:.0f}")
-        drawn.add_row(escape(s.weights), s.device, s.precision, *times)
+        drawn.add_row(escape(printable(s.weights)), s.device, s.precision, *times)
     return drawn
 
 
 def speeds_as_json(speeds: list[Speed]) -> str:
-    return json.dumps([asdict(speed) for speed in speeds], indent=1)
+    return dumped([asdict(speed) for speed in speeds], indent=1)

@@ -1,0 +1,74 @@
+"""Names of files as messages, tables and JSON show them: whatever they hold, it is text and does nothing else."""
+
+import json
+import math
+import re
+from typing import Any
+
+# what moves a terminal's cursor, ends a line or turns the direction of writing, and bytes of names that are no UTF-8
+UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+FORMULA = (
+    "=",
+    "+",
+    "-",
+    "@",
+    "\t",
+    "\r",
+    "\n",
+    "＝",
+    "＋",
+    "－",
+    "＠",
+)  # how a cell begins that a spreadsheet computes
+
+
+def printable(text: str, kept: str = "") -> str:
+    """One line without control characters: they stand as ``\\x1b``, and bytes that are no UTF-8 as ``\\xe9``.
+
+    Args:
+        kept: characters that stay, such as ends of lines.
+    """
+    return UNSAFE.sub(lambda found: found[0] if found[0] in kept else _escaped(found[0]), decoded(text))
+
+
+def decoded(text: str) -> str:
+    """The text with bytes of a name taken for UTF-8 where they are, whatever the locale."""
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # a lone surrogate, which is no byte of a name
+        return text
+
+
+def encoded(text: str) -> bytes:
+    """Valid UTF-8, in which bytes of names that are none stand as ``\\xe9``."""
+    return re.sub("[\ud800-\udfff]", lambda found: _escaped(found[0]), decoded(text)).encode()
+
+
+def as_json(content: Any, indent: int | None = None) -> str:
+    """JSON that is valid UTF-8; bytes of names that are none stand as the surrogates that ``os.fsencode`` takes back.
+
+    Numbers that are not finite become null.
+    """
+    dumped = json.dumps(_finite(content), indent=indent, ensure_ascii=False, allow_nan=False)
+    return UNSAFE.sub(lambda found: found[0] if found[0] == "\n" else f"\\u{ord(found[0]):04x}", decoded(dumped))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def cell(text: str) -> str:
+    """For a table that spreadsheets open: never a formula."""
+    return f"'{text}" if text.startswith(FORMULA) else text
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte of a name
+        code -= 0xDC00
+    named = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}.get(character)
+    return named or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")

@@ -1,0 +1,130 @@
+"""`derain` with a terminal on stderr and anything on stdout: one process imports torch, each command is a fork of it.
+
+Reads cases as JSON from stdin, and prints what came of each.
+"""
+
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A command; ``stdout`` is file, pipe, terminal (of its own), same (as stderr), full, closed or left."""
+
+    arguments: list[str]
+    stdout: str = "file"
+    interrupt_at: str = ""  # what stderr says when Ctrl-C is pressed
+    before: str = ""  # Python that is run first
+    stdin: str = os.devnull
+
+
+@dataclass(frozen=True)
+class Ended:
+    code: int
+    stdout: str
+    stderr: str
+
+
+def run_all(cases: list[Case]) -> list[Ended]:
+    given = json.dumps([asdict(case) for case in cases])
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.terminals"], input=given, capture_output=True, text=True, cwd=REPOSITORY
+    )
+    assert done.returncode == 0, done.stderr
+    return [Ended(**ended) for ended in json.loads(done.stdout)]
+
+
+def run_one(case: Case) -> Ended:
+    place = {"full": "/dev/full", "file": tempfile.mkstemp()[1]}.get(case.stdout, os.devnull)
+    reading, writing = os.pipe() if case.stdout in ("pipe", "left") else pty.openpty()
+    seen, drawing = pty.openpty()
+    process = os.fork()
+    if not process:
+        outlet = {"file": os.open(place, os.O_WRONLY), "full": os.open(place, os.O_WRONLY), "same": drawing}
+        os.dup2(os.open(case.stdin, os.O_RDONLY), 0)
+        os.dup2(outlet.get(case.stdout, writing), 1)
+        os.dup2(drawing, 2)
+        os.closerange(3, 256)
+        if case.stdout == "closed":
+            os.close(1)
+        start(case)
+    os.close(writing)
+    os.close(drawing)
+    if case.stdout == "left":
+        os.close(reading)
+    printed, said = follow(process, [] if case.stdout == "left" else [reading], seen, case.interrupt_at)
+    os.close(seen)
+    if case.stdout != "left":
+        os.close(reading)
+    code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    printed = printed or (Path(place).read_bytes() if case.stdout == "file" else b"")
+    return Ended(code, printed.decode("utf-8", "surrogateescape"), said.decode("utf-8", "replace"))
+
+
+def follow(process: int, outputs: list[int], seen: int, interrupt_at: str) -> tuple[bytes, bytes]:
+    """What is printed and what is said until both ends are closed."""
+    texts = {fd: b"" for fd in (*outputs, seen)}
+    open_ones = set(texts)
+    while open_ones:
+        for fd in select.select(list(open_ones), [], [])[0]:
+            try:
+                part = os.read(fd, 65536)
+            except OSError:  # so a terminal ends
+                part = b""
+            texts[fd] += part
+            if not part:
+                open_ones.discard(fd)
+        if interrupt_at and interrupt_at.encode() in texts[seen]:
+            os.kill(process, signal.SIGINT)
+            interrupt_at = ""
+    return b"".join(texts[fd] for fd in outputs), texts[seen]
+
+
+def start(case: Case) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            setattr(sys, name, os.fdopen(number, mode, closefd=False))  # as Python does at its start
+        except OSError:
+            setattr(sys, name, None)
+    os.environ["TERM"] = "xterm"
+    sys.argv = ["derain", *case.arguments]
+    code = 1
+    try:
+        exec(case.before, {})
+        from derain.cli import main
+
+        main()
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else 0
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+    for stream in (sys.stdout, sys.stderr):
+        if stream:
+            stream.flush()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    import torch
+
+    import derain.batch
+    import derain.doctor
+    import derain.evaluation.evaluate
+    import derain.training.loop
+    import derain.video  # noqa: F401
+
+    torch.set_num_threads(1)
+    print(json.dumps([asdict(run_one(Case(**case))) for case in json.load(sys.stdin)]))

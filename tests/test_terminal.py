@@ -1,0 +1,157 @@
+"""What the commands print, with a terminal on stderr where the progress bar lives."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from derain.photos import decode
+from tests.test_video import make_clip
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="has no pseudo-terminals")
+if sys.platform != "win32":
+    from tests.terminals import Case, Ended, run_all
+
+FINETUNED = """
+from pathlib import Path
+import derain.training.finetune as module
+from derain.training.judge import Scores
+scores = Scores(**{name: 1.0 for name in Scores.__dataclass_fields__})
+def finetune(photos, weights, clean, report, **_):
+    report(1, 0.5, {"loss": 1.0})
+    return module.Result(Path("tuned.safetensors"), Path("summary.html"), scores, scores, 1, False)
+module.finetune = finetune
+"""
+FEW = ("run", "run --json", "run -", "video")
+MORE = ("eval --json -", "models info", "doctor --json", "finetune", "--version", "--help")
+MEASURED = "import derain.doctor\nderain.doctor._speed = lambda _: 'fast'\n"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("made")
+    for name in ("rainy", "clean"):
+        (folder / name).mkdir()
+        for index in range(2):
+            pixels = np.random.default_rng(index).integers(60, 256, (64, 64, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{index}.png")
+    make_clip(folder / "clip.mp4", 3)
+    (folder / "tiny.toml").write_text("[model]\nwidths = [8, 8, 8]\nblocks = [1, 1, 1]\n", encoding="utf-8")
+    return folder
+
+
+def commands(folder: Path, out: Path) -> dict[str, list[str]]:
+    """Arguments of every command that prints results."""
+    photo, quick = str(folder / "rainy" / "0.png"), ["--steps", "1", "--crop", "48", "--batch", "1"]
+    pictures = ["--rainy", str(folder / "rainy"), "--clean", str(folder / "clean")]
+    return {
+        "run": ["run", photo, "-o", f"{out}/a.png"],
+        "run --json": ["run", photo, "-o", f"{out}/b.png", "--json"],
+        "video": ["video", str(folder / "clip.mp4"), "-o", f"{out}/c.mp4", "--temporal", "off"],
+        "train": ["train", *pictures, "--out", f"{out}/trained", "--config", str(folder / "tiny.toml"), *quick],
+        "finetune": ["finetune", str(folder / "rainy")],
+        "eval --json -": ["eval", *pictures, "--weights", "none", "--json", "-"],
+        "eval --csv -": ["eval", *pictures, "--weights", "none", "--csv", "-"],
+        "models list": ["models", "list"],
+        "models info": ["models", "info"],
+        "models path": ["models", "path"],
+        "doctor --json": ["doctor", "--json"],
+        "--version": ["--version"],
+        "--help": ["--help"],
+    }
+
+
+def cases(folder: Path, out: Path, stdout: str) -> dict[str, "Case"]:
+    out.mkdir()
+    given = commands(folder, out)
+    before = {"finetune": FINETUNED, "doctor --json": MEASURED}
+    photo = str(folder / "rainy" / "0.png")
+    piped = {} if stdout == "terminal" else {"run -": Case(["run", "-"], stdout, stdin=photo)}
+    return {n: Case(arguments, stdout, before=before.get(n, "")) for n, arguments in given.items()} | piped
+
+
+@pytest.fixture(scope="module")
+def ended(made) -> dict[tuple[str, str], "Ended"]:
+    """What came of every command with every kind of stdout."""
+    wanted: dict[tuple[str, str], Case] = {}
+    for stdout in ("file", "pipe", "terminal", "same", "full", "closed", "left"):
+        for name, case in cases(made, made / stdout, stdout).items():
+            if stdout in ("file", "terminal") or name in FEW or (stdout == "full" and name in MORE):
+                wanted[stdout, name] = case
+    return dict(zip(wanted, run_all(list(wanted.values()))))
+
+
+def of(ended: dict[tuple[str, str], "Ended"], stdout: str) -> dict[str, "Ended"]:
+    return {name: found for (kind, name), found in ended.items() if kind == stdout}
+
+
+def check_result(name: str, printed: str, out: Path) -> None:
+    lines = printed.splitlines()
+    if name == "run -":
+        assert decode(printed.encode("utf-8", "surrogateescape")).pixels.shape == (64, 64, 3)
+    elif name == "run":
+        assert lines == [f"{out}/a.png"]
+    elif name == "run --json":
+        assert json.loads(lines[0])["output"] == f"{out}/b.png" and len(lines) == 1
+    elif name == "video":
+        assert lines == [f"{out}/c.mp4"]
+    elif name == "train":
+        assert lines == [f"{out}/trained/derain.safetensors"]
+    elif name == "finetune":
+        assert lines == ["tuned.safetensors"]
+    elif name == "eval --csv -":
+        assert lines[0].startswith("picture,method") and len(lines) == 3
+    elif name in ("eval --json -", "models info", "doctor --json"):
+        assert json.loads(printed)
+    else:
+        assert {"models list": "derain\t", "models path": "weights", "--version": "derain ", "--help": "Usage"}[
+            name
+        ] in printed
+
+
+@pytest.mark.parametrize("stdout", ["file", "pipe", "terminal"])
+def test_results_arrive_while_the_bar_is_drawn(made, ended, stdout):
+    for name, found in of(ended, stdout).items():
+        assert found.code == 0, (name, found.stderr)
+        check_result(name, found.stdout.replace("\r\n", "\n") if stdout == "terminal" else found.stdout, made / stdout)
+        if name in ("run", "video", "train", "finetune", "eval --json -"):
+            assert "\x1b[" in found.stderr  # the bar
+
+
+def test_on_one_terminal_results_and_bar_do_not_garble_each_other(made, ended):
+    for name in ("run", "run --json"):
+        lines = ended["same", name].stderr.replace("\r\x1b[2K", "\n").replace("\r\n", "\n").splitlines()
+        check_result(name, next(line for line in lines if f"{made}/same" in line), made / "same")
+
+
+@pytest.mark.parametrize("stdout", ["full", "closed", "left"])
+def test_stdout_that_cannot_be_written_is_one_sentence_and_exit_code_1(made, ended, stdout):
+    for name, found in of(ended, stdout).items():
+        assert found.code == 1, (name, found.stderr)
+        assert found.stderr.count("stdout cannot be written") == 1 and "Traceback" not in found.stderr, name
+    assert {path.name for path in (made / stdout).iterdir()} >= {"a.png", "b.png", "c.mp4"}
+
+
+def test_ctrl_c_is_a_word_and_exit_code_130(made, tmp_path):
+    pictures = ["--rainy", str(made / "rainy"), "--clean", str(made / "clean")]
+    wait = "import derain.weights, time\nderain.weights.load = lambda *_: time.sleep(60)\n"
+    train = "import derain.training.loop as loop, time\nloop.optimise = lambda *_: time.sleep(60)\n"
+    look = "import derain.training.finetune as module, time\nmodule.finetune = lambda *_, **__: time.sleep(60)\n"
+    wanted = {
+        "run": Case(["run", str(made / "rainy")], interrupt_at="weights derain", before=wait),
+        "video": Case(["video", str(made / "clip.mp4")], interrupt_at="weights derain", before=wait),
+        "eval": Case(["eval", "--self-test"], interrupt_at="pictures"),
+        "train": Case(
+            ["train", *pictures, "--out", f"{tmp_path}/t", "--config", str(made / "tiny.toml"), "--crop", "48"],
+            interrupt_at="reading photos",
+            before=train,
+        ),
+        "finetune": Case(["finetune", str(made / "rainy")], interrupt_at="reading photos", before=look),
+        "doctor": Case(["doctor"], interrupt_at="looking around"),
+    }
+    for name, end in zip(wanted, run_all(list(wanted.values()))):
+        assert end.code == 130 and end.stderr.count("interrupted") == 1, (name, end)
+        assert "Traceback" not in end.stderr and "Aborted" not in end.stderr, (name, end.stderr)
