@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import derain
+from derain.header import without_paths
 from derain.weights import about
 
 CARD = """---
@@ -40,12 +41,12 @@ def model_card(repo: str, weights: Path) -> str:
         WeightsError: no weights that derain wrote.
     """
     said = about(weights)
-    training = said["training"] if isinstance(said["training"], dict) else {}
+    training = without_paths(said["training"]) if isinstance(said["training"], dict) else {}
     found = training.get("finetuned", {"photos": "some", "before": {}, "after": {}})
     rows = (
         f"| {name.replace('_', ' ')} | {value:.2f} | {found['after'][name]:.2f} |"
         for name, value in found["before"].items()
-        if value is not None
+        if value is not None and found["after"][name] is not None
     )
     return CARD.format(
         name=repo.split("/")[-1],

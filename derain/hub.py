@@ -1,10 +1,12 @@
 """Weights from the Hugging Face Hub: ``hf:OWNER/REPO[@REVISION][/FILE]``, through its own client and cache."""
 
+import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from derain.errors import WeightsError
+from derain.errors import WeightsError, reason
 
 FORM = re.compile(r"hf:(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[^/]+))?(/(?P<file>.+))?")
 PATIENCE = 8  # seconds for the Hub to answer at all
@@ -35,31 +37,26 @@ class Reference:
 
 
 def fetch(reference: Reference) -> Path:
-    """The file in the Hub's cache, downloaded if it is not there; its SHA-256 is checked where the Hub tells it.
+    """The file in the Hub's cache, downloaded if it is not there; its digest is checked each time, offline too.
 
     ``HF_ENDPOINT``, ``HF_HUB_OFFLINE``, ``HF_TOKEN`` and ``HF_HOME`` work as everywhere.
 
     Raises:
-        WeightsError: the Hub cannot be reached, has no such file, or sent a damaged one.
+        WeightsError: the Hub cannot be reached, has no such file, or the file is damaged.
     """
-    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
+    from huggingface_hub import hf_hub_download
 
     try:
         file = reference.file or _weights_of(reference)
         path = Path(hf_hub_download(reference.repo, file, revision=reference.revision, etag_timeout=PATIENCE))
-        try:
-            url = hf_hub_url(reference.repo, file, revision=reference.revision)
-            etag = get_hf_file_metadata(url, timeout=PATIENCE).etag or ""
-        except Exception:
-            return path  # cached and offline: it was checked when it came
     except WeightsError:
         raise
     except Exception as error:  # the client's own, and those of whichever transport its version uses
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        said = _first_line(error)
         raise WeightsError(
-            f"{reference}: cannot be fetched ({reason}); download the file by hand and give --weights FILE"
+            f"{reference}: cannot be fetched ({said}); download the file by hand and give --weights FILE"
         ) from None
-    _check(path, etag, reference)
+    refuse_damaged(path, reference)
     return path
 
 
@@ -83,27 +80,37 @@ def push(repo: str, weights: Path) -> str:
     from huggingface_hub import CommitOperationAdd, HfApi
 
     from derain.card import model_card
+    from derain.weights import load, read_header, save
 
     check_repo(repo)
-    card = model_card(repo, weights).encode()
+    with TemporaryDirectory() as folder:
+        clean = Path(folder) / "derain.safetensors"
+        save(load(weights), clean, read_header(weights)["training"])  # older versions left paths in it
+        card, content = model_card(repo, clean).encode(), clean.read_bytes()
     try:
         api = HfApi()
         page = api.create_repo(repo, exist_ok=True)
-        files = [CommitOperationAdd("derain.safetensors", str(weights)), CommitOperationAdd("README.md", card)]
+        files = [CommitOperationAdd("derain.safetensors", content), CommitOperationAdd("README.md", card)]
         api.create_commit(repo, files, commit_message="Weights finetuned by derain")
     except Exception as error:  # the client's own, and those of whichever transport its version uses
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise WeightsError(f"hf:{repo}: cannot be written ({reason}); {weights} is whole, upload it by hand") from None
+        said = _first_line(error)
+        raise WeightsError(f"hf:{repo}: cannot be written ({said}); {weights} is whole, upload it by hand") from None
     return str(page)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _weights_of(reference: Reference) -> str:
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError
 
+    from derain.header import listed
+
     try:
-        listed = HfApi().model_info(reference.repo, revision=reference.revision, timeout=PATIENCE).siblings or []
-        files = [sibling.rfilename for sibling in listed]
+        siblings = HfApi().model_info(reference.repo, revision=reference.revision, timeout=PATIENCE).siblings or []
+        files = [sibling.rfilename for sibling in siblings]
     except HfHubHTTPError:  # the Hub's answer
         raise
     except Exception as error:  # offline by wish, or no Hub to be reached: what is cached will do
@@ -116,14 +123,32 @@ def _weights_of(reference: Reference) -> str:
     if "derain.safetensors" in weights:
         return "derain.safetensors"
     if len(weights) != 1:
-        choice = f"name one of {', '.join(weights)}" if weights else "it holds no .safetensors file"
+        choice = f"name one of {listed(weights)}" if weights else "it holds no .safetensors file"
         raise WeightsError(f"{reference}: {choice}")
     return weights[0]
 
 
-def _check(path: Path, etag: str, reference: Reference) -> None:
-    from derain.weights import sha256
+def refuse_damaged(path: Path, reference: Reference) -> None:
+    """
+    Raises:
+        WeightsError: the file has another digest than the one that the cache, which has it from the Hub, calls it by.
+    """
+    blob = path.resolve()
+    told = blob.name.lower() if blob.parent.name == "blobs" else ""  # without links the cache keeps no digests
+    if re.fullmatch(r"[0-9a-f]{64}", told):
+        found = {_digest(blob, "sha256")}
+    elif re.fullmatch(r"[0-9a-f]{40}", told):  # small files are called as Git does, by some mirrors by their own SHA-1
+        found = {_digest(blob, "sha1", b"blob %d\0" % blob.stat().st_size), _digest(blob, "sha1")}
+    else:
+        return
+    if told not in found:
+        kind = "SHA-256" if len(told) == 64 else "SHA-1"
+        raise WeightsError(f"{reference}: damaged, {kind} is not the expected {told}; delete {blob} and try again")
 
-    if re.fullmatch(r"[0-9a-f]{64}", etag) and sha256(path) != etag:
-        path.resolve().unlink(missing_ok=True)
-        raise WeightsError(f"{reference}: SHA-256 is not the expected {etag}; the file is removed, try again")
+
+def _digest(path: Path, kind: str, before: bytes = b"") -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, lambda: hashlib.new(kind, before, usedforsecurity=False)).hexdigest()
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read ({reason(error)})") from None

@@ -11,10 +11,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from derain.errors import WeightsError
-from derain.hub import Reference
-from derain.weights import load, save
+from derain.hub import Reference, refuse_damaged
+from derain.weights import fingerprint, load, read_header
 
 COMMIT = "c" * 40
 
@@ -22,6 +23,7 @@ COMMIT = "c" * 40
 class Hub(BaseHTTPRequestHandler):
     files: dict[str, bytes] = {}
     lie = False  # about the digest
+    asked: list[tuple[str, str]] = []
     pushed: dict[str, bytes] = {}
 
     def do_HEAD(self):
@@ -31,6 +33,7 @@ class Hub(BaseHTTPRequestHandler):
         self.answer(head=False)
 
     def answer(self, head):
+        self.asked.append((self.command, self.path))
         if "me/gated" in self.path:
             self.send_response(403)
             self.send_header("X-Error-Code", "GatedRepo")
@@ -87,6 +90,7 @@ def hub(small_weights, monkeypatch):
     monkeypatch.setattr(Hub, "files", {"rain.safetensors": small_weights.read_bytes(), "README.md": b"hello"})
     monkeypatch.setattr(Hub, "lie", False)
     monkeypatch.setattr(Hub, "pushed", {})
+    monkeypatch.setattr(Hub, "asked", [])
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
@@ -144,17 +148,64 @@ def test_a_failure_says_what_to_do(tmp_path, hub, weights, environment, said):
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_a_damaged_download_is_refused(tmp_path, hub, monkeypatch):
+def asked_for_files():
+    found = [(command, path) for command, path in Hub.asked if "/resolve/" in path]
+    Hub.asked.clear()
+    return found
+
+
+def test_a_file_is_asked_for_once_and_checked_each_time(tmp_path, hub, monkeypatch):
+    weights, place = "hf:me/rainy/rain.safetensors", "/me/rainy/resolve/main/rain.safetensors"
+    blob = Path(models(tmp_path, hub, "download", weights).stdout.strip()).resolve()
+    assert asked_for_files() == [("HEAD", place), ("GET", place)]
+    monkeypatch.setattr(Hub, "lie", True)  # of the same commit: what was good stays good
+    assert models(tmp_path, hub, "verify", weights).returncode == 0
+    assert asked_for_files() == [("HEAD", place)]
+    content = blob.read_bytes()
+    blob.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    done = models(tmp_path, hub, "path", weights, HF_HUB_OFFLINE="1")
+    assert done.returncode == 2 and done.stdout == "" and len(done.stderr.strip().splitlines()) == 1
+    digest = hashlib.sha256(content).hexdigest()
+    assert f"{weights}: damaged, SHA-256 is not the expected {digest}; delete {blob}" in done.stderr and blob.exists()
+    assert not Hub.asked
+
+
+def test_a_damaged_download_is_refused_and_nothing_is_deleted(tmp_path, hub, monkeypatch):
     monkeypatch.setattr(Hub, "lie", True)
     done = models(tmp_path, hub, "download", "hf:me/rainy")
     assert done.returncode == 2 and "SHA-256" in done.stderr and "Traceback" not in done.stderr
+    (blob,) = (tmp_path / "cache").rglob("blobs/*")
+    assert blob.name == "0" * 64 and f"delete {blob} and try again" in done.stderr
+
+
+@pytest.mark.parametrize("before", [b"blob 5\0", b""])  # as Git has it, and as some mirrors do
+def test_small_files_are_checked_by_the_digest_that_the_cache_calls_them_by(tmp_path, before):
+    blob = tmp_path / "blobs" / hashlib.sha1(before + b"whole").hexdigest()
+    blob.parent.mkdir()
+    blob.write_bytes(b"whole")
+    (tmp_path / "x.safetensors").symlink_to(blob)
+    refuse_damaged(tmp_path / "x.safetensors", Reference("me/rainy"))
+    blob.write_bytes(b"other")
+    with pytest.raises(WeightsError, match="hf:me/rainy: damaged, SHA-1 is not the expected"):
+        refuse_damaged(tmp_path / "x.safetensors", Reference("me/rainy"))
+
+
+EACH = """
+import sys
+from derain.cli import app
+for command in sys.argv[1:]:
+    app(["models", command], standalone_mode=False)
+"""
 
 
 def test_bundled_weights_never_touch_the_network(tmp_path):
-    for command in (("list",), ("info", "derain"), ("verify", "derain"), ("download", "derain")):
-        done = models(tmp_path, "http://127.0.0.1:9", *command)
-        assert done.returncode == 0 and "derain" in done.stdout, done.stderr
-    header = json.loads(models(tmp_path, "http://127.0.0.1:9", "info").stdout)
+    env = hub_environment(tmp_path, "http://127.0.0.1:9")
+    call = [sys.executable, "-c", EACH, "list", "path", "verify", "info"]
+    done = subprocess.run(call, capture_output=True, text=True, env=env, timeout=120)
+    assert done.returncode == 0, done.stderr
+    start = done.stdout.index("{")
+    listed, header = done.stdout[:start].splitlines(), json.loads(done.stdout[start:])
+    assert listed[0].startswith("derain\t") and listed[-2].endswith("derain.safetensors") and "whole" in listed[-1]
     assert header["preset"] == "derain" and len(header["sha256"]) == 64 and header["training"]["steps"] > 0
 
 
@@ -186,12 +237,17 @@ def test_weights_are_pushed_with_a_card(tmp_path, hub, small_weights):
         "rendered": 28.0,
     }
     found = {"photos": 40, "before": scores, "after": scores | {"repasted": 26.25}}
-    save(load(small_weights), tmp_path / "tuned.safetensors", {"start": "derain", "steps": 700, "finetuned": found})
+    training = {"start": "/home/me/start.safetensors", "steps": 700, "finetuned": found}
+    header = json.dumps(read_header(small_weights) | {"training": training})  # older versions left paths in it
+    save_file(load_file(small_weights), tmp_path / "tuned.safetensors", metadata={"derain": header})
     done = pushed(tmp_path, hub, "me/tuned", tmp_path / "tuned.safetensors")
     assert done.returncode == 0 and done.stdout.strip() == f"{hub}/me/tuned", done.stderr
-    assert Hub.pushed["derain.safetensors"] == (tmp_path / "tuned.safetensors").read_bytes()
+    (tmp_path / "pushed.safetensors").write_bytes(Hub.pushed["derain.safetensors"])
+    assert fingerprint(load(tmp_path / "pushed.safetensors")) == fingerprint(load(small_weights))
+    assert read_header(tmp_path / "pushed.safetensors")["training"] == training | {"start": "start.safetensors"}
     card = Hub.pushed["README.md"].decode()
     assert "| repasted | 25.00 | 26.25 |" in card and "--weights hf:me/tuned" in card and "40 rainy photos" in card
+    assert "`start.safetensors`" in card and "/home" not in card
     assert hashlib.sha256(Hub.pushed["derain.safetensors"]).hexdigest() in card
 
 

@@ -335,6 +335,15 @@ def test_a_name_that_is_too_long_is_a_sentence():
         load("x" * 5000)
 
 
+def test_what_weights_say_of_themselves_is_plain_json(small_weights):
+    odd = {"escape": "\x9b2J\x1b", "no letter": "\ud800", "psnr": float("nan"), "lr": float("inf")}
+    rewritten(small_weights, read_header(small_weights) | {"training": odd})
+    done = run("models", "info", small_weights)
+    assert done.returncode == 0 and done.stdout.isascii() and "\x1b" not in done.stdout, done.stderr
+    said = json.loads(done.stdout, parse_constant=pytest.fail)["training"]
+    assert said == odd | {"psnr": None, "lr": None}
+
+
 def test_the_command_says_it_in_one_line(tmp_path, small_weights, rng):
     photo = tmp_path / "photo.png"
     Image.fromarray(rng.integers(0, 256, (20, 30, 3), dtype=np.uint8)).save(photo)
