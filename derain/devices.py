@@ -1,5 +1,8 @@
 """The device that work runs on, chosen once and said once."""
 
+import logging
+import re
+import warnings
 from pathlib import Path
 from typing import TypeVar
 
@@ -9,6 +12,7 @@ from torch import nn
 from derain.errors import UsageError
 
 SHARE = 0.4  # of the free memory that one piece of work may take
+FORM = re.compile(r"cpu|mps|cuda(:[0-9]{1,3})?")
 Network = TypeVar("Network", bound=nn.Module)
 
 
@@ -19,13 +23,44 @@ def choose_device(name: str = "auto") -> torch.device:
         UsageError: a device that is unknown or not there; derain never falls back silently.
     """
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError):
-        raise UsageError(f"--device {name}: not available here; use --device auto or --device cpu") from None
+        return _best_device()
+    if not FORM.fullmatch(name):
+        raise UsageError(f"--device {name}: choose auto, cpu, cuda, a certain GPU such as cuda:1, or mps")
+    if why := trouble(name):
+        raise UsageError(f"--device {name}: not available here ({why}); use --device auto or --device cpu")
+    return torch.device(name)
+
+
+def _best_device() -> torch.device:
+    with warnings.catch_warnings(record=True) as said:  # torch's way to tell of a driver that it cannot use
+        warnings.simplefilter("always")
+        there = torch.cuda.is_available()
+    why = trouble("cuda") if there else _first_line(said[-1].message) if said else ""
+    if there and not why:
+        return torch.device("cuda")
+    device = torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    if why:
+        logging.getLogger("derain").warning(f"CUDA is there but fails ({why}); {device} is used instead")
     return device
+
+
+def trouble(name: str) -> str:
+    """Why torch cannot compute on the device, in its words; empty if it can."""
+    kind, _, index = name.partition(":")
+    if kind == "mps" and not torch.backends.mps.is_available():
+        return "torch finds no Apple GPU"
+    if index and 0 < torch.cuda.device_count() <= int(index):
+        return f"torch finds {torch.cuda.device_count()}, counted from cuda:0"
+    try:
+        (torch.zeros(1, device=torch.device(name)) + 1).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        return _first_line(error)
+    return ""
+
+
+def _first_line(said: object) -> str:
+    lines = str(said).strip().splitlines() or [type(said).__name__]
+    return lines[0].rstrip(".")
 
 
 def check_precision(precision: str) -> None:

@@ -10,7 +10,7 @@ import torch
 from PIL import features
 
 import derain
-from derain.devices import choose_device
+from derain.devices import choose_device, trouble
 from derain.errors import DerainError, UsageError
 from derain.evaluation.benchmark import SIDE, seconds_for
 from derain.weights import about, bundled, load
@@ -27,6 +27,8 @@ def examine() -> Iterator[tuple[str, str]]:
     yield "derain", derain.__version__
     yield "Python", f"{platform.python_version()} on {platform.platform()}"
     yield "libraries", ", ".join(f"{name} {_version(name)}" for name in LIBRARIES)
+    if not torch.cuda.device_count():
+        yield "device cuda", f"no; {trouble('cuda')}"
     for device in devices():
         yield f"device {device}", f"{_name(device)}, {_speed(device)}"
     yield "codecs", ", ".join(f"{name} {'yes' if features.check(codec) else 'no'}" for name, codec in CODECS.items())
