@@ -16,6 +16,7 @@ from derain.models import blank
 
 FORMAT = "1"
 MOST_BYTES = 2**20  # of a header; derain's own have some 20 kB
+LEVELS = 10  # of objects and lists in each other
 NAMED = 3  # so many names at the most in a sentence
 FLOATS = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32, "F64": torch.float64}
 
@@ -72,9 +73,16 @@ def parsed(text: str) -> dict[str, Any]:
     header = json.loads(text)
     if not isinstance(header, dict) or "format" not in header:
         raise ValueError("its header names no format")
+    if not _is_within(header, LEVELS):
+        raise ValueError("its header is nested too deep")
     if header["format"] == FORMAT and (missing := [k for k in ("preset", "config", "training") if k not in header]):
         raise ValueError(f"its header has no {missing[0]}")
     return header
+
+
+def _is_within(value: Any, levels: int) -> bool:
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return not parts or (levels > 0 and all(_is_within(part, levels - 1) for part in parts))
 
 
 def refuse_misfit(found: Mapping[str, Described], preset: Any, config: Any) -> None:

@@ -21,7 +21,7 @@ Photo = NDArray[Any]  # uint8 or uint16
 def restore(model: Derainer, photo: Photo, tile: int | None = None, precision: str = "float32") -> tuple[Photo, Photo]:
     """Background and rain layer at the photo's own scale; arguments and errors as :func:`derain.restore`."""
     device = next(model.parameters()).device
-    side = automatic_tile(device, model.halo or 0) if tile is None else tile
+    side = automatic_tile(device, model.halo or 0, model.heaviness) if tile is None else tile
     while True:
         try:
             return _restore(model, photo, side or None, half_precision(precision, device))
@@ -42,9 +42,12 @@ def _restore(model: Derainer, photo: Photo, tile: int | None, half: bool) -> tup
     return background, rain
 
 
-def automatic_tile(device: torch.device, halo: int) -> int:
-    """Side of a tile that, with the ``halo`` around it, takes no more than a share of the memory that is free now."""
-    side = np.sqrt(affordable_pixels(device, BYTES_A_PIXEL)) - 2 * halo
+def automatic_tile(device: torch.device, halo: int, heaviness: float = 1.0) -> int:
+    """Side of a tile that, with the ``halo`` around it, takes no more than a share of the memory that is free now.
+
+    ``heaviness`` is the network's; see :class:`Derainer`.
+    """
+    side = np.sqrt(affordable_pixels(device, BYTES_A_PIXEL * heaviness)) - 2 * halo
     return int(np.clip(side, *SIDES)) // 16 * 16
 
 

@@ -5,9 +5,10 @@ import pytest
 import torch
 
 import derain
+from derain import devices
 from derain.models import build
 from derain.models.deployable import DerainConfig, DerainNet, receptive_radius
-from derain.tiling import restore, tiles
+from derain.tiling import automatic_tile, restore, tiles
 
 
 @pytest.fixture(params=["derain", "nlcl"])
@@ -94,6 +95,13 @@ def test_tiles_are_no_larger_than_their_number_needs():
     model = build("derain")
     widths = {inner[1].stop - inner[1].start for inner, _ in tiles(64, 1040, 512, model)}
     assert widths == {352, 336}  # not 512, 512 and 16
+
+
+def test_tiles_of_a_wider_network_are_smaller(monkeypatch):
+    monkeypatch.setattr(devices, "free_memory", lambda device: 2e9)
+    default, wide, narrow = (build("derain", {"widths": (w, w), "blocks": (1, 1)}) for w in (24, 512, 8))
+    sides = [automatic_tile(torch.device("cpu"), m.halo, m.heaviness) for m in (narrow, default, wide)]
+    assert sides[0] == sides[1] == 1536 and sides[2] < 512
 
 
 def test_tiled_equals_whole(rng):

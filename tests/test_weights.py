@@ -51,7 +51,6 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(call, capture_output=True, text=True, timeout=120)
 
 
-DEEP = '{"format": "1", "preset": "derain", "training": {}, "config": ' + "[" * 50_000 + "]" * 50_000 + "}"
 CONFIGS = {
     "a list": ([1, 2], "must name widths"),
     "a string": ("widths", "must name widths"),
@@ -89,11 +88,16 @@ def test_a_config_that_cannot_be_is_refused_before_anything_is_built(small_weigh
     assert said in refused(rewritten(small_weights, header))
 
 
+def nested(levels: int) -> str:
+    return '{"format": "1", "preset": "derain", "config": {}, "training": ' + "[" * levels + "]" * levels + "}"
+
+
 HEADERS = {
     "a list": ("[]", "names no format"),
     "a number": ("1", "names no format"),
     "no JSON": ("{", "not a checkpoint"),
-    "deep": (DEEP, "not a checkpoint"),
+    "deep": (nested(50_000), "not a checkpoint"),
+    "deeper than it need be": (nested(400), "nested too deep"),
     "no config": ('{"format": "1", "preset": "derain", "training": {}}', "has no config"),
     "later format": ('{"format": "2"}', "format '2' is not 1; update derain"),
     "format of another kind": ('{"format": ["\\u001b[2J"]}', "update derain"),

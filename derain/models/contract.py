@@ -16,7 +16,7 @@ class Derainer(nn.Module):
     ``multiple`` is the grid in pixels that H and W are padded to, ``halo`` the overlap in pixels that makes tiles
     agree with the whole, or ``None`` if the network looks across the whole photo. ``reductions`` are the factors by
     which a large photo is reduced to look for streaks that are wider than those of training. ``name`` is what messages
-    call the network.
+    call the network, ``heaviness`` how many times the memory of the default network it takes.
 
     What overflows on the way is NaN in both layers, never a value that looks like one of a photo.
     """
@@ -25,6 +25,7 @@ class Derainer(nn.Module):
     halo: int | None = None
     reductions: tuple[int, ...] = ()
     name: str = "the network"
+    heaviness: float = 1.0
 
     @abstractmethod
     def layers(self, rainy: Tensor) -> tuple[Tensor, Tensor]:

@@ -74,6 +74,7 @@ class DerainNet(Derainer):
         nn.init.zeros_(self.tail.bias)  # type: ignore[arg-type]
         self.multiple = 2 ** len(widths)
         self.halo = receptive_radius(config)
+        self.heaviness = max(numbers_a_pixel(config) / numbers_a_pixel(DerainConfig()), 1.0)
 
     def layers(self, rainy: Tensor) -> tuple[Tensor, Tensor]:
         height, tint = self.predict(rainy)
@@ -103,6 +104,11 @@ class DerainNet(Derainer):
             x = blocks(skip + F.interpolate(up(x), scale_factor=2.0, mode="nearest"))
         out = F.pixel_shuffle(nan_where_infinite(self.tail(x)), 2).to(rainy.dtype)
         return out[:, :1], out[:, 1:]
+
+
+def numbers_a_pixel(config: DerainConfig) -> float:
+    """How many numbers stand for a pixel at all levels together."""
+    return sum(width / 4 ** (level + 1) for level, width in enumerate(config.widths))
 
 
 def receptive_radius(config: DerainConfig) -> int:
