@@ -1,0 +1,158 @@
+"""Where things lie in an MP4 or MOV file: samples, header, and what cameras put beside them."""
+
+import struct
+from collections.abc import Callable
+from itertools import accumulate, pairwise
+from pathlib import Path
+from typing import BinaryIO
+
+from derain.video.boxes import Box, Place, parse, places, top_level
+
+OF_SAMPLES = {
+    b"moov",
+    b"mdat",
+    b"moof",
+    b"mfra",
+    b"sidx",
+    b"ssix",
+    b"styp",
+    b"prft",
+    b"emsg",
+    b"imda",
+    b"pdin",
+    b"ftyp",
+}
+FILLING = {b"free", b"skip", b"wide"}
+COPIED = 1 << 24  # bytes at a time
+MOST_SAMPLES = 1 << 24  # of a track that is carried over
+FARTHEST = (1 << 32) - 1  # bytes into a file that stco tells
+
+
+def has_own_samples(track: Box) -> bool:
+    """Whether its samples lie in the file itself, where its tables say."""
+    tables = track.find(b"mdia", b"minf", b"stbl")
+    if tables is None or tables.find(b"stsz") is None or tables.find(b"stsc") is None:
+        return False
+    references = track.find(b"mdia", b"minf", b"dinf", b"dref")
+    own = references is None or references.content[16:20] == b"\0\0\0\1"
+    return own and bool(_offsets(tables))
+
+
+def _offsets(tables: Box) -> list[int]:
+    """First bytes of the chunks."""
+    box = tables.find(b"stco") or tables.find(b"co64")
+    if box is None:
+        return []
+    form = ">I" if box.kind == b"stco" else ">Q"
+    return [place for (place,) in struct.iter_unpack(form, box.content[8:])]
+
+
+def _set_offsets(tables: Box, offsets: list[int], wide: bool) -> None:
+    kind, letter = (b"co64", "Q") if wide else (b"stco", "I")
+    content = struct.pack(f">II{len(offsets)}{letter}", 0, len(offsets), *offsets)
+    tables.boxes = [Box(kind, content) if box.kind in (b"stco", b"co64") else box for box in tables.boxes]
+
+
+def _lengths(tables: Box, chunks: int) -> list[int]:
+    """Bytes of every chunk."""
+    runs, sizes = tables.find(b"stsc"), tables.find(b"stsz")
+    assert runs is not None and sizes is not None
+    entries = list(struct.iter_unpack(">III", runs.content[8:]))
+    firsts = [first - 1 for first, _, _ in entries] + [chunks]
+    counts = [count for (start, end), (_, count, _) in zip(pairwise(firsts), entries) for _ in range(start, end)]
+    alike, total = struct.unpack_from(">II", sizes.content, 4)
+    if total > MOST_SAMPLES:
+        raise ValueError("too many samples")
+    each = [alike] * total if alike else [size for (size,) in struct.iter_unpack(">I", sizes.content[12:])]
+    ends = [0, *accumulate(each)]
+    samples = [min(number, len(each)) for number in (0, *accumulate(counts))]
+    return [ends[after] - ends[before] for before, after in pairwise(samples)]
+
+
+def carry_over(tracks: list[Box], source: BinaryIO, file: BinaryIO) -> None:
+    """Append the samples of tracks of the source, and let their tables say where."""
+    tables = [found for track in tracks if (found := track.find(b"mdia", b"minf", b"stbl"))]
+    lengths = [_lengths(found, len(_offsets(found))) for found in tables]
+    if not tables:
+        return
+    end = source.seek(0, 2)
+    if any(at + size > end for found, sizes in zip(tables, lengths) for at, size in zip(_offsets(found), sizes)):
+        raise ValueError("samples beyond the end of the file")
+    file.write(struct.pack(">I4sQ", 1, b"mdat", 16 + sum(map(sum, lengths))))
+    for found, sizes in zip(tables, lengths):
+        moved = []
+        for offset, size in zip(_offsets(found), sizes):
+            moved.append(file.tell())
+            source.seek(offset)
+            file.write(source.read(size))
+        _set_offsets(found, moved, wide=moved[-1] > FARTHEST)
+
+
+def append_extras(source: Path, samples: BinaryIO, file: BinaryIO, say: Callable[[str], None]) -> None:
+    """Append boxes at the top level that are neither samples nor header, and what stands after all boxes."""
+    found = top_level(source)
+    for place in found:
+        if place.kind in OF_SAMPLES or place.kind in FILLING and _is_empty(samples, place):
+            continue
+        if place.kind == b"meta" and _has_places(samples, place):
+            say("a box of pictures beside the clip is left out: it tells places in the old file")
+            continue
+        _copy(samples, place.start, place.end, file)
+    end = source.stat().st_size
+    last = found[-1].end if found else end
+    if {b"moov", b"mdat"} <= {place.kind for place in found} and last < end:
+        samples.seek(last)
+        if samples.read(8)[4:] not in OF_SAMPLES:
+            _copy(samples, last, end, file)
+
+
+def _is_empty(file: BinaryIO, place: Place) -> bool:
+    file.seek(place.inside)
+    return not any(file.read(min(place.end - place.inside, COPIED)))
+
+
+def _has_places(file: BinaryIO, place: Place) -> bool:
+    return any(inner.kind == b"iloc" for inner in places(file, place.inside + 4, place.end))
+
+
+def _copy(source: BinaryIO, start: int, end: int, file: BinaryIO) -> None:
+    source.seek(start)
+    while start < end and (piece := source.read(min(COPIED, end - start))):
+        file.write(piece)
+        start += len(piece)
+
+
+def lay_out(source: Path, result: Path) -> None:
+    """Begin ``result`` as ``source`` does: with its brands, and the header first if it is first there."""
+    found, written = top_level(source), top_level(result)
+    order = [place.kind for place in found]
+    first = b"moov" in order and b"mdat" in order and order.index(b"moov") < order.index(b"mdat")
+    with source.open("rb") as file:
+        brands = next((_read(file, place) for place in found if place.kind == b"ftyp"), b"")
+    moov = next(place for place in written if place.kind == b"moov")
+    begins = written[0].end if written[0].kind == b"ftyp" else 0
+    with result.open("rb") as file:
+        if not first and _read(file, written[0]) == brands:
+            return
+        file.seek(moov.inside)
+        header = Box(b"moov", boxes=parse(file.read(moov.end - moov.inside)) or [])
+        samples = [box for track in header.all(b"trak") if (box := track.find(b"mdia", b"minf", b"stbl"))]
+        offsets = [_offsets(chunked) for chunked in samples]
+        wide = result.stat().st_size + len(brands) + len(bytes(header)) * 2 > FARTHEST
+        for chunked, chunks in zip(samples, offsets):
+            _set_offsets(chunked, chunks, wide)  # which makes the header as long as it will be
+        moved = len(brands) - begins + (len(bytes(header)) if first else 0)
+        for chunked, chunks in zip(samples, offsets):
+            _set_offsets(chunked, [offset + moved for offset in chunks], wide)
+        again = result.with_name(f"{result.name}.again")
+        with again.open("wb") as new:
+            new.write(brands + (bytes(header) if first else b""))
+            _copy(file, begins, moov.start, new)
+            new.write(b"" if first else bytes(header))
+            _copy(file, moov.end, result.stat().st_size, new)
+    again.replace(result)
+
+
+def _read(file: BinaryIO, place: Place) -> bytes:
+    file.seek(place.start)
+    return file.read(place.end - place.start)

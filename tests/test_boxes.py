@@ -1,0 +1,201 @@
+"""`derain video` on MP4 and MOV: every box comes back, known or not, but for what speaks of the samples."""
+
+import struct
+from pathlib import Path
+
+import av
+import pytest
+
+from derain.video import VideoSettings, process
+from derain.video.joining import write_in_header
+from tests.test_video import QUARTER_TURN, Identity, make_clip
+
+FRAME_BY_FRAME = VideoSettings(temporal="off")
+NESTED = (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"udta", b"tref", b"edts", b"dinf", b"gmhd", b"wave")
+MAY_CHANGE = {  # what is said of the samples: where they lie, how many, how large, and how they are encoded
+    *("mdat", "free", "wide", "elst", "stts", "ctts", "stss", "stsc", "stsz", "stco", "co64", "sdtp", "sgpd", "sbgp"),
+    *("avcC", "hvcC", "btrt", "fiel", "mvex", "dref"),
+}
+TIMES = {"mvhd": 20, "tkhd": 24, "mdhd": 20}  # end of the duration, which may change with the timescale before it
+
+
+def box(kind: bytes, *content: bytes) -> bytes:
+    return struct.pack(">I4s", 8 + sum(map(len, content)), kind) + b"".join(content)
+
+
+def boxes(content: bytes) -> list[tuple[bytes, bytes]]:
+    found = []
+    while len(content) >= 8:
+        size, kind = struct.unpack_from(">I4s", content)
+        if size == 1:  # and its length follows
+            size = struct.unpack_from(">Q", content, 8)[0]
+        if not 8 <= size <= len(content):
+            break
+        found.append((kind, content[8:size]))
+        content = content[size:]
+    return found + ([(b"rest", content)] if any(content) else [])
+
+
+def told(content: bytes, path: str = "") -> list[tuple[str, bytes]]:
+    """All that the boxes say, in order, but what may change."""
+    found = []
+    for kind, inside in boxes(content):
+        name = kind.decode("latin-1")
+        if name in MAY_CHANGE or name == "edts":
+            continue
+        if kind in NESTED:
+            found += told(inside, f"{path}/{name}")
+        elif kind == b"stsd":
+            for entry, body in boxes(inside[8:]):
+                fixed = {b"avc1": 78, b"hvc1": 78, b"mp4a": 28}.get(entry)
+                if entry == b"mp4a" and body[8:10] == b"\0\1":
+                    fixed = 44
+                found.append((f"{path}/stsd/{entry.decode()}", body[:fixed]))
+                found += told(body[fixed:], f"{path}/stsd") if fixed else []
+        elif name in TIMES:
+            start = TIMES[name] - (4 if name == "tkhd" else 8)
+            found.append((f"{path}/{name}", inside[:start] + inside[TIMES[name] :]))
+        else:
+            found.append((f"{path}/{name}", inside))
+    return found
+
+
+def changed(path: Path, change) -> None:
+    """Rewrite the moov box, which is the last, with what ``change`` makes of its boxes."""
+    content = path.read_bytes()
+    at = content.rindex(b"moov") - 4
+    path.write_bytes(content[:at] + box(b"moov", *(box(k, c) for k, c in change(boxes(content[at + 8 :])))))
+
+
+def with_more(content: bytes, way: tuple[bytes, ...], more: bytes, skip: int = 0) -> bytes:
+    """Boxes with ``more`` put at the end of the first box that the way leads to."""
+    if not way:
+        return content + more
+    out, done = b"", False
+    for kind, inside in boxes(content):
+        if kind == way[0] and not done:
+            done, head = True, {b"stsd": 8, b"avc1": 78, b"mp4a": 28}.get(kind, 0)
+            inside = inside[:head] + with_more(inside[head:], way[1:], more)
+        out += box(kind, inside)
+    return out
+
+
+STBL = (b"mdia", b"minf", b"stbl", b"stsd")
+KEYS = box(
+    b"meta",
+    box(b"hdlr", bytes(8) + b"mdta" + bytes(13)),
+    box(b"keys", struct.pack(">II", 0, 1), box(b"mdta", b"maker.serial")),
+    box(b"ilst", box(b"\0\0\0\1", box(b"data", struct.pack(">II", 1, 0), b"4711"))),
+)
+PROJECTION = box(
+    b"sv3d",
+    box(b"svhd", bytes(4) + b"maker\0"),
+    box(b"proj", box(b"prhd", bytes(16)), box(b"equi", bytes(20))),
+)
+USER = box(b"udta", box(b"\xa9mak", b"\0\4\x15\xc7ACME"), box(b"GPMF", b"telemetry"), box(b"qqqq", b"nobody knows"))
+
+
+def camera(path: Path, fast: bool = False) -> Path:
+    """A clip with a maker's boxes everywhere, a projection, a track of no known kind, and bytes behind all boxes."""
+    make_clip(path, count=6, sound=1)
+    write_in_header(path, QUARTER_TURN)
+
+    def change(header):
+        tracks = [inside for kind, inside in header if kind == b"trak"]
+        film = with_more(tracks[0], (*STBL, b"avc1"), box(b"st3d", bytes(5)) + PROJECTION)
+        film = with_more(with_more(film, (), box(b"uuid", b"spherical.maker!" + b"<rdf/>")), (), USER)
+        sound = with_more(tracks[1], (*STBL, b"mp4a"), box(b"SA3D", bytes(20)))
+        sensor = tracks[1].replace(b"soun", b"meta").replace(b"mp4a", b"mebx")
+        at = sensor.index(b"tkhd") + 16  # its identifier
+        sensor = (
+            sensor[:at] + struct.pack(">I", 7) + sensor[at + 4 :] + box(b"tref", box(b"cdsc", struct.pack(">I", 1)))
+        )
+        head = [(kind, inside) for kind, inside in header if kind == b"mvhd"]
+        traks = [(b"trak", sensor), (b"trak", film), (b"trak", sound)]
+        return [*head, *traks, *boxes(USER), (b"uuid", b"another.maker's!" + b"x"), *boxes(KEYS)]
+
+    changed(path, change)
+    if fast:
+        path.write_bytes(first(path.read_bytes()))
+    with path.open("ab") as file:
+        file.write(box(b"uuid", b"at.the.top.level" + b"x") + box(b"free", b"calibration") + b"\0\0 trailer")
+    return path
+
+
+def first(content: bytes) -> bytes:
+    """The same file with the header before the samples."""
+    found = boxes(content)
+    brands, header = (box(kind, inside) for kind, inside in found if kind in (b"ftyp", b"moov"))
+    rest = b"".join(box(kind, inside) for kind, inside in found if kind not in (b"ftyp", b"moov"))
+    at = 0
+    while (at := header.find(b"stco", at) + 4) > 3:
+        (count,) = struct.unpack_from(">I", header, at + 4)
+        places = struct.unpack_from(f">{count}I", header, at + 8)
+        moved = struct.pack(f">{count}I", *(place + len(header) for place in places))
+        header = header[: at + 8] + moved + header[at + 8 + 4 * count :]
+    return brands + header + rest
+
+
+def packets(path: Path) -> dict[int, list[tuple[bytes, float]]]:
+    """Of all streams but the pictures, by their identifiers."""
+    found: dict[int, list[tuple[bytes, float]]] = {}
+    with av.open(str(path)) as clip:
+        for packet in clip.demux():
+            if packet.size and packet.stream.type != "video":
+                found.setdefault(packet.stream.id, []).append((bytes(packet), float(packet.pts * packet.time_base)))
+    return found
+
+
+@pytest.mark.parametrize("ending, fast", [(".mp4", False), (".mp4", True), (".mov", False)])
+def test_every_box_comes_back(tmp_path, ending, fast):
+    source, out, said = camera(tmp_path / f"a{ending}", fast), tmp_path / f"b{ending}", []
+    process(source, out, Identity(), FRAME_BY_FRAME, say=said.append)
+    before, after = told(source.read_bytes()), told(out.read_bytes())
+    for one, other in zip(sorted(before), sorted(after), strict=True):
+        assert one == other
+    assert [name for name, _ in before if "/" in name[1:]] == [name for name, _ in after if "/" in name[1:]]
+    assert packets(source) == packets(out) and 7 in packets(out)
+    order = [kind for kind, _ in boxes(out.read_bytes()) if kind in (b"moov", b"mdat")]
+    assert (order[0] == b"moov") == fast
+    with av.open(str(out)) as clip:
+        assert len(list(clip.decode(video=0))) == 6
+    assert not said and out.read_bytes().endswith(b"\0\0 trailer")
+
+
+def test_a_stretch_keeps_all_boxes_and_names_the_tracks_that_cannot_be_cut(tmp_path):
+    source, out, said = camera(tmp_path / "a.mp4"), tmp_path / "b.mp4", []
+    process(source, out, Identity(), VideoSettings(temporal="off", start=0.08), say=said.append)
+    before, after = (
+        {pair for pair in told(path.read_bytes()) if "uuid" in pair[0] or "udta" in pair[0]} for path in (source, out)
+    )
+    assert before == after and any("track 7 (mebx)" in line for line in said)
+    with av.open(str(out)) as clip:
+        assert len(list(clip.decode(video=0))) == 4
+    with av.open(str(out)) as clip:
+        assert len(list(clip.decode(audio=0))) > 0
+
+
+def test_without_sound_the_other_tracks_stay(tmp_path):
+    source, out = camera(tmp_path / "a.mp4"), tmp_path / "b.mp4"
+    process(source, out, Identity(), VideoSettings(temporal="off", audio=False))
+    assert packets(out).keys() == {7}
+
+
+@pytest.mark.parametrize("layer", ["compare"])
+def test_what_is_true_of_one_picture_alone_is_not_said_of_two(tmp_path, layer):
+    source, out = camera(tmp_path / "a.mp4"), tmp_path / "b.mp4"
+    process(source, out, Identity(), VideoSettings(temporal="off", layer=layer))
+    assert not [name for name, _ in told(out.read_bytes()) if name.endswith(("sv3d", "st3d"))]
+    with av.open(str(out)) as clip:
+        assert (clip.streams.video[0].width, clip.streams.video[0].height) == (64, 96)
+
+
+def test_a_header_that_lies_costs_what_ffmpeg_does_not_know_and_that_is_said(tmp_path):
+    source, out, said = camera(tmp_path / "a.mp4"), tmp_path / "b.mp4", []
+    content = source.read_bytes()
+    at = content.index(b"stco") + 12  # of the sensor's
+    source.write_bytes(content[:at] + b"\x7f\xff\xff\xff" + content[at + 4 :])
+    process(source, out, Identity(), FRAME_BY_FRAME, say=said.append)
+    assert any("header is damaged" in line for line in said)
+    with av.open(str(out)) as clip:
+        assert len(list(clip.decode(video=0))) == 6
