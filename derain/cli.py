@@ -1,6 +1,7 @@
 """The command line: parses, calls the Python API, prints. torch is imported only by commands that compute."""
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -307,17 +308,16 @@ def train(
 
     Prints the path of the self-describing weights, which `derain run --weights` takes.
     """
+    began = time.monotonic()
+    from derain.training.clock import Clock
     from derain.training.config import load_config
     from derain.training.loop import train as run_training
 
     given = {"preset": preset, "start": start, "steps": steps, "minutes": minutes, "batch": batch, "crop": crop}
     settings = load_config(config, **given, lr=lr, seed=seed, device=device)
-    with training_bar() as report:
-
-        def skip(reason: str) -> None:
-            say(f"skipped {reason}")
-
-        result = run_training(settings, rainy, clean, out, resume, report, skip)
+    with training_bar() as (report, watch):
+        clock = Clock(settings.minutes, began, watch)
+        result = run_training(settings, rainy, clean, out, resume, report, say, clock=clock)
     tell(str(result))
 
 
@@ -332,7 +332,7 @@ def finetune(
     ] = None,
     minutes: Annotated[
         Optional[float],
-        typer.Option(min=0.01, help="Of training; default: 13 on a CPU, 2 on a GPU. Less if nothing improves."),
+        typer.Option(min=0.01, help="Of the whole run; default: 15 on a CPU, 3 on a GPU. Less if nothing improves."),
     ] = None,
     steps: Annotated[Optional[int], typer.Option(min=1, help="Train so many steps, instead of minutes.")] = None,
     change: Annotated[str, typer.Option("--strength-of-change", help="low, medium or high.")] = "medium",
@@ -350,6 +350,7 @@ def finetune(
     A part of the photos is held out and judges; if nothing gets better, the starting weights are handed back. Beside
     the weights stands a folder with previews and a summary. Ctrl-C keeps the best so far.
     """
+    began = time.monotonic()
     from derain.hub import check_repo
     from derain.hub import push as upload
     from derain.training.best import described
@@ -359,7 +360,7 @@ def finetune(
         check_repo(push)
     weights = output or Path(f"{photos.resolve().name}.safetensors")
 
-    with training_bar() as report:
+    with training_bar() as (report, watch):
         found = run_finetuning(
             photos,
             weights,
@@ -373,9 +374,13 @@ def finetune(
             overwrite=overwrite,
             report=report,
             say=say,
+            watch=watch,
+            began=began,
         )
-    say(described(found.before, found.after))
-    say(f"{'better' if found.better else 'no better'}; before and after: {found.summary}")
+    if found.judged:
+        say(described(found.before, found.after))
+    verdict = "better" if found.better else "no better" if found.judged else "not judged"
+    say(f"{verdict}; before and after: {found.summary}")
     tell(str(found.weights))
     if push and found.better and not found.interrupted:
         say(f"uploaded to {upload(push, found.weights)}")
@@ -522,8 +527,8 @@ def verify(weights: WeightsArgument = "derain") -> None:
 
 
 @contextmanager
-def training_bar() -> Iterator[Callable[[int, float, dict[str, float]], None]]:
-    """Live losses and time left; without a terminal a line now and then."""
+def training_bar() -> Iterator[tuple[Callable[[int, float, dict[str, float]], None], Callable[[str, float], None]]]:
+    """Live losses, stages and time left; without a terminal a line of losses now and then."""
     columns = (
         BarColumn(),
         TextColumn("{task.percentage:.0f}%"),
@@ -531,7 +536,7 @@ def training_bar() -> Iterator[Callable[[int, float, dict[str, float]], None]]:
         TextColumn("{task.description}"),
     )
     with Progress(*columns, console=talk, redirect_stdout=False, disable=not talk.is_terminal) as bar:
-        task = bar.add_task("reading photos", total=1.0)
+        task = bar.add_task("starting", total=1.0)
 
         def report(step: int, progress: float, losses: dict[str, float]) -> None:
             values = " ".join(f"{name} {value:.4f}" for name, value in losses.items())
@@ -540,7 +545,10 @@ def training_bar() -> Iterator[Callable[[int, float, dict[str, float]], None]]:
             else:
                 say(f"step {step} {values}")
 
-        yield report
+        def watch(stage: str, progress: float) -> None:
+            bar.update(task, completed=progress, description=stage)
+
+        yield report, watch
 
 
 def progress_bar(hidden: bool = False) -> Progress:

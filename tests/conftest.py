@@ -24,6 +24,17 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(0)
 
 
+class Ticking:
+    """A clock that goes on by a tick whenever somebody looks at it."""
+
+    def __init__(self, tick: float) -> None:
+        self.tick, self.now = tick, 0.0
+
+    def __call__(self) -> float:
+        self.now += self.tick
+        return self.now
+
+
 def scene(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     """Blocks of flat colour: ``(height, width, 3)`` uint8."""
     blocks = rng.integers(0, 200, (height // 16 + 1, width // 16 + 1, 3), dtype=np.uint8)

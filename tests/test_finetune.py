@@ -25,13 +25,15 @@ from derain.photos import find_photos, read_photo
 from derain.rain.compose import add
 from derain.rain.render import Kind, render
 from derain.training.best import Best
+from derain.training.clock import Clock
 from derain.training.crops import Crops
 from derain.training.discovery import find_rain
-from derain.training.finetune import Result, finetune, work_folder
+from derain.training.finetune import Result, finetune, notes, work_folder
 from derain.training.guide import load_guide
-from derain.training.judge import Judge, Scores, to_bytes, trials
-from derain.training.material import Material, at_the_scale_of_its_rain, jpeg_quality, prepare
+from derain.training.judge import Extent, Judge, Scores, to_bytes, trials
+from derain.training.material import Material, at_the_scale_of_its_rain, forget, jpeg_quality, prepare, remove_copies
 from derain.weights import about, bundled_folder, load, save
+from tests.conftest import Ticking
 from tests.score_finetune import coarse
 
 QUICK = {"batch": 1, "crop": 48, "bank": 4, "save_every": 2, "log_every": 1, "seed": 3, "device": "cpu"}
@@ -223,14 +225,18 @@ def test_photos_are_held_out_and_clips_give_frames(camera, tmp_path):
         (camera / f"{index}.png").rename(camera / f"{index}.heic.png")
     Image.fromarray(rainy_picture(0)).save(camera / "a.jpg", quality=40)
     material = prepare(camera, tmp_path / "material", load(), scales=1)
-    frames = [source for source in material.sources if source.path.endswith("clip.mp4")]
+    frames = [source for source in material.sources if source.name == "clip.mp4"]
     assert len(frames) == 10 and [s.file.startswith("held out") for s in frames] == [False] * 8 + [True] * 2
     held, training = find_photos(material.held_out), find_photos(material.training)
     assert len(held) + len(training) == 17 and 3 <= len(held) <= 4
     share, quality = material.jpeg
     assert share == pytest.approx(1 / 17) and quality == (40, 40)
-    (camera / "0.heic.png").unlink()  # an interrupted run goes on with what it began with
-    assert prepare(camera, tmp_path / "material", load(), scales=1) == material
+    before = {path.name: path.read_bytes() for path in (*held, *training)}
+    remove_copies(material.folder)
+    assert not material.training.exists() and not material.held_out.exists()
+    assert prepare(camera, tmp_path / "material", load(), scales=1) == material  # an interrupted run's, without a look
+    again = (*find_photos(material.held_out), *find_photos(material.training))
+    assert {path.name: path.read_bytes() for path in again} == before
 
 
 def test_short_clips_and_few_photos_leave_some_to_judge(camera, tmp_path):
@@ -292,7 +298,7 @@ def test_results_beside_their_photos_are_no_rainy_photos(camera, tmp_path):
         (camera / f"1.{mark}.png").write_bytes((camera / "1.png").read_bytes())
     (camera / "sleet.rain.png").write_bytes((camera / "1.png").read_bytes())  # of nothing that is here
     material = prepare(camera, tmp_path / "material", load(), scales=1)
-    names = [Path(source.path).name for source in material.sources]
+    names = [source.name for source in material.sources]
     assert names == [*(f"{index}.png" for index in range(6)), "sleet.rain.png"]
     assert [path.name for path in Crops(camera, 48).photos] == names
 
@@ -370,12 +376,112 @@ def test_several_processes_are_refused_at_once(tmp_path, monkeypatch):
 
 def test_the_best_weights_survive_in_the_checkpoint():
     judge = Judge.__new__(Judge)
-    judge.start, judge.network = scores(), torch.nn.Linear(2, 2)
+    judge.start, judge.network, judge.clock, judge.extent = scores(), torch.nn.Linear(2, 2), Clock(), Extent()
     one, other = (Best(judge, [1.0], print) for _ in range(2))
     one.tensors, one.step, one.gain, one.waited, one.scores = {"w": torch.ones(2)}, 7, 0.5, 3, scores(repasted=26.0)
     other.load_state(one.state())
     assert (other.step, other.gain, other.waited, other.scores) == (7, 0.5, 3, one.scores)
     assert torch.equal(other.tensors["w"], torch.ones(2))
+
+
+@pytest.mark.parametrize("tick, judged", [(0.3, True), (2.0, None), (100.0, False)])
+def test_minutes_hold_however_slow_the_machine_is(camera, bank, tmp_path, monkeypatch, tick, judged):
+    """Each look at the clock takes a tick, so that a machine can be as slow as you like."""
+    clock = Ticking(tick)
+    monkeypatch.setattr("derain.training.clock.monotonic", clock)
+    stages, said = [], []
+    found = finetune(
+        camera,
+        tmp_path / "mine.safetensors",
+        bank,
+        minutes=1,
+        say=said.append,
+        watch=lambda *at: stages.append(at),
+        **QUICK,
+    )
+    assert clock.now < 60 + 12 * tick
+    assert [share for _, share in stages] == sorted(share for _, share in stages) and stages[-1][1] <= 1
+    assert found.weights.is_file() and found.summary.is_file() and load(found.weights).config == load().config
+    assert judged is None or found.judged == judged
+    assert found.judged or (not found.better and any("too little time to learn anything" in line for line in said))
+    assert not (work_folder(found.weights) / "photos").exists()
+
+
+def test_where_the_time_is_short_the_photos_looked_at_are_from_all_over_the_folder(monkeypatch):
+    monkeypatch.setattr("derain.training.clock.monotonic", lambda: now)
+    now, seen = 0.0, []
+    clock = Clock(1)
+    for item in clock.affordable(list(range(100)), 20, "looking"):
+        seen.append(item)
+        now += 1
+        if clock.spent >= 20:
+            break
+    assert len(set(seen)) == 20 and seen[:10] == sorted(seen[:10]) and seen[0] == 0 and max(seen) > 80
+    assert list(Clock().affordable([1, 2, 3], 0, "looking")) == [1, 2, 3]
+
+
+def test_photos_that_were_not_looked_at_and_those_without_rain_are_told(camera, tmp_path, monkeypatch):
+    for index in range(6, 30):
+        Image.fromarray(np.full((150, 150, 3), 90, np.uint8)).save(camera / f"{index}.png")
+    said: list[str] = []
+    material = prepare(camera, tmp_path / "material", load(), scales=1)
+    assert set(material.dry) >= {f"{index}.png" for index in range(6, 30)}
+    assert notes(material)["no rain found in"].endswith(f", 13.png, 14.png and {len(material.dry) - 5} more")
+    forget(material.folder)
+    monkeypatch.setattr("derain.training.clock.monotonic", Ticking(0.4))
+    material = prepare(camera, tmp_path / "material", load(), 1, said.append, Clock(1))
+    assert material.unseen > 10 and "no time" in notes(material)["not looked at"]
+
+
+def test_a_run_goes_on_only_with_the_photos_that_it_began_with(camera, bank, tmp_path):
+    def interrupt(step, progress, losses):
+        raise KeyboardInterrupt
+
+    out = tmp_path / "mine.safetensors"
+    assert finetune(camera, out, bank, steps=3, report=interrupt, **QUICK).interrupted
+    assert not list(work_folder(out).glob("photos/*/*"))
+    photo, other = camera / "2.png", camera / "new.png"
+    content = photo.read_bytes()
+    grown = content + b"\0"
+    changed = bytearray(content)
+    changed[len(content) // 2] ^= 1
+    for write, said in (
+        (lambda: photo.write_bytes(grown), "2.png has changed"),
+        (lambda: photo.write_bytes(changed), "2.png has changed"),
+        (lambda: photo.rename(other), "2.png is missing, new.png is new"),
+    ):
+        write()
+        with pytest.raises(UsageError, match=f"not the photos that the run began with .{said}.; give --overwrite"):
+            finetune(camera, out, bank, steps=3, resume=True, **QUICK)
+        other.unlink(missing_ok=True)
+        photo.write_bytes(content)
+    assert not finetune(camera, out, bank, steps=3, resume=True, **QUICK).interrupted
+    assert not (work_folder(out) / "photos").exists()
+
+
+def test_after_a_failed_run_no_copies_of_the_photos_stay(camera, bank, tmp_path, monkeypatch):
+    out, left = tmp_path / "mine.safetensors", work_folder(tmp_path / "mine.safetensors") / "photos"
+
+    def fail(*arguments):
+        assert list(left.glob("training/*.png"))
+        raise TrainingError("training diverged")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("derain.training.finetune.train", fail)
+        with pytest.raises(TrainingError, match="diverged"):
+            finetune(camera, out, bank, steps=1, **QUICK)
+    assert not list(left.glob("*/*"))
+    (left / "training").mkdir(exist_ok=True, parents=True)
+    (left / "training" / "0099.png").write_bytes(b"of a run that was killed")
+    finetune(camera, out, bank, steps=1, **QUICK)
+    assert not left.exists()
+
+
+def test_settings_are_checked_before_anything_is_looked_at(tmp_path):
+    (tmp_path / "photos").mkdir()
+    for wrong in ({"minutes": float("nan")}, {"crop": 10**9}, {"scales": 0}, {"psnr": float("nan")}):
+        with pytest.raises(TrainingError, match=f"{next(iter(wrong))} = .*: must be from"):
+            finetune(tmp_path / "photos", tmp_path / "mine.safetensors", start="missing", **wrong)
 
 
 RUN = """

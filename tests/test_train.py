@@ -28,7 +28,7 @@ from derain.training.loop import optimise, train
 from derain.training.pairs import RainBank, pair
 from derain.training.start import first_network
 from derain.weights import load, read_header
-from tests.conftest import SMALL
+from tests.conftest import SMALL, Ticking
 
 QUICK = {"steps": 6, "batch": 1, "crop": 48, "save_every": 2, "log_every": 1, "device": "cpu", "seed": 3}
 TINY = {"derain": SMALL, "nlcl": {"width": 4, "blocks": 1}}
@@ -435,6 +435,66 @@ def test_torchrun_keeps_two_processes_in_step(folders, tmp_path):
     assert (tmp_path / "out" / "derain.safetensors").is_file()
 
 
+@pytest.mark.parametrize(
+    "preset, tick, said",
+    [
+        ("derain", 0.1, ""),
+        ("derain", 0.8, "steps are too few to learn from"),
+        ("derain", 100.0, "over before"),
+        ("nlcl", 2.0, "steps are too few to learn from"),
+    ],
+)
+def test_minutes_hold_however_slow_the_machine_is(folders, tmp_path, monkeypatch, preset, tick, said):
+    clock, heard = Ticking(tick), []
+    monkeypatch.setattr("derain.training.clock.monotonic", clock)
+    settings = config(preset, minutes=1.0, steps=ENDLESS, warm=0.1, rounds=2, save_every=20, log_every=20)
+    try:
+        assert train(settings, *folders, tmp_path / "out", say=heard.append).is_file()
+    except TrainingError as error:
+        heard.append(str(error))
+    assert clock.now < 60 + 12 * tick
+    assert said in " ".join(heard) and bool(heard) == bool(said)
+
+
+def test_a_resumed_run_has_what_is_left_of_its_minutes(folders, tmp_path, monkeypatch):
+    monkeypatch.setattr("derain.training.clock.monotonic", Ticking(0.5))
+    train(config(steps=4), *folders, tmp_path / "out")
+    spent = load_checkpoint(tmp_path / "out", "derain")["seconds"]
+    monkeypatch.setattr("derain.training.clock.monotonic", clock := Ticking(0.5))
+    train(config(minutes=(spent + 20) / 60, steps=ENDLESS), *folders, tmp_path / "out", resume=True)
+    assert load_checkpoint(tmp_path / "out", "derain")["step"] > 4 and clock.now < 26
+
+
+@pytest.mark.parametrize("damage", [lambda c: b"", lambda c: c[:100], lambda c: c[: len(c) // 2], lambda c: b"no zip"])
+def test_a_damaged_checkpoint_is_one_sentence(folders, tmp_path, damage):
+    train(config(steps=1), *folders, tmp_path / "out")
+    file = tmp_path / "out" / "checkpoint.pt"
+    file.write_bytes(damage(file.read_bytes()))
+    with pytest.raises(TrainingError, match="checkpoint.pt: damaged or not a checkpoint"):
+        train(config(), *folders, tmp_path / "out", resume=True)
+
+
+@pytest.mark.parametrize("missing", ["learner", "step", "seconds", "config"])
+def test_a_checkpoint_that_lacks_something_is_one_sentence(folders, tmp_path, missing):
+    train(config(steps=1), *folders, tmp_path / "out")
+    state = torch.load(tmp_path / "out" / "checkpoint.pt", weights_only=True)
+    del state[missing]
+    torch.save(state, tmp_path / "out" / "checkpoint.pt")
+    with pytest.raises(TrainingError, match="damaged or not a checkpoint"):
+        train(config(), *folders, tmp_path / "out", resume=True)
+
+
+def test_a_log_in_the_way_is_one_sentence_and_a_foreign_one_is_no_matter(folders, tmp_path):
+    out = tmp_path / "out"
+    (out / "log.jsonl").mkdir(parents=True)
+    with pytest.raises(TrainingError, match="log.jsonl: cannot be written"):
+        train(config(steps=1), *folders, out)
+    (out / "log.jsonl").rmdir()
+    (out / "log.jsonl").write_bytes(b'\xff\xfe\n5\n[1]\n{"step": null}\n' + 5000 * b"[" + b"\n")
+    train(config(steps=1), *folders, out)
+    assert json.loads((out / "log.jsonl").read_text().splitlines()[-1])["step"] == 1
+
+
 def test_unusable_files_are_skipped_by_name(folders, tmp_path):
     (folders[0] / "notes.txt").write_text("no photo")
     (folders[0] / "broken.jpg").write_bytes(b"\xff\xd8nothing")
@@ -443,7 +503,7 @@ def test_unusable_files_are_skipped_by_name(folders, tmp_path):
     (further / "torn.jpg").write_bytes(b"\xff\xd8nothing")
     said: list[str] = []
     settings = config(steps=1, pasted=[{"folder": str(further)}])
-    train(settings, *folders, tmp_path / "out", skip=said.append)
+    train(settings, *folders, tmp_path / "out", say=said.append)
     assert len(said) == 4
     assert all(any(name in line for line in said) for name in ("notes.txt", "broken.jpg", "small.png", "torn.jpg"))
 

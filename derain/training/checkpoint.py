@@ -22,7 +22,7 @@ def exists(folder: Path) -> bool:
 
 
 def load_checkpoint(folder: Path, preset: str) -> dict[str, Any]:
-    """Read it back, without executing code.
+    """Read it back, without executing code: config, learner, step, seconds and perhaps onlooker.
 
     Raises:
         TrainingError: there is none, it is damaged, or it belongs to another preset.
@@ -33,6 +33,9 @@ def load_checkpoint(folder: Path, preset: str) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         saved = state["config"]["preset"]
+        state["learner"]
+        state["step"], state["seconds"] = int(state["step"]), float(state["seconds"])
+        state["trained"] = float(state.get("trained", state["seconds"]))  # older checkpoints count the loop alone
     except Exception as error:  # torch.load raises many kinds, all of which mean a damaged file
         raise TrainingError(f"{path}: damaged or not a checkpoint of derain ({type(error).__name__})") from None
     if saved != preset:

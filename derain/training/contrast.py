@@ -14,6 +14,7 @@ from derain.nlcl import losses
 from derain.nlcl.critic import Critic
 from derain.nlcl.heads import Heads
 from derain.nlcl.terms import critic_widths, layer_term, location_term
+from derain.training.clock import Clock
 from derain.training.config import TrainConfig
 from derain.training.crops import Crops, to_tensor
 from derain.training.pairs import pair
@@ -26,7 +27,7 @@ CONSTANT = 200 / 210  # share of the run before the learning rate's linear decay
 class Contrast:
     """The learner of the paper's objective; see :class:`derain.training.learner.Learner`."""
 
-    def __init__(self, config: TrainConfig, device: torch.device) -> None:
+    def __init__(self, config: TrainConfig, device: torch.device, clock: Clock | None = None) -> None:
         self.config, self.device = config, device
         self.model: NLCL = first_network(config)  # type: ignore[assignment]
         width, blocks = self.model.config.width, self.model.config.blocks

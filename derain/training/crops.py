@@ -12,6 +12,7 @@ from torch import Tensor
 from derain.devices import SHARE, free_memory
 from derain.errors import PhotoError, TrainingError
 from derain.photos import Photo, read_photo, without_results
+from derain.training.clock import Clock
 from derain.training.torchrun import under_torchrun
 
 CACHE_BYTES = 4 << 30  # of decoded photos that a folder keeps in memory, at the most
@@ -24,29 +25,50 @@ class Crops:
     The share ``reduced`` of them is cut larger, by up to twice, and reduced. ``cache`` bytes of decoded photos at most
     stay in memory.
 
-    Photos that cannot be read or are smaller than the crop are listed in ``skipped`` and left out.
+    Photos that cannot be read or are smaller than the crop are listed in ``skipped`` and left out. What the ``clock``
+    leaves no time to look at is counted in ``unseen``.
 
     Raises:
         TrainingError: the folder is missing or holds no usable photo.
     """
 
-    def __init__(self, folder: Path, crop: int, reduced: float = 0.5, cache: float = CACHE_BYTES) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        crop: int,
+        reduced: float = 0.5,
+        cache: float = CACHE_BYTES,
+        clock: Clock | None = None,
+        share: float = 1.0,
+    ) -> None:
         if not folder.is_dir():
             raise TrainingError(f"{folder}: not a folder; give a folder of photos")
         self.folder, self.crop, self.reduced, self.cache = folder, crop, reduced, cache
         self.skipped: dict[Path, str] = {}
+        clock = clock or Clock()
+        until = clock.share(share)
         self.photos: list[Path] = []
         self._cache: dict[Path, Photo] = {}
         self._cached = 0
-        files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
-        for path in without_results(files):
+        files = without_results(sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith(".")))
+        for path in clock.affordable(files, until, "looking at the photos"):
             reason = self._why_unusable(path)
             if reason:
                 self.skipped[path] = reason
             else:
                 self.photos.append(path)
+            if clock.spent >= (until if self.photos else clock.seconds):
+                break
+        self.photos.sort()
+        self.unseen = len(files) - len(self.photos) - len(self.skipped)
         if not self.photos:
             raise TrainingError(f"{folder}: no photo of at least {crop}x{crop} px in it")
+
+    @property
+    def left_out(self) -> list[str]:
+        """A sentence for each file that is not used, or for all that no time was left to look at."""
+        unseen = f"{self.unseen} more files in {self.folder}: there was no time to look at them"
+        return [*self.skipped.values(), *([unseen] if self.unseen else [])]
 
     def _why_unusable(self, path: Path) -> str | None:
         try:

@@ -18,6 +18,7 @@ from torch import Tensor
 from derain.devices import place
 from derain.models.contract import Derainer
 from derain.rain.likeness import likeness, more_like
+from derain.training.clock import Clock
 from derain.training.config import TrainConfig
 from derain.training.crops import Crops, affordable_cache, to_tensor
 from derain.training.discovery import Found, find_fading, find_rain
@@ -28,6 +29,9 @@ from derain.weights import load
 
 LOOK = 512  # px, side of the middle of a photo that tells how its rain fades over bright background
 RIGHT = 1e-4  # squared error, 40 dB, below which a crop counts as right: dry ones are not to outweigh all others
+DISCOVERING = 0.3  # share of a run's time that all rounds of discovery may take
+LOOKING = 0.1  # share that looking at the further photos may take
+FEWEST = 8  # discoveries that are kept where the time allowed for few tries
 GUIDED_EVERY = 4  # steps between those with the guide's terms, which take as long as four crops
 
 
@@ -43,8 +47,8 @@ class Source(NamedTuple):
 class Distil:
     """The learner of the deployable network; see :class:`derain.training.learner.Learner`."""
 
-    def __init__(self, config: TrainConfig, device: torch.device) -> None:
-        self.config, self.device = config, device
+    def __init__(self, config: TrainConfig, device: torch.device, clock: Clock | None = None) -> None:
+        self.config, self.device, self.clock = config, device, clock or Clock()
         self.model = place(first_network(config), device)
         self.teacher = copy.deepcopy(self.model).requires_grad_(False).eval()
         self.optimiser = torch.optim.AdamW(self.model.parameters(), config.lr, betas=(0.9, 0.99), weight_decay=1e-4)
@@ -57,7 +61,7 @@ class Distil:
         room = affordable_cache(2 + len(config.pasted))
         self.further = [
             Source(
-                Crops(Path(pasted.folder), config.crop, reduced=0.0, cache=room),
+                Crops(Path(pasted.folder), config.crop, 0.0, room, self.clock, LOOKING / len(config.pasted)),
                 loaded(pasted.teacher) if pasted.teacher else self.discoverer,
                 pasted.bank or config.bank,
                 of_rendered,
@@ -74,9 +78,11 @@ class Distil:
         """Fields of ``batch`` pairs, and a real rainy crop for the guide; a round first fills the bank."""
         if (due := self.round_at(progress)) > self.round:
             real = Source(rainy, self.discoverer, self.config.bank, self.of_real)
-            for source, bank in ((real, self.bank), *((source, self.pasted) for source in self.further)):
-                if self.round == 0 or source.network is self.teacher:
-                    self.discover(rng, source, bank)
+            sources = [(real, self.bank), *((source, self.pasted) for source in self.further)]
+            due_ones = [(s, bank) for s, bank in sources if self.round == 0 or s.network is self.teacher]
+            for source, bank in due_ones:
+                until = self.clock.share(DISCOVERING / self.config.rounds / len(due_ones))
+                self.discover(rng, source, bank, min(until, self.clock.seconds - self.clock.after))
             self.round = due
         pairs = [pair(rng, truth, self.config, self.bank, self.pasted) for truth in clean.batch(rng, self.config.batch)]
         guided = self.guide and step % GUIDED_EVERY == 0
@@ -87,20 +93,27 @@ class Distil:
         after = (progress - self.config.warm) / (1 - self.config.warm)
         return 0 if after < 0 else 1 + int(after * self.config.rounds)
 
-    def discover(self, rng: np.random.Generator, source: Source, bank: RainBank) -> None:
-        """A new round: fill the bank with the rain in random crops of the source, where it is surely rain."""
+    def discover(self, rng: np.random.Generator, source: Source, bank: RainBank, until: float = math.inf) -> None:
+        """A new round: fill the bank with the rain in random crops of the source, where it is surely rain.
+
+        At the second ``until`` of the run it ends, with the purest of as many crops as there was time for.
+        """
         photos, network, kept, kind = source
         size, config = self.config.crop * 3 // 2 // 16 * 16, self.config
         found: list[tuple[Path, Image, Found]] = []
-        for _ in range(config.tries * kept):
+        tried = 0
+        while tried < config.tries * kept and self.clock.spent < until:
+            self.clock.show("finding rain to learn from", tried / (config.tries * kept))
             photo = photos.choose(rng)
             crop = photos.cut(rng, photo, size)
             rain = find_rain(network, crop, config.scales, config.strict, config.flat, config.precision)
+            tried += 1
             if rain.certain:
                 found.append((photo, crop, rain))
+        kept = min(kept, max(math.ceil(tried / config.tries), FEWEST))
         fadings: dict[Path, float] = {}
         for photo, crop, rain in sorted(found, key=lambda f: f[-1].purity)[-kept:]:
-            if config.faithful and photo not in fadings:
+            if config.faithful and photo not in fadings and self.clock.spent < until:
                 fadings[photo] = find_fading(network, photos.middle(photo, LOOK), config.precision)
             again = rng.random() < config.alike
             layer = more_like(rng, size, likeness(rain.layer)) if again else getattr(rain, kind)

@@ -6,34 +6,51 @@ The rain that the starting network finds in the photos is pasted on the bundled 
 photos, and what it makes of rendered rain is kept. A part of the photos is held out and judges.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec
 
+import torch
+
 from derain.devices import choose_device
 from derain.errors import TrainingError, UsageError, WeightsError, reason
-from derain.evaluation.evaluate import evaluate
+from derain.evaluation.evaluate import Evaluation, evaluate
 from derain.evaluation.report import Gallery, as_html
-from derain.evaluation.samples import open_samples
+from derain.evaluation.samples import INPUT, Sample, open_samples
 from derain.files import UNFINISHED, alone, check_name, write_bytes
 from derain.models import describe
 from derain.models.contract import Derainer
 from derain.photos import find_photos
 from derain.training import checkpoint, folder
 from derain.training.best import Best
+from derain.training.clock import Clock, OutOfTime, Watch
 from derain.training.config import TrainConfig, load_config
+from derain.training.crops import centre
 from derain.training.guide import load_guide
-from derain.training.judge import Judge, Scores
+from derain.training.judge import Extent, Judge, Scores
 from derain.training.loop import Report, train
-from derain.training.material import LOSSY, Material, check_folder, forget, prepare
+from derain.training.material import (
+    LOOK,
+    LOSSY,
+    Material,
+    check_folder,
+    check_same,
+    forget,
+    prepare,
+    remove_copies,
+    some,
+)
 from derain.training.torchrun import number_of, under_torchrun
-from derain.weights import bundled_folder, load, save
+from derain.weights import bundled_folder, fingerprint, load, save
 
 P = ParamSpec("P")
 CHANGE = {"low": (1e-4, 0.35), "medium": (4e-4, 0.65), "high": (8e-4, 1.0)}  # learning rate at its peak, most of SHARES
-MINUTES = {"cpu": 13.0, "cuda": 2.0}  # of training, without what is before and after it
+MINUTES = {"cpu": 15.0, "cuda": 3.0}  # of the whole run
+SUMMING_UP, LONGEST = 0.08, 60.0  # share of a run's time that is kept for saving and the summary, and most seconds
+SUMMARY_UNITS = 8.0  # how many times longer than in a judgement a pixel takes in the summary, as a first guess
+SMALLEST = 128  # px, side of what is shown of a photo
 SUMMARY = "summary.html"
 PHOTOS = "photos"
 INTERRUPTED = "interrupted"  # an empty file: the weights that were handed back are not the end
@@ -47,14 +64,25 @@ class Result:
 
     weights: Path
     summary: Path
-    before: Scores
+    before: Scores  # NaN if nothing was judged
     after: Scores
     steps: int  # until the best weights; 0: none were better, and the starting weights are handed back
     interrupted: bool
+    judged: bool = True  # False: the time was over before
 
     @property
     def better(self) -> bool:
         return self.steps > 0
+
+
+@dataclass
+class Progress:
+    """How far a run came."""
+
+    material: Material | None = None
+    judge: Judge | None = None
+    best: Best | None = None
+    interrupted: bool = False
 
 
 def work_folder(out: Path) -> Path:
@@ -90,6 +118,8 @@ def finetune(
     overwrite: bool = False,
     report: Report | None = None,
     say: Callable[[str], None] | None = None,
+    watch: Watch | None = None,
+    began: float | None = None,
     **settings: Any,
 ) -> Result:
     """Adapt weights of preset derain to the photos and clips in ``rainy``; nothing but these is needed.
@@ -97,7 +127,8 @@ def finetune(
     Args:
         out: the self-describing weights; beside them stands a folder with log, previews and summary.
         clean: photos without rain, instead of the bundled ones.
-        minutes: of training; default: 13 on a CPU, 2 on a GPU. The learning rate follows the clock.
+        minutes: of the whole run, on the wall clock; default: 15 on a CPU, 3 on a GPU. Every stage has a share of them,
+            and the learning rate follows the clock.
         steps: instead of minutes.
         change: low, medium or high: how far the weights may move.
         start: weights to begin with.
@@ -105,13 +136,15 @@ def finetune(
         overwrite: replace ``out`` and the folder of an earlier run.
         report: called with step, progress in [0, 1] and losses.
         say: called with sentences for the user.
+        watch: called with what is being done and the share of the run that is over, in [0, 1].
+        began: what ``time.monotonic`` was as the run began, from which the minutes count; default: now.
         settings: of :class:`TrainConfig`, for experiments.
 
     Raises:
         PhotoError: the disk is full, or another run is at it.
         TrainingError: fewer than four usable photos, no rain in two of them, or no room to write.
         UsageError: results that exist or would replace what is given, an unknown strength of change, several processes,
-            or a run to resume that began with other weights.
+            or a run to resume that began with other weights or photos.
         WeightsError: weights that are missing, of another preset, or cannot be written.
     """
     say = say or (lambda sentence: None)
@@ -119,54 +152,151 @@ def finetune(
         raise UsageError("torchrun: finetuning runs as one process; start it without torchrun")
     if change not in CHANGE:
         raise UsageError(f"--strength-of-change {change}: choose one of {', '.join(CHANGE)}")
+    lr, furthest = CHANGE[change]
+    recipe = {"start": start, "device": device, "lr": lr, "minutes": minutes, "steps": steps} | settings
+    configured((0.0, TrainConfig.jpeg_quality), recipe)  # refused before anything is loaded
     bank = clean or bundled_folder() / "finetune" / "clean"
     if not (bank.is_dir() and find_photos(bank)):
         raise TrainingError(f"{bank}: holds no photos; give a folder of photos without rain")
-    if not resume:
-        check_folder(rainy)  # before an earlier run is removed
+    check_folder(rainy)  # before an earlier run is removed
     chosen = choose_device(device)
+    if steps is None and minutes is None:
+        recipe["minutes"] = minutes = MINUTES.get(chosen.type, MINUTES["cpu"])
     network = load(start, chosen)
     if (preset := describe(network)[0]) != "derain":
         raise WeightsError(f"{start}: is of preset {preset!r}; only weights of preset 'derain' can be finetuned")
     work = begin(out, (rainy, bank, Path(start)), resume, overwrite)
-    say("looking for rain in the photos")
-    material = prepare(rainy, work / PHOTOS, network, SCALES, say)
-    judge = Judge(network, material, find_photos(bank), load_guide(chosen), SCALES)
-    say(f"{len(material.sources)} pictures, {len(judge.trials)} of them held out to judge")
-    if steps is None and minutes is None:
-        minutes = MINUTES.get(chosen.type, MINUTES["cpu"])
-    lr, furthest = CHANGE[change]
-    config = configured(material, start, device, lr, minutes, steps, settings)
-    best = Best(judge, [share for share in SHARES if share <= furthest], say)
-    interrupted, going_on = False, resume and checkpoint.exists(work)
-    if going_on:
-        memory = checkpoint.load_checkpoint(work, preset)["onlooker"]
-        if memory.get("start", best.start) != best.start:  # older checkpoints do not say
-            raise UsageError(f"{work}: was begun with other weights than {start}; give --resume with its --start")
-        best.load_state(memory)
+    memory = remembered(work, fingerprint(network), start) if resume else {}
+    check_same(rainy, work / PHOTOS)
+    clock = Clock(minutes, began, watch)
+    clock.earlier = memory.get("seconds", 0.0)
+    clock.after = min(SUMMING_UP * clock.seconds, LONGEST) if clock.limited else 0.0
+    shares = [share for share in SHARES if share <= furthest]
     try:
-        train(config, material.training, bank, work, going_on, report, say, best)
-    except KeyboardInterrupt:
-        interrupted = True
-    if interrupted and not best.looked:
-        say("interrupted before anything was judged: the starting weights are handed back")
-    elif best.tensors is None:
-        say("no better than the starting weights on the held-out photos: these are handed back")
-    tuned = load(start, chosen)
-    if best.tensors is not None:
-        tuned.load_state_dict(best.tensors)
-    note = replace(config, device="").as_dict() | {
-        "start": Path(start).name if Path(start).is_file() else start,
-        "steps": best.step,
-        "finetuned": {"photos": len(material.sources), "before": judge.start.as_dict(), "after": best.scores.as_dict()},
-    }
-    save(tuned, out, training=note)
-    summary = summarise(work, material, rainy.name, network, tuned)
-    if interrupted:
-        (work / INTERRUPTED).touch()
+        run = adapt(network, rainy, bank, work, recipe, shares, clock, memory, say, report)
+        result = handed_back(run, memory, say)
+        tuned = load(start, chosen)
+        if result.tensors is not None:
+            tuned.load_state_dict(result.tensors)
+        save(tuned, out, training=noted(run, result, recipe))
+        summary = summarise(work, rainy.name, run, {"finetuned": tuned, "start": network}, clock)
+    finally:
+        remove_copies(work / PHOTOS)
+    if run.interrupted:
+        write_bytes(work / INTERRUPTED, b"")
     else:
         clean_up(work)
-    return Result(out, summary, judge.start, best.scores, best.step, interrupted)
+    return Result(out, summary, result.before, result.after, result.step, run.interrupted, result.judged)
+
+
+def adapt(
+    network: Derainer,
+    rainy: Path,
+    bank: Path,
+    work: Path,
+    recipe: dict[str, Any],
+    shares: list[float],
+    clock: Clock,
+    memory: dict[str, Any],
+    say: Callable[[str], None],
+    report: Report | None,
+) -> Progress:
+    """Look at the photos, make the judge and train, as far as the clock or Ctrl-C lets it."""
+    run = Progress()
+    try:
+        say("looking for rain in the photos")
+        run.material = prepare(rainy, work / PHOTOS, network, SCALES, say, clock)
+        for sentence in notes(run.material).items():
+            say(": ".join(sentence))
+        extent = Extent(**memory["extent"]) if "extent" in memory else None
+        begun = Scores(**memory["begun"]) if "begun" in memory else None
+        guide = load_guide(next(network.parameters()).device)
+        run.judge = Judge(network, run.material, find_photos(bank), guide, SCALES, clock, extent, begun)
+        pictures = len(run.material.sources)
+        say(f"{pictures} pictures, {len(run.judge.trials)} of them held out to judge")
+        run.best = Best(run.judge, shares, say, memory.get("start"))
+        if memory:
+            run.best.load_state(memory)
+        config = configured(run.material.jpeg, recipe)
+        train(config, run.material.training, bank, work, bool(memory), report, say, run.best, clock)
+    except OutOfTime:
+        pass
+    except KeyboardInterrupt:
+        if run.best is None:
+            raise
+        run.interrupted = True
+    return run
+
+
+@dataclass(frozen=True)
+class HandedBack:
+    """The weights that a run hands back, and how they were judged."""
+
+    tensors: dict[str, torch.Tensor] | None  # of the starting weights if None
+    before: Scores
+    after: Scores
+    step: int
+    judged: bool
+
+
+def handed_back(run: Progress, memory: dict[str, Any], say: Callable[[str], None]) -> HandedBack:
+    """The best weights of the run, or of the sessions before it; a sentence says why if there are none."""
+    if best := run.best:
+        found = HandedBack(best.tensors, best.judge.start, best.scores, best.step, best.looked)
+    elif "begun" in memory:
+        before, after = Scores(**memory["begun"]), Scores(**memory["scores"])
+        found = HandedBack(memory["tensors"], before, after, memory["step"], judged=True)
+    else:
+        found = HandedBack(None, Scores.unknown(), Scores.unknown(), 0, judged=False)
+    if found.tensors is None and run.interrupted and not found.judged:
+        say("interrupted before anything was judged: the starting weights are handed back")
+    elif found.tensors is None and not found.judged:
+        say("too little time to learn anything: the starting weights are handed back; give more minutes")
+    elif found.tensors is None:
+        say("no better than the starting weights on the held-out photos: these are handed back")
+    return found
+
+
+def remembered(work: Path, digest: str, start: str) -> dict[str, Any]:
+    """What the checkpoint of an interrupted run knows of its best weights, and the seconds that it took; empty if there
+    is none.
+
+    Raises:
+        TrainingError: it is damaged, or not of finetuning.
+        UsageError: the run began with weights of another ``digest``.
+    """
+    if not checkpoint.exists(work):
+        return {}
+    state = checkpoint.load_checkpoint(work, "derain")
+    memory = state.get("onlooker")
+    if not isinstance(memory, dict) or {"tensors", "scores", "step", "gain", "waited"} - memory.keys():
+        raise TrainingError(f"{work}: its checkpoint is not one of finetuning; give --overwrite to begin anew")
+    if memory.get("start", digest) != digest:  # older checkpoints do not say
+        raise UsageError(f"{work}: was begun with other weights than {start}; give --resume with its --start")
+    return memory | {"seconds": state["seconds"], "start": digest}
+
+
+def notes(material: Material) -> dict[str, str]:
+    """What a user should know of the photos."""
+    found = {"no rain found in": some(material.dry)} if material.dry else {}
+    if material.unseen:
+        found["not looked at"] = f"{material.unseen} of the files, for which there was no time; give more minutes"
+    return found
+
+
+def noted(run: Progress, found: HandedBack, recipe: dict[str, Any]) -> dict[str, Any]:
+    """What the weights say of their training."""
+    start = recipe["start"]
+    jpeg = run.material.jpeg if run.material else (0.0, TrainConfig.jpeg_quality)
+    return replace(configured(jpeg, recipe), device="").as_dict() | {
+        "start": Path(start).name if Path(start).is_file() else start,
+        "steps": found.step,
+        "finetuned": {
+            "photos": len(run.material.sources) if run.material else 0,
+            "before": found.before.as_dict(),
+            "after": found.after.as_dict(),
+        },
+    }
 
 
 def begin(out: Path, given: tuple[Path, ...], resume: bool, overwrite: bool) -> Path:
@@ -193,7 +323,7 @@ def begin(out: Path, given: tuple[Path, ...], resume: bool, overwrite: bool) -> 
         work.mkdir(parents=True, exist_ok=True)
         if not resume:
             folder.forget(work, "derain")
-            forget(Material(work / PHOTOS, []))
+            forget(work / PHOTOS)
             for name in (SUMMARY, INTERRUPTED):
                 (work / name).unlink(missing_ok=True)
     except OSError as error:
@@ -201,22 +331,14 @@ def begin(out: Path, given: tuple[Path, ...], resume: bool, overwrite: bool) -> 
     return work
 
 
-def configured(
-    material: Material,
-    start: str,
-    device: str,
-    lr: float,
-    minutes: float | None,
-    steps: int | None,
-    settings: dict[str, Any],
-) -> TrainConfig:
-    """Settings of the run; what the photos' JPEG does to rain is done to what is pasted."""
-    share, quality = material.jpeg
+def configured(jpeg: tuple[float, tuple[int, int]], chosen: dict[str, Any]) -> TrainConfig:
+    """Settings of the run; what the photos' JPEG (:attr:`Material.jpeg`) does to rain is done to what is pasted.
+
+    Raises:
+        TrainingError: a value that cannot be among those ``chosen``.
+    """
+    share, quality = jpeg
     recipe: dict[str, Any] = {
-        "start": start,
-        "device": device,
-        "lr": lr,
-        "minutes": minutes,
         "warm": 0.0,
         "rounds": 2,
         "scales": SCALES,
@@ -236,20 +358,43 @@ def configured(
         "jpeg_quality": quality,
         "save_every": 100,
     }
-    return load_config(None, **(recipe | {"steps": steps} | settings))
+    return load_config(None, **(recipe | chosen))
 
 
-def summarise(work: Path, material: Material, name: str, start: Derainer, tuned: Derainer) -> Path:
+def summarise(work: Path, name: str, run: Progress, networks: dict[str, Derainer], clock: Clock) -> Path:
     """Write the summary: the held-out photos before and after, with scores that need no truth."""
-    gallery = Gallery()
-    networks = {"finetuned": tuned, "start": start}
-    found = evaluate(open_samples(material.held_out), networks, watch=gallery.watch)
-    page = as_html(found, gallery, f"{name}, finetuned", {"photos": str(material.held_out)})
+    gallery, remarks = Gallery(), {"photos": name}
+    found = Evaluation([INPUT, *networks])
+    if run.material:
+        remarks |= notes(run.material)
+        given = open_samples(run.material.held_out)
+        pace = SUMMARY_UNITS * run.judge.pace / LOOK**2 if run.judge else 0.0
+        given.samples = in_time(given.samples, given.total or 1, clock, pace)
+        found = evaluate(given, networks, watch=gallery.watch)
+        if len(found.rows) < (given.total or 0):
+            remarks["shown"] = f"{len(found.rows)} of {given.total} held-out photos: there was no time for more"
+    page = as_html(found, gallery, f"{name}, finetuned", remarks)
     write_bytes(work / SUMMARY, page.encode(errors="replace"))
     return work / SUMMARY
 
 
+def in_time(samples: Iterator[Sample], total: int, clock: Clock, pace: float) -> Iterator[Sample]:
+    """The samples, cut to their middle and as many as there is time for, if scoring takes ``pace`` seconds a pixel."""
+    for number, sample in enumerate(samples):
+        clock.show("summing up", number / total)
+        if clock.limited:
+            affordable = max(clock.left, 0.0) / max(pace, 1e-9)  # px of all that is left
+            side = max(affordable / (total - number), min(affordable, SMALLEST**2)) ** 0.5
+            if side < SMALLEST:
+                return
+            sample = replace(sample, rainy=centre(sample.rainy, int(side)))
+        began = clock.spent
+        yield sample
+        pace = max(pace, 1.2 * (clock.spent - began) / sample.rainy[..., 0].size)
+
+
 def clean_up(work: Path) -> None:
-    """A finished run needs neither its checkpoint nor the weights that were not the best."""
+    """A finished run needs neither its checkpoint nor the weights that were not the best, nor to know its photos."""
     for leftover in (work / checkpoint.NAME, folder.weights_in(work, "derain"), work / INTERRUPTED):
         leftover.unlink(missing_ok=True)
+    forget(work / PHOTOS)

@@ -18,6 +18,7 @@ from derain.training import checkpoint
 from derain.training.config import TrainConfig
 from derain.training.crops import Crops, to_tensor
 from derain.training.learner import Learner, Onlooker
+from derain.training.timing import Timing
 from derain.weights import save
 
 LOG = "log.jsonl"
@@ -59,7 +60,7 @@ def keep(
     config: TrainConfig,
     learner: Learner,
     step: int,
-    seconds: float,
+    timing: Timing,
     rainy: Crops,
     onlooker: Onlooker | None = None,
 ) -> None:
@@ -68,10 +69,17 @@ def keep(
     Raises:
         TrainingError: they cannot be written.
     """
-    state = {"config": config.as_dict(), "learner": learner.state(), "step": step, "seconds": seconds}
+    spent, trained = timing.clock.spent, timing.trained
+    state = {
+        "config": config.as_dict(),
+        "learner": learner.state(),
+        "step": step,
+        "seconds": spent,  # of the whole run
+        "trained": trained,  # of the loop
+    }
     if onlooker:
         state["onlooker"] = onlooker.state()
-    summary = replace(config, device="").as_dict() | {"steps": step, "minutes": round(seconds / 60, 1)}
+    summary = replace(config, device="").as_dict() | {"steps": step, "minutes": round(spent / 60, 1)}
     try:
         checkpoint.save_checkpoint(out, state)
         save(learner.result, weights_in(out, config.preset), training=summary)
@@ -98,14 +106,17 @@ class Log:
     A resumed run repeats the steps since its checkpoint, so what the log has of them is dropped.
     """
 
-    def __init__(self, path: Path, rank: int, step: int, skipped: list[str]) -> None:
+    def __init__(self, path: Path, rank: int, step: int, left_out: list[str]) -> None:
         self.path = path if rank == 0 else None
         if self.path and self.path.exists():
-            lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
-            with atomic(self.path) as partial:
-                partial.write_text("".join(line for line in lines if _step_of(line) <= step))
-        if skipped:
-            self._append({"skipped": skipped})
+            try:
+                lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+                with atomic(self.path) as partial:
+                    partial.write_text("".join(line for line in lines if _step_of(line) <= step), encoding="utf-8")
+            except OSError as error:
+                raise TrainingError(f"{self.path}: cannot be written ({reason(error)})") from None
+        if left_out:
+            self._append({"skipped": left_out})
 
     def write(self, step: int, seconds: float, losses: dict[str, float]) -> None:
         self._append({"step": step, "seconds": round(seconds, 1), **losses})
@@ -120,8 +131,8 @@ class Log:
 
 
 def _step_of(line: str) -> float:
-    """Of a line of the log; infinite of one that was cut as it was written."""
+    """Of a line of the log; infinite of one that was cut as it was written, or that is no line of a log."""
     try:
         return float(json.loads(line).get("step", 0))
-    except json.JSONDecodeError:
+    except (ValueError, TypeError, AttributeError, RecursionError):
         return float("inf")

@@ -4,6 +4,7 @@ Each measure can be fooled alone, so five of them are read together, on photos t
 critic's, is only told.
 """
 
+import math
 from dataclasses import asdict, dataclass
 from itertools import cycle
 from pathlib import Path
@@ -22,6 +23,7 @@ from derain.photos import read_photo
 from derain.rain.compose import add, jpeg
 from derain.rain.likeness import likeness, more_like
 from derain.rain.render import ANY_RAIN, FINE_RAIN, Kind, render
+from derain.training.clock import Clock
 from derain.training.discovery import Found, find_rain
 from derain.training.guide import Guide
 from derain.training.material import LOOK, LOSSY, Material, centre
@@ -33,6 +35,8 @@ LEFT = 10.0  # dB that all of the rain left is worth
 UNCHANGED = 45.0  # dB, above which it matters little how unchanged the rest is
 FORGOTTEN = 0.2  # dB on rendered rain that may be lost
 LOSSLESS = (0.0, (100, 100))  # share and quality of JPEG, see Material.jpeg
+JUDGING = 0.05  # share of a run's time that judging one network may take
+DRY_UNITS = 1.5  # a picture of the bank is restored three times, a photo twice
 AWAY = 15  # px from any rain found, where a photo counts as free of it
 
 Image = NDArray[np.float32]
@@ -48,6 +52,11 @@ class Scores:
     cleanness: float  # the critic's, about 1 for clean pictures
     unchanged: float  # PSNR in dB of the regions without rain, and of the clean bank, to themselves
     rendered: float  # PSNR in dB of the clean bank under rendered rain: what the network could do before
+
+    @classmethod
+    def unknown(cls) -> "Scores":
+        """Of a run that had no time to judge."""
+        return cls(*[math.nan] * 6)
 
     def as_dict(self) -> dict[str, float | None]:
         """As JSON has it, where what could not be measured is null."""
@@ -65,32 +74,84 @@ class Trial:
     pasted: NDArray[np.bool_]  # (H, W), where
 
 
+@dataclass(frozen=True)
+class Extent:
+    """How much is judged."""
+
+    photos: int = PHOTOS  # held out
+    pictures: int = PICTURES  # of the clean bank
+
+
 class Judge:
     """Scores networks on the held-out photos of ``material``; the trials are made once, by the network at the start.
 
+    Args:
+        clock: of the run: one picture is judged and timed, then as many are as there is time for.
+        extent: of an interrupted run, whose judgements this one's are compared with.
+        begun: that run's scores of the start.
+
     Raises:
+        OutOfTime: there is no time to judge anything.
         TrainingError: none of the pictures of the bank can be read.
     """
 
-    def __init__(self, start: Derainer, material: Material, bank: list[Path], guide: Guide, scales: int) -> None:
-        self.network, self.guide = start, guide
+    def __init__(
+        self,
+        start: Derainer,
+        material: Material,
+        bank: list[Path],
+        guide: Guide,
+        scales: int,
+        clock: Clock | None = None,
+        extent: Extent | None = None,
+        begun: Scores | None = None,
+    ) -> None:
+        self.network, self.guide, self.clock = start, guide, clock or Clock()
+        self.pace = 0.0  # seconds that judging a photo takes
         held_out = [source for source in material.sources if source.held_out]
         judging = sorted(held_out, key=lambda source: not source.rainy)[:PHOTOS]
-        photos = [centre(read_photo(material.folder / source.file), LOOK) for source in judging]
-        crops = [photo.astype(np.float32) / np.float32(255) for photo in photos]
-        found = [find_rain(start, crop, scales, strict=True) for crop in crops]
+        crops: list[Image] = []
+        found: list[Found] = []
+        for source in judging:
+            if len(found) >= (extent.photos if extent else PHOTOS):
+                break
+            self.clock.check(self.clock.seconds)
+            self.clock.show("looking at the photos that judge", len(found) / len(judging))
+            photo = centre(read_photo(material.folder / source.file), LOOK)
+            crops.append(photo.astype(np.float32) / np.float32(255))
+            found.append(find_rain(start, crops[-1], scales, strict=True))
+            extent = extent or self.affordable(crops[0])
+        self.extent = extent or Extent()
         self.trials = trials(crops, found, material.jpeg)
-        self.dry = readable(bank, PICTURES)
+        self.dry = readable(bank, self.extent.pictures)
         rng = np.random.default_rng(0)
         likes = [likeness(rain.layer) for rain in found if rain.certain]
         self.matched = [under(p, more_like(rng, LOOK, like), material.jpeg) for p, like in zip(self.dry, cycle(likes))]
         self.rendered = [under(p, render(rng, LOOK, _any(rng)), LOSSLESS) for p in self.dry]
-        self.start = self.scores(start)
+        self.seconds = 0.0  # that judging a network took the last time
+        self.start = begun or self.scores(start)
 
-    def scores(self, network: Derainer) -> Scores:
-        """Scores of a network; the same network always has the same."""
-        repasted, left, cleanness, unchanged = [], [], [], []
-        for trial in self.trials:
+    def affordable(self, crop: Image) -> Extent:
+        """How many pictures one judgement can take, by the time that judging one of them takes."""
+        if not self.clock.limited:
+            return Extent()
+        began = self.clock.spent
+        unpaired_scores(to_bytes(restored(self.network, crop)), to_bytes(restored(self.network, crop)))
+        each = self.pace = max(self.clock.spent - began, 1e-6)
+        units = JUDGING * self.clock.seconds / each
+        photos = int(np.clip(0.4 * units, 1, PHOTOS))
+        return Extent(photos, int(np.clip((units - photos) / DRY_UNITS, 1, PICTURES)))
+
+    def scores(self, network: Derainer, until: float = math.inf) -> Scores:
+        """Scores of a network; the same network always has the same.
+
+        Raises:
+            OutOfTime: the second ``until`` of the run is over.
+        """
+        began, count = self.clock.spent, len(self.trials) + len(self.dry)
+        repasted, left, cleanness, unchanged, matched, rendered = ([] for _ in range(6))  # type: ignore[var-annotated]
+        for number, trial in enumerate(self.trials):
+            self._next(number / count, until)
             background, under_paste = restored(network, trial.photo), restored(network, trial.rainy)
             if trial.pasted.any():
                 repasted.append(decibel(under_paste - trial.derained, trial.pasted))
@@ -100,12 +161,18 @@ class Judge:
             device = next(self.guide.parameters()).device
             picture = torch.from_numpy(background).to(device).permute(2, 0, 1)[None]
             cleanness.append(float(self.guide.cleanness(picture)))
-        unchanged += [decibel(restored(network, picture) - picture) for picture in self.dry]
-        matched, rendered = (
-            [decibel(restored(network, rainy) - dry) for rainy, dry in zip(pictures, self.dry)]
-            for pictures in (self.matched, self.rendered)
-        )
+        for number, dry in enumerate(self.dry):
+            self._next((len(self.trials) + number) / count, until)
+            unchanged.append(decibel(restored(network, dry) - dry))
+            for pictures, values in ((self.matched, matched), (self.rendered, rendered)):
+                if number < len(pictures):
+                    values.append(decibel(restored(network, pictures[number]) - dry))
+        self.seconds = self.clock.spent - began
         return Scores(mean(repasted), mean(matched), mean(left), mean(cleanness), mean(unchanged), mean(rendered))
+
+    def _next(self, done: float, until: float) -> None:
+        self.clock.check(min(until, self.clock.seconds))
+        self.clock.show("judging", done)
 
     def gain(self, scores: Scores) -> float:
         """By how much the scores are better than those of the start, in about dB."""

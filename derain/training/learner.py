@@ -38,6 +38,10 @@ class Learner(Protocol):
 class Onlooker(Protocol):
     """Looks at the result whenever a checkpoint is written, and may end the run; its memory is in the checkpoint."""
 
+    @property
+    def seconds(self) -> float:
+        """That the last look will take."""
+
     def look(self, step: int, progress: float, model: Any) -> bool:
         """True to end the run."""
 

@@ -5,7 +5,6 @@ several processes the checkpoint holds the first one's discoveries, with which a
 """
 
 import math
-import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -13,23 +12,26 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from torch import Tensor
 
 from derain.devices import half_precision
 from derain.errors import TrainingError
 from derain.files import alone
 from derain.training.checkpoint import load_checkpoint
+from derain.training.clock import Clock
 from derain.training.config import TrainConfig, check
 from derain.training.contrast import Contrast
 from derain.training.crops import Crops, affordable_cache
 from derain.training.distil import Distil
 from derain.training.folder import LOG, Log, keep, prepare_folder, weights_in
 from derain.training.learner import Learner, Onlooker
+from derain.training.timing import Timing
 from derain.training.torchrun import average, processes
 
-LEARNERS: dict[str, Callable[[TrainConfig, torch.device], Learner]] = {"derain": Distil, "nlcl": Contrast}
+LEARNERS: dict[str, Callable[[TrainConfig, torch.device, Clock], Learner]] = {"derain": Distil, "nlcl": Contrast}
 Report = Callable[[int, float, dict[str, float]], None]
+READING = 0.1  # share of a run's time that looking at the photos of a folder may take
+FEW = 50  # steps that teach nothing
 
 
 def train(
@@ -39,8 +41,9 @@ def train(
     out: Path,
     resume: bool = False,
     report: Report | None = None,
-    skip: Callable[[str], None] | None = None,
+    say: Callable[[str], None] | None = None,
     onlooker: Onlooker | None = None,
+    clock: Clock | None = None,
 ) -> Path:
     """Train on unpaired folders and return the self-describing weights, ``out/<preset>.safetensors``.
 
@@ -50,64 +53,83 @@ def train(
         clean: folder of unrelated photos without rain.
         out: folder for the checkpoint, ``log.jsonl``, ``previews/`` and the result; made if missing.
         report: called with step, progress in [0, 1] and losses every ``log_every`` steps.
-        skip: called with a sentence for each file that cannot be used.
+        say: called with sentences for the user, one for each file that cannot be used among them.
         onlooker: may end the run early.
+        clock: that counts ``config.minutes``, with all that an interrupted run took; default: from now.
 
     Raises:
         PhotoError: another run is at it.
-        TrainingError: folders without usable photos, no permission to write, a checkpoint that does not fit, or losses
-            that are no numbers any more.
+        TrainingError: folders without usable photos, no permission to write, a checkpoint that does not fit, losses
+            that are no numbers any more, or not even time for one step.
         UsageError: a device that is not there.
         WeightsError: weights to start from or to discover rain with that are not there, or a model that cannot be.
     """
     check(config)
     with processes(config.device) as (rank, device), alone(out, out) if rank == 0 else nullcontext():
         prepare_folder(out, config.preset, resume)
+        state = load_checkpoint(out, config.preset) if resume else None
+        clock = clock or Clock(config.minutes)
+        clock.earlier = state["seconds"] if state else 0.0
         cache = affordable_cache(2 + len(config.pasted))
-        rainy_crops, clean_crops = (Crops(folder, config.crop, cache=cache) for folder in (rainy, clean))
+        rainy_crops, clean_crops = (
+            Crops(folder, config.crop, cache=cache, clock=clock, share=READING) for folder in (rainy, clean)
+        )
         torch.manual_seed(config.seed)
-        learner = LEARNERS[config.preset](config, device)
-        step, spent = 0, 0.0
-        if resume:
-            state = load_checkpoint(out, config.preset)
-            try:
-                learner.load_state(state["learner"])
-            except (RuntimeError, KeyError, ValueError):  # torch raises any of them where shapes differ
-                raise TrainingError(f"{out}: its network is another; give --resume with the same --config") from None
-            if state["config"]["seed"] != config.seed:
-                raise TrainingError(f"{out}: was begun with another seed; give --seed {state['config']['seed']}")
-            step, spent = state["step"], state["seconds"]
-            if onlooker:
-                onlooker.load_state(state["onlooker"])
-        started = time.monotonic() - spent
-        skipped = [why for crops in (rainy_crops, clean_crops, *learner.photos) for why in crops.skipped.values()]
-        if skip and rank == 0:
-            for sentence in skipped:
-                skip(sentence)
-        log = Log(out / LOG, rank, step, skipped)
+        learner = LEARNERS[config.preset](config, device, clock)
+        if state:
+            restore(state, config, learner, out, onlooker)
+        left_out = [why for crops in (rainy_crops, clean_crops, *learner.photos) for why in crops.left_out]
+        if say and rank == 0:
+            for why in left_out:
+                say(f"skipped {why}")
+        step, trained = (state["step"], state["trained"]) if state else (0, 0.0)
+        log = Log(out / LOG, rank, step, left_out)
+        timing = Timing(clock, onlooker, trained)
 
         kept, ended = step, False
-        while not ended and (progress := advance(config, step, time.monotonic() - started)) < 1:
+        while not ended and (progress := timing.progress(step, config.steps)) < 1:
             rng = np.random.default_rng((config.seed, rank, step))
             torch.manual_seed(int(rng.integers(2**62)))
             batch = learner.prepare(rng, step, progress, rainy_crops, clean_crops)
-            losses = optimise(learner, batch, config, device, progress)
-            learner.after_step(step)
+            with timing.step():
+                losses = optimise(learner, batch, config, device, progress)
+                learner.after_step(step)
             step += 1
             if step % config.log_every == 0:
-                log.write(step, time.monotonic() - started, losses)
+                log.write(step, clock.spent, losses)
                 if report and rank == 0:
-                    report(step, progress, losses)
+                    report(step, min(clock.spent / clock.seconds, 1.0) if clock.limited else progress, losses)
             if step % config.save_every == 0 and rank == 0:
                 ended = onlooker is not None and onlooker.look(step, progress, learner.result)
-                keep(out, config, learner, step, time.monotonic() - started, rainy_crops, onlooker)
+                with timing.keeping():
+                    keep(out, config, learner, step, timing, rainy_crops, onlooker)
                 kept = step
 
-        if rank == 0 and kept < step:
+        if step == 0 and config.steps and not onlooker:
+            raise TrainingError(f"{out}: the time was over before the first step; give more minutes")
+        if rank == 0 and (kept < step or config.steps == 0):
             if onlooker:
                 onlooker.look(step, 1.0, learner.result)
-            keep(out, config, learner, step, time.monotonic() - started, rainy_crops, onlooker)
+            keep(out, config, learner, step, timing, rainy_crops, onlooker)
+        if rank == 0 and say and clock.limited and step < FEW and not onlooker:
+            say(f"{step} steps are too few to learn from; give more minutes")
     return weights_in(out, config.preset)
+
+
+def restore(state: dict[str, Any], config: TrainConfig, learner: Learner, out: Path, onlooker: Onlooker | None) -> None:
+    """Go on with the learner and the onlooker of a checkpoint.
+
+    Raises:
+        TrainingError: it is of another network or seed.
+    """
+    try:
+        learner.load_state(state["learner"])
+        if onlooker:
+            onlooker.load_state(state["onlooker"])
+    except Exception:  # torch raises many kinds where shapes or names differ
+        raise TrainingError(f"{out}: its network is another; give --resume with the same --config") from None
+    if state["config"].get("seed") != config.seed:
+        raise TrainingError(f"{out}: was begun with another seed; give --seed {state['config'].get('seed')}")
 
 
 def optimise(
@@ -139,15 +161,3 @@ def optimise(
             raise TrainingError(f"training diverged ({values}): resume from the last checkpoint with a lower lr")
         optimiser.step()
         optimiser.zero_grad()
-
-
-def advance(config: TrainConfig, step: int, seconds: float) -> float:
-    """Share of the run that is done: by the clock if it ends the run, else by steps."""
-    progress = step / config.steps if config.steps else 1.0
-    if config.minutes is not None:
-        progress = max(progress, seconds / (60 * config.minutes))
-    if dist.is_initialized():  # every process stops at the same step
-        shared = torch.tensor(progress, dtype=torch.float64)
-        dist.all_reduce(shared, dist.ReduceOp.MAX)
-        progress = float(shared)
-    return progress

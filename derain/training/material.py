@@ -1,7 +1,9 @@
 """A user's folder made ready for finetuning: photos and frames at the scale of their rain, a part of them held out."""
 
+import contextlib
+import hashlib
 import json
-import shutil
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -9,10 +11,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from derain.errors import PhotoError, TrainingError
-from derain.files import write_bytes
+from derain.errors import PhotoError, TrainingError, UsageError, reason
+from derain.files import make_folder, write_bytes
 from derain.models.contract import Derainer
 from derain.photos import SUFFIXES, Photo, read_original, to_8_bit, without_results, write_photo
+from derain.training.clock import Clock, OutOfTime
 from derain.training.crops import centre
 from derain.training.discovery import find_rain
 from derain.video.reading import CLIPS, sample_frames
@@ -29,6 +32,9 @@ LARGEST = 1600  # px, side of what is kept of a photo
 CROP = 128  # px, side of a crop of training
 ANNEX_K = 57.625  # mean of the JPEG standard's example table for luma, which is quality 50
 LOSSY = 0.5  # share of JPEG photos from which all rain that is pasted goes through their JPEG
+END = 8 << 20  # bytes at either end of a large file, by which it is known again
+LOOKING = 0.25  # share of a run's time that looking at the photos may take
+AT_MOST = 0.5  # share that it takes at the most, where four photos take so long
 LOOK = 384  # px, side of the window in which rain is looked for
 
 
@@ -36,7 +42,8 @@ LOOK = 384  # px, side of the window in which rain is looked for
 class Source:
     """A photo or a frame, and what was made of it."""
 
-    path: str  # the user's file
+    name: str  # of the user's file
+    frame: int  # of a clip, counted among those that are taken of it
     file: str  # the prepared picture, below the folder of the material
     factor: int  # by which it was reduced
     rainy: bool  # whether the starting network surely finds rain in it
@@ -53,6 +60,7 @@ class Material:
 
     folder: Path
     sources: list[Source]
+    unseen: int = 0  # files that no time was left to look at
 
     @property
     def training(self) -> Path:
@@ -68,11 +76,35 @@ class Material:
         seen = [source.jpeg for source in self.sources if source.jpeg and source.factor == 1]
         return len(seen) / len(self.sources), (min(seen, default=60), max(seen, default=96))
 
+    @property
+    def dry(self) -> list[str]:
+        """The user's files in which no rain was found."""
+        rainy = {source.name for source in self.sources if source.rainy}
+        return list(dict.fromkeys(source.name for source in self.sources if source.name not in rainy))
+
+    @property
+    def enough(self) -> bool:
+        return len(self.sources) >= LEAST_PHOTOS and sum(source.rainy for source in self.sources) >= LEAST_RAINY
+
+
+@dataclass(frozen=True)
+class Index:
+    """What ``material.json`` holds: the pictures, and the user's files that they were made of."""
+
+    sources: list[Source]
+    sizes: dict[str, int]  # bytes of each of the user's files
+    digests: dict[str, str]  # of those that were looked at
+
 
 def prepare(
-    rainy: Path, folder: Path, network: Derainer, scales: int, say: Callable[[str], None] | None = None
+    rainy: Path,
+    folder: Path,
+    network: Derainer,
+    scales: int,
+    say: Callable[[str], None] | None = None,
+    clock: Clock | None = None,
 ) -> Material:
-    """Pictures from the photos and clips in ``rainy``, or those of an interrupted run if ``folder`` holds them.
+    """Pictures from the photos and clips in ``rainy``; an interrupted run's again, if ``folder`` knows which they were.
 
     What derain made of a photo or clip and put beside it is left out. Of the pictures to train on and of those held out
     one at least is rainy.
@@ -81,34 +113,57 @@ def prepare(
     the starting network finds most rain.
 
     Raises:
+        OutOfTime: the clock left none to look at four photos.
         PhotoError: the disk is full.
         TrainingError: fewer than four usable photos, or fewer than two with rain in them.
+        UsageError: the photos are others than those of the interrupted run.
     """
-    index = folder / INDEX
-    if index.is_file():
-        sources = json.loads(index.read_text(encoding="utf-8"))
-        return Material(folder, [Source(**source) for source in sources])
-    check_folder(rainy)
+    say, clock = say or (lambda sentence: None), clock or Clock()
+    files = usable_files(rainy)
+    if index := read_index(folder):
+        check_same(rainy, folder)
+        material = Material(folder, index.sources, len(index.sizes) - len(index.digests))
+        copy_again(material, files, clock)
+        return material
     material = Material(folder, [])
-    forget(material)
+    forget(folder)
     for part in (material.training, material.held_out):
-        part.mkdir(parents=True)
-    problems = []
-    usable = (p for p in rainy.iterdir() if p.suffix.lower() in SUFFIXES | CLIPS)
-    for path in without_results(sorted(p for p in usable if p.is_file() and not p.name.startswith("."))):
+        make_folder(part)
+    problems: list[str] = []
+    until, digests = clock.share(LOOKING), {}
+    for path in clock.affordable(files, until, "looking for rain in the photos"):
+        digests[path.name] = digest(path)
         try:
-            pictures = list(_pictures(path, len(material.sources)))
+            _add(material, path, network, scales, clock, until)
         except PhotoError as error:
             problems.append(str(error))
-            if say:
-                say(f"skipped {error}")
-            continue
-        for photo, jpeg, held_out in pictures:
-            reduced, factor, is_rainy = at_the_scale_of_its_rain(network, photo, scales)
-            place = (material.held_out if held_out else material.training) / f"{len(material.sources):04d}.png"
-            write_photo(place, reduced)
-            material.sources.append(Source(str(path), place.relative_to(folder).as_posix(), factor, is_rainy, jpeg))
+            say(f"skipped {error}")
+        if clock.spent >= (until if material.enough else AT_MOST * clock.seconds):
+            break
+    material = replace(material, unseen=len(files) - len(digests))
+    if material.unseen and not material.enough:
+        raise OutOfTime
     _refuse(rainy, material, problems)
+    _share_out(material)
+    sizes = {path.name: path.stat().st_size for path in files}
+    content = {"sources": [asdict(source) for source in material.sources], "sizes": sizes, "digests": digests}
+    write_bytes(folder / INDEX, json.dumps(content, indent=1).encode())
+    return material
+
+
+def _add(material: Material, path: Path, network: Derainer, scales: int, clock: Clock, until: float) -> None:
+    for frame, (photo, jpeg, held_out) in enumerate(_pictures(path, len(material.sources))):
+        reduced, factor, is_rainy = at_the_scale_of_its_rain(network, photo, scales)
+        place = (material.held_out if held_out else material.training) / f"{len(material.sources):04d}.png"
+        write_photo(place, reduced)
+        file = place.relative_to(material.folder).as_posix()
+        material.sources.append(Source(path.name, frame, file, factor, is_rainy, jpeg))
+        if clock.spent >= until and material.enough:
+            break
+
+
+def _share_out(material: Material) -> None:
+    """Move pictures so that one at least is rainy both of those to train on and of those held out."""
     rainy_ones = [number for number, source in enumerate(material.sources) if source.rainy]
     judging = [number for number in rainy_ones if material.sources[number].held_out]
     if not judging:
@@ -116,9 +171,6 @@ def prepare(
             _move(material, number, material.held_out)
     elif judging == rainy_ones:
         _move(material, judging[-1], material.training)
-    listed = [asdict(source) for source in material.sources]
-    write_bytes(index, json.dumps(listed, indent=1).encode())
-    return material
 
 
 def _move(material: Material, number: int, to: Path) -> None:
@@ -128,11 +180,108 @@ def _move(material: Material, number: int, to: Path) -> None:
     material.sources[number] = replace(source, file=place.relative_to(material.folder).as_posix())
 
 
-def forget(material: Material) -> None:
-    """Remove the pictures of an earlier run."""
-    (material.folder / INDEX).unlink(missing_ok=True)
+def usable_files(rainy: Path) -> list[Path]:
+    """Photos and clips in a folder, without those that derain made.
+
+    Raises:
+        TrainingError: it is no folder, or cannot be read.
+    """
+    check_folder(rainy)
+    try:
+        usable = (p for p in rainy.iterdir() if p.suffix.lower() in SUFFIXES | CLIPS)
+        return without_results(sorted(p for p in usable if p.is_file() and not p.name.startswith(".")))
+    except OSError as error:
+        raise TrainingError(f"{rainy}: cannot be read ({reason(error)})") from None
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, of a large one of its ends; empty if it cannot be read."""
+    found = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            if path.stat().st_size <= 4 * END:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+            for offset, origin in ((0, os.SEEK_SET), (-END, os.SEEK_END)):
+                file.seek(offset, origin)
+                found.update(file.read(END))
+    except OSError:
+        return ""
+    return found.hexdigest()
+
+
+def read_index(folder: Path) -> Index | None:
+    """The index of an interrupted run, if there is a whole one."""
+    try:
+        content = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        return Index([Source(**source) for source in content["sources"]], dict(content["sizes"]), content["digests"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def check_same(rainy: Path, folder: Path) -> None:
+    """Names, sizes and contents of the user's files against those of the interrupted run in ``folder``, if any.
+
+    Raises:
+        TrainingError: the folder of photos cannot be read.
+        UsageError: they are others.
+    """
+    if (index := read_index(folder)) is None:
+        return
+    files = {path.name: path for path in usable_files(rainy)}
+    changes = [f"{name} is missing" for name in index.sizes if name not in files]
+    changes += [f"{name} is new" for name in files if name not in index.sizes]
+    for name, path in files.items():
+        size, known = index.sizes.get(name), index.digests.get(name)
+        if size is not None and (path.stat().st_size != size or (known is not None and digest(path) != known)):
+            changes.append(f"{name} has changed")
+    if changes:
+        raise UsageError(
+            f"{rainy}: these are not the photos that the run began with ({some(changes, 3)}); "
+            "give --overwrite instead of --resume to begin anew"
+        )
+
+
+def copy_again(material: Material, files: list[Path], clock: Clock) -> None:
+    """Make the pictures of an interrupted run anew, as far as they are not there.
+
+    Raises:
+        OutOfTime: there was no time for it.
+        PhotoError: a photo can no longer be read, or the disk is full.
+    """
     for part in (material.training, material.held_out):
-        shutil.rmtree(part, ignore_errors=True)
+        make_folder(part)
+    missing = [source for source in material.sources if not (material.folder / source.file).is_file()]
+    paths = [path for path in files if path.name in {source.name for source in missing}]
+    for number, path in enumerate(paths):
+        clock.check(clock.seconds)
+        clock.show("reading the photos again", number / len(paths))
+        wanted = {source.frame: source for source in missing if source.name == path.name}
+        for frame, (photo, *_) in enumerate(_pictures(path, 0)):
+            if frame in wanted:
+                reduced = centre(reduced_by(photo, wanted[frame].factor), LARGEST)
+                write_photo(material.folder / wanted[frame].file, reduced)
+
+
+def forget(folder: Path) -> None:
+    """Remove what an earlier run prepared, and nothing else."""
+    (folder / INDEX).unlink(missing_ok=True)
+    remove_copies(folder)
+
+
+def remove_copies(folder: Path) -> None:
+    """Remove the copies of the user's pictures; which they were stays known."""
+    for part in (Material(folder, []).training, Material(folder, []).held_out):
+        if part.is_symlink():
+            continue
+        for copy in (*part.glob("[0-9][0-9][0-9][0-9]*.png"), *part.glob(".derain-*.part")):
+            copy.unlink(missing_ok=True)
+        _remove_if_empty(part)
+    _remove_if_empty(folder)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 def check_folder(rainy: Path) -> None:
@@ -142,6 +291,12 @@ def check_folder(rainy: Path) -> None:
     """
     if not rainy.is_dir():
         raise TrainingError(f"{rainy}: not a folder; give a folder of rainy photos or clips")
+
+
+def some(things: list[str], count: int = 5) -> str:
+    """So many of the things by name, and how many more there are."""
+    more = len(things) - count
+    return ", ".join(things) if more <= 0 else f"{', '.join(things[:count])} and {more} more"
 
 
 def _pictures(path: Path, before: int) -> Iterator[tuple[Photo, int | None, bool]]:
@@ -181,13 +336,20 @@ def at_the_scale_of_its_rain(network: Derainer, photo: Photo, scales: int) -> tu
         size = photo.shape[1] // factor, photo.shape[0] // factor
         if factor > 1 and min(size) < SHORT_SIDE:
             break
-        reduced = np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_AREA), np.uint8) if factor > 1 else photo
+        reduced = reduced_by(photo, factor)
         window = centre(reduced, LOOK).astype(np.float32) / np.float32(255)
         last = 2 * factor > FACTORS[-1] or min(size) < 2 * SHORT_SIDE
         found = find_rain(network, window, scales if last else 1)
         if found.certain and found.layer.mean() > found_most:
             best, best_factor, found_most = reduced, factor, float(found.layer.mean())
     return centre(best, LARGEST), best_factor, found_most > 0
+
+
+def reduced_by(photo: Photo, factor: int) -> Photo:
+    if factor == 1:
+        return photo
+    size = photo.shape[1] // factor, photo.shape[0] // factor
+    return np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def jpeg_quality(tables: dict[int, list[int]]) -> int:

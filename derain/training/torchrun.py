@@ -62,6 +62,15 @@ def processes(named: str) -> Iterator[tuple[int, torch.device]]:
         dist.destroy_process_group()
 
 
+def shared_maximum(number: float) -> float:
+    """The greatest of every process's numbers, so that all stop at the same step."""
+    if not dist.is_initialized():
+        return number
+    shared = torch.tensor(number, dtype=torch.float64)
+    dist.all_reduce(shared, dist.ReduceOp.MAX)
+    return float(shared)
+
+
 def average(gradients: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """Mean of each gradient over the processes (data parallelism)."""
     if dist.is_initialized():

@@ -1,0 +1,75 @@
+"""The wall-clock time that a run may take, and how its stages share it."""
+
+import math
+from collections.abc import Callable, Iterator
+from time import monotonic
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Watch = Callable[[str, float], None]  # what is being done, and what share of the run is over
+
+
+class OutOfTime(Exception):
+    """A stage could not end in its time; whoever gave it that time knows what to do without."""
+
+
+class Clock:
+    """Seconds of a run, counted from its begin in all of its sessions together.
+
+    Args:
+        minutes: that the whole run may take; ``None``: as many as it needs.
+        began: as ``time.monotonic`` has it; default: now.
+        watch: is shown each stage's progress.
+    """
+
+    def __init__(self, minutes: float | None = None, began: float | None = None, watch: Watch | None = None) -> None:
+        self.seconds = math.inf if minutes is None else 60 * minutes
+        self.began = monotonic() if began is None else began
+        self.earlier = 0.0  # seconds that the sessions before took
+        self.watch = watch
+        self.after = 0.0  # seconds kept for what follows the training loop
+
+    @property
+    def limited(self) -> bool:
+        return self.seconds < math.inf
+
+    @property
+    def spent(self) -> float:
+        return monotonic() - self.began + self.earlier
+
+    @property
+    def left(self) -> float:
+        """Seconds; less than 0 when the time is over."""
+        return self.seconds - self.spent
+
+    def check(self, until: float) -> None:
+        """
+        Raises:
+            OutOfTime: this second of the run is over.
+        """
+        if self.spent >= until:
+            raise OutOfTime
+
+    def share(self, part: float) -> float:
+        """The second of the run at which a stage ends that begins now and may take this part of the whole."""
+        return min(self.spent + part * self.seconds, self.seconds) if self.limited else math.inf
+
+    def show(self, stage: str, done: float) -> None:
+        """Tell who watches of a stage of which the share ``done`` is done."""
+        if self.watch:
+            self.watch(stage, min(self.spent / self.seconds, 1.0) if self.limited else done)
+
+    def affordable(self, items: list[Item], until: float, stage: str) -> Iterator[Item]:
+        """The items in order; where there is not time enough for all, every so many-th, from the first to the last.
+
+        The caller stops when ``until`` is over, or goes on as long as it has to.
+        """
+        began, left, at = self.spent, list(items), 0
+        while left:
+            self.show(stage, 1 - len(left) / len(items))
+            yield left.pop(at)
+            if self.limited and left:
+                each = (self.spent - began) / (len(items) - len(left))
+                in_time = max((until - self.spent) / each, 1.0) if each > 0 else math.inf
+                at += math.ceil(len(left) / in_time) - 1
+            at = at if at < len(left) else 0
