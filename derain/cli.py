@@ -126,7 +126,7 @@ def run(
     device: Device = "auto",
     precision: Precision = "auto",
     tile: Annotated[str, typer.Option(help="auto (by the free memory), none, or the tiles' side in px.")] = "auto",
-    max_megapixels: Annotated[float, typer.Option(help="Refuse photos that are larger.")] = 500.0,
+    max_megapixels: Annotated[float, typer.Option(min=0, help="Refuse photos that are larger.")] = 500.0,
     threads: Threads = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object a photo.")] = False,
     quiet: Quiet = False,

@@ -20,9 +20,8 @@ from derain.files import atomic
 from derain.header import FLOATS, FORMAT, Described, listed, naming, opened, read_header, refuse_misfit, without_paths
 from derain.hub import Reference, fetch
 from derain.models import build, describe
-from derain.models.contract import Derainer
+from derain.models.contract import LARGEST, Derainer
 
-LARGEST = torch.finfo(torch.float16).max  # of a weight's numbers, which are stored as float16
 PUBLIC = {"keep_colours": False}  # the public network's config
 MOST_PUBLIC_BYTES = 2**23  # of a .pth file, unpacked; the public ones have 1.3 MB
 

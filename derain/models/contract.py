@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+LARGEST = torch.finfo(torch.float16).max  # of all numbers of a network: its weights are stored as float16
+
 
 class Derainer(nn.Module):
     """Split a rainy photo into its layers.
@@ -18,7 +20,7 @@ class Derainer(nn.Module):
     which a large photo is reduced to look for streaks that are wider than those of training. ``name`` is what messages
     call the network, ``heaviness`` how many times the memory of the default network it takes.
 
-    What overflows on the way is NaN in both layers, never a value that looks like one of a photo.
+    What is too large on the way is NaN in both layers, never a value that looks like one of a photo.
     """
 
     multiple: int = 1
@@ -37,9 +39,9 @@ class Derainer(nn.Module):
         return background[..., :height, :width], rain[..., :height, :width]
 
 
-def nan_where_infinite(x: Tensor) -> Tensor:
-    """``x`` with NaN for what overflowed: a limit put on it later would make an ordinary value of infinity."""
-    return x.where(x.isfinite(), torch.nan)
+def nan_where_too_large(x: Tensor) -> Tensor:
+    """``x`` with NaN for what overflowed: a limit put on it later would make an ordinary value of it."""
+    return x.where(x.abs() <= LARGEST, torch.nan)
 
 
 def pad_to_multiple(image: Tensor, multiple: int) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from derain.errors import WeightsError
 from derain.models.bounds import Config, bounded
-from derain.models.contract import Derainer, nan_where_infinite
+from derain.models.contract import Derainer, nan_where_too_large
 
 CLIPPED = (0.94, 0.99)  # brightness from which a channel may be, and surely is, clipped; JPEG makes it uneven
 
@@ -102,7 +102,7 @@ class DerainNet(Derainer):
         x = self.encoder[-1](x)
         for blocks, up, skip in zip(reversed(self.decoder), reversed(self.up), reversed(skips)):
             x = blocks(skip + F.interpolate(up(x), scale_factor=2.0, mode="nearest"))
-        out = F.pixel_shuffle(nan_where_infinite(self.tail(x)), 2).to(rainy.dtype)
+        out = F.pixel_shuffle(nan_where_too_large(self.tail(x)), 2).to(rainy.dtype)
         return out[:, :1], out[:, 1:]
 
 

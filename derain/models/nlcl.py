@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from derain.models.bounds import Config, bounded
-from derain.models.contract import Derainer, nan_where_infinite
+from derain.models.contract import Derainer, nan_where_too_large
 
 SMOOTH = 17  # radius in px over which a change of light is no streak
 
@@ -115,7 +115,7 @@ class NLCL(Derainer):
     def layers(self, rainy: Tensor) -> tuple[Tensor, Tensor]:
         if rainy.shape[-2:] == (1, 1):  # one pixel has no statistics to normalise by
             return rainy, rainy * 0
-        generated = nan_where_infinite(self.background_generator(rainy * 2 - 1))
+        generated = nan_where_too_large(self.background_generator(rainy * 2 - 1))
         background = ((generated + 1) / 2).to(rainy.dtype)
         if self.config.keep_colours:
             found = rainy - match_colours(background, rainy)
