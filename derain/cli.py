@@ -158,10 +158,20 @@ def run(
         batch.through_pipe(load(weights, choose_device(device)), treatment, format)
         return
     named = [*(inputs or []), *(batch.read_list(files_from) if files_from else [])]
-    jobs = batch.plan(named, batch.Target(output, suffix, format, in_place, rain, compare), recursive)
+    left = dict[Path, str]()
+    jobs = batch.plan(named, batch.Target(output, suffix, format, in_place, rain, compare), recursive, left.__setitem__)
     todo = jobs if overwrite or in_place else batch.pending(jobs)
+    if left and not quiet:
+        first, why = next(iter(left.items()))
+        say(f"{len(left)} left out: {first} is {why}; name it by itself to derain it")
     if len(todo) < len(jobs) and not quiet:
         say(f"{len(jobs) - len(todo)} skipped: their results exist (--overwrite replaces them)")
+    for path, why in left.items() if json else ():
+        tell_text(batch.skipped_as_json(path, why))
+    wanted = set(todo)
+    for job in jobs if json else ():
+        if job not in wanted:
+            tell_text(batch.skipped_as_json(job.source, "its results exist", job.background))
     if not todo:
         return
     chosen = choose_device(device)

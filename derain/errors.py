@@ -34,4 +34,6 @@ class TrainingError(DerainError):
 
 def reason(error: BaseException) -> str:
     """What went wrong, in the words of the error, or else its kind."""
+    if isinstance(error, MemoryError):
+        return "not enough memory"
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -1,29 +1,87 @@
-"""Files and folders that are written whole or not at all."""
+"""Files that are read only if they are files, and written whole or not at all; folders."""
 
 import errno
 import os
 import shutil
 import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from derain.attributes import keep
 from derain.errors import PhotoError, UsageError, reason
+from derain.parts import create, kind
 
 UNFINISHED = ".unfinished"  # after a result's name: the folder of the run that makes it
+SUBSTITUTED = ("/dev/fd/", "/proc/self/fd/", "/dev/stdin")
 LOCK = "lock"  # in the folder of a run
+UNKNOWN = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)  # to a file system that does not sync
 TOO_LONG = (errno.ENAMETOOLONG, 123, 206)  # POSIX; Windows: no such name, too long a name
 
 
-def make_folder(path: Path) -> None:
-    """Make a folder and those above it, if they are not there.
+def read_file(path: Path, limit: int = -1) -> bytes:
+    """What is in a file. A pipe, a device or a socket of its name is not opened: it might never end.
+
+    Args:
+        limit: bytes that are read at most.
 
     Raises:
-        PhotoError: it cannot be made.
+        OSError: there is no such file, it is no regular one, or it cannot be read.
     """
+    check_regular(path, os.stat(path))
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
+        check_regular(path, os.fstat(file.fileno()))
+        return file.read(limit)
+
+
+def read_option(path: Path, limit: int = -1) -> bytes:
+    """As :func:`read_file`, of a file that an option names; what a shell puts in its place, ``<(...)``, is read too.
+
+    Raises:
+        OSError: as :func:`read_file`.
+    """
+    if not str(path).startswith(SUBSTITUTED):
+        return read_file(path, limit)
+    with path.open("rb") as file:
+        return file.read(limit)
+
+
+def check_regular(path: Path, found: os.stat_result) -> None:
+    """
+    Raises:
+        OSError: what was found is no regular file.
+    """
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, f"is {kind(found.st_mode)}, and only files are read", str(path))
+
+
+def refuse_special(path: Path) -> None:
+    """
+    Raises:
+        PhotoError: something is there that is neither a file nor a folder.
+    """
+    if os.path.exists(path) and not os.path.isdir(path):
+        try:
+            check_regular(path, os.stat(path))
+        except OSError as error:
+            raise PhotoError(f"{path}: {reason(error)}") from None
+
+
+def make_folder(path: Path, below: Path | None = None) -> None:
+    """Make a folder and those above it, if they are not there.
+
+    Args:
+        below: a folder under which links to folders are not followed.
+
+    Raises:
+        PhotoError: it cannot be made, or one below ``below`` is a link.
+    """
+    inside = [folder for folder in (path, *path.parents) if below is not None and below in folder.parents]
+    for folder in inside:
+        if folder.is_symlink():
+            raise PhotoError(f"{folder}: is a link, and results are not written through links; remove it")
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -31,18 +89,65 @@ def make_folder(path: Path) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all.
+    """Write a file whole or not at all; a link of its name is replaced, not followed.
 
     Raises:
-        PhotoError: the folder cannot be written, or the disk is full.
+        PhotoError: the folder cannot be written, the disk is full, or ``path`` is a pipe, device or socket.
     """
     try:
-        with atomic(path) as part, part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        with atomic(path) as part:
+            part.write_bytes(content)
     except OSError as error:
         raise PhotoError(f"{path}: cannot be written ({reason(error)})") from None
+
+
+def replace_bytes(path: Path, content: bytes) -> list[str]:
+    """Give a file, or the one that a link leads to, another content and nothing else; names what could not be kept.
+
+    Raises:
+        PhotoError: as :func:`write_bytes`.
+    """
+    whole = atomic(Path(os.path.realpath(path)), times=True)
+    try:
+        with whole as part:
+            part.write_bytes(content)
+    except OSError as error:
+        raise PhotoError(f"{path}: cannot be written ({reason(error)})") from None
+    return whole.lost
+
+
+def write_named(path: Path, content: bytes) -> None:
+    """As :func:`write_bytes`, to a path that the user named: a device or pipe is written into.
+
+    Raises:
+        PhotoError: it cannot be written.
+    """
+    if not is_special(path):
+        write_bytes(path, content)
+        return
+    try:
+        with open(os.open(path, os.O_WRONLY), "wb") as file:
+            file.write(content)
+    except OSError as error:
+        raise PhotoError(f"{path}: cannot be written ({reason(error)})") from None
+
+
+def is_special(path: Path) -> bool:
+    """Whether a path is a pipe, a device or a socket; a link to one only where the system keeps such links."""
+    try:
+        system = str(path.absolute()).startswith(("/dev/", "/proc/"))
+        mode = (os.stat if system else os.lstat)(path).st_mode
+    except (OSError, ValueError):
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode))
+
+
+def is_protected(path: Path) -> bool:
+    """Whether a file is write-protected, be it that root could write it all the same."""
+    try:
+        return not (os.stat(path).st_mode & 0o222 and os.access(path, os.W_OK))
+    except OSError:
+        return False
 
 
 @contextmanager
@@ -52,8 +157,10 @@ def alone(folder: Path, result: Path) -> Iterator[None]:
     Where nothing can be written, or the file system knows no locks, the run goes on without.
 
     Raises:
-        PhotoError: another run is making ``result``.
+        PhotoError: another run is making ``result``, or the folder is a link.
     """
+    if folder.is_symlink():
+        raise PhotoError(f"{folder}: is a link, and results are not written through links; remove it")
     path = folder / LOCK
     lock = FileLock(path, timeout=0)
     try:
@@ -107,33 +214,62 @@ def is_too_long(error: OSError) -> bool:
 class atomic:
     """A path beside ``target`` to write to; it takes the name ``target`` only if the block ends well.
 
-    What it replaces keeps its permissions; of a link, what it leads to is replaced.
+    What it replaces keeps its owner, permissions and extended attributes, as far as may be, and with ``times`` its
+    times; a link is replaced, not followed. ``lost`` then names what could not be kept.
+
+    Raises:
+        OSError: the folder cannot be written, the disk is full, or the target is a pipe, device or socket.
     """
 
-    def __init__(self, target: Path) -> None:
-        self.target = Path(os.path.realpath(target))
+    def __init__(self, target: Path, times: bool = False) -> None:
+        self.target, self.times = Path(os.path.realpath(target.parent), target.name), times
+        self.lost: list[str] = []
 
     def __enter__(self) -> Path:
-        handle, name = tempfile.mkstemp(prefix=".derain-", suffix=".part", dir=self.target.parent)
-        os.close(handle)
-        self.part = Path(name)
+        mode = 0o666  # less what the umask takes
+        with suppress(FileNotFoundError):
+            found = os.lstat(self.target).st_mode
+            if not (stat.S_ISREG(found) or stat.S_ISLNK(found) or stat.S_ISDIR(found)):
+                raise OSError(errno.EINVAL, f"is {kind(found)}, which is not replaced", str(self.target))
+            mode = stat.S_IMODE(found) & 0o777 | stat.S_IWUSR if stat.S_ISREG(found) else mode
+        self.part = create(self.target.parent, mode)
         return self.part
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    def __exit__(self, failed: type[BaseException] | None, *_: object) -> None:
         try:
-            if kind is None:
-                if os.name == "posix":
-                    self.part.chmod(_permissions(self.target))
-                self.part.replace(self.target)
+            if failed is None:
+                self.lost = put(self.part, self.target, self.times)
         finally:
-            self.part.unlink(missing_ok=True)
+            with suppress(OSError):
+                self.part.unlink(missing_ok=True)
 
 
-def _permissions(file: Path) -> int:
-    """Those of a file, or what a new one gets."""
+def put(part: Path, target: Path, times: bool = False) -> list[str]:
+    """Give a file that is written its name: on the disk before it replaces another; as :class:`atomic`.
+
+    Raises:
+        OSError: the disk is full, or the target cannot be replaced.
+    """
+    sync(part)
+    lost = keep(target, part, times)
+    part.replace(target)
+    if os.name == "posix":
+        with suppress(OSError):  # which not every file system does for folders
+            sync(target.parent, os.O_RDONLY)
+    return lost
+
+
+def sync(path: Path, flags: int = os.O_RDWR) -> None:
+    """Have on the disk what was written.
+
+    Raises:
+        OSError: the disk is full or broken.
+    """
+    handle = os.open(path, flags)
     try:
-        return stat.S_IMODE(file.stat().st_mode)
-    except OSError:
-        umask = os.umask(0)
-        os.umask(umask)
-        return 0o666 & ~umask
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in UNKNOWN:
+            raise
+    finally:
+        os.close(handle)

@@ -40,8 +40,8 @@ def decoded(text: str) -> str:
 
 
 def encoded(text: str) -> bytes:
-    """Valid UTF-8, in which bytes of names that are none stand as ``\\xe9``."""
-    return re.sub("[\ud800-\udfff]", lambda found: _escaped(found[0]), decoded(text)).encode()
+    """A text of many lines as valid UTF-8, in which other control characters and bytes stand as in one line."""
+    return printable(text, kept="\n\r\t").encode()
 
 
 def as_json(content: Any, indent: int | None = None) -> str:

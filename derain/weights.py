@@ -15,8 +15,8 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from derain.devices import place
-from derain.errors import WeightsError, reason
-from derain.files import atomic
+from derain.errors import PhotoError, WeightsError, reason
+from derain.files import atomic, refuse_special
 from derain.header import FLOATS, FORMAT, Described, listed, naming, opened, read_header, refuse_misfit, without_paths
 from derain.hub import Reference, fetch
 from derain.models import build, describe
@@ -53,6 +53,10 @@ def locate(weights: str | Path) -> Path:
         return fetch(Reference.parse(str(weights)))
     path = Path(weights)
     if path.suffix.lower() in {".safetensors", ".pth"} or path.parent != Path("."):
+        try:
+            refuse_special(path)
+        except PhotoError as error:
+            raise WeightsError(str(error)) from None
         if not os.path.isfile(path):
             raise WeightsError(f"{path}: no such weights file")
         return path

@@ -15,6 +15,7 @@ from derain.batch.running import (
     pace,
     run,
     separate,
+    skipped_as_json,
     summary,
     through_pipe,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "run",
     "separate",
     "side_by_side",
+    "skipped_as_json",
     "summary",
     "through_pipe",
 ]

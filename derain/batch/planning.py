@@ -4,15 +4,16 @@ import codecs
 import glob
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
 
 from derain.errors import UsageError, reason
-from derain.photos import SUFFIXES, find_photos, without_results
-from derain.photos.files import FORMATS, MARKS
+from derain.files import read_option
+from derain.photos import SUFFIXES, find_photos
+from derain.photos.files import FORMATS, MARKS, results_among
 
 MOVING = {
     ".gif",
@@ -31,6 +32,8 @@ MOVING = {
     ".flv",
 }
 NAMES = {"jpg": ".jpg", "jpeg": ".jpg", "png": ".png", "webp": ".webp", "tiff": ".tif", "avif": ".avif", "bmp": ".bmp"}
+DERAINED = ".derained"  # end of the stem of a background, wherever it lies
+Leave = Callable[[Path, str], None]
 
 
 @dataclass(frozen=True)
@@ -58,16 +61,29 @@ class Job:
     background: Path
     rain: Path | None = None
     compare: Path | None = None
+    below: Path | None = None  # a folder under which links are not followed to where results go
+
+    @property
+    def in_place(self) -> bool:
+        return self.background == self.source
 
     @property
     def outputs(self) -> list[Path]:
         return [path for path in (self.background, self.rain, self.compare) if path]
 
 
-def plan(inputs: Iterable[str | Path], target: Target = Target(), recursive: bool = False) -> list[Job]:
+def plan(
+    inputs: Iterable[str | Path],
+    target: Target = Target(),
+    recursive: bool = False,
+    leave: Leave = lambda path, why: None,
+) -> list[Job]:
     """One job for each photo named, matched by a pattern, or found in a folder; results of earlier runs are left out.
 
-    A folder that cannot be read becomes a job too, which fails and says why.
+    A folder that cannot be read becomes a job too, and so does what is no file: each fails and says why.
+
+    Args:
+        leave: called with each file that is left out, and the reason.
 
     Raises:
         UsageError: nothing to do, options that contradict each other, or two results in one place.
@@ -77,11 +93,22 @@ def plan(inputs: Iterable[str | Path], target: Target = Target(), recursive: boo
     if Path(target.suffix).name != target.suffix:
         raise UsageError(f"--suffix {target.suffix}: is part of a file's name; -o names a folder for the results")
     ending = ending_of(target.format)
-    named = dict(pair for given in inputs for pair in _photos(given, recursive, target))
+    left: list[Path] = []
+
+    def leave_out(path: Path, why: str) -> None:
+        left.append(path)
+        leave(path, why)
+
+    named = dict(pair for given in inputs for pair in _photos(given, recursive, target, leave_out))
     # the shell expands *.jpg to photos and to what an earlier run made of them
-    found = {photo: named[photo] for photo in without_results(list(named), target.marks)}
+    results = results_among(list(named), target.marks)
+    for path, photo in results.items():
+        leave_out(path, f"a result of {photo.name}")
+    found = {photo: place for photo, place in named.items() if photo not in results}
     if found and all(is_moving(photo) for photo in found):
         raise UsageError(f"{min(found)}: moves; give it to `derain video`")
+    if left and not found:
+        raise UsageError(f"no photos found but results, such as {left[0]}; name one by itself to derain it again")
     if not found:
         raise UsageError("no photos found; name photos or folders that hold some")
     as_file = target.output is not None and is_file_name(target.output, target.format)
@@ -124,7 +151,7 @@ def is_file_name(output: Path, form: str | None) -> bool:
     return True
 
 
-def _photos(given: str | Path, recursive: bool, target: Target) -> Iterator[tuple[Path, Path]]:
+def _photos(given: str | Path, recursive: bool, target: Target, leave: Leave) -> Iterator[tuple[Path, Path]]:
     """Photos, each with its place below the folder or pattern that named it."""
     if given == "":
         raise UsageError("an empty name is no photo; a full stop names the folder that you are in")
@@ -137,16 +164,37 @@ def _photos(given: str | Path, recursive: bool, target: Target) -> Iterator[tupl
             except OSError:
                 yield folder.resolve(), Path(folder.resolve().name)
                 continue
+            beside = results_among(photos, target.marks)
             for photo in photos:
                 inside = Path(os.path.realpath(photo)).is_relative_to(home)  # links do not lead out of the tree
-                if inside and os.path.isfile(photo) and not photo.stem.endswith(MARKS):
+                if inside and os.path.exists(photo) and not _is_left(photo, beside, leave):
                     yield photo, photo.relative_to(path)
     elif not os.path.exists(path) and glob.has_magic(str(given)):  # the shell did not expand it
-        for name in sorted(glob.glob(str(given), recursive=True)):
-            if Path(name).suffix.lower() in SUFFIXES and not Path(name).stem.endswith(MARKS):
-                yield Path(name), Path(Path(name).name)
+        matched = sorted(map(Path, glob.glob(str(given), recursive=True)))
+        beside = results_among([p for folder in {p.parent for p in matched} for p in _readable(folder)], target.marks)
+        for photo in matched:
+            if photo.suffix.lower() in SUFFIXES and not _is_left(photo, beside, leave):
+                yield photo, Path(photo.name)
     else:
         yield path, Path(path.name)
+
+
+def _is_left(photo: Path, beside: dict[Path, Path], leave: Leave) -> bool:
+    """Whether what lies in a folder is left out: a folder, the result of a photo beside it, or one by its name."""
+    if os.path.isdir(photo):
+        return True
+    if photo in beside:
+        leave(photo, f"a result of {beside[photo].name}")
+    elif photo.stem.endswith(DERAINED):
+        leave(photo, "a result, by its name")
+    return photo in beside or photo.stem.endswith(DERAINED)
+
+
+def _readable(folder: Path) -> list[Path]:
+    try:
+        return find_photos(folder)
+    except OSError:
+        return []
 
 
 def _below(path: Path, output: Path | None) -> list[Path]:
@@ -170,18 +218,24 @@ def _job(photo: Path, place: Path, target: Target, ending: str, as_file: bool) -
         background,
         background.with_name(f"{stem}.rain.png") if target.rain else None,
         background.with_name(f"{stem}.compare.png") if target.compare else None,
+        target.output,
     )
 
 
 def _refuse_collisions(jobs: list[Job], in_place: bool) -> None:
-    taken = {Path(os.path.realpath(job.source)): job.source for job in jobs}
+    taken = {place: job.source for job in jobs for place in (Path(os.path.realpath(job.source)), _place(job.source))}
     for job in jobs:
         for path in job.outputs:
             if in_place and path == job.background:
                 continue
-            if (place := Path(os.path.realpath(path))) in taken:
+            if (place := _place(path)) in taken:
                 raise UsageError(f"{path}: would be written for {job.source}, but is also {taken[place]}'s")
             taken[place] = job.source
+
+
+def _place(path: Path) -> Path:
+    """Where a file is that is written here: a link of its name is not followed."""
+    return Path(os.path.realpath(path.parent), path.name)
 
 
 def pending(jobs: list[Job]) -> list[Job]:
@@ -200,11 +254,13 @@ def read_list(path: Path) -> list[str]:
     if str(path) == "-" and sys.stdin is None:
         raise UsageError("-: there is no stdin to read a list from")
     try:
-        content = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+        content = sys.stdin.buffer.read() if str(path) == "-" else read_option(path)
         if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # of PowerShell
             text = content.decode("utf-16")
         else:
             text = content.decode("utf-8-sig", "surrogateescape" if str(path) == "-" else "strict")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: cannot be read as a list of photos ({reason(error)})") from None
-    return [line for line in (text.split("\0") if "\0" in text else text.splitlines()) if line.strip()]
+    return [
+        line for line in (text.split("\0") if "\0" in text else text.replace("\r\n", "\n").split("\n")) if line.strip()
+    ]

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from derain import text
 from derain.batch.before_after import comparison
 from derain.batch.planning import Job, ending_of, is_moving
 from derain.errors import PhotoError, UsageError, reason
-from derain.files import make_folder, write_bytes
+from derain.files import is_protected, make_folder, replace_bytes, write_bytes
 from derain.models.contract import Derainer
 from derain.photos import Original, decode, encode, format_of, read_original, to_8_bit, write_photo
 from derain.photos.extent import SparseError
@@ -105,7 +106,14 @@ def _read(job: Job, treatment: Treatment, patient: bool) -> Original:
     if is_moving(job.source):
         raise PhotoError(f"{job.source}: moves; give it to `derain video`")
     format_of(job.background)  # before anything is computed
-    return read_original(job.source, treatment.max_megapixels, patient)
+    if job.in_place and not treatment.overwrite and is_protected(job.source):
+        raise PhotoError(f"{job.source}: is write-protected; --overwrite replaces it all the same")
+    try:
+        return read_original(job.source, treatment.max_megapixels, patient)
+    except PhotoError:
+        raise
+    except Exception as error:  # whatever it is, the other photos go on
+        raise PhotoError(f"{job.source}: cannot be read ({reason(error)})") from None
 
 
 @dataclass(frozen=True)
@@ -163,8 +171,12 @@ def _write(job: Job, original: Original, layers: Layers, treatment: Treatment) -
         to = format_of(job.background)
         if to == FORMATS.get(job.source.suffix.lower()):
             to = original.format  # a mislabelled photo stays what it is
-        make_folder(job.background.parent)
+        make_folder(job.background.parent, job.below)
         due = {path for path in job.outputs if treatment.overwrite or path == job.source or not os.path.exists(path)}
+        for path in due - {job.source} if not treatment.overwrite else ():
+            if os.path.lexists(path):
+                raise PhotoError(f"{path}: is a link to nothing; remove it, or give --overwrite to replace it")
+        lost: list[str] = []
         if job.rain in due:
             write_photo(job.rain, to_8_bit(layers.rain))
         if job.compare in due:
@@ -174,13 +186,17 @@ def _write(job: Job, original: Original, layers: Layers, treatment: Treatment) -
                 content = finished_file(original, layers, to, treatment.quality)
             except PhotoError as error:
                 raise PhotoError(f"{job.background}: {error}") from None
-            write_bytes(job.background, content)
+            if job.in_place:
+                lost = replace_bytes(job.source, content)
+            else:
+                write_bytes(job.background, content)
     except PhotoError as error:
         return Outcome(job, error, width, height, layers.seconds, layers.coverage)
     except Exception as error:  # whatever it is, the other photos go on
         unwritten = PhotoError(f"{job.background}: cannot be written ({reason(error)})")
         return Outcome(job, unwritten, width, height, layers.seconds, layers.coverage)
-    return Outcome(job, None, width, height, layers.seconds, layers.coverage, layers.dry)
+    notes = (f"could not keep: {', '.join(lost)}",) if lost else ()
+    return Outcome(job, None, width, height, layers.seconds, layers.coverage, layers.dry, notes)
 
 
 def through_pipe(model: Derainer, treatment: Treatment, form: str | None = None) -> None:
@@ -193,7 +209,11 @@ def through_pipe(model: Derainer, treatment: Treatment, form: str | None = None)
     ending = ending_of(form)
     if sys.stdin is None:
         raise UsageError("-: there is no stdin to read from")
-    original = decode(sys.stdin.buffer.read(), "stdin", treatment.max_megapixels)
+    try:
+        content = sys.stdin.buffer.read()
+    except OSError as error:
+        raise PhotoError(f"stdin: cannot be read ({reason(error)})") from None
+    original = decode(content, "stdin", treatment.max_megapixels)
     to = FORMATS[ending] if ending else original.format
     try:
         layers = separate(original, model, treatment)
@@ -222,8 +242,27 @@ def as_json(outcome: Outcome) -> str:
             "seconds": round(outcome.seconds, 4),
             "rain_coverage": round(outcome.rain_coverage, 4),
             "untouched": outcome.untouched,
+            "skipped": None,
             "notes": outcome.notes,
             "error": str(outcome.error) if outcome.error else None,
+        }
+    )
+
+
+def skipped_as_json(path: Path, why: str, output: Path | None = None) -> str:
+    """The object of a photo that nothing is done for, as :func:`as_json` has it."""
+    return text.as_json(
+        {
+            "input": str(path),
+            "output": str(output) if output else None,
+            "width": 0,
+            "height": 0,
+            "seconds": 0.0,
+            "rain_coverage": 0.0,
+            "untouched": False,
+            "skipped": why,
+            "notes": [],
+            "error": None,
         }
     )
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+import os
 import platform
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -18,7 +19,7 @@ from derain.evaluation.benchmark import Speed
 from derain.evaluation.evaluate import SCORES, Evaluation
 from derain.evaluation.samples import INPUT
 from derain.evaluation.statistics import Estimate
-from derain.files import write_bytes
+from derain.files import is_special, write_named
 from derain.terminal import tell_text
 from derain.text import as_json as dumped
 from derain.text import cell, encoded, printable
@@ -140,7 +141,13 @@ def as_csv(evaluation: Evaluation) -> str:
     writer.writerow(["picture", "method", *evaluation.scores])
     for picture, methods in evaluation.rows.items():
         for method, scores in methods.items():
-            writer.writerow([cell(picture), cell(method), *(scores.get(score, "") for score in evaluation.scores)])
+            writer.writerow(
+                [
+                    cell(printable(picture)),
+                    cell(printable(method)),
+                    *(scores.get(score, "") for score in evaluation.scores),
+                ]
+            )
     return text.getvalue()
 
 
@@ -150,14 +157,18 @@ def refuse_existing(files: list[Path], overwrite: bool) -> None:
     Raises:
         UsageError: a file is there already and may not be replaced, its folder is missing, or two go to one place.
     """
-    places = [path if str(path) == "-" else path.resolve() for path in files]
-    for path in (path for path, place in zip(files, places) if places.count(place) > 1):
+    places = [path if is_stdout(path) else path.resolve() for path in files]
+    for path in (path for path, place in zip(files, places) if places.count(place) > 1 and str(path) != os.devnull):
         raise UsageError(f"{path}: is to hold two things; give each a place of its own")
-    for path in (path for path in files if str(path) != "-"):
-        if path.exists() and not overwrite:
+    for path in (path for path in files if not (is_stdout(path) or is_special(path))):
+        if os.path.lexists(path) and not overwrite:
             raise UsageError(f"{path}: exists already; give another name or --overwrite")
         if not path.parent.is_dir():
             raise UsageError(f"{path.parent}: no such folder")
+
+
+def is_stdout(path: Path) -> bool:
+    return str(path) in ("-", "/dev/stdout")
 
 
 def write(path: Path, text: str) -> None:
@@ -167,11 +178,11 @@ def write(path: Path, text: str) -> None:
         UsageError: the file cannot be written.
     """
     content = encoded(text)
-    if str(path) == "-":
+    if is_stdout(path):
         tell_text(content.decode().removesuffix("\n"))
         return
     try:
-        write_bytes(path, content)
+        write_named(path, content)
     except PhotoError as error:
         raise UsageError(str(error)) from None
 

@@ -30,8 +30,14 @@ def find_photos(folder: Path) -> list[Path]:
 
 def without_results(files: list[Path], marks: tuple[str, ...] = MARKS) -> list[Path]:
     """The files but for those that, by their names, derain made of another of them."""
-    results = {(file.parent, file.stem + mark) for file in files for mark in marks}
-    return [file for file in files if (file.parent, file.stem) not in results]
+    results = results_among(files, marks)
+    return [file for file in files if file not in results]
+
+
+def results_among(files: list[Path], marks: tuple[str, ...] = MARKS) -> dict[Path, Path]:
+    """Those files that, by their names, derain made of another of them, each with that one, beside which it lies."""
+    made = {(file.parent, file.stem + mark): file for file in files for mark in marks}
+    return {file: made[file.parent, file.stem] for file in files if (file.parent, file.stem) in made}
 
 
 def format_of(path: Path) -> str:

@@ -12,7 +12,7 @@ from PIL import JpegImagePlugin, TiffImagePlugin, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 
 from derain.errors import PhotoError, reason
-from derain.files import write_bytes
+from derain.files import read_file, write_bytes
 from derain.photos import deep
 from derain.photos.extent import SparseError, check_extent, webp_size
 from derain.photos.files import format_of
@@ -61,7 +61,7 @@ def read_original(path: Path, max_megapixels: float = MAX_MEGAPIXELS, patient: b
         PhotoError: the file is missing, is no photo, is damaged, is too large, or holds more than one picture.
     """
     try:
-        content = path.read_bytes()
+        content = read_file(path)
     except FileNotFoundError:
         raise PhotoError(f"{path}: no such file") from None
     except OSError as error:

@@ -7,6 +7,7 @@ from typing import Any
 
 from derain.devices import check_precision
 from derain.errors import TrainingError, reason
+from derain.files import read_option
 
 ENDLESS = 10**9  # steps of a run that the clock ends
 LARGEST_BATCH = 2**26  # px of all crops of a step
@@ -177,8 +178,7 @@ def read_toml(file: Path) -> dict[str, Any]:
         TrainingError: it cannot be read, is no TOML, or is larger or deeper than settings ever are.
     """
     try:
-        with file.open("rb") as opened:
-            content = opened.read(FILE_BYTES + 1)
+        content = read_option(file, FILE_BYTES + 1)
         if len(content) > FILE_BYTES:
             raise TrainingError(f"{file}: is larger than {FILE_BYTES >> 10} KiB; settings take less")
         if any(line.count(b".") > DOTS for line in content.splitlines()):

@@ -50,7 +50,7 @@ class Crops:
         self.photos: list[Path] = []
         self._cache: dict[Path, Photo] = {}
         self._cached = 0
-        files = without_results(sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith(".")))
+        files = without_results(sorted(p for p in folder.iterdir() if not p.is_dir() and not p.name.startswith(".")))
         for path in clock.affordable(files, until, "looking at the photos"):
             reason = self._why_unusable(path)
             if reason:

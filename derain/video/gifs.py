@@ -1,6 +1,7 @@
 """GIFs: every picture at its time, with transparency and all that the file says beside the pictures."""
 
 import io
+import os
 import struct
 import time
 from collections.abc import Callable, Iterator
@@ -76,7 +77,7 @@ def process_gif(
         PhotoError: it cannot be read or written.
         UsageError: the result exists or is the source.
     """
-    if out.exists() and (not overwrite or out.resolve() == source.resolve()):
+    if os.path.lexists(out) and (not overwrite or out.resolve() == source.resolve()):
         raise UsageError(f"{out}: exists; give another -o, or --overwrite if it is not the source itself")
     began = time.monotonic()
     network = Network(model, settings, say)

@@ -8,7 +8,7 @@ from typing import Any
 import av
 
 from derain.errors import UsageError
-from derain.files import UNFINISHED, check_name
+from derain.files import UNFINISHED, check_name, refuse_special
 from derain.photos import SUFFIXES
 from derain.video.joining import try_header
 from derain.video.reading import Clip
@@ -91,8 +91,10 @@ def holds(form: str, stream: Any) -> bool:
 def check_source(source: Path) -> None:
     """
     Raises:
+        PhotoError: it is neither a file nor a folder.
         UsageError: the file is a photo.
     """
+    refuse_special(source)
     if os.path.isfile(source) and source.suffix.lower() in SUFFIXES:
         raise UsageError(f"{source}: is a photo; give it to `derain run`, or its folder, or a pattern such as %05d.png")
 

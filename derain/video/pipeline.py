@@ -1,6 +1,7 @@
 """From a clip to its derained clip: decoder, network and encoder side by side, in segments that can be resumed."""
 
 import json
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ import numpy as np
 
 from derain.devices import check_precision
 from derain.errors import PhotoError, UsageError, reason
-from derain.files import alone, clear, make_folder, write_bytes
+from derain.files import alone, clear, make_folder, put, write_bytes
 from derain.models.contract import Derainer
 from derain.photos import Photo
 from derain.video.encoding import Encoding, SegmentWriter, encoder_options
@@ -122,7 +123,7 @@ def _process_clips(
         tracks = [Track(clip, work.segments, work.matrix) for clip, work in zip(clips, works) if work.segments]
         join(tracks, whole, FORMATS[out.suffix.lower()], taken, settings.audio, say)
         done = Done(out, sum(work.frames for work in works), time.monotonic() - began, failed)
-        whole.replace(out)
+        put(whole, out)
         clear(folder)
         return done
     except PhotoError:
@@ -138,7 +139,7 @@ def check(source: Path, out: Path, overwrite: bool) -> None:
     """
     if out.suffix.lower() not in FORMATS:
         raise UsageError(f"{out}: give the result one of the suffixes {' '.join(FORMATS)}")
-    if out.exists() and (not overwrite or out.resolve() == source.resolve()):
+    if os.path.lexists(out) and (not overwrite or out.resolve() == source.resolve()):
         raise UsageError(f"{out}: exists; give another -o, or --overwrite if it is not the source itself")
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from derain.errors import PhotoError, reason
+from derain.files import refuse_special
 from derain.photos import Photo, to_8_bit
 from derain.video.colour import Colours, to_rgb
 
@@ -54,6 +55,7 @@ class Clip:
 
     def __init__(self, path: Path, track: int = 0) -> None:
         self.path = path
+        refuse_special(path)
         try:
             if not path.is_file():
                 raise PhotoError(f"{path}: no such file")

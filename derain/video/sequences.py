@@ -1,5 +1,6 @@
 """Frames as picture files, one a frame: the same treatment, without a codec."""
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from itertools import count, islice, takewhile
@@ -36,7 +37,7 @@ def check_sequence(source: Path, out: Path, settings: VideoSettings, overwrite: 
     if is_gif(source) != is_gif(out):
         raise UsageError(f"{out}: a GIF becomes a GIF and nothing else does; give another -o")
     if is_gif(source):
-        if out.exists() and (not overwrite or out.resolve() == source.resolve()):
+        if os.path.lexists(out) and (not overwrite or out.resolve() == source.resolve()):
             raise UsageError(f"{out}: exists; give another -o, or --overwrite if it is not the source itself")
         return
     as_file = out.suffix.lower() in {*FORMATS, *SUFFIXES} and not is_pattern(out)
@@ -101,7 +102,7 @@ def process_sequence(
         if number < done:
             continue
         path = target(number)
-        if path.exists() and not overwrite:
+        if os.path.lexists(path) and not overwrite:
             raise UsageError(f"{path}: exists; give another -o, or --overwrite")
         make_folder(path.parent)
         if begun and number == 0:

@@ -1,0 +1,81 @@
+"""Temporary files. Their names tell which process writes them, so those of one that was killed can be swept away."""
+
+import os
+import platform
+import re
+import secrets
+import stat
+import time
+from contextlib import suppress
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from uuid import getnode
+
+NAME = re.compile(r"\.derain-(?P<machine>[0-9a-f]{8})-(?P<process>\d+)-[0-9a-f]{8}\.part")
+OLD = 24 * 3600  # seconds after which nobody is still writing
+_swept: set[Path] = set()
+
+
+def create(folder: Path, mode: int) -> Path:
+    """An empty file of this process; with the first one in a folder, what killed processes left there goes.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    while True:
+        path = folder / f".derain-{machine()}-{os.getpid()}-{secrets.token_hex(4)}.part"
+        try:
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
+        except FileExistsError:
+            continue
+        if folder not in _swept:
+            _swept.add(folder)
+            sweep(folder, path.stat().st_mtime)
+        return path
+
+
+def sweep(folder: Path, now: float | None = None) -> None:
+    """Remove temporary files of processes of this machine that are no more, and of others' those that are old.
+
+    Args:
+        now: by the clock of the file system, which may be another machine's.
+    """
+    now = time.time() if now is None else now
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            found = NAME.fullmatch(entry.name)
+            with suppress(OSError):
+                if found and entry.is_file(follow_symlinks=False):
+                    age = now - entry.stat(follow_symlinks=False).st_mtime
+                    if age > OLD or (found["machine"] == machine() and not is_alive(int(found["process"]))):
+                        os.unlink(entry.path)
+
+
+@cache
+def machine() -> str:
+    """Of this machine since it was started, and of the container: where a process is known by its number."""
+    known = [platform.node(), str(getnode())]
+    with suppress(OSError):
+        known.append(Path("/proc/sys/kernel/random/boot_id").read_text())
+        known.append(os.readlink("/proc/self/ns/pid"))
+    return sha256("\0".join(known).encode(errors="surrogateescape")).hexdigest()[:8]
+
+
+def is_alive(process: int) -> bool:
+    """Whether there is a process of this number; where that cannot be known, there is."""
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:  # another user's
+        return True
+    return True
+
+
+def kind(mode: int) -> str:
+    """What a file is that is not regular."""
+    kinds = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFDIR: "a folder", stat.S_IFLNK: "a link"}
+    return kinds.get(stat.S_IFMT(mode), "a device")

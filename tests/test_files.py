@@ -1,0 +1,356 @@
+"""What is read and written where: only files, never through links, whole, and with what a file had before."""
+
+import errno
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import derain
+from derain import batch, files, parts
+from derain.errors import PhotoError, TrainingError, UsageError, WeightsError
+from derain.evaluation import results
+from derain.evaluation.evaluate import Evaluation
+from derain.evaluation.samples import open_samples
+from derain.files import atomic, put, write_bytes, write_named
+from derain.models import build
+from derain.photos import read_photo
+from derain.text import as_json, cell, encoded, printable
+from derain.training.config import load_config
+from derain.training.crops import Crops
+from derain.video import process
+from derain.weights import load
+from tests.conftest import SMALL
+
+posix = pytest.mark.skipif(os.name != "posix", reason="has no such files")
+OWN = "user.rating"
+
+
+@pytest.fixture
+def rainy_model():
+    """Untrained, and sees rain everywhere."""
+    model = build("derain", SMALL).eval()
+    torch.nn.init.constant_(model.tail.bias, 0.05)
+    return model
+
+
+def picture(path: Path, rng) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(rng.integers(60, 256, (20, 24, 3), dtype=np.uint8)).save(path)
+    return path
+
+
+def derained(model, *inputs: Path, overwrite: bool = False, **target) -> dict[str, str]:
+    """Errors by the photo's name."""
+    jobs = batch.plan(inputs, batch.Target(**target), recursive=True)
+    outcomes = batch.run(jobs, model, batch.Treatment(overwrite=overwrite))
+    return {outcome.job.source.name: str(outcome.error or "") for outcome in outcomes}
+
+
+# read
+
+
+@pytest.fixture(params=["pipe", "socket", "device"])
+def special(request, tmp_path):
+    """Makes a path something that is no file."""
+
+    def make(path: Path) -> Path:
+        if request.param == "pipe":
+            os.mkfifo(path)
+        elif request.param == "socket":
+            with socket.socket(socket.AF_UNIX) as made:
+                at = os.getcwd()
+                os.chdir(path.parent)  # such names are short
+                try:
+                    made.bind(path.name)
+                finally:
+                    os.chdir(at)
+        else:
+            path.symlink_to("/dev/zero")
+        return path
+
+    return make
+
+
+@posix
+def test_what_is_no_file_costs_itself_and_holds_nothing_up(tmp_path, rng, rainy_model, special):
+    folder = tmp_path / "in"
+    picture(folder / "a.jpg", rng)
+    given = special(tmp_path / "x.jpg")
+    inside = special(folder / "y.jpg")
+    found = derained(rainy_model, given, folder, output=tmp_path / "out")
+    assert "only files are read" in found["x.jpg"] and found["a.jpg"] == ""
+    assert inside.is_symlink() or "only files are read" in found["y.jpg"]  # links do not lead out of the folder
+    matched = derained(rainy_model, f"{tmp_path}/*.jpg", output=tmp_path / "again")
+    assert "only files are read" in matched["x.jpg"]
+
+
+@posix
+def test_no_command_waits_for_what_is_no_file(tmp_path, folders, special):
+    clip, gif, photo = (special(tmp_path / f"x.{suffix}") for suffix in ("mp4", "gif", "png"))
+    for source in (clip, gif):
+        with pytest.raises(PhotoError, match="only files are read"):
+            process(source, source.with_stem("out"), object())
+    special(folders[0] / "x.png")
+    assert any("only files are read" in why for why in Crops(folders[0], 48).skipped.values())
+    scored = open_samples(photo)
+    assert list(scored.samples) == [] and "only files are read" in scored.problems[0]
+    with pytest.raises(PhotoError, match="only files are read"):
+        list(open_samples(clip).samples)
+    for weights in (special(tmp_path / "w.safetensors"), special(tmp_path / "w.pth")):
+        with pytest.raises(WeightsError, match="only files are read"):
+            load(weights)
+    with pytest.raises(TrainingError, match="only files are read"):
+        load_config(special(tmp_path / "c.toml"))
+    with pytest.raises(UsageError, match="only files are read"):
+        batch.read_list(special(tmp_path / "list"))
+
+
+@posix
+def test_a_list_may_come_from_what_the_shell_puts_in_its_place(tmp_path):
+    reading, writing = os.pipe()
+    os.write(writing, b"a.jpg\nb.jpg\n")
+    os.close(writing)
+    assert batch.read_list(Path(f"/dev/fd/{reading}")) == ["a.jpg", "b.jpg"]
+    os.close(reading)
+
+
+def test_memory_that_runs_out_as_a_photo_is_read_costs_that_photo(tmp_path, rng, rainy_model, monkeypatch):
+    for name in "abc":
+        picture(tmp_path / f"{name}.png", rng)
+    read = files.read_file
+
+    def scarce(path):
+        if path.name == "b.png":
+            raise MemoryError
+        return read(path)
+
+    monkeypatch.setattr("derain.photos.original.read_file", scarce)
+    found = derained(rainy_model, tmp_path)
+    assert "not enough memory" in found["b.png"] and found["a.png"] == found["c.png"] == ""
+
+
+# written
+
+
+@posix
+@pytest.mark.parametrize("to", ["elsewhere/mine", "elsewhere/nothing"])
+def test_results_are_not_written_through_links(tmp_path, rng, rainy_model, to):
+    photo = picture(tmp_path / "a.png", rng)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "mine").write_text("mine")
+    for name in ("a.derained.png", "a.rain.png", "a.compare.png"):
+        (tmp_path / name).symlink_to(tmp_path / to)
+    said = derained(rainy_model, photo, rain=True, compare=True)["a.png"]
+    assert ("link to nothing" in said) == to.endswith("nothing")
+    assert derained(rainy_model, photo, rain=True, compare=True, overwrite=True) == {"a.png": ""}
+    assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == ["mine"]
+    assert (tmp_path / "elsewhere" / "mine").read_text() == "mine"
+    assert not (tmp_path / "a.derained.png").is_symlink() and read_photo(tmp_path / "a.derained.png").shape[0] == 20
+
+
+@posix
+def test_folders_of_results_are_not_links_either(tmp_path, rng, rainy_model):
+    for name in ("in/a.png", "in/day/b.png"):
+        picture(tmp_path / name, rng)
+    for folder in ("elsewhere", "out"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "out" / "day").symlink_to(tmp_path / "elsewhere")
+    found = derained(rainy_model, tmp_path / "in", output=tmp_path / "out")
+    assert found["a.png"] == "" and "not written through links" in found["b.png"]
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    (tmp_path / "clip.derained.mp4.unfinished").symlink_to(tmp_path / "elsewhere")
+    with (
+        pytest.raises(PhotoError, match="not written through links"),
+        files.alone(tmp_path / "clip.derained.mp4.unfinished", tmp_path / "clip.derained.mp4"),
+    ):
+        pass
+
+
+@posix
+def test_what_is_no_file_is_never_replaced(tmp_path, rng, rainy_model):
+    photo, pipe = picture(tmp_path / "a.png", rng), tmp_path / "a.derained.png"
+    os.mkfifo(pipe)
+    assert "is a pipe" in derained(rainy_model, photo, overwrite=True)["a.png"] and pipe.is_fifo()
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    write_named(pipe, b"scores")
+    assert os.read(reader, 99) == b"scores" and pipe.is_fifo()
+    os.close(reader)
+    results.refuse_existing([Path(os.devnull), pipe], overwrite=False)
+    results.write(Path(os.devnull), "scores")
+    assert not Path(os.devnull).is_file()
+    with pytest.raises(PhotoError, match="cannot be written"):
+        write_named(tmp_path / "no" / "folder", b"")
+
+
+@posix
+@pytest.mark.parametrize("refusal", [errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EACCES, errno.EINVAL])
+def test_a_share_that_refuses_rights_times_and_attributes_gets_its_results(
+    tmp_path, rng, rainy_model, monkeypatch, refusal
+):
+    photo = picture(tmp_path / "a.png", rng)
+    photo.chmod(0o644)
+
+    def refuse(*_, **__):
+        raise OSError(refusal, os.strerror(refusal))
+
+    for name in ("chmod", "fchmod", "chown", "utime", "setxattr", "listxattr"):
+        monkeypatch.setattr(os, name, refuse, raising=False)
+    umask = os.umask(0o022)
+    try:
+        for overwrite in (False, True):
+            assert derained(rainy_model, photo, overwrite=overwrite, compare=True) == {"a.png": ""}
+        jobs = batch.plan([photo], batch.Target(in_place=True))
+        (outcome,) = batch.run(jobs, rainy_model)
+    finally:
+        os.umask(umask)
+    assert (tmp_path / "a.derained.png").stat().st_mode & 0o777 == photo.stat().st_mode & 0o777 == 0o644
+    assert outcome.error is None
+    monkeypatch.undo()
+    os.utime(photo, (1, 1))
+    monkeypatch.setattr(os, "utime", refuse)
+    (outcome,) = batch.run(jobs, rainy_model)
+    assert outcome.error is None and outcome.notes == ("could not keep: modification time",)
+
+
+@posix
+def test_in_place_only_the_picture_changes(tmp_path, rng, rainy_model):
+    photo = picture(tmp_path / "a.png", rng)
+    photo.chmod(0o640)
+    if os.getuid() == 0:
+        os.chown(photo, 1234, 4321)
+    os.utime(photo, ns=(10**18, 10**18 + 123_000_000))
+    try:
+        os.setxattr(photo, OWN, b"5")
+    except (OSError, AttributeError):
+        rated = False
+    else:
+        rated = True
+    before, content = photo.stat(), photo.read_bytes()
+    (outcome,) = batch.run(batch.plan([photo], batch.Target(in_place=True)), rainy_model)
+    after = photo.stat()
+    assert outcome.error is None and outcome.notes == () and photo.read_bytes() != content
+    for name in ("st_mode", "st_uid", "st_gid", "st_mtime_ns"):
+        assert getattr(after, name) == getattr(before, name), name
+    assert not rated or os.getxattr(photo, OWN) == b"5"
+
+
+@posix
+def test_a_write_protected_photo_is_replaced_only_if_asked(tmp_path, rng, rainy_model):
+    photo = picture(tmp_path / "a.png", rng)
+    content = photo.read_bytes()
+    photo.chmod(0o444)
+    assert "write-protected; --overwrite" in derained(rainy_model, photo, in_place=True)["a.png"]
+    assert photo.read_bytes() == content
+    assert derained(rainy_model, photo, in_place=True, overwrite=True) == {"a.png": ""}
+    assert photo.read_bytes() != content and photo.stat().st_mode & 0o777 == 0o444
+
+
+@posix
+def test_everything_is_on_the_disk_before_it_bears_its_name(tmp_path, monkeypatch):
+    events: list[str] = []
+    sync = os.fsync
+
+    def note_sync(handle):
+        events.append("folder" if os.path.isdir(f"/proc/self/fd/{handle}") else "file")
+        sync(handle)
+
+    def note_replace(part, target):
+        events.append("named")
+        os.replace(part, target)
+
+    monkeypatch.setattr(os, "fsync", note_sync)
+    monkeypatch.setattr(Path, "replace", note_replace)
+    write_bytes(tmp_path / "a", b"a")
+    derain.weights.save(build("derain", SMALL), tmp_path / "b.safetensors")
+    (tmp_path / "part").write_bytes(b"c")
+    put(tmp_path / "part", tmp_path / "c")
+    assert events == ["file", "named", "folder"] * 3
+
+
+def test_a_full_disk_found_out_as_it_is_synced_is_no_success(tmp_path, monkeypatch):
+    def full(handle):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(PhotoError, match="No space left"):
+        write_bytes(tmp_path / "a", b"a")
+    assert list(tmp_path.iterdir()) == []
+
+
+# temporary files
+
+
+@posix
+def test_temporary_files_of_the_dead_are_swept_and_no_others(tmp_path):
+    code = "import os, sys; from pathlib import Path; from derain.files import atomic\n"
+    code += "atomic(Path(sys.argv[1])).__enter__(); os.kill(os.getpid(), 9)"
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "a")])
+    (dead,) = tmp_path.iterdir()
+    other, alive = ".derain-ffffffff-1", f".derain-{parts.machine()}-{os.getppid()}"
+    kept = [f"{alive}-00000000.part", f"{other}-00000000.part", ".derain-mine.part", "b.part"]
+    old = f"{other}-00000001.part"
+    for name in (*kept, old):
+        (tmp_path / name).write_bytes(b"")
+    long_ago = time.time() - 2 * parts.OLD
+    for name in (old, ".derain-mine.part", "b.part"):
+        os.utime(tmp_path / name, (long_ago, long_ago))
+    with atomic(tmp_path / "b") as part:
+        part.write_bytes(b"b")
+    assert not dead.exists() and {path.name for path in tmp_path.iterdir()} == {*kept, "b"}
+
+
+def test_a_part_of_this_process_survives_its_own_sweeping(tmp_path):
+    with atomic(tmp_path / "a") as part:
+        part.write_bytes(b"a")
+        parts.sweep(tmp_path)
+        write_bytes(tmp_path / "b", b"b")
+    assert {path.name for path in tmp_path.iterdir()} == {"a", "b"}
+
+
+# which photos
+
+
+def test_results_are_left_out_beside_their_photo_alone_and_that_is_said(tmp_path, rng):
+    names = ("storm.rain.jpg", "cmp.compare.jpg", "a.jpg", "a.rain.png", "a.derained.jpg", "moved.derained.jpg")
+    for name in names:
+        picture(tmp_path / name, rng)
+    left: dict[str, str] = {}
+    for given in (tmp_path, f"{tmp_path}/*.jpg", f"{tmp_path}/*.*"):
+        left.clear()
+        jobs = batch.plan([given], leave=lambda path, why: left.__setitem__(path.name, why))
+        assert [job.source.name for job in jobs] == ["a.jpg", "cmp.compare.jpg", "storm.rain.jpg"]
+        assert left["a.derained.jpg"] == "a result of a.jpg" and "by its name" in left["moved.derained.jpg"]
+    assert left["a.rain.png"] == "a result of a.jpg"
+    with pytest.raises(UsageError, match="but results, such as"):
+        batch.plan([f"{tmp_path}/*.png"])
+
+
+# names
+
+
+def test_names_do_nothing_to_a_terminal():
+    assert printable("a\x1b]0;title\x07\n\r\x9b2J\u202e.jpg") == r"a\x1b]0;title\x07\n\r\x9b2J\u202e.jpg"
+    assert printable("caf\udce9 été 雨 👩\u200d🚒") == "caf\\xe9 été 雨 👩\u200d🚒"
+    assert printable(os.fsdecode("été".encode()).encode("utf-8").decode("ascii", "surrogateescape")) == "été"
+
+
+def test_json_csv_and_pages_are_valid_whatever_the_names():
+    name = "caf\udce9\x1b[2J\x9b\u2028.png"
+    dumped = as_json({name: [float("nan"), "雨"]})
+    assert json.loads(dumped.encode("utf-8")) == {name: [None, "雨"]} and dumped.isprintable()
+    assert encoded(f"<p>{name}</p>").decode().startswith("<p>caf\\xe9")
+    rows = {name: {"input": {"psnr_luma": -1.5}}, "=cmd|' /C calc'!A0": {"@tool": {"psnr_luma": 2.0}}}
+    lines = results.as_csv(Evaluation(["input", "@tool"], rows)).splitlines()
+    assert lines[-1] == "'=cmd|' /C calc'!A0,'@tool,2.0" and lines[-2].endswith(",input,-1.5")
+    for start in "=+-@\t\r":
+        assert cell(f"{start}1") == f"'{start}1"
+    assert cell("a=1") == "a=1"
