@@ -155,7 +155,8 @@ def run(
             raise UsageError(
                 "-: the photo goes to stdout, by itself; leave out --output and whatever else writes files"
             )
-        batch.through_pipe(load(weights, choose_device(device)), treatment, format)
+        for note in batch.through_pipe(load(weights, choose_device(device)), treatment, format):
+            talk.print(f"stdin: {note}", markup=False)
         return
     named = [*(inputs or []), *(batch.read_list(files_from) if files_from else [])]
     left = dict[Path, str]()

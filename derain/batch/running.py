@@ -17,7 +17,7 @@ from derain.batch.planning import Job, ending_of, is_moving
 from derain.errors import PhotoError, UsageError, reason
 from derain.files import is_protected, make_folder, replace_bytes, write_bytes
 from derain.models.contract import Derainer
-from derain.photos import Original, decode, encode, format_of, read_original, to_8_bit, write_photo
+from derain.photos import Encoded, Original, decode, encode_with_notes, format_of, read_original, to_8_bit, write_photo
 from derain.photos.extent import SparseError
 from derain.photos.files import FORMATS
 from derain.photos.original import MAX_MEGAPIXELS, Pixels
@@ -154,15 +154,15 @@ def _separate(job: Job, photo: Original, model: Derainer, treatment: Treatment) 
         raise PhotoError(f"{job.source}: {said}") from None
 
 
-def finished_file(original: Original, layers: Layers, to: str, quality: int | None = None) -> bytes:
+def finished_file(original: Original, layers: Layers, to: str, quality: int | None = None) -> Encoded:
     """The result's file in Pillow's format ``to``: the photo's own file if that is what it comes to.
 
     Raises:
         PhotoError: the format cannot hold the photo.
     """
     if layers.dry and to == original.format and quality is None:
-        return original.content
-    return encode(original, layers.background, to, quality)
+        return Encoded(original.content)
+    return encode_with_notes(original, layers.background, to, quality)
 
 
 def _write(job: Job, original: Original, layers: Layers, treatment: Treatment) -> Outcome:
@@ -171,6 +171,7 @@ def _write(job: Job, original: Original, layers: Layers, treatment: Treatment) -
         to = format_of(job.background)
         if to == FORMATS.get(job.source.suffix.lower()):
             to = original.format  # a mislabelled photo stays what it is
+        notes: tuple[str, ...] = ()
         make_folder(job.background.parent, job.below)
         due = {path for path in job.outputs if treatment.overwrite or path == job.source or not os.path.exists(path)}
         for path in due - {job.source} if not treatment.overwrite else ():
@@ -183,24 +184,25 @@ def _write(job: Job, original: Original, layers: Layers, treatment: Treatment) -
             write_photo(job.compare, comparison(to_8_bit(original.pixels), to_8_bit(layers.background)))
         if job.background in due:
             try:
-                content = finished_file(original, layers, to, treatment.quality)
+                finished = finished_file(original, layers, to, treatment.quality)
             except PhotoError as error:
                 raise PhotoError(f"{job.background}: {error}") from None
+            notes = finished.notes
             if job.in_place:
-                lost = replace_bytes(job.source, content)
+                lost = replace_bytes(job.source, finished.content)
             else:
-                write_bytes(job.background, content)
+                write_bytes(job.background, finished.content)
     except PhotoError as error:
         return Outcome(job, error, width, height, layers.seconds, layers.coverage)
     except Exception as error:  # whatever it is, the other photos go on
         unwritten = PhotoError(f"{job.background}: cannot be written ({reason(error)})")
         return Outcome(job, unwritten, width, height, layers.seconds, layers.coverage)
-    notes = (f"could not keep: {', '.join(lost)}",) if lost else ()
+    notes += (f"could not keep: {', '.join(lost)}",) if lost else ()
     return Outcome(job, None, width, height, layers.seconds, layers.coverage, layers.dry, notes)
 
 
-def through_pipe(model: Derainer, treatment: Treatment, form: str | None = None) -> None:
-    """One photo from stdin to stdout, in its own format or the one named.
+def through_pipe(model: Derainer, treatment: Treatment, form: str | None = None) -> tuple[str, ...]:
+    """One photo from stdin to stdout, in its own format or the one named; returns what is to be known of the result.
 
     Raises:
         PhotoError: no photo, or one that cannot be restored or written.
@@ -217,11 +219,12 @@ def through_pipe(model: Derainer, treatment: Treatment, form: str | None = None)
     to = FORMATS[ending] if ending else original.format
     try:
         layers = separate(original, model, treatment)
-        content = finished_file(original, layers, to, treatment.quality)
+        finished = finished_file(original, layers, to, treatment.quality)
     except PhotoError as error:
         raise PhotoError(f"stdin: {error}") from None
-    sys.stdout.buffer.write(content)
+    sys.stdout.buffer.write(finished.content)
     sys.stdout.buffer.flush()
+    return finished.notes
 
 
 def describe(outcome: Outcome) -> str:

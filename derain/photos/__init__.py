@@ -1,16 +1,18 @@
 """Photos as files: found, read with everything that they hold, and written back with nothing lost but the rain."""
 
-from derain.photos.encode import encode
+from derain.photos.encode import Encoded, encode, encode_with_notes
 from derain.photos.files import SUFFIXES, find_photos, format_of, without_results
 from derain.photos.original import Original, Photo, as_rgb, decode, read_original, read_photo, to_8_bit, write_photo
 
 __all__ = [
     "SUFFIXES",
+    "Encoded",
     "Original",
     "Photo",
     "as_rgb",
     "decode",
     "encode",
+    "encode_with_notes",
     "find_photos",
     "format_of",
     "read_original",

@@ -1,7 +1,7 @@
 """A photo's new pixels in its old file's form."""
 
 import io
-import struct
+from dataclasses import dataclass, field
 from typing import Any
 
 import cv2
@@ -10,9 +10,10 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from derain.errors import PhotoError, reason
-from derain.photos import heif, jpeg, png, tiff
+from derain.photos import heif, jpeg, png, tiff, webp
 from derain.photos.opening import heif_library
 from derain.photos.original import Original, Pixels, as_stored, to_8_bit
+from derain.photos.previews import LEFT_OUT, Previews, has_thumbnail
 
 QUALITY = 95  # of lossy formats, where the source's own tables cannot be kept
 HOLDS_ALPHA = {"PNG", "WEBP", "TIFF", "AVIF", "HEIF"}
@@ -26,9 +27,23 @@ DEFLATE = "tiff_adobe_deflate"  # of TIFF, where the source has no lossless comp
 LONGEST_XMP = 65_502  # bytes that a JPEG's segment holds
 NOT_OF_COLOURS = {"jpeg", "tiff_jpeg", "group3", "group4", "tiff_ccitt", "tiff_raw_16"}  # lossy, or of black and white
 METADATA = ("exif", "icc_profile", "dpi", "xmp")
+NAMES = {"exif": "EXIF", "icc_profile": "ICC profile", "xmp": "XMP"}  # of what BMP does not hold
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A photo's file, and in a sentence each what it could not keep."""
+
+    content: bytes = field(repr=False)
+    notes: tuple[str, ...] = ()
 
 
 def encode(original: Original, pixels: Pixels, to: str | None = None, quality: int | None = None) -> bytes:
+    """The file that :func:`encode_with_notes` makes."""
+    return encode_with_notes(original, pixels, to, quality).content
+
+
+def encode_with_notes(original: Original, pixels: Pixels, to: str | None = None, quality: int | None = None) -> Encoded:
     """The file of ``original`` with other pixels: alpha, orientation, metadata and encoding are the original's.
 
     Args:
@@ -44,38 +59,57 @@ def encode(original: Original, pixels: Pixels, to: str | None = None, quality: i
         raise PhotoError(f"{to} cannot hold transparency; choose PNG, WebP, TIFF or AVIF")
     if not holds_colours(original, to):
         raise PhotoError(f"{to} cannot hold its colours, which only HEIC and AVIF name so; leave out --format")
+    previews = Previews(original.pixels, pixels, as_stored(original.orientation))
+    if to == "BMP" and (lost := [NAMES[name] for name in NAMES if name in original.options]):
+        previews.say(f"{', '.join(lost)} left out: BMP holds none")
+    if to != original.format and _holds_more(original):
+        previews.say(f"what only {original.format} holds of it, such as comments or further pictures, is left out")
+    content = _encoded(original, pixels, to, quality, previews)
+    return Encoded(content, (*(f"{what} is left out" for what in original.left_out), *previews.notes))
+
+
+def _encoded(original: Original, pixels: Pixels, to: str, quality: int | None, previews: Previews) -> bytes:
+    channels = _channels(original, pixels, to)
+    options = _options(original, to, quality, previews)
+    if to == original.format == "PNG":
+        return png.with_metadata_of(_plain_png(channels), original.content, previews)
+    if channels.dtype == np.uint16 and channels.ndim == 3:
+        if to == "TIFF":
+            return _with_exif(_deep_tiff(channels, options), original, previews)
+        return png.with_metadata_of(_deep_png(channels), _save(np.zeros((1, 1, 3), np.uint8), "PNG", options), previews)
+    content = _save(channels, to, options, "CMYK" if original.inks is not None and to in HOLDS_INKS else None)
+    if to in COLOURS_BY_CODES and original.format in COLOURS_BY_CODES and "icc_profile" not in options:
+        return heif.with_colours_of(content, original.content)
+    if to == "TIFF":
+        return _with_exif(content, original, previews)
+    if to == original.format == "JPEG":
+        content = jpeg.with_further_segments_of(content, original.content, previews)
+        return jpeg.with_further_pictures_of(content, original.content, previews)
+    if to == original.format == "WEBP":
+        return webp.with_further_chunks_of(content, original.content)
+    return content
+
+
+def _holds_more(original: Original) -> bool:
+    """Whether the file holds what no other format takes."""
+    holds = {"JPEG": jpeg.holds_more, "PNG": png.holds_texts, "WEBP": webp.holds_more}
+    return original.format in holds and holds[original.format](original.content)
+
+
+def _channels(original: Original, pixels: Pixels, to: str) -> Pixels:
+    """``(H, W)`` or ``(H, W, C)`` as the file is to store them."""
     turn, alpha = as_stored(original.orientation if to in HOLDS_EXIF else 1), original.alpha
-    in_inks = original.inks is not None and to in HOLDS_INKS
-    if original.inks is not None and in_inks:
+    if original.inks is not None and to in HOLDS_INKS:
         inks = original.inks.copy()  # rain is light: taking it away adds ink
         darker = np.maximum(original.pixels.astype(int) - pixels, 0)
         under_black = np.maximum(255 - inks[..., 3:].astype(int), 1)  # where ink tells less the more black there is
         inks[..., :3] = np.minimum(original.inks[..., :3] + darker * 255 // under_black, 255)
-        channels: Pixels = turn(inks)
-    else:
-        if pixels.dtype == np.uint16 and to not in HOLDS_DEPTH:
-            pixels, alpha = to_8_bit(pixels), None if alpha is None else to_8_bit(alpha)
-        colours = _mean(pixels) if original.grey else pixels
-        channels = turn(colours if alpha is None else np.dstack([colours, alpha]))
-    channels = np.ascontiguousarray(channels if channels.shape[-1] != 1 else channels[..., 0])
-    deep = channels.dtype == np.uint16
-    options = _options(original, to, quality)
-    if to == "PNG" and original.format == "PNG":
-        plain = _deep_png(channels) if deep else _save(channels, "PNG", {})
-        return png.with_metadata_of(plain, original.content)
-    if deep and channels.ndim == 3:
-        if to == "TIFF":
-            return _with_exif(_deep_tiff(channels, options), original)
-        return png.with_metadata_of(_deep_png(channels), _save(np.zeros((1, 1, 3), np.uint8), "PNG", options))
-    content = _save(channels, to, options, "CMYK" if in_inks else None)
-    if to in COLOURS_BY_CODES and original.format in COLOURS_BY_CODES and "icc_profile" not in options:
-        return heif.with_colours_of(content, original.content)
-    if to == "TIFF":
-        return _with_exif(content, original)
-    if to == original.format == "JPEG":
-        content = jpeg.with_further_segments_of(content, original.content)
-        return jpeg.with_further_pictures_of(content, original.content)
-    return content
+        return np.ascontiguousarray(turn(inks))
+    if pixels.dtype == np.uint16 and to not in HOLDS_DEPTH:
+        pixels, alpha = to_8_bit(pixels), None if alpha is None else to_8_bit(alpha)
+    colours = _mean(pixels) if original.grey else pixels
+    channels: Pixels = turn(colours if alpha is None else np.dstack([colours, alpha]))
+    return np.ascontiguousarray(channels if channels.shape[-1] != 1 else channels[..., 0])
 
 
 def holds_colours(original: Original, to: str) -> bool:
@@ -85,23 +119,30 @@ def holds_colours(original: Original, to: str) -> bool:
     return heif.are_plain(heif.colours(original.content))
 
 
-def _options(original: Original, to: str, quality: int | None) -> dict[str, Any]:
+def _options(original: Original, to: str, quality: int | None, previews: Previews) -> dict[str, Any]:
     same = original.format == to
     options = {name: original.options[name] for name in METADATA if name in original.options}
     if original.inks is not None and to not in HOLDS_INKS:
         options.pop("icc_profile", None)  # it describes inks
     if original.format == "TIFF" and to != "TIFF" and "exif" in options:
         options["exif"] = tiff.without_its_own(options["exif"])
+    if "exif" in options and to in HOLDS_EXIF and to != "TIFF":  # which takes the tags and no thumbnail
+        options["exif"] = previews.in_exif(options["exif"])
+    elif to == "TIFF" and "exif" in options and has_thumbnail(options["exif"]):
+        previews.say(LEFT_OUT)
+    if "xmp" in options:
+        options["xmp"] = previews.in_xmp(options["xmp"])
     if to == "JPEG" and len(options.get("xmp", b"")) > LONGEST_XMP:
         del options["xmp"]
+        previews.say("its XMP is left out, which is longer than a JPEG holds")
     if to == "JPEG":
         if same and quality is None:
-            tables = ("qtables", "subsampling", "progressive", "comment")
+            tables = ("qtables", "subsampling", "progressive")
             options |= {name: original.options[name] for name in tables if name in original.options}
         else:
             options |= {"quality": quality or QUALITY, "subsampling": 0 if quality is None else -1}
     elif to == "WEBP":
-        lossless = is_lossless_webp(original.content) if same else original.format in ("PNG", "BMP", "TIFF")
+        lossless = webp.is_lossless(original.content) if same else original.format in ("PNG", "BMP", "TIFF")
         options |= (
             {"lossless": True, "exact": True} if lossless and quality is None else {"quality": quality or QUALITY}
         )
@@ -122,20 +163,13 @@ def _options(original: Original, to: str, quality: int | None) -> dict[str, Any]
     return options
 
 
-def is_lossless_webp(content: bytes) -> bool:
-    """Whether the image's own chunk of a WebP, which a profile may precede, is of the lossless kind."""
-    place = 12
-    while place + 8 <= len(content):
-        kind, size = struct.unpack_from("<4sI", content, place)
-        if kind in (b"VP8 ", b"VP8L"):
-            return bool(kind == b"VP8L")
-        place += 8 + size + size % 2
-    return False
-
-
-def _with_exif(content: bytes, original: Original) -> bytes:
+def _with_exif(content: bytes, original: Original, previews: Previews) -> bytes:
     exif = original.options.get("exif")
-    return tiff.with_exif(content, exif) if exif else content
+    return tiff.with_exif(content, exif, previews) if exif else content
+
+
+def _plain_png(channels: Pixels) -> bytes:
+    return _deep_png(channels) if channels.dtype == np.uint16 else _save(channels, "PNG", {})
 
 
 def _save(channels: Pixels, to: str, options: dict[str, Any], mode: str | None = None) -> bytes:

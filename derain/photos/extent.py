@@ -5,7 +5,6 @@ file is damaged; where one can, but photos never are like that, whoever asks dec
 """
 
 import math
-import struct
 
 from PIL import ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
@@ -43,22 +42,6 @@ def check_extent(image: ImageFile.ImageFile, content: bytes, patient: bool) -> N
         raise PhotoError(f"goes over the picture {scans} times, as no photo does; save it anew with another program")
     if not patient and pixels > LARGE and len(content) < SPARSE * pixels:
         raise SparseError(f"{said}, as no photo does")
-
-
-def webp_size(content: bytes) -> tuple[int, int]:
-    """Width and height of a WebP's canvas, which Pillow would allocate before it tells them; 0 of a damaged one."""
-    kind = content[12:16]
-    try:
-        if kind == b"VP8X":
-            low_w, high_w, low_h, high_h = struct.unpack_from("<HBHB", content, 24)
-            return (high_w << 16 | low_w) + 1, (high_h << 16 | low_h) + 1
-        if kind == b"VP8L":
-            (bits,) = struct.unpack_from("<I", content, 21)
-            return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-        width, height = struct.unpack_from("<HH", content, 26)
-    except struct.error:
-        return 0, 0
-    return width & 0x3FFF, height & 0x3FFF
 
 
 def _least(image: ImageFile.ImageFile, content: bytes) -> float:

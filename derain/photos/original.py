@@ -13,8 +13,8 @@ from PIL.ImageFile import ImageFile
 
 from derain.errors import PhotoError, reason
 from derain.files import read_file, write_bytes
-from derain.photos import deep
-from derain.photos.extent import SparseError, check_extent, webp_size
+from derain.photos import deep, webp
+from derain.photos.extent import SparseError, check_extent
 from derain.photos.files import format_of
 from derain.photos.jpeg_end import with_end
 from derain.photos.opening import open_picture
@@ -79,7 +79,7 @@ def decode(
     """
     try:
         if content.startswith(b"RIFF"):
-            _check_size(*webp_size(content), max_megapixels)
+            _check_size(*webp.size(content), max_megapixels)
         with open_picture(content) as image:
             _check_size(image.width, image.height, max_megapixels)
             check_extent(image, content, patient)
@@ -224,7 +224,7 @@ def as_stored(orientation: int) -> Callable[[Pixels], Pixels]:
 
 def _options(image: ImageFile) -> dict[str, Any]:
     """Metadata and encoding, under the names that Pillow's ``save`` takes."""
-    kept = {name: image.info.get(name) for name in ("exif", "icc_profile", "dpi", "xmp", "comment")}
+    kept = {name: image.info.get(name) for name in ("exif", "icc_profile", "dpi", "xmp")}
     options = {name: value for name, value in kept.items() if value}
     if not all(0 < value < float("inf") for value in options.get("dpi", ())):
         del options["dpi"]

@@ -7,7 +7,12 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from derain.photos.previews import Previews
+
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
+COLOUR_TYPE = 25  # place in the file, after the depth
+OF_CHANNELS = {b"sBIT", b"bKGD"}  # whose form depends on the channels
+XMP = b"XML:com.adobe.xmp\0"
 METADATA = {
     *(b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"cICP", b"mDCV", b"cLLI"),
     *(b"pHYs", b"eXIf", b"iTXt", b"tEXt", b"zTXt", b"tIME"),
@@ -23,12 +28,31 @@ def chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
         place += 12 + length
 
 
-def with_metadata_of(plain: bytes, source: bytes) -> bytes:
-    """``plain`` with the metadata chunks of ``source`` instead of its own."""
-    kept = [(kind, data) for kind, data in chunks(source) if kind in METADATA]
-    image = [(kind, data) for kind, data in chunks(plain) if kind not in METADATA]
-    header, *rest = image
+def with_metadata_of(plain: bytes, source: bytes, previews: Previews) -> bytes:
+    """``plain`` with the metadata of ``source`` instead of its own, also such as nobody knows that may be copied."""
+    kept = [(kind, _renewed(kind, data, previews)) for kind, data in chunks(source) if _is_metadata(kind)]
+    header, *rest = [(kind, data) for kind, data in chunks(plain) if not _is_metadata(kind)]
+    of_channels = [(kind, data) for kind, data in chunks(source) if kind in OF_CHANNELS]
+    if source[COLOUR_TYPE] == plain[COLOUR_TYPE] and source[COLOUR_TYPE - 1] == plain[COLOUR_TYPE - 1]:
+        kept = of_channels + kept
     return SIGNATURE + b"".join(_chunk(kind, data) for kind, data in (header, *kept, *rest))
+
+
+def holds_texts(content: bytes) -> bool:
+    """Whether there are texts other than XMP."""
+    texts = (b"tEXt", b"zTXt", b"iTXt")
+    return any(kind in texts and not data.startswith(XMP) for kind, data in chunks(content))
+
+
+def _is_metadata(kind: bytes) -> bool:
+    """PNG marks what may be copied though the image has changed by the last letter being a small one."""
+    return kind in METADATA or (kind[:1].islower() and kind[3:4].islower())
+
+
+def _renewed(kind: bytes, data: bytes, previews: Previews) -> bytes:
+    if kind == b"eXIf":
+        return previews.in_exif(data)
+    return previews.in_xmp(data) if kind == b"iTXt" and data.startswith(XMP) else data
 
 
 def of_grey_and_alpha(channels: NDArray[np.uint16]) -> bytes:

@@ -7,6 +7,8 @@ from typing import Any
 from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
+from derain.photos.previews import Previews
+
 CAMERA, PLACE = 0x8769, 0x8825  # tags that point to the directories of the EXIF standard
 INTEROPERABILITY = 0xA005  # points to a directory of no use outside its old file
 STRUCTURE = {  # tags that say how the pixels lie in the file
@@ -15,6 +17,7 @@ STRUCTURE = {  # tags that say how the pixels lie in the file
     37724,  # Photoshop's layers, which show the photo as it was
 }
 ITS_OWN = {700, 33723, 34377, 34675}  # tags of XMP, IPTC and profile, which other formats hold elsewhere
+PHOTOSHOP = 34377
 LITTLE_ENDIAN = b"II*\0"
 
 
@@ -37,7 +40,7 @@ def without_its_own(exif: bytes) -> bytes:
     return tags.tobytes()
 
 
-def with_exif(plain: bytes, exif: bytes) -> bytes:
+def with_exif(plain: bytes, exif: bytes, previews: Previews | None = None) -> bytes:
     """``plain``, a little-endian TIFF of one picture, with the tags of ``exif`` that it lacks.
 
     They are appended, and after them a copy of the first directory that points to them. A file past 4 GB has another
@@ -53,7 +56,10 @@ def with_exif(plain: bytes, exif: bytes) -> bytes:
         return plain
     file = bytearray(plain)
     (first,) = struct.unpack_from("<I", file, 4)
-    entries = _append(file, dict(tags))
+    first_tags = dict(tags)
+    if previews and isinstance(blocks := first_tags.get(PHOTOSHOP), bytes):
+        first_tags[PHOTOSHOP] = previews.in_photoshop(blocks)
+    entries = _append(file, first_tags)
     for directory in (CAMERA, PLACE):
         if found := tags.get_ifd(directory):
             place = _end(file)

@@ -1,0 +1,261 @@
+"""What a file holds beside its picture: carried over known or not, and small copies of the picture made anew."""
+
+import base64
+import io
+import struct
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from derain.photos import decode, encode_with_notes
+from derain.photos.previews import LEFT_OUT
+from derain.photos.segments import segments
+
+SIZE = 96, 64
+
+
+@pytest.fixture
+def photo(rng):
+    return Image.fromarray(rng.integers(90, 250, (4, 6, 3), dtype=np.uint8)).resize(SIZE, Image.Resampling.BICUBIC)
+
+
+def saved(image, file_format, **options) -> bytes:
+    content = io.BytesIO()
+    image.save(content, format=file_format, **options)
+    return content.getvalue()
+
+
+def opened(content: bytes) -> Image.Image:
+    image = Image.open(io.BytesIO(content))
+    image.load()
+    return image
+
+
+def darker(content: bytes, to: str | None = None) -> tuple[bytes, tuple[str, ...]]:
+    """The photo with 60 levels of rain taken away, and what is said of it."""
+    original = decode(content)
+    step = 60 * (257 if original.deep else 1)
+    encoded = encode_with_notes(original, original.pixels - original.pixels.dtype.type(step), to)
+    return encoded.content, encoded.notes
+
+
+def shows_result(thumbnail: bytes, photo, size=(24, 16)) -> bool:
+    shown, before = opened(thumbnail), np.asarray(photo.resize(size, Image.Resampling.BOX)).astype(int)
+    assert shown.size == size
+    return np.abs(np.asarray(shown.convert("RGB")).astype(int) - (before - 60)).mean() < 8
+
+
+def small(photo, size=(24, 16)) -> bytes:
+    return saved(photo.resize(size, Image.Resampling.BOX), "JPEG", quality=95)
+
+
+def exif_with(thumbnail: bytes, order: str = "<", orientation: int = 1, compression: int = 6) -> bytes:
+    """A maker's name and orientation in the first directory, a thumbnail in the second."""
+
+    def rows(*entries: tuple[int, int, int, int]) -> bytes:
+        packed = [
+            struct.pack(order + "HHIHH", *entry, 0) if entry[1] == 3 else struct.pack(order + "HHII", *entry)
+            for entry in entries
+        ]
+        return struct.pack(order + "H", len(packed)) + b"".join(packed)
+
+    first = rows((271, 2, 12, 8 + 30 + 42), (274, 3, 1, orientation)) + struct.pack(order + "I", 8 + 30)
+    place = 273 if compression == 1 else 513
+    second = rows((259, 3, 1, compression), (place, 4, 1, 92), (514, 4, 1, len(thumbnail))) + bytes(4)
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "I", 8)
+    return b"Exif\0\0" + head + first + second + b"Hans Camera\0" + thumbnail
+
+
+def thumbnail_of(exif: bytes) -> bytes:
+    return exif[6 + 92 :] if exif.startswith(b"Exif") else exif[92:]
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("order", "<>")
+def test_the_thumbnail_in_exif_shows_the_result(photo, file_format, order):
+    exif = exif_with(small(photo), order)
+    result, notes = darker(saved(photo, file_format, exif=exif))
+    after = opened(result).info["exif"]
+    assert len(thumbnail_of(after)) == len(small(photo)) and not notes
+    assert shows_result(thumbnail_of(after), photo)
+    assert opened(result).getexif()[271] == "Hans Camera"
+
+
+def test_a_thumbnail_lies_as_the_photo_is_stored(photo):
+    turned = photo.transpose(Image.Transpose.ROTATE_90)
+    result, _ = darker(saved(turned, "JPEG", exif=exif_with(small(turned, (16, 24)), orientation=6)))
+    assert shows_result(thumbnail_of(opened(result).info["exif"]), turned, (16, 24))
+
+
+def test_a_thumbnail_keeps_the_bars_that_cameras_put_beside_it(photo):
+    barred = Image.new("RGB", (24, 18))
+    barred.paste(photo.resize((24, 16)), (0, 1))
+    result, _ = darker(saved(photo, "JPEG", exif=exif_with(saved(barred, "JPEG", quality=95, subsampling=0))))
+    shown = np.asarray(opened(thumbnail_of(opened(result).info["exif"]))).astype(int)
+    assert shown.shape == (18, 24, 3) and shown[[0, -1]].mean() < 15 and 60 < shown[3:-3].mean() < 160
+
+
+@pytest.mark.parametrize("compression", [6, 1])
+def test_a_thumbnail_that_cannot_be_made_anew_is_left_out_and_that_is_said(photo, compression):
+    result, notes = darker(
+        saved(photo, "JPEG", exif=exif_with(b"\xff\xd8\xff\xe0rubbish" * 20, compression=compression))
+    )
+    exif = opened(result).getexif()
+    assert notes == (LEFT_OUT,) and exif[271] == "Hans Camera" and not exif.get_ifd(1)
+    assert darker(saved(photo, "JPEG", exif=exif_with(small(photo))), "TIFF")[1] == (LEFT_OUT,)
+
+
+def test_a_preview_in_a_makers_note_is_made_anew_and_other_pictures_stay(photo, rng):
+    other = saved(Image.fromarray(rng.integers(0, 256, (16, 24), dtype=np.uint8)), "JPEG")
+    tags = Image.Exif()
+    tags.get_ifd(0x8769)[0x927C] = b"MAKER\0" + small(photo) + b"\0\0" + other
+    result, _ = darker(saved(photo, "JPEG", exif=tags.tobytes()))
+    note = opened(result).getexif().get_ifd(0x8769)[0x927C]
+    assert len(note) == len(tags.get_ifd(0x8769)[0x927C]) and note.endswith(b"\0\0" + other)
+    assert shows_result(note[6:], photo)
+
+
+def with_segment(jpeg: bytes, marker: int, data: bytes) -> bytes:
+    place = next(place for place, kind, _ in segments(jpeg) if kind == b"\xff\xdb")
+    return jpeg[:place] + bytes([0xFF, marker]) + struct.pack(">H", len(data) + 2) + data + jpeg[place:]
+
+
+def test_photoshops_thumbnail_shows_the_result(photo):
+    thumbnail = small(photo)
+    block = struct.pack(">IIIIIIHH", 1, 24, 16, 72, 72 * 16, len(thumbnail), 24, 1) + thumbnail
+    block += bytes(len(block) % 2)
+    caption = b"8BIM\x04\x04\x00\x00\x00\x00\x00\x0a\x1c\x02\x78\x00\x05rainy\x00"
+    data = b"Photoshop 3.0\0" + caption + b"8BIM\x04\x0c\0\0" + struct.pack(">I", len(block)) + block
+    cut = len(data) - 100  # a block may go on in the next segment
+    source = with_segment(saved(photo, "JPEG"), 0xED, data[:cut])
+    source = with_segment(source, 0xED, b"Photoshop 3.0\0" + data[cut:])
+    result, notes = darker(source)
+    parts = [data[14:] for _, kind, data in segments(result) if kind == b"\xff\xed"]
+    assert [len(part) for part in parts] == [cut - 14, 100] and caption in parts[0] and not notes
+    assert shows_result(b"".join(parts)[len(caption) + 12 + 28 :], photo)
+
+
+def test_thumbnails_in_xmp_show_the_result(photo):
+    coded = base64.b64encode(small(photo)).decode()
+    coded = coded[:76] + "&#xA;" + coded[76:]
+    xmp = f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><xmpGImg:image>{coded}</xmpGImg:image></x:xmpmeta>'.encode()
+    for file_format in ("JPEG", "WEBP"):
+        after = opened(darker(saved(photo, file_format, xmp=xmp))[0]).info["xmp"]
+        inner = after.partition(b"<xmpGImg:image>")[2].partition(b"<")[0]
+        assert shows_result(base64.b64decode(inner), photo)
+
+
+def test_segments_that_nobody_knows_are_carried_over_in_their_order(photo):
+    source = saved(photo, "JPEG", comment=b"first", exif=exif_with(small(photo)))
+    known = [
+        (0xE1, b"FLIR\0\x01\0\x02" + b"raw" * 9), (0xE1, b"FLIR\0\x01\1\x02" + b"raw" * 7), (0xE3, b"calibration"),
+        (0xEA, b"maker"), (0xE2, b"of a maker"), (0xEC, b"Ducky\0"), (0xE1, b"http://ns.adobe.com/xmp/extension/\0x"),
+    ]  # fmt: skip
+    for marker, data in (*known, (0xFE, b"second"), (0xFE, b"third")):
+        source = with_segment(source, marker, data)
+    result, notes = darker(source)
+    carried = [(kind[1], data) for _, kind, data in segments(result)]
+    assert [entry for entry in carried if entry in known] == known and not notes
+    assert [data for kind, data in carried if kind == 0xFE] == [b"first", b"second", b"third"]
+    assert len([data for kind, data in carried if data.startswith((b"Exif", b"JFIF"))]) == 2
+
+
+def multi_picture(photo, *further: tuple[int, bytes]) -> bytes:
+    """A JPEG with a list of pictures: their kinds and files."""
+    first = saved(photo, "JPEG", quality=90)
+    place = first.index(b"\xff\xdb")
+    count = 1 + len(further)
+    length = 2 + 4 + 8 + 2 + 12 * 3 + 4 + 16 * count
+    size, entries = len(first) + 2 + length, [(0x030000, len(first) + 2 + length, 0)]
+    for kind, content in further:
+        entries.append((kind, len(content), size - (place + 8)))
+        size += len(content)
+    directory = struct.pack("<H", 3) + struct.pack("<HHI4s", 0xB000, 7, 4, b"0100")
+    directory += struct.pack("<HHII", 0xB001, 4, 1, count) + struct.pack("<HHIII", 0xB002, 7, 16 * count, 50, 0)
+    listed = b"".join(struct.pack("<IIIHH", *entry, 0, 0) for entry in entries)
+    data = b"MPF\0II*\0" + struct.pack("<I", 8) + directory + listed
+    assert len(data) + 2 == length
+    segment = b"\xff\xe2" + struct.pack(">H", length) + data
+    return first[:place] + segment + first[place:] + b"".join(content for _, content in further)
+
+
+def pictures(content: bytes) -> list[bytes]:
+    listed = next(data for _, kind, data in segments(content) if data.startswith(b"MPF\0"))
+    place = content.index(b"MPF\0") + 4
+    entries = [struct.unpack_from("<III", listed, 4 + 50 + 16 * index) for index in range((len(listed) - 54) // 16)]
+    return [content[offset and place + offset :][:size] for _, size, offset in entries]
+
+
+def test_previews_of_a_multi_picture_jpeg_show_the_result_and_other_pictures_stay(photo, rng):
+    depth = saved(Image.fromarray(rng.integers(0, 256, (16, 24), dtype=np.uint8)), "JPEG")
+    gain = saved(photo.convert("L").resize((24, 16)), "JPEG")
+    source = multi_picture(photo, (0x010001, small(photo)), (0, small(photo)), (0, depth), (0x050000, gain), (0, gain))
+    result, notes = darker(source)
+    before, after = pictures(source), pictures(result)
+    assert [len(content) for content in after[1:]] == [len(content) for content in before[1:]] and not notes
+    assert shows_result(after[1], photo) and shows_result(after[2], photo)
+    assert after[3:] == before[3:] and opened(result).size == SIZE
+
+
+@pytest.mark.parametrize("kind", [0x020003, 0x020002, 0])
+def test_a_second_view_is_kept_and_its_rain_is_said(photo, kind):
+    source = multi_picture(photo, (kind, saved(photo, "JPEG")))
+    result, notes = darker(source)
+    assert pictures(result)[1] == pictures(source)[1] and "still shows the rain" in notes[0]
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def test_chunks_of_a_png_that_may_be_copied_are(photo):
+    plain = saved(photo, "PNG")
+    kept = [(b"prVt", b"private"), (b"tIME", bytes(7)), (b"mDCV", bytes(24)), (b"sBIT", b"\5\6\5"), (b"vpAg", bytes(9))]
+    bound = (b"caCH", b"of the old pixels")
+    source = plain[:33] + b"".join(chunk(*entry) for entry in (*kept, bound)) + plain[33:]
+    result, _ = darker(source)
+    assert all(chunk(*entry) in result for entry in kept) and chunk(*bound) not in result
+    assert opened(result).size == SIZE
+
+
+@pytest.mark.parametrize("options", [{}, {"lossless": True}, {"exif": exif_with(b"")}])
+def test_chunks_of_a_webp_that_nobody_knows_are_carried_over(photo, options):
+    for image in (photo, Image.merge("RGBA", (*photo.split(), Image.linear_gradient("L").resize(SIZE)))):
+        plain = saved(image, "WEBP", **options)
+        body = plain[12:] + b"mkr1" + struct.pack("<I", 5) + b"maker\0" + b"zzzz" + struct.pack("<I", 2) + b"ok"
+        source = b"RIFF" + struct.pack("<I", len(body) + 4) + b"WEBP" + body
+        result, _ = darker(source)
+        assert b"mkr1\5\0\0\0maker\0zzzz\2\0\0\0ok" in result
+        assert opened(result).size == SIZE and opened(result).mode == image.mode
+
+
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+def test_private_tags_of_a_tiff_are_carried_over(photo, depth):
+    values, file = np.asarray(photo).astype(depth), io.BytesIO()
+    values = values * 257 if depth == np.uint16 else values
+    private = [(65000, 2, 0, "of a lab", True), (65001, 5, 1, (7, 3), True), (65002, 1, 3, (1, 2, 3), True)]
+    tifffile.imwrite(file, values, photometric="rgb", metadata=None, extratags=private)
+    with tifffile.TiffFile(io.BytesIO(darker(file.getvalue())[0])) as result:
+        tags = result.pages[0].tags
+        assert (tags[65000].value, tags[65001].value, tags[65002].value) == ("of a lab", (7, 3), b"\1\2\3")
+
+
+def test_what_another_format_cannot_hold_is_said(photo):
+    source = saved(photo, "JPEG", exif=exif_with(small(photo)), xmp=b"<x/>")
+    assert darker(source, "BMP")[1] == ("EXIF, XMP left out: BMP holds none",)
+    assert not darker(source, "PNG")[1] and not darker(saved(photo, "PNG"), "JPEG")[1]
+    assert "left out" in darker(with_segment(source, 0xFE, b"a comment"), "PNG")[1][0]
+    assert "left out" in darker(source + b"a video", "WEBP")[1][0]
+    plain = saved(photo, "PNG")
+    assert "left out" in darker(plain[:33] + chunk(b"tEXt", b"Title\0rain") + plain[33:], "JPEG")[1][0]
+
+
+def test_a_large_photo_of_16_bits_has_its_thumbnail_made_anew(photo):
+    deep = np.asarray(photo).astype(np.uint16) * 257
+    plain = cv2.imencode(".png", deep[..., ::-1])[1].tobytes()
+    source = plain[:33] + chunk(b"eXIf", exif_with(small(photo))[6:]) + plain[33:]
+    assert shows_result(thumbnail_of(opened(darker(source)[0]).info["exif"]), photo)
