@@ -1,6 +1,7 @@
 """Weights from the Hugging Face Hub: ``hf:OWNER/REPO[@REVISION][/FILE]``, through its own client and cache."""
 
 import hashlib
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,8 +134,9 @@ def refuse_damaged(path: Path, reference: Reference) -> None:
     Raises:
         WeightsError: the file has another digest than the one that the cache, which has it from the Hub, calls it by.
     """
+    link = Path(os.readlink(path)) if path.is_symlink() else path  # a blob may itself lead on, to a store of all repos
+    told = link.name.lower() if link.parent.name == "blobs" else ""  # without links the cache keeps no digests
     blob = path.resolve()
-    told = blob.name.lower() if blob.parent.name == "blobs" else ""  # without links the cache keeps no digests
     if re.fullmatch(r"[0-9a-f]{64}", told):
         found = {_digest(blob, "sha256")}
     elif re.fullmatch(r"[0-9a-f]{40}", told):  # small files are called as Git does, by some mirrors by their own SHA-1

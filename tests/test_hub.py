@@ -178,16 +178,30 @@ def test_a_damaged_download_is_refused_and_nothing_is_deleted(tmp_path, hub, mon
     assert blob.name == "0" * 64 and f"delete {blob} and try again" in done.stderr
 
 
-@pytest.mark.parametrize("before", [b"blob 5\0", b""])  # as Git has it, and as some mirrors do
-def test_small_files_are_checked_by_the_digest_that_the_cache_calls_them_by(tmp_path, before):
-    blob = tmp_path / "blobs" / hashlib.sha1(before + b"whole").hexdigest()
-    blob.parent.mkdir()
-    blob.write_bytes(b"whole")
-    (tmp_path / "x.safetensors").symlink_to(blob)
-    refuse_damaged(tmp_path / "x.safetensors", Reference("me/rainy"))
-    blob.write_bytes(b"other")
-    with pytest.raises(WeightsError, match="hf:me/rainy: damaged, SHA-1 is not the expected"):
-        refuse_damaged(tmp_path / "x.safetensors", Reference("me/rainy"))
+@pytest.mark.parametrize(
+    "name, kind",
+    [
+        (hashlib.sha256(b"whole").hexdigest(), "SHA-256"),
+        (hashlib.sha1(b"blob 5\0whole").hexdigest(), "SHA-1"),  # of small files, as Git has it
+        (hashlib.sha1(b"whole").hexdigest(), "SHA-1"),  # and as some mirrors do
+    ],
+)
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_file_is_checked_by_the_digest_that_the_cache_calls_it_by(tmp_path, name, kind, shared):
+    path, blob, store = tmp_path / "x.safetensors", tmp_path / "blobs" / name, tmp_path / "shared" / ("f" * 64)
+    for folder in (blob.parent, store.parent):
+        folder.mkdir()
+    stored = store if shared else blob
+    stored.write_bytes(b"whole")
+    path.symlink_to(blob)
+    if shared:  # newer caches keep one copy for all repositories, under a name of another kind
+        blob.symlink_to(store)
+    refuse_damaged(path, Reference("me/rainy"))
+    stored.write_bytes(b"other")
+    with pytest.raises(
+        WeightsError, match=f"hf:me/rainy: damaged, {kind} is not the expected {name}; delete {stored} "
+    ):
+        refuse_damaged(path, Reference("me/rainy"))
 
 
 EACH = """
