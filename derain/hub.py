@@ -40,6 +40,8 @@ class Reference:
 def fetch(reference: Reference) -> Path:
     """The file in the Hub's cache, downloaded if it is not there; its digest is checked each time, offline too.
 
+    On systems without links the cache keeps no digests, and nothing is checked but what the client checks itself.
+
     ``HF_ENDPOINT``, ``HF_HUB_OFFLINE``, ``HF_TOKEN`` and ``HF_HOME`` work as everywhere.
 
     Raises:
