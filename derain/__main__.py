@@ -1,5 +1,18 @@
-"""`python -m derain`, which `torchrun -m derain` needs."""
+"""`python -m derain`, which `torchrun -m derain` needs, and the command itself."""
 
-from derain.cli import main
+import sys
 
-main()
+
+def main() -> None:
+    """As :func:`derain.cli.main`, and Ctrl-C is understood while the libraries are still being loaded."""
+    try:
+        from derain.cli import main as command
+
+        command()
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

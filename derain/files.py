@@ -116,6 +116,17 @@ def replace_bytes(path: Path, content: bytes) -> list[str]:
     return whole.lost
 
 
+def append_line(path: Path, line: str) -> None:
+    """Add a line to a file, made if missing; a link or a pipe of its name is not opened.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    careful = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    with open(path, "a", encoding="utf-8", opener=lambda name, flags: os.open(name, flags | careful, 0o666)) as file:
+        file.write(f"{line}\n")
+
+
 def write_named(path: Path, content: bytes) -> None:
     """As :func:`write_bytes`, to a path that the user named: a device or pipe is written into.
 
@@ -233,11 +244,15 @@ class atomic:
                 raise OSError(errno.EINVAL, f"is {kind(found)}, which is not replaced", str(self.target))
             mode = stat.S_IMODE(found) & 0o777 | stat.S_IWUSR if stat.S_ISREG(found) else mode
         self.part = create(self.target.parent, mode)
+        self.mode = stat.S_IMODE(os.lstat(self.part).st_mode)
         return self.part
 
     def __exit__(self, failed: type[BaseException] | None, *_: object) -> None:
         try:
             if failed is None:
+                if stat.S_IMODE(os.lstat(self.part).st_mode) != self.mode:  # a library put another file in its place
+                    with suppress(OSError):
+                        self.part.chmod(self.mode)
                 self.lost = put(self.part, self.target, self.times)
         finally:
             with suppress(OSError):

@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import save_file
+from safetensors.torch import save as as_bytes
 
 from derain.devices import place
 from derain.errors import PhotoError, WeightsError, reason
-from derain.files import atomic, refuse_special
+from derain.files import refuse_special, write_bytes
 from derain.header import FLOATS, FORMAT, Described, listed, naming, opened, read_header, refuse_misfit, without_paths
 from derain.hub import Reference, fetch
 from derain.models import build, describe
@@ -164,10 +163,9 @@ def save(model: Derainer, path: Path, training: dict[str, Any] | None = None) ->
     with naming(path):
         refuse_not_finite(tensors)
     try:
-        with atomic(path) as part:
-            save_file(tensors, part, metadata={"derain": json.dumps(header)})
-    except (OSError, SafetensorError) as error:
-        raise WeightsError(f"{path}: cannot be written ({error})") from None
+        write_bytes(path, as_bytes(tensors, metadata={"derain": json.dumps(header)}))
+    except PhotoError as error:
+        raise WeightsError(str(error)) from None
 
 
 def refuse_not_finite(tensors: dict[str, torch.Tensor]) -> None:

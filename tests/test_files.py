@@ -26,6 +26,7 @@ from derain.photos import read_photo
 from derain.text import as_json, cell, encoded, printable
 from derain.training.config import load_config
 from derain.training.crops import Crops
+from derain.training.loop import train
 from derain.video import process
 from derain.weights import load
 from tests.conftest import SMALL
@@ -173,6 +174,25 @@ def test_folders_of_results_are_not_links_either(tmp_path, rng, rainy_model):
         files.alone(tmp_path / "clip.derained.mp4.unfinished", tmp_path / "clip.derained.mp4"),
     ):
         pass
+
+
+@posix
+def test_training_writes_through_no_link_either(folders, tmp_path):
+    out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    out.mkdir()
+    elsewhere.mkdir()
+    quick = load_config(None, model=SMALL, steps=1, batch=1, crop=48, save_every=1, log_every=1, device="cpu")
+    (out / "previews").symlink_to(elsewhere)
+    with pytest.raises(TrainingError, match="not written through links"):
+        train(quick, *folders, out)
+    (out / "previews").unlink()
+    (out / "log.jsonl").symlink_to(elsewhere / "log")
+    with pytest.raises(TrainingError, match="log.jsonl: cannot be written"):
+        train(quick, *folders, out)
+    (out / "log.jsonl").unlink()
+    (out / "derain.safetensors").symlink_to(elsewhere / "weights")
+    train(quick, *folders, out)
+    assert list(elsewhere.iterdir()) == [] and (out / "derain.safetensors").stat().st_mode & 0o444 == 0o444
 
 
 @posix

@@ -6,6 +6,7 @@ The rain that the starting network finds in the photos is pasted on the bundled 
 photos, and what it makes of rendered rain is kept. A part of the photos is held out and judges.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import wraps
@@ -19,7 +20,7 @@ from derain.errors import TrainingError, UsageError, WeightsError, reason
 from derain.evaluation.evaluate import Evaluation, evaluate
 from derain.evaluation.report import Gallery, as_html
 from derain.evaluation.samples import INPUT, Sample, open_samples
-from derain.files import UNFINISHED, alone, check_name, write_bytes
+from derain.files import UNFINISHED, alone, check_name, make_folder, write_bytes
 from derain.models import describe
 from derain.models.contract import Derainer
 from derain.photos import find_photos
@@ -317,10 +318,10 @@ def begin(out: Path, given: tuple[Path, ...], resume: bool, overwrite: bool) -> 
             raise UsageError(f"{out}: is finished, there is nothing to resume; give --overwrite to begin anew")
     else:
         for path in (out, work / checkpoint.NAME, work / SUMMARY):
-            if path.exists() and not overwrite:
+            if os.path.lexists(path) and not overwrite:
                 raise UsageError(f"{path}: exists; give --resume to go on, --overwrite to replace it, or another -o")
     try:
-        work.mkdir(parents=True, exist_ok=True)
+        make_folder(work, below=out.parent)
         if not resume:
             folder.forget(work, "derain")
             forget(work / PHOTOS)

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from derain.errors import PhotoError, TrainingError, WeightsError, reason
-from derain.files import atomic
+from derain.files import append_line, atomic, make_folder
 from derain.photos import write_photo
 from derain.training import checkpoint
 from derain.training.config import TrainConfig
@@ -37,9 +37,11 @@ def prepare_folder(out: Path, preset: str, resume: bool) -> None:
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
-        (out / PREVIEWS).mkdir(exist_ok=True)
+        make_folder(out / PREVIEWS, below=out)
         if not os.access(out, os.W_OK):
             raise PermissionError(13, "Permission denied")
+    except PhotoError as error:
+        raise TrainingError(str(error)) from None
     except OSError as error:
         raise TrainingError(f"{out}: cannot be written ({reason(error)})") from None
     if not resume and checkpoint.exists(out):
@@ -124,8 +126,7 @@ class Log:
     def _append(self, entry: dict[str, Any]) -> None:
         if self.path:
             try:
-                with self.path.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(entry) + "\n")
+                append_line(self.path, json.dumps(entry))
             except OSError as error:
                 raise TrainingError(f"{self.path}: cannot be written ({reason(error)}); --resume goes on") from None
 

@@ -128,7 +128,7 @@ def prepare(
     material = Material(folder, [])
     forget(folder)
     for part in (material.training, material.held_out):
-        make_folder(part)
+        make_folder(part, below=folder.parent)
     problems: list[str] = []
     until, digests = clock.share(LOOKING), {}
     for path in clock.affordable(files, until, "looking for rain in the photos"):
@@ -249,7 +249,7 @@ def copy_again(material: Material, files: list[Path], clock: Clock) -> None:
         PhotoError: a photo can no longer be read, or the disk is full.
     """
     for part in (material.training, material.held_out):
-        make_folder(part)
+        make_folder(part, below=material.folder.parent)
     missing = [source for source in material.sources if not (material.folder / source.file).is_file()]
     paths = [path for path in files if path.name in {source.name for source in missing}]
     for number, path in enumerate(paths):

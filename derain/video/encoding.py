@@ -63,6 +63,8 @@ def encoder_options(
 
 def open_output(path: Path, form: str, **options: str) -> Any:
     """A container to write to; of the type Any because PyAV's stubs do not tell its streams apart."""
+    if path.is_symlink():  # which is not to be written through
+        path.unlink()
     return av.open(str(path.absolute()), "w", format=form, options=options, metadata_errors=ANY_BYTES)
 
 

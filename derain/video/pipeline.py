@@ -174,7 +174,7 @@ class Work:
             make_folder(self.folder)
             write_bytes(place, origin.encode())
         self.own = self.folder / f"track{track}" if track else self.folder
-        make_folder(self.own)
+        make_folder(self.own, below=self.folder.parent)
         self.segments = list(self.whole())
         self.done = len(self.segments)
 
