@@ -16,7 +16,8 @@ import av
 
 from derain.errors import PhotoError, reason
 from derain.video.encoding import open_output
-from derain.video.grafting import Pair, graft, is_quicktime, movie_timescale
+from derain.video.headers import BOXES, DAMAGE, ELEMENTS, Header
+from derain.video.matroska import set_aspect
 from derain.video.reading import Clip, Clock, is_cover, opened
 
 MATRIX_PLACE = {0: 40, 1: 52}  # of the display matrix in a tkhd box, by its version
@@ -41,7 +42,7 @@ def join(
     stretch: tuple[float, float],
     audio: bool,
     say: Callable[[str], None],
-    grafting: bool = True,
+    keep_header: bool = True,
 ) -> None:
     """Write ``out``: the picture tracks anew, and audio, subtitles, chapters, tags and attachments of the source.
 
@@ -49,34 +50,19 @@ def join(
         form: FFmpeg's name of the container.
         stretch: seconds of the source that were taken; what lies before is cut away, times included.
         say: told of streams that the container cannot hold.
-        grafting: keep the header of an MP4 or MOV file, with what FFmpeg does not know.
+        keep_header: the source's, with what FFmpeg does not know, where the containers are of one kind.
 
     Raises:
         PhotoError: the container cannot hold the video, or the disk is full.
     """
     begin, end = stretch
     source = tracks[0].clip
-    clocks = {track.clip.time_base.denominator for track in tracks}
-    options = dict[str, str]()
-    timescale = movie_timescale(source.path) if grafting and is_of_boxes(source, out) else None
-    whole = begin == 0 and end == math.inf
-    if timescale:
-        form = "mov" if is_quicktime(source.path) else "mp4"
-        options |= {"movie_timescale": str(timescale)} | ({"write_tmcd": "0"} if whole else {})
-    if form in ("mp4", "mov") and len(clocks) == 1:  # else each has its own, or a multiple of it
-        options["video_track_timescale"] = str(*clocks)
-    tags = {key: value for key, value in source.container.metadata.items() if key not in OF_A_FILE}
-    if (
-        form in ("mp4", "mov")
-        and any(key.startswith("com.apple.") for key in tags)
-        and not any(map(is_cover, source.container.streams))
-    ):
-        options["movflags"] = "use_metadata_tags"  # else only tags that have older names too are written; so are covers
+    header = Header.for_result(source, out, form, stretch, keep_header)
     try:
-        with open_output(out, form, **options) as container:
-            container.metadata.update(tags)
-            pictures, copied = _add_streams(container, tracks, audio, say, timescale is not None)
-            if not (timescale and whole):
+        with open_output(out, header.form, **_options(tracks, header)) as container:
+            container.metadata.update(_tags(source))
+            pictures, copied = _add_streams(container, tracks, audio, say, header)
+            if not header.has_chapters:
                 _set_chapters(container, source, begin, end)
             packets = heapq.merge(
                 *(_video_packets(track.segments, track.clip.time_base, new, begin) for track, new in pictures),
@@ -87,32 +73,39 @@ def join(
                 container.mux(packet)
     except (av.FFmpegError, OSError, ValueError) as error:
         raise PhotoError(f"{out}: cannot be written as {form} ({reason(error)})") from None
-    if form in ("mp4", "mov"):
+    if form in BOXES:
         write_in_header(out, *(track.matrix for track, _ in pictures))
-        if timescale:
-            others = {source.container.streams[index].id: stream.index for index, stream in copied.items()}
-            pairs = [Pair(track.clip.stream.id, stream.index, True) for track, stream in pictures]
-            pairs += [Pair(identifier, place, False) for identifier, place in others.items()]
-            dropped = {stream.id for stream in source.container.streams.audio} if not audio else set()
-            try:
-                graft(source.path, out, pairs, whole, dropped, say)
-            except (struct.error, ValueError, AssertionError, IndexError, OSError):
-                say("its header is damaged: of what it says, only what FFmpeg knows is kept")
-                join(tracks, out, form, stretch, audio, say, grafting=False)
-    elif any(track.matrix for track in tracks):
+    elif not header.kept and any(track.matrix for track in tracks):
         say(f"{form} holds no rotation: the frames are stored as in the source, turn them in the player")
+    anew = {track.clip.stream.index: stream.index for track, stream in pictures}
+    others = {index: stream.index for index, stream in copied.items()}
+    try:
+        header.write(source, out, anew, others, audio, say)
+        if form in ELEMENTS:
+            set_aspect(out, {stream.index: track.clip.stream.sample_aspect_ratio for track, stream in pictures})
+    except DAMAGE:
+        say("its header is damaged: of what it says, only what FFmpeg knows is kept")
+        join(tracks, out, form, stretch, audio, say, keep_header=False)
 
 
-def is_of_boxes(source: Clip, out: Path) -> bool:
-    """Whether source and result are both MP4 or both MOV files, or at least called so."""
-    named, kind = out.suffix.lower(), source.container.format.name
-    if "mp4" not in kind or named not in (".mp4", ".m4v", ".mov"):
-        return False
-    return named == source.path.suffix.lower() or is_quicktime(source.path) == (named == ".mov")
+def _options(tracks: list[Track], header: Header) -> dict[str, str]:
+    """Of the container."""
+    options, source = dict(header.options), tracks[0].clip
+    clocks = {track.clip.time_base.denominator for track in tracks}
+    if header.form in BOXES and len(clocks) == 1:  # else each has its own, or a multiple of it
+        options["video_track_timescale"] = str(*clocks)
+    apples = any(key.startswith("com.apple.") for key in _tags(source))
+    if header.form in BOXES and apples and not any(map(is_cover, source.container.streams)):
+        options["movflags"] = "use_metadata_tags"  # else only tags that have older names too are written; so are covers
+    return options
+
+
+def _tags(source: Clip) -> dict[str, str]:
+    return {key: value for key, value in source.container.metadata.items() if key not in OF_A_FILE}
 
 
 def _add_streams(
-    container: Any, tracks: list[Track], audio: bool, say: Callable[[str], None], grafting: bool
+    container: Any, tracks: list[Track], audio: bool, say: Callable[[str], None], header: Header
 ) -> tuple[list[tuple[Track, Any]], dict[int, Any]]:
     """Streams in the order of the source: those of the picture tracks, and by their numbers those that are copied."""
     anew = {track.clip.stream.index: track for track in tracks}
@@ -121,7 +114,7 @@ def _add_streams(
         if stream.index in anew:
             pictures.append((anew[stream.index], _add_picture(container, anew[stream.index])))
             continue
-        if stream.type == "audio" and not audio or grafting and is_cover(stream):
+        if stream.type == "audio" and not audio or header.holds(stream):
             continue
         if stream.type == "data" and "timecode" in stream.metadata:
             continue  # written anew from the video's tag
@@ -133,7 +126,7 @@ def _add_streams(
             if stream.type != "attachment":
                 copied[stream.index] = new
         except (av.FFmpegError, ValueError, TypeError):
-            if grafting:
+            if header.says_what_is_missing():
                 continue
             codec = stream.codec_context.name if stream.codec_context else stream.type
             say(f"stream {stream.index} ({stream.type}, {codec}) is left out: {container.format.name} cannot hold it")

@@ -97,13 +97,13 @@ def append_extras(source: Path, samples: BinaryIO, file: BinaryIO, say: Callable
         if place.kind == b"meta" and _has_places(samples, place):
             say("a box of pictures beside the clip is left out: it tells places in the old file")
             continue
-        _copy(samples, place.start, place.end, file)
+        copy(samples, place.start, place.end, file)
     end = source.stat().st_size
     last = found[-1].end if found else end
     if {b"moov", b"mdat"} <= {place.kind for place in found} and last < end:
         samples.seek(last)
         if samples.read(8)[4:] not in OF_SAMPLES:
-            _copy(samples, last, end, file)
+            copy(samples, last, end, file)
 
 
 def _is_empty(file: BinaryIO, place: Place) -> bool:
@@ -115,7 +115,7 @@ def _has_places(file: BinaryIO, place: Place) -> bool:
     return any(inner.kind == b"iloc" for inner in places(file, place.inside + 4, place.end))
 
 
-def _copy(source: BinaryIO, start: int, end: int, file: BinaryIO) -> None:
+def copy(source: BinaryIO, start: int, end: int, file: BinaryIO) -> None:
     source.seek(start)
     while start < end and (piece := source.read(min(COPIED, end - start))):
         file.write(piece)
@@ -147,9 +147,9 @@ def lay_out(source: Path, result: Path) -> None:
         again = result.with_name(f"{result.name}.again")
         with again.open("wb") as new:
             new.write(brands + (bytes(header) if first else b""))
-            _copy(file, begins, moov.start, new)
+            copy(file, begins, moov.start, new)
             new.write(b"" if first else bytes(header))
-            _copy(file, moov.end, result.stat().st_size, new)
+            copy(file, moov.end, result.stat().st_size, new)
     again.replace(result)
 
 

@@ -1,0 +1,84 @@
+"""What the result's file says beside its packets: as much of the source's header as its kind of container allows."""
+
+import math
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from derain.video import grafting, matroska
+from derain.video.reading import Clip, is_cover
+
+BOXES, ELEMENTS = ("mp4", "mov"), ("matroska", "webm")
+DAMAGE = (struct.error, ValueError, AssertionError, IndexError, KeyError, OSError)
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Header:
+    """How the header of a result comes about: FFmpeg's own, or the source's put in its place afterwards."""
+
+    form: str  # FFmpeg's name of the container
+    kind: tuple[str, ...] = ()  # BOXES or ELEMENTS if the source's is kept
+    whole: bool = True  # nothing is cut away in time
+    options: dict[str, str] = field(default_factory=dict)  # of FFmpeg's container
+
+    @classmethod
+    def for_result(cls, source: Clip, out: Path, form: str, stretch: tuple[float, float], keep: bool) -> "Header":
+        """The source's where both are of one kind, and it can be read."""
+        whole = stretch == (0, math.inf)
+        named, names = out.suffix.lower(), source.container.format.name
+        same_name = named == source.path.suffix.lower()
+        if keep and form in BOXES and "mp4" in names:
+            quicktime = grafting.is_quicktime(source.path)
+            timescale = grafting.movie_timescale(source.path)
+            if timescale and (same_name or quicktime == (form == "mov")):
+                options = {"movie_timescale": str(timescale)} | ({"write_tmcd": "0"} if whole else {})
+                return cls("mov" if quicktime else "mp4", BOXES, whole, options)
+        if keep and form in ELEMENTS and "matroska" in names and (same_name or form == "matroska"):
+            tracks = sum(not _is_attached(stream) for stream in source.container.streams)
+            if matroska.can_be_grafted(source.path, tracks):
+                return cls(form, ELEMENTS, whole)
+        return cls(form, (), whole)
+
+    @property
+    def kept(self) -> bool:
+        return bool(self.kind)
+
+    @property
+    def has_chapters(self) -> bool:
+        """Whether the source's are there without FFmpeg's help."""
+        return self.kept and self.whole
+
+    def holds(self, stream: Any) -> bool:
+        """Whether the header brings along what this stream is."""
+        return self.kept and _is_attached(stream)
+
+    def says_what_is_missing(self) -> bool:
+        """Whether it will tell of streams that FFmpeg cannot write, if it cannot hold them either."""
+        return self.kind == BOXES
+
+    def write(
+        self, source: Clip, out: Path, pictures: dict[int, int], copied: dict[int, int], audio: bool, say: Say
+    ) -> None:
+        """Put the source's header into the file that FFmpeg wrote.
+
+        Args:
+            pictures: places of the result's tracks by the source's streams, of those that were encoded anew.
+            copied: the same of the others.
+        """
+        streams = source.container.streams
+        if self.kind == BOXES:
+            pairs = [grafting.Pair(streams[old].id, new, True) for old, new in pictures.items()]
+            pairs += [grafting.Pair(streams[old].id, new, False) for old, new in copied.items()]
+            dropped = set() if audio else {stream.id for stream in streams.audio}
+            grafting.graft(source.path, out, pairs, self.whole, dropped, say)
+        elif self.kind == ELEMENTS:
+            same = [matroska.Pair(old, new, True) for old, new in pictures.items()]
+            same += [matroska.Pair(old, new, False) for old, new in copied.items()]
+            matroska.graft(source.path, out, same, self.whole)
+
+
+def _is_attached(stream: Any) -> bool:
+    return stream.type == "attachment" or is_cover(stream)
