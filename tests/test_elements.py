@@ -82,7 +82,13 @@ FONT = element(
 def rich(path: Path, webm: bool = False) -> Path:
     """A clip with a projection, light of its screen, nested tags and chapters, an attachment and what nobody knows."""
     make_clip(
-        path, 30, "libvpx-vp9" if webm else "libx264", base=Fraction(1, 1000), subtitles=not webm, options={"g": "5"}
+        path,
+        30,
+        "libvpx-vp9" if webm else "libx264",
+        base=Fraction(1, 1000),
+        subtitles=not webm,
+        options={"g": "5"},
+        tags={"color_range": 1},
     )
 
     def change(name: str, content: bytes) -> bytes:

@@ -21,7 +21,8 @@ OF_THE_BLOCKS = {  # of a track: its number, codec, its setup, delays, wrappings
 }
 OF_THE_PIXELS = {0xB0, 0xBA, 0x53C0, 0x9A, 0x9D}  # of a picture: width, height, alpha, interlacing, order of fields
 OF_ONE_PICTURE = {0x54B0, 0x54BA, 0x54B2, 0x54AA, 0x54BB, 0x54CC, 0x54DD, 0x7670, 0x53B8}  # how it is shown
-OF_THE_MATRIX = {0x55B1, 0x55B2, 0x55B9, 0x55BA, 0x55BB}  # matrix, bits, range, transfer, primaries
+MATRIX = 0x55B1
+OF_THE_MATRIX = {MATRIX, 0x55B2, 0x55B9, 0x55BA, 0x55BB}  # matrix, bits, range, transfer, primaries
 WIDTH, HEIGHT, SHOWN_WIDTH, SHOWN_HEIGHT, UNIT = 0xB0, 0xBA, 0x54B0, 0x54BA, 0x54B2
 AS_RATIO = 3  # unit of the width and height shown
 INTERLACED, PROGRESSIVE = 0x9A, 2
@@ -122,14 +123,21 @@ def _video(old: Element, new: Element) -> Element:
     video = Element(VIDEO, inside=[element for element in new.inside if element.name in OF_THE_PIXELS - {INTERLACED}])
     for element in old.inside:
         if element.name == COLOUR:
-            ours, theirs = new.find(COLOUR), [part for part in element.inside if part.name not in OF_THE_MATRIX]
+            ours = new.find(COLOUR)
             kept = [part for part in (ours.inside if ours else []) if part.name in OF_THE_MATRIX]
-            video.inside.append(Element(COLOUR, inside=kept + theirs))
+            there = {part.name for part in kept} | (OF_THE_MATRIX if _is_rgb(element) else set())
+            video.inside.append(Element(COLOUR, inside=kept + [e for e in element.inside if e.name not in there]))
         elif element.name == INTERLACED:
             video.inside.append(unsigned(INTERLACED, PROGRESSIVE))
         elif element.name not in OF_THE_PIXELS and (same_size or element.name not in OF_ONE_PICTURE):
             video.inside.append(element)
     return video
+
+
+def _is_rgb(colour: Element) -> bool:
+    """Whether it says that there is no matrix, which the encoder may have needed one for."""
+    matrix = colour.find(MATRIX)
+    return matrix is not None and matrix.number == 0
 
 
 def _info(old: dict[int, list[Element]], new: dict[int, list[Element]], whole: bool) -> Element:
