@@ -6,6 +6,7 @@ The rain that the starting network finds in the photos is pasted on the bundled 
 photos, and what it makes of rendered rain is kept. A part of the photos is held out and judges.
 """
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from derain.errors import TrainingError, UsageError, WeightsError, reason
 from derain.evaluation.evaluate import Evaluation, evaluate
 from derain.evaluation.report import Gallery, as_html
 from derain.evaluation.samples import INPUT, Sample, open_samples
-from derain.files import UNFINISHED, alone, check_name, make_folder, write_bytes
+from derain.files import UNFINISHED, alone, check_name, write_bytes
 from derain.models import describe
 from derain.models.contract import Derainer
 from derain.photos import find_photos
@@ -321,7 +322,9 @@ def begin(out: Path, given: tuple[Path, ...], resume: bool, overwrite: bool) -> 
             if os.path.lexists(path) and not overwrite:
                 raise UsageError(f"{path}: exists; give --resume to go on, --overwrite to replace it, or another -o")
     try:
-        make_folder(work, below=out.parent)
+        if work.is_symlink():
+            raise OSError(errno.ELOOP, "is a link, and results are not written through links")
+        work.mkdir(parents=True, exist_ok=True)
         if not resume:
             folder.forget(work, "derain")
             forget(work / PHOTOS)
