@@ -9,6 +9,7 @@ from derain import devices
 from derain.models import build
 from derain.models.deployable import DerainConfig, DerainNet, receptive_radius
 from derain.tiling import automatic_tile, restore, tiles
+from derain.training.start import grown
 
 
 @pytest.fixture(params=["derain", "nlcl"])
@@ -62,6 +63,27 @@ def test_rain_before_clipped_light_may_have_any_colour():
         assert (1 + differences[0]).tolist() == pytest.approx(white)
         assert (1 + differences[1]).tolist() == pytest.approx([1.0, 0.96, 0.91])
     assert DerainNet(DerainConfig(clipping=True)).difference(-tint, torch.ones(1, 3, 1, 1)).max() <= 0.1001
+
+
+def test_fading_rain_has_the_colours_that_the_backdrop_lacks():
+    model = DerainNet(DerainConfig(widths=(4, 4), blocks=(0, 0), fading=True)).eval()
+    for part in (model.tail, model.fade):
+        torch.nn.init.zeros_(part.weight)
+    model.tail.bias.data[:4] = 0.2
+    green = torch.tensor([0.4, 0.9, 0.4])[None, :, None, None].expand(1, 3, 4, 4)
+    for fading, expected in ((0.0, [0.2, 0.2, 0.2]), (1.0, [0.233, 0.135, 0.233]), (-1.0, [0.167, 0.265, 0.167])):
+        torch.nn.init.constant_(model.fade.bias, fading)
+        background, rain = model(green)
+        assert rain[0, :, 0, 0].tolist() == pytest.approx(expected, abs=0.002)
+        assert torch.equal(background + rain, green)
+
+
+def test_a_network_that_learns_fading_begins_as_the_one_before():
+    before = DerainNet(DerainConfig(widths=(4, 4), blocks=(1, 0))).eval()
+    torch.nn.init.normal_(before.tail.weight, std=0.2)
+    after = grown(before, DerainNet(DerainConfig(widths=(4, 4), blocks=(1, 0), fading=True)), "before").eval()
+    photo = torch.rand(1, 3, 16, 16)
+    assert torch.equal(before(photo)[0], after(photo)[0])
 
 
 def test_deployable_network_is_small_and_sees_far():

@@ -10,6 +10,7 @@ from derain.errors import WeightsError
 from derain.models.bounds import Config, bounded
 from derain.models.contract import Derainer, nan_where_too_large
 
+STEEPEST = 4.0  # fading under a sky of a quarter of the greatest brightness
 CLIPPED = (0.94, 0.99)  # brightness from which a channel may be, and surely is, clipped; JPEG makes it uneven
 
 
@@ -25,6 +26,8 @@ class DerainConfig(Config):
     chroma: float = bounded(0.1, 0, 1)
     # whether there may be any less rain in a channel that the camera clipped
     clipping: bool = False
+    # whether the rain's colour may depend on the photo's own
+    fading: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -56,6 +59,9 @@ class DerainNet(Derainer):
     The rain layer is ``s * (1 + chroma * tanh(c))`` with one height ``s >= 0`` a pixel and one tint ``c`` a channel,
     limited to the photo itself so that ``background = photo - rain`` stays in [0, 1]. With ``clipping``, ``chroma`` is
     1 downwards where a channel is at its brightest: of light that the camera clipped any part may be the background's.
+    With ``fading`` the layer is ``s * (1 + chroma * tanh(c)) * (1 - u * (O - mean O))``, the mean over the channels of
+    the photo ``O``: a drop hides the backdrop and shows the sky, so over green it adds red and blue light
+    (:func:`derain.rain.compose.fade`), and under a coloured lamp (``u < 0``) light of the lamp's colour.
     """
 
     reductions = (2, 4, 8)
@@ -72,15 +78,22 @@ class DerainNet(Derainer):
         self.tail = nn.Conv2d(widths[0], 16, 3, padding=1)
         nn.init.normal_(self.tail.weight, std=1e-2)
         nn.init.zeros_(self.tail.bias)  # type: ignore[arg-type]
+        if config.fading:
+            self.fade = nn.Conv2d(widths[0], 4, 3, padding=1)
+            nn.init.zeros_(self.fade.weight)
+            nn.init.zeros_(self.fade.bias)  # type: ignore[arg-type]
         self.multiple = 2 ** len(widths)
         self.halo = receptive_radius(config)
         self.heaviness = max(numbers_a_pixel(config) / numbers_a_pixel(DerainConfig()), 1.0)
 
     def layers(self, rainy: Tensor) -> tuple[Tensor, Tensor]:
-        height, tint = self.predict(rainy)
+        height, tint, *fading = self.predict(rainy)
         # In training a little leaks below 0: a plain ReLU dies on photos that are mostly dry.
         height = F.leaky_relu(height, 0.1) if self.training else F.relu(height)
-        rain = torch.minimum(height * (1 + self.difference(torch.tanh(tint), rainy)), rainy)
+        colour = 1 + self.difference(torch.tanh(tint), rainy)
+        for u in fading:
+            colour = colour * F.relu(1 - u * (rainy - rainy.mean(1, keepdim=True)))
+        rain = torch.minimum(height * colour, rainy)
         return rainy - rain, rain
 
     def difference(self, tint: Tensor, rainy: Tensor) -> Tensor:
@@ -91,8 +104,10 @@ class DerainNet(Derainer):
         clipped = ((rainy - CLIPPED[0]) / (CLIPPED[1] - CLIPPED[0])).clamp(0, 1)
         return ((chroma + (1 - chroma) * clipped) * tint).clamp(max=chroma)
 
-    def predict(self, rainy: Tensor) -> tuple[Tensor, Tensor]:
-        """``(N, 1, H, W)`` signed height of the rain layer before its clipping at 0, and ``(N, 3, H, W)`` tint."""
+    def predict(self, rainy: Tensor) -> tuple[Tensor, ...]:
+        """``(N, 1, H, W)`` signed height of the rain layer before its clipping at 0, ``(N, 3, H, W)`` tint, and with
+        ``fading`` the ``(N, 1, H, W)`` fading, from ``-STEEPEST`` to ``STEEPEST``.
+        """
         x = self.head(F.pixel_unshuffle(rainy - 0.5, 2))
         skips = []
         for blocks, down in zip(self.encoder, self.down):
@@ -103,7 +118,11 @@ class DerainNet(Derainer):
         for blocks, up, skip in zip(reversed(self.decoder), reversed(self.up), reversed(skips)):
             x = blocks(skip + F.interpolate(up(x), scale_factor=2.0, mode="nearest"))
         out = F.pixel_shuffle(nan_where_too_large(self.tail(x)), 2).to(rainy.dtype)
-        return out[:, :1], out[:, 1:]
+        height, tint = out[:, :1], out[:, 1:]
+        if not self.config.fading:
+            return height, tint
+        fading = F.pixel_shuffle(nan_where_too_large(self.fade(x)), 2).to(rainy.dtype)
+        return height, tint, STEEPEST * torch.tanh(fading / STEEPEST)
 
 
 def numbers_a_pixel(config: DerainConfig) -> float:
