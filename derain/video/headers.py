@@ -52,8 +52,9 @@ class Header:
         return self.kept and self.whole
 
     def holds(self, stream: Any) -> bool:
-        """Whether the header brings along what this stream is."""
-        return self.kept and _is_attached(stream)
+        """Whether it brings along what this stream is, exactly as it was."""
+        as_it_is = self.kind == BOXES and self.whole and stream.type not in ("video", "audio")
+        return self.kept and (as_it_is or _is_attached(stream))
 
     def says_what_is_missing(self) -> bool:
         """Whether it will tell of streams that FFmpeg cannot write, if it cannot hold them either."""

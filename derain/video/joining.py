@@ -7,7 +7,6 @@ import math
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from derain.video.reading import Clip, Clock, is_cover, opened
 MATRIX_PLACE = {0: 40, 1: 52}  # of the display matrix in a tkhd box, by its version
 OF_A_FILE = {"major_brand", "minor_version", "compatible_brands", "encoder"}  # tags that speak of the old file
 CODEC_PLACE = 12  # of the codec's name in an stsd box
+LONGEST_STEP = 10  # seconds that a last frame may stay
 Timed = tuple[float, Any]  # seconds, packet
 
 
@@ -65,7 +65,7 @@ def join(
             if not header.has_chapters:
                 _set_chapters(container, source, begin, end)
             packets = heapq.merge(
-                *(_video_packets(track.segments, track.clip.time_base, new, begin) for track, new in pictures),
+                *(_video_packets(track, new, begin, header.whole) for track, new in pictures),
                 _other_packets(source, copied, begin, end),
                 key=lambda timed: timed[0],
             )
@@ -167,25 +167,34 @@ def _set_chapters(container: Any, source: Clip, begin: float, end: float) -> Non
         container.set_chapters([c | {"end": int(c["end"])} for c in kept])
 
 
-def _video_packets(segments: list[Path], base: Fraction, stream: Any, begin: float) -> Iterator[Timed]:
+def _video_packets(track: Track, stream: Any, begin: float, whole: bool) -> Iterator[Timed]:
     """Packets in the order of decoding; each is decoded as late as all may be, in even steps."""
+    segments, base = track.segments, track.clip.time_base
     times = [json.loads(path.with_suffix(".json").read_text()) for path in segments]
     shown = sorted(pts for segment in times for pts in segment)
     in_order = [pts for segment in times for pts in segment]
     late = max(early - pts for early, pts in zip(shown, in_order))
     steps = [after - before for before, after in pairwise(shown)]
-    steps += steps[-1:]  # the last frame stays as long as the one before it
+    steps += [_last_step(track.clip, shown[-1]) or steps[-1]] if steps and whole else steps[-1:]
+    lasts = dict(zip(shown, steps))
+    lasts |= {in_order[-1]: steps[-1]} if steps else {}  # what MP4 and MOV take for the time after the last decoding
     shift, index = round(begin / base), 0
     for path in segments:
         with opened(path) as container:
             for packet in container.demux(video=0):
                 if packet.size == 0:
                     continue
-                step = steps[index] if index < len(steps) else round(packet.duration * packet.time_base / base)
+                step = lasts.get(in_order[index]) or round(packet.duration * packet.time_base / base)
                 packet.stream, packet.time_base, packet.duration = stream, base, step
                 packet.pts, packet.dts = in_order[index] - shift, shown[index] - late - shift
                 yield float(packet.dts * base), packet
                 index += 1
+
+
+def _last_step(clip: Clip, last: int) -> int:
+    """How long the last frame stays; 0 if the file does not tell, and then as long as the one before it."""
+    told = (clip.stream.start_time or 0) + (clip.stream.duration or 0) - last
+    return told if 0 < told * clip.time_base < LONGEST_STEP else 0
 
 
 def _other_packets(source: Clip, copied: dict[int, Any], begin: float, end: float) -> Iterator[Timed]:
