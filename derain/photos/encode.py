@@ -69,6 +69,13 @@ def encode_with_notes(original: Original, pixels: Pixels, to: str | None = None,
 
 
 def _encoded(original: Original, pixels: Pixels, to: str, quality: int | None, previews: Previews) -> bytes:
+    if to == original.format and to in COLOURS_BY_CODES:
+        try:
+            return heif.with_picture(original.content, pixels, quality or QUALITY, previews)
+        except PhotoError:
+            previews.say(
+                "what its file holds beside picture, EXIF, XMP and profile is left out, as derain cannot read it"
+            )
     channels = _channels(original, pixels, to)
     options = _options(original, to, quality, previews)
     if to == original.format == "PNG":
@@ -93,6 +100,7 @@ def _encoded(original: Original, pixels: Pixels, to: str, quality: int | None, p
 def _holds_more(original: Original) -> bool:
     """Whether the file holds what no other format takes."""
     holds = {"JPEG": jpeg.holds_more, "PNG": png.holds_texts, "WEBP": webp.holds_more}
+    holds |= dict.fromkeys(COLOURS_BY_CODES, heif.holds_more)
     return original.format in holds and holds[original.format](original.content)
 
 

@@ -1,7 +1,19 @@
-"""What the colours of a HEIC or AVIF mean where no profile says it: H.273 codes in its ``colr`` box."""
+"""HEIC and AVIF with another picture in the place of their own, and what their colours mean where no profile says it:
+H.273 codes in their ``colr`` box.
+"""
 
 import struct
 
+import cv2
+import numpy as np
+
+from derain.errors import PhotoError
+from derain.photos import coded, items
+from derain.photos.coded import Pixels
+from derain.photos.previews import STILL_RAINY, Previews
+
+# what files raise that are no list of items
+UNREADABLE = (PhotoError, struct.error, KeyError, IndexError, StopIteration, ArithmeticError)
 BOX = b"colrnclx"
 PLAIN = 1, 13  # primaries and transfer of sRGB
 PLAIN_PRIMARIES = {1, 2, 5, 6, 7}  # those, not specified, and television's of old, which are shown alike
@@ -38,3 +50,77 @@ def _place(content: bytes) -> int:
             return found + len(BOX) if found > 0 else 0
         start += max(size, 8)
     return 0
+
+
+def with_picture(source: bytes, picture: Pixels, quality: int, previews: Previews) -> bytes:
+    """``source`` with another picture, upright ``(H, W, 3)``, and its thumbnails; all else stays as it is.
+
+    Raises:
+        PhotoError: the file is built in a way that derain does not know.
+    """
+    try:
+        return _with_picture(items.read(source), picture, quality, previews)
+    except UNREADABLE:
+        raise PhotoError("is built in a way that derain does not know") from None
+
+
+def _with_picture(file: items.ItemFile, picture: Pixels, quality: int, previews: Previews) -> bytes:
+    primary = file.items[file.primary]
+    coding = coded.coding_of(file, file.primary)
+    if primary.kind not in items.CODED | {items.GRID}:
+        raise KeyError(primary.kind)
+    av1 = primary.kind == coded.AV1 or file.kind[8:12] in (b"avif", b"avis")
+    stored = _as_stored(picture, primary)
+    kind = coded.AV1 if av1 else b"hvc1"
+    for thumbnail in file.to(items.THUMBNAIL, file.primary):
+        width, height = file.items[thumbnail].shown
+        if not (0 < width <= stored.shape[1] and 0 < height <= stored.shape[0]):
+            raise KeyError(thumbnail)
+        small = np.asarray(cv2.resize(stored, (width, height), interpolation=cv2.INTER_AREA))
+        like = coded.coding_of(file, thumbnail)
+        file.replace(thumbnail, items.read(coded.encode(small, kind, like, quality)))
+    new = items.read(coded.encode(stored, kind, coding, quality))
+    file.replace(file.primary, new)
+    if (left := coded.coding_of(file, file.primary)).bits < coding.bits or left.chroma < coding.chroma:
+        previews.say(
+            f"has {coding.bits} bits and {coding.chroma}, of which {left.bits} bits and {left.chroma} are kept"
+        )
+    for item in file.items.values():
+        if item.kind == b"Exif":
+            start = 4 + int.from_bytes(item.data[:4], "big")
+            item.data = item.data[:start] + previews.in_exif(item.data[start:])
+        elif item.kind == b"mime" and b"rdf+xml" in item.entry:
+            item.data = previews.in_xmp(item.data)
+    if len(file.pictures()) > 1:
+        previews.say(STILL_RAINY)
+    return items.write(file)
+
+
+def _as_stored(picture: Pixels, item: items.Item) -> Pixels:
+    """Undo the turns that a viewer makes, from the last to the first."""
+    for entry, _ in reversed(item.properties):
+        if entry[4:8] == b"irot":
+            picture = np.rot90(picture, -(entry[8] & 3))
+        elif entry[4:8] == b"imir":
+            picture = picture[:, ::-1] if entry[8] & 1 else picture[::-1]
+    return np.ascontiguousarray(picture)
+
+
+def bits(content: bytes) -> int:
+    """Of the picture; 8 where that cannot be told."""
+    try:
+        file = items.read(content)
+        return coded.coding_of(file, file.primary).bits
+    except UNREADABLE:
+        return 8
+
+
+def holds_more(content: bytes) -> bool:
+    """Whether there are pictures beside the one that is shown: depth, gain maps, a second one."""
+    try:
+        file = items.read(content)
+    except UNREADABLE:
+        return False
+    own = {file.primary, *file.of(items.TILES, file.primary), *file.to(items.THUMBNAIL, file.primary)}
+    alpha = {number for number, item in file.items.items() if item.is_alpha}
+    return any(item.holds(b"ispe") for number, item in file.items.items() if number not in own | alpha)

@@ -7,7 +7,7 @@ map, depth, preview) by CIPA's Multi-Picture Format, a video after the end.
 import struct
 
 from derain.photos import segments
-from derain.photos.previews import LEFT_OUT, Previews
+from derain.photos.previews import LEFT_OUT, STILL_RAINY, Previews
 
 ENTRIES = 0xB002  # tag of the list of pictures: attributes, size, offset, dependencies; 16 bytes each
 SEGMENT = b"\xff\xe2"
@@ -23,7 +23,6 @@ ITS_OWN = (  # marker and beginning of what is written anew, or is of the old im
 )
 PHOTOSHOP = b"Photoshop 3.0\0"
 KIND, PREVIEW, VIEW = 0xFFFFFF, 0x01, 0x02  # of a picture in the list; its highest byte
-STILL_RAINY = "a further picture in it is kept and still shows the rain"
 UNDEFINED, SMALL = 0, 4  # pictures of no kind are previews if they show the photo on so small a share of its pixels
 CREDENTIALS = b"c2pa"
 

@@ -13,7 +13,7 @@ from PIL.ImageFile import ImageFile
 
 from derain.errors import PhotoError, reason
 from derain.files import read_file, write_bytes
-from derain.photos import deep, webp
+from derain.photos import coded, deep, heif, items, webp
 from derain.photos.extent import SparseError, check_extent
 from derain.photos.files import format_of
 from derain.photos.jpeg_end import with_end
@@ -115,6 +115,8 @@ def _choose_page(image: ImageFile) -> tuple[str, ...]:
         image.seek(index)
         pages[index] = int(image.tag_v2.get(REDUCED, 0))  # type: ignore[attr-defined]
     photos = [index for index, kind in pages.items() if not kind & (IS_REDUCED | IS_MASK)]
+    if image.format == "HEIF":  # the picture that is shown stands open; the others are kept
+        return ()
     if count > 1 and len(photos) != 1:
         raise PhotoError("animated and multi-page files are not supported; save one picture of it")
     if not pages:
@@ -136,6 +138,8 @@ def _from_image(image: ImageFile, content: bytes) -> Original:
     orientation = image.getexif().get(ORIENTATION, 1) or 1
     orientation = orientation if orientation in range(1, 9) and file_format != "HEIF" else 1
     found = Original(np.empty(0), file_format, orientation=orientation, content=content, options=_options(image))
+    if is_deep and file_format in ("AVIF", "HEIF"):
+        return _deep_heif(found, image)
     if is_deep:
         return _deep(found, tags)
     turn = upright(1 if file_format == "TIFF" else orientation)
@@ -173,6 +177,8 @@ def _is_deep(image: ImageFile, content: bytes) -> bool:
         return False
     if image.format == "PNG":
         return content[24] == 16
+    if image.format in ("AVIF", "HEIF"):
+        return heif.bits(content) > 8
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         return 16 in image.tag_v2.get(258, ())
     return False
@@ -196,6 +202,19 @@ def _deep(found: Original, tags: Any) -> Original:
         pixels = np.minimum(pixels * (float(WHITE) / np.maximum(alpha, 1)[..., None]), WHITE).astype(np.uint16)
     upright_alpha = None if alpha is None else turn(alpha)
     return replace(found, pixels=turn(as_rgb(pixels)), alpha=upright_alpha, grey=colours == 1)
+
+
+def _deep_heif(found: Original, image: ImageFile) -> Original:
+    """More than 8 bits of HEIC and AVIF; of AVIF, Pillow has decoded the alpha."""
+    turn = upright(found.orientation)
+    if found.format == "HEIF":
+        values = np.atleast_3d(coded.read_hevc(found.content, heif.bits(found.content)))
+        alpha = values[..., -1] if values.shape[2] in (2, 4) else None
+        colours = values[..., : 1 if values.shape[2] < 3 else 3]
+        return replace(found, pixels=as_rgb(colours), alpha=alpha, grey=colours.shape[2] == 1)
+    stored = coded.read_av1(items.read(found.content))
+    alpha = np.asarray(image.getchannel("A"), np.uint16) * 257 if "A" in image.getbands() else None
+    return replace(found, pixels=turn(stored), alpha=None if alpha is None else turn(alpha))
 
 
 def as_rgb(values: Pixels) -> Pixels:

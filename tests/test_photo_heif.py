@@ -1,0 +1,181 @@
+"""HEIC and AVIF: depth, turns, thumbnails and whatever else their files hold come back."""
+
+import io
+import struct
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from derain.photos import coded, decode, encode_with_notes, heif, items
+from derain.photos.previews import STILL_RAINY
+
+heif_library = pytest.importorskip("pillow_heif")
+WIDTH, HEIGHT = 96, 64
+RAIN = 60 * 257
+
+
+@pytest.fixture
+def photo(rng):
+    small = Image.fromarray(rng.integers(90, 250, (4, 6, 3), dtype=np.uint8))
+    return np.asarray(small.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC))
+
+
+def heic(photo, mode="RGB", **options) -> bytes:
+    file, size = io.BytesIO(), (photo.shape[1], photo.shape[0])
+    further = options.pop("further", ())
+    image = heif_library.from_bytes(mode=mode, size=size, data=np.ascontiguousarray(photo).tobytes())
+    for pixels in further:
+        image.add_frombytes(mode="RGB", size=(pixels.shape[1], pixels.shape[0]), data=pixels.tobytes())
+    image.save(file, quality=95, **options)
+    return file.getvalue()
+
+
+def deep_avif(photo) -> bytes:
+    return coded.encode(photo.astype(np.uint16) * 257, coded.AV1, coded.Coding(10), 95)
+
+
+def darker(content: bytes, to: str | None = None):
+    """The photo with 60 of 255 levels taken away, and what is said of it."""
+    original = decode(content)
+    step = RAIN if original.deep else 60
+    encoded = encode_with_notes(original, original.pixels - original.pixels.dtype.type(step), to)
+    return encoded.content, encoded.notes
+
+
+@pytest.mark.parametrize("bits", [10, 12])
+@pytest.mark.parametrize("chroma", ["420", "444"])
+def test_heic_keeps_its_bits_and_chroma(photo, bits, chroma):
+    values = (photo.astype(np.uint16) << (bits - 8)) + 1
+    content = heic(values, f"RGB;{bits}", bit_depth=bits, chroma=chroma)
+    original = decode(content)
+    white = (1 << bits) - 1
+    assert original.deep and np.abs(original.pixels - values * (65535 / white)).mean() < 3 * 257
+    assert len(np.unique(original.pixels)) > 256
+    result, notes = darker(content)
+    after = heif_library.open_heif(result, convert_hdr_to_8bit=False)
+    assert (after.info["bit_depth"], after.info["chroma"]) == (bits, int(chroma)) and not notes
+    assert np.abs(decode(result).pixels + float(RAIN) - original.pixels).mean() < 3 * 257
+    assert decode(darker(content, "PNG")[0]).deep
+
+
+def test_avif_keeps_10_bits_and_its_colours(photo):
+    content = deep_avif(photo).replace(b"colrnclx\0\2\0\2", b"colrnclx\0\x09\0\x10")
+    original = decode(content)
+    assert original.deep and np.abs(original.pixels / 257 - photo).mean() < 3
+    result, notes = darker(content)
+    assert b"colrnclx\0\x09\0\x10" in result and not notes
+    assert heif.bits(result) == 10 and np.abs(decode(result).pixels + float(RAIN) - original.pixels).mean() < 3 * 257
+    assert Image.open(io.BytesIO(result)).size == (WIDTH, HEIGHT)
+    with av.open(io.BytesIO(result)) as clip:
+        assert clip.streams.video[0].codec_context.pix_fmt == "yuv420p10le"
+
+
+def turns_of(file: items.ItemFile) -> list[bytes]:
+    return [entry[4:] for entry, _ in file.items[file.primary].properties if entry[4:8] in (b"irot", b"imir")]
+
+
+@pytest.mark.parametrize("file_format", ["HEIF", "AVIF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_turns_stay_and_the_picture_stands_as_before(photo, file_format, orientation):
+    exif = Image.Exif()
+    exif[274], exif[271] = orientation, "Hans Camera"
+    image = Image.fromarray(photo)
+    file = io.BytesIO()
+    if file_format == "HEIF":
+        image.info["exif"] = exif.tobytes()
+        heif_library.from_pillow(image).save(file, quality=95)
+    else:
+        image.save(file, format="AVIF", quality=95, exif=exif.tobytes())
+    original = decode(file.getvalue())
+    result, notes = darker(file.getvalue())
+    after = decode(result)
+    assert after.pixels.shape == original.pixels.shape and after.orientation == original.orientation and not notes
+    assert np.abs(after.pixels + 60.0 - original.pixels).mean() < 4
+    turns = [turns_of(items.read(each)) for each in (file.getvalue(), result)]
+    assert turns[0] == turns[1]
+
+
+def test_thumbnails_of_a_heic_are_made_anew_and_further_pictures_stay(photo):
+    second = photo[::2, ::2].copy()
+    content = heic(photo, thumbnails=[48], further=[second])
+    result, notes = darker(content)
+    before, after = (heif_library.open_heif(each) for each in (content, result))
+    assert [len(each.info["thumbnails"]) for each in (before, after)] == [1, 1] and len(after) == 2
+    small = np.asarray(after[after.primary_index].get_thumbnail(0)).astype(int)
+    assert np.abs(small - (np.asarray(before[0].get_thumbnail(0)).astype(int) - 60)).mean() < 5
+    assert np.array_equal(np.asarray(after[1]), np.asarray(before[1])) and notes == (STILL_RAINY,)
+
+
+def with_auxiliary(content: bytes, picture: np.ndarray, kind: bytes) -> bytes:
+    """A further picture that belongs to the first, such as a gain map."""
+    file, other = items.read(content), items.read(heic(picture, "L"))
+    item = other.items[other.primary]
+    number = max(file.items) + 1
+    item.entry = item.entry[:3] + b"\1" + struct.pack(">H", number) + item.entry[6:]
+    item.properties.append((items.box(b"auxC", bytes(4) + kind + b"\0"), True))
+    file.items[number] = item
+    file.references.append((b"auxl", number, [file.primary]))
+    return items.write(file)
+
+
+def data_of(content: bytes, kind: bytes) -> bytes:
+    return next(item.data for item in items.read(content).items.values() if kind in (item.holds(b"auxC") or b""))
+
+
+def test_depth_and_gain_map_of_a_heic_are_carried_over(photo):
+    gain, depth = b"urn:com:apple:photo:2020:aux:hdrgainmap", b"urn:mpeg:hevc:2015:auxid:2"
+    content = heic(photo.astype(np.uint16) << 2, "RGB;10", exif=b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0")
+    for kind in (gain, depth):
+        content = with_auxiliary(content, np.full((32, 48), len(kind), np.uint8), kind)
+    result, notes = darker(content)
+    assert not notes and all(data_of(result, kind) == data_of(content, kind) for kind in (gain, depth))
+    after = heif_library.open_heif(result)
+    assert set(after.info["aux"]) == {gain.decode()} and len(after.info["depth_images"]) == 1
+    assert "left out" in darker(content, "PNG")[1][0]
+
+
+@pytest.mark.parametrize("file_format", ["HEIF", "AVIF"])
+def test_alpha_stays_bit_for_bit(photo, rng, file_format):
+    alpha = rng.integers(0, 256, (HEIGHT, WIDTH), dtype=np.uint8)
+    image = Image.fromarray(np.dstack([photo, alpha]))
+    file = io.BytesIO()
+    if file_format == "HEIF":
+        heif_library.from_pillow(image).save(file, quality=95)
+    else:
+        image.save(file, format="AVIF", quality=90)
+    result, notes = darker(file.getvalue())
+    before, after = (
+        next(item.data for item in items.read(each).items.values() if item.is_alpha)
+        for each in (file.getvalue(), result)
+    )
+    assert before == after and not notes
+    assert np.array_equal(decode(result).alpha, decode(file.getvalue()).alpha)
+    assert np.abs(decode(result).pixels + 60.0 - decode(file.getvalue()).pixels).mean() < 4
+
+
+def test_a_heic_of_tiles_becomes_one_picture_with_all_that_it_had(photo):
+    large = photo.repeat(3, axis=0).repeat(3, axis=1)
+    content = heic(large, tile_size=128, exif=b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0", xmp=b"<x/>")
+    assert items.read(content).items[items.read(content).primary].kind == b"grid"
+    result, notes = darker(content)
+    after = heif_library.open_heif(result)
+    assert after.info["xmp"] == b"<x/>" and after.info["exif"] == heif_library.open_heif(content).info["exif"]
+    assert np.abs(np.asarray(after) + 60.0 - large).mean() < 4 and not notes
+    assert len([item for item in items.read(result).items.values() if item.kind == b"hvc1"]) == 1
+
+
+@pytest.mark.parametrize("file_format", ["HEIF", "AVIF"])
+def test_damaged_files_end_in_a_sentence(photo, rng, file_format):
+    from derain.errors import PhotoError
+
+    content = heic(photo, thumbnails=[48]) if file_format == "HEIF" else deep_avif(photo)
+    meta = content.index(b"mdat")
+    for _ in range(25):
+        damaged = bytearray(content)
+        damaged[rng.integers(8, meta)] ^= 1 << rng.integers(8)
+        try:
+            darker(bytes(damaged))
+        except PhotoError:
+            continue
