@@ -162,7 +162,7 @@ OF_A_FILE = (  # words in the names of what may change
 def told_by_tool(command: list[str], path: Path) -> dict[str, Any]:
     told = json.loads(subprocess.run([*command, str(path)], capture_output=True, check=True).stdout)
     told = told[0] if isinstance(told, list) else told
-    told.get("frames", []).sort(key=lambda frame: frame["stream_index"])
+    told.get("frames", []).sort(key=lambda frame: frame.get("stream_index", -1))
     found = [(key, "hvc1" if value == "hev1" else value) for key, value in flat(told)]
     return {key: value for key, value in found if not any(word in key or word == value for word in OF_A_FILE)}
 
