@@ -450,6 +450,8 @@ def evaluate(
             results.write(json, results.speeds_as_json(speeds))
         return
     given = open_samples(rainy, clean, theirs, frames) if rainy else rendered_samples()
+    for left in given.left_out:
+        say(left)
     models = {name: load(file, chosen) for name, file in ours.items()}
     gallery = Gallery()
     with progress_bar() as bar:

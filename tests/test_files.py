@@ -27,6 +27,7 @@ from derain.text import as_json, cell, encoded, printable
 from derain.training.config import load_config
 from derain.training.crops import Crops
 from derain.training.loop import train
+from derain.training.material import usable_files
 from derain.video import process
 from derain.weights import load
 from tests.conftest import SMALL
@@ -352,6 +353,17 @@ def test_results_are_left_out_beside_their_photo_alone_and_that_is_said(tmp_path
     assert left["a.rain.png"] == "a result of a.jpg"
     with pytest.raises(UsageError, match="but results, such as"):
         batch.plan([f"{tmp_path}/*.png"])
+
+
+def test_scoring_and_training_say_what_they_leave_out(folders):
+    rainy = folders[0]
+    (rainy / "0.derained.png").write_bytes((rainy / "0.png").read_bytes())
+    given = open_samples(rainy)
+    assert given.total == 4 and "0.derained.png: left out, is a result of 0.png" in given.left_out[0]
+    crops = Crops(rainy, 48)
+    assert len(crops.photos) == 4 and "is a result of 0.png" in crops.skipped[rainy / "0.derained.png"]
+    said: list[str] = []
+    assert len(usable_files(rainy, said.append)) == 4 and "is a result of 0.png" in said[0]
 
 
 # names

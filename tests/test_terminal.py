@@ -135,6 +135,48 @@ def test_stdout_that_cannot_be_written_is_one_sentence_and_exit_code_1(made, end
     assert {path.name for path in (made / stdout).iterdir()} >= {"a.png", "b.png", "c.mp4"}
 
 
+def test_names_move_no_cursor_and_set_no_title(made, tmp_path):
+    name, photo = "x\x1b]0;title\x07\x9b2J\n", (made / "rainy" / "0.png").read_bytes()
+    for folder in ("in", "twins"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "in" / f"{name}.png").write_bytes(photo)
+    (tmp_path / "in" / f"{name}.derained.png").write_bytes(photo)
+    (tmp_path / "in" / f"{name} torn.png").write_bytes(photo[:200])
+    (tmp_path / "twins" / f"{name}.png").write_bytes(photo)
+    given, gone = str(tmp_path / "in"), f"{tmp_path}/no {name}"
+    pair = ["--rainy", given, "--clean", str(tmp_path / "twins")]
+    wanted = {
+        "run": Case(["run", given, "-o", f"{tmp_path}/{name}", "-v"], "terminal"),
+        "run --json": Case(["run", given, "-o", f"{tmp_path}/{name}", "--json", "--overwrite"], "terminal"),
+        "no option": Case(["run", f"--{name}"]),
+        "video": Case(["video", gone]),
+        "train": Case(["train", "--rainy", gone, "--clean", given, "--out", f"{tmp_path}/out"]),
+        "finetune": Case(["finetune", given, "-o", f"{gone}.safetensors"]),
+        "eval": Case(["eval", *pair, "--weights", "none", "--csv", "-"], "terminal"),
+        "models": Case(["models", "info", gone]),
+    }
+    for command, found in zip(wanted, run_all(list(wanted.values()))):
+        shown = found.stderr + (found.stdout if wanted[command].stdout == "terminal" else "")
+        assert "\x1b]0" not in shown and "\x9b" not in shown and "Traceback" not in shown, (command, shown)
+        assert "]0;title" in shown, (command, shown)
+
+
+def test_what_is_left_out_and_skipped_is_said_and_in_the_json(made, tmp_path):
+    photo = (made / "rainy" / "0.png").read_bytes()
+    for name in ("a.png", "a.derained.png", "a.rain.png", "storm.rain.png"):
+        (tmp_path / name).write_bytes(photo)
+    (found,) = run_all([Case(["run", str(tmp_path), "--json"])])
+    objects = {Path(found["input"]).name: found for found in map(json.loads, found.stdout.splitlines())}
+    assert {name: found["skipped"] for name, found in objects.items()} == {
+        "a.derained.png": "a result of a.png",
+        "a.rain.png": "a result of a.png",
+        "a.png": "its results exist",
+        "storm.rain.png": None,
+    }
+    assert len({tuple(found) for found in objects.values()}) == 1  # the same keys
+    assert "2 left out" in found.stderr and "1 skipped" in found.stderr
+
+
 def test_ctrl_c_is_a_word_and_exit_code_130(made, tmp_path):
     pictures = ["--rainy", str(made / "rainy"), "--clean", str(made / "clean")]
     wait = "import derain.weights, time\nderain.weights.load = lambda *_: time.sleep(60)\n"

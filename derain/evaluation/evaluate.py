@@ -63,6 +63,7 @@ class Evaluation:
     methods: list[str]
     rows: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)  # picture, method, score
     problems: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)  # as :class:`Samples` has it
 
     @property
     def scores(self) -> list[str]:
@@ -109,7 +110,7 @@ def evaluate(
 
     What fails is named in ``problems`` of the result, and the rest is scored.
     """
-    evaluation = Evaluation([INPUT, *models, *given.tools], problems=given.problems)
+    evaluation = Evaluation([INPUT, *models, *given.tools], problems=given.problems, left_out=given.left_out)
     limit = workers or os.cpu_count() or 1
     room = affordable_pixels(torch.device("cpu"), BYTES_A_PIXEL)
     waiting: deque[tuple[Sample, dict[str, Picture], Future[tuple[dict[str, dict[str, float]], list[str]]]]] = deque()

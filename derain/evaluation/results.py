@@ -130,6 +130,7 @@ def as_json(evaluation: Evaluation) -> str:
         ],
         "pictures": evaluation.rows,
         "problems": evaluation.problems,
+        "left_out": evaluation.left_out,
     }
     return dumped(content, indent=1)
 

@@ -10,6 +10,8 @@ from derain.errors import PhotoError, UsageError
 from derain.evaluation.matching import Entry, match
 from derain.evaluation.metrics import Picture
 from derain.evaluation.pictures import read_picture
+from derain.photos import find_photos
+from derain.photos.files import left_out, results_among
 from derain.video.reading import CLIPS, read_frames
 
 INPUT = "input"
@@ -34,6 +36,7 @@ class Samples:
     tools: list[str] = field(default_factory=list)
     total: int | None = None  # unknown for clips
     in_sequence: bool = False  # the frames of a clip
+    left_out: list[str] = field(default_factory=list)  # a sentence for each result of derain that lies among the photos
 
 
 def open_samples(
@@ -58,7 +61,8 @@ def open_samples(
     problems: list[str] = []
     if all(path.is_dir() for path in paths):
         entries, problems = match(rainy, clean, restored)
-        return Samples(folder_samples(entries, problems), problems, list(restored), len(entries))
+        left = left_out(results_among(find_photos(rainy)))
+        return Samples(folder_samples(entries, problems), problems, list(restored), len(entries), left_out=left)
     if all(path.suffix.lower() in CLIPS for path in paths):
         return Samples(clip_samples(rainy, clean, restored, problems, frames), problems, list(restored), frames, True)
     if any(path.is_dir() or path.suffix.lower() in CLIPS for path in paths):

@@ -34,6 +34,11 @@ def without_results(files: list[Path], marks: tuple[str, ...] = MARKS) -> list[P
     return [file for file in files if file not in results]
 
 
+def left_out(results: dict[Path, Path]) -> list[str]:
+    """A sentence for each of the results that :func:`results_among` found."""
+    return [f"{path}: left out, is a result of {photo.name}" for path, photo in results.items()]
+
+
 def results_among(files: list[Path], marks: tuple[str, ...] = MARKS) -> dict[Path, Path]:
     """Those files that, by their names, derain made of another of them, each with that one, beside which it lies."""
     made = {(file.parent, file.stem + mark): file for file in files for mark in marks}

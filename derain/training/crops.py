@@ -11,7 +11,8 @@ from torch import Tensor
 
 from derain.devices import SHARE, free_memory
 from derain.errors import PhotoError, TrainingError
-from derain.photos import Photo, read_photo, without_results
+from derain.photos import Photo, read_photo
+from derain.photos.files import left_out, results_among
 from derain.training.clock import Clock
 from derain.training.torchrun import under_torchrun
 
@@ -50,8 +51,10 @@ class Crops:
         self.photos: list[Path] = []
         self._cache: dict[Path, Photo] = {}
         self._cached = 0
-        files = without_results(sorted(p for p in folder.iterdir() if not p.is_dir() and not p.name.startswith(".")))
-        for path in clock.affordable(files, until, "looking at the photos"):
+        files = sorted(p for p in folder.iterdir() if not p.is_dir() and not p.name.startswith("."))
+        results = results_among(files)
+        self.skipped |= dict(zip(results, left_out(results)))
+        for path in clock.affordable([path for path in files if path not in results], until, "looking at the photos"):
             reason = self._why_unusable(path)
             if reason:
                 self.skipped[path] = reason

@@ -14,7 +14,8 @@ import numpy as np
 from derain.errors import PhotoError, TrainingError, UsageError, reason
 from derain.files import make_folder, write_bytes
 from derain.models.contract import Derainer
-from derain.photos import SUFFIXES, Photo, read_original, to_8_bit, without_results, write_photo
+from derain.photos import SUFFIXES, Photo, read_original, to_8_bit, write_photo
+from derain.photos.files import left_out, results_among
 from derain.training.clock import Clock, OutOfTime
 from derain.training.crops import centre
 from derain.training.discovery import find_rain
@@ -119,7 +120,7 @@ def prepare(
         UsageError: the photos are others than those of the interrupted run.
     """
     say, clock = say or (lambda sentence: None), clock or Clock()
-    files = usable_files(rainy)
+    files = usable_files(rainy, say)
     if index := read_index(folder):
         check_same(rainy, folder)
         material = Material(folder, index.sources, len(index.sizes) - len(index.digests))
@@ -180,8 +181,8 @@ def _move(material: Material, number: int, to: Path) -> None:
     material.sources[number] = replace(source, file=place.relative_to(material.folder).as_posix())
 
 
-def usable_files(rainy: Path) -> list[Path]:
-    """Photos and clips in a folder, without those that derain made.
+def usable_files(rainy: Path, say: Callable[[str], None] = lambda sentence: None) -> list[Path]:
+    """Photos and clips in a folder, without those that derain made, which it says.
 
     Raises:
         TrainingError: it is no folder, or cannot be read.
@@ -189,9 +190,13 @@ def usable_files(rainy: Path) -> list[Path]:
     check_folder(rainy)
     try:
         usable = (p for p in rainy.iterdir() if p.suffix.lower() in SUFFIXES | CLIPS)
-        return without_results(sorted(p for p in usable if p.is_file() and not p.name.startswith(".")))
+        files = sorted(p for p in usable if p.is_file() and not p.name.startswith("."))
     except OSError as error:
         raise TrainingError(f"{rainy}: cannot be read ({reason(error)})") from None
+    results = results_among(files)
+    for sentence in left_out(results):
+        say(sentence)
+    return [path for path in files if path not in results]
 
 
 def digest(path: Path) -> str:
