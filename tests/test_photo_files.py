@@ -257,6 +257,12 @@ def test_a_blank_giant_does_not_hold_up_the_others(rgb, tmp_path, small_weights,
     assert "it waited for the others" in outcomes[1].notes[0] and not outcomes[0].notes
 
 
+def test_a_giant_that_does_not_fit_the_memory_is_refused_before_it_is_decoded(monkeypatch):
+    monkeypatch.setattr("derain.devices.proc_bytes", lambda *_: 500e6)
+    with pytest.raises(PhotoError, match="896.0 MB of memory are needed and 500.0 MB are free"):
+        decode(declared(8_000, 8_000, "WEBP"))
+
+
 def test_a_jpeg_of_a_thousand_scans_is_refused(rgb):
     content = saved(Image.fromarray(rgb), "JPEG", progressive=True)
     scan = content[content.rindex(b"\xff\xda") : -2]

@@ -17,6 +17,7 @@ MOST_SCANS = 100  # of a JPEG, each of which goes over all of the picture; encod
 BLOCKS_A_BYTE = 8  # of 64 pixels in a JPEG: each takes one bit at the least
 DEFLATE = 1032  # bytes that one byte becomes at the most
 BYTES_A_BYTE = {1: 1, 5: 2731, 8: DEFLATE, 32946: DEFLATE, 32773: 64}  # by the number of a TIFF's compression
+BYTES_A_PIXEL = 14  # of memory: Pillow's pixels, those of the photo, background and rain
 COMPRESSION, CHANNELS, BITS = 259, 277, 258  # TIFF tags
 
 
@@ -31,7 +32,7 @@ class SparseError(PhotoError):
 def check_extent(image: ImageFile.ImageFile, content: bytes, patient: bool) -> None:
     """
     Raises:
-        PhotoError: the file cannot hold what it declares.
+        PhotoError: the file cannot hold what it declares, or the memory cannot.
         SparseError: it holds very little for its size; not if ``patient``.
     """
     pixels = image.width * image.height
@@ -40,8 +41,17 @@ def check_extent(image: ImageFile.ImageFile, content: bytes, patient: bool) -> N
         raise PhotoError(f"{said}, so part of it is missing; copy it again from where it came")
     if image.format == "JPEG" and (scans := content.count(b"\xff\xda")) > MOST_SCANS:
         raise PhotoError(f"goes over the picture {scans} times, as no photo does; save it anew with another program")
+    if pixels > LARGE and (needed := BYTES_A_PIXEL * pixels) > (free := _free_memory()):
+        raise PhotoError(f"{said}, for which {_size(needed)} of memory are needed and {_size(int(free))} are free")
     if not patient and pixels > LARGE and len(content) < SPARSE * pixels:
         raise SparseError(f"{said}, as no photo does")
+
+
+def _free_memory() -> float:
+    from derain.devices import proc_bytes  # which brings torch: only a giant waits for that
+
+    free = proc_bytes("meminfo", "MemAvailable")
+    return math.inf if free is None else free
 
 
 def _least(image: ImageFile.ImageFile, content: bytes) -> float:
@@ -61,4 +71,6 @@ def _least(image: ImageFile.ImageFile, content: bytes) -> float:
 
 
 def _size(count: int) -> str:
+    if count >= 1e9:
+        return f"{count / 1e9:.1f} GB"
     return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{math.ceil(count / 1000)} kB"
