@@ -244,6 +244,24 @@ def test_private_tags_of_a_tiff_are_carried_over(photo, depth):
         assert (tags[65000].value, tags[65001].value, tags[65002].value) == ("of a lab", (7, 3), b"\1\2\3")
 
 
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+def test_tags_of_a_tiff_come_back_byte_for_byte(photo, order, depth):
+    """Texts that are no ASCII, captions, and numbers of all kinds."""
+    artist, caption = "Jo Ö".encode(), b"\x1c\x02\x78\x00\x05rainy\0\0"
+    tags = [(315, 2, len(artist) + 1, artist + b"\0", True), (33723, 7, len(caption), caption, True)]
+    tags += [(65010, 12, 1, 2.5, True), (65011, 10, 1, (-1, 3), True), (65012, 3, 3, (1, 2, 3), True)]
+    file = io.BytesIO()
+    tifffile.imwrite(
+        file, np.asarray(photo).astype(depth), photometric="rgb", byteorder=order, metadata=None, extratags=tags
+    )
+    result = darker(file.getvalue())[0]
+    assert artist + b"\0" in result and caption in result
+    with tifffile.TiffFile(io.BytesIO(result)) as after:
+        found = after.pages[0].tags
+        assert [found[tag].value for tag in (65010, 65011, 65012)] == [2.5, (-1, 3), (1, 2, 3)]
+
+
 def test_what_another_format_cannot_hold_is_said(photo):
     source = saved(photo, "JPEG", exif=exif_with(small(photo)), xmp=b"<x/>")
     assert darker(source, "BMP")[1] == ("EXIF, XMP left out: BMP holds none",)

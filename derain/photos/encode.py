@@ -1,6 +1,8 @@
 """A photo's new pixels in its old file's form."""
 
 import io
+import struct
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -173,6 +175,9 @@ def _options(original: Original, to: str, quality: int | None, previews: Preview
 
 def _with_exif(content: bytes, original: Original, previews: Previews) -> bytes:
     exif = original.options.get("exif")
+    if original.format == "TIFF":
+        with suppress(struct.error, KeyError, IndexError):
+            return tiff.with_tags_of(content, original.content, original.options["directory"], previews)
     return tiff.with_exif(content, exif, previews) if exif else content
 
 

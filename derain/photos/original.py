@@ -254,7 +254,8 @@ def _options(image: ImageFile) -> dict[str, Any]:
         options["progressive"] = bool(image.info.get("progressive"))
         sampling = JpegImagePlugin.get_sampling(image)
         options["subsampling"] = sampling if sampling >= 0 else 0
-    if image.format == "TIFF":
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        options["directory"] = image.tag_v2.offset
         options["compression"] = image.info.get("compression")
         options["exif"] = without_structure(image.getexif()).tobytes()
         if RESOLUTION not in image.getexif():  # Pillow makes one up
