@@ -190,9 +190,12 @@ def usable_files(rainy: Path, say: Callable[[str], None] = lambda sentence: None
     check_folder(rainy)
     try:
         usable = (p for p in rainy.iterdir() if p.suffix.lower() in SUFFIXES | CLIPS)
-        files = sorted(p for p in usable if p.is_file() and not p.name.startswith("."))
+        files = sorted(p for p in usable if not p.is_dir() and not p.name.startswith("."))
     except OSError as error:
         raise TrainingError(f"{rainy}: cannot be read ({reason(error)})") from None
+    for path in [path for path in files if not path.is_file()]:
+        files.remove(path)
+        say(f"skipped {path}: is no file")
     results = results_among(files)
     for sentence in left_out(results):
         say(sentence)
