@@ -78,8 +78,8 @@ class Trial:
 class Extent:
     """How much is judged."""
 
-    photos: int = PHOTOS  # held out
-    pictures: int = PICTURES  # of the clean bank
+    photos: int  # held out
+    pictures: int  # of the clean bank
 
 
 class Judge:
@@ -121,7 +121,7 @@ class Judge:
             crops.append(photo.astype(np.float32) / np.float32(255))
             found.append(find_rain(start, crops[-1], scales, strict=True))
             extent = extent or self.affordable(crops[0])
-        self.extent = extent or Extent()
+        self.extent = extent or Extent(PHOTOS, PICTURES)
         self.trials = trials(crops, found, material.jpeg)
         self.dry = readable(bank, self.extent.pictures)
         rng = np.random.default_rng(0)
@@ -134,7 +134,7 @@ class Judge:
     def affordable(self, crop: Image) -> Extent:
         """How many pictures one judgement can take, by the time that judging one of them takes."""
         if not self.clock.limited:
-            return Extent()
+            return Extent(PHOTOS, PICTURES)
         began = self.clock.spent
         unpaired_scores(to_bytes(restored(self.network, crop)), to_bytes(restored(self.network, crop)))
         each = self.pace = max(self.clock.spent - began, 1e-6)

@@ -81,7 +81,7 @@ class Material:
     def dry(self) -> list[str]:
         """The user's files in which no rain was found."""
         rainy = {source.name for source in self.sources if source.rainy}
-        return list(dict.fromkeys(source.name for source in self.sources if source.name not in rainy))
+        return sorted({source.name for source in self.sources} - rainy)
 
     @property
     def enough(self) -> bool:
