@@ -1,6 +1,7 @@
 """`derain video` on MP4 and MOV: every box comes back, known or not, but for what speaks of the samples."""
 
 import struct
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -199,3 +200,48 @@ def test_a_header_that_lies_costs_what_ffmpeg_does_not_know_and_that_is_said(tmp
     assert any("header is damaged" in line for line in said)
     with av.open(str(out)) as clip:
         assert len(list(clip.decode(video=0))) == 6
+
+
+def test_a_clip_in_fragments_keeps_its_boxes_and_its_timecode(tmp_path):
+    whole = make_clip(tmp_path / "whole.mp4", 6, sound=1)
+    source, out, said = tmp_path / "a.mp4", tmp_path / "b.mp4", []
+    with (
+        av.open(str(whole)) as file,
+        av.open(str(source), "w", options={"movflags": "frag_keyframe+empty_moov"}) as clip,
+    ):
+        streams = {stream.index: clip.add_stream_from_template(stream, opaque=True) for stream in file.streams}
+        streams[0].metadata["timecode"] = "01:00:00:00"
+        streams[0].codec_context.framerate = 25
+        for packet in file.demux():
+            if packet.size:
+                packet.stream = streams[packet.stream.index]
+                clip.mux(packet)
+    content = source.read_bytes()
+    at = content.index(b"moov") - 4
+    size = int.from_bytes(content[at : at + 4], "big")
+    source.write_bytes(content[:at] + box(b"moov", content[at + 8 : at + size], USER) + content[at + size :])
+    process(source, out, Identity(), FRAME_BY_FRAME, say=said.append)
+    assert b"nobody knows" in out.read_bytes() and not said
+    with av.open(str(out)) as clip:
+        assert clip.streams.video[0].metadata["timecode"] == "01:00:00:00"
+        assert [stream.type for stream in clip.streams] == ["video", "audio", "data"]
+        assert len(list(clip.decode(video=0))) == 6
+
+
+def test_another_kind_of_file_costs_what_ffmpeg_does_not_know_and_that_is_said(tmp_path):
+    source, said = camera(tmp_path / "a.mp4"), []
+    process(source, tmp_path / "b.mkv", Identity(), FRAME_BY_FRAME, say=said.append)
+    assert any("another kind of file" in line and ".mp4 keeps it" in line for line in said)
+
+
+def test_parts_of_an_avi_that_nobody_knows_are_named(tmp_path):
+    source, said = make_clip(tmp_path / "a.avi", 3, "mpeg4", base=Fraction(1, 25)), []
+    content = source.read_bytes()
+    at = content.index(b"hdrl") - 8
+    maker = b"JUNK" + struct.pack("<I", 8) + b"ACME1234" + b"strd" + struct.pack("<I", 4) + b"abcd"
+    header = content[at + 8 : at + 8 + struct.unpack_from("<I", content, at + 4)[0]]
+    rest = content[at + 8 + len(header) :]
+    changed_header = b"LIST" + struct.pack("<I", len(header) + len(maker)) + header + maker
+    source.write_bytes(content[:at] + changed_header + rest)
+    process(source, tmp_path / "b.avi", Identity(), FRAME_BY_FRAME, say=said.append)
+    assert said == ["parts of the AVI that FFmpeg does not know are left out: JUNK, strd"]

@@ -47,6 +47,12 @@ def movie_timescale(path: Path) -> int | None:
     return struct.unpack_from(">I", movie.content, 20 if movie.content[:1] == b"\1" else 12)[0] if movie else None
 
 
+def is_in_fragments(path: Path) -> bool:
+    """Whether samples stand in fragments after the header, whose tables then tell nothing."""
+    header = read_header(path)
+    return header is not None and header.find(b"mvex") is not None
+
+
 def graft(source: Path, result: Path, pairs: list[Pair], whole: bool, dropped: set[int], say: Say) -> None:
     """Give ``result``, which FFmpeg wrote, the header of ``source`` as far as it does not speak of the samples.
 
@@ -66,7 +72,7 @@ def graft(source: Path, result: Path, pairs: list[Pair], whole: bool, dropped: s
     kept = {key: track for key, track in left.items() if whole and has_own_samples(track)}
     for key, track in left.items():
         if key not in kept and kind(track) not in ("tmcd", "text"):  # which are made anew
-            why = "its samples are not where it says" if whole else "it cannot be cut"
+            why = "its samples are not where it says" if whole else "it can only be kept as it is"
             say(f"track {key} ({kind(track)}) is left out: {why}")
         elif key in kept and track.find(b"mdia", b"minf", b"vmhd"):
             say(f"track {key} ({kind(track)}) keeps its rain: its codec is not known")

@@ -2,7 +2,7 @@
 
 import math
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,8 @@ from derain.video import grafting, matroska
 from derain.video.reading import Clip, is_cover
 
 BOXES, ELEMENTS = ("mp4", "mov"), ("matroska", "webm")
+OF_AVI = {b"LIST", b"avih", b"strh", b"strf", b"strn", b"indx", b"vprp", b"dmlh", b"idx1", b"IDIT", b"ISFT", b"ISMP"}
+LONGEST_AVI_HEADER = 1 << 20  # bytes
 DAMAGE = (struct.error, ValueError, AssertionError, IndexError, KeyError, OSError)
 Say = Callable[[str], None]
 
@@ -33,6 +35,7 @@ class Header:
         if keep and form in BOXES and "mp4" in names:
             quicktime = grafting.is_quicktime(source.path)
             timescale = grafting.movie_timescale(source.path)
+            whole = whole and not grafting.is_in_fragments(source.path)
             if timescale and (same_name or quicktime == (form == "mov")):
                 options = {"movie_timescale": str(timescale)} | ({"write_tmcd": "0"} if whole else {})
                 return cls("mov" if quicktime else "mp4", BOXES, whole, options)
@@ -41,6 +44,21 @@ class Header:
             if matroska.can_be_grafted(source.path, tracks):
                 return cls(form, ELEMENTS, whole)
         return cls(form, (), whole)
+
+    def what_is_lost(self, source: Clip) -> list[str]:
+        """What may be in the source's header and does not come along, in sentences."""
+        names, own = source.container.format.name, source.path.suffix
+        if self.kept:
+            return []
+        if "mp4" in names or "matroska" in names:
+            why = "the result is another kind of file"
+            return [f"{why}: what FFmpeg does not know in the header of the source is left out; -o with {own} keeps it"]
+        unknown = unknown_chunks(source.path) if names == "avi" else []
+        return (
+            [f"parts of the AVI's header that FFmpeg does not know are left out: {', '.join(unknown)}"]
+            if unknown
+            else []
+        )
 
     @property
     def kept(self) -> bool:
@@ -83,3 +101,21 @@ class Header:
 
 def _is_attached(stream: Any) -> bool:
     return stream.type == "attachment" or is_cover(stream)
+
+
+def unknown_chunks(path: Path) -> list[str]:
+    """Names of what stands in an AVI's header beside what FFmpeg reads and writes."""
+    with path.open("rb") as file:
+        content = file.read(LONGEST_AVI_HEADER)
+    return sorted(set(_chunks(content, 12, min(len(content), 8 + int.from_bytes(content[4:8], "little")))))
+
+
+def _chunks(content: bytes, at: int, end: int) -> Iterator[str]:
+    while at + 12 <= end:
+        name, size = content[at : at + 4], int.from_bytes(content[at + 4 : at + 8], "little")
+        inside = at + 8, min(at + 8 + size, end)
+        if name == b"LIST" and content[at + 8 : at + 12] in (b"hdrl", b"strl"):
+            yield from _chunks(content, at + 12, inside[1])
+        elif name not in OF_AVI and not (name == b"JUNK" and not any(content[slice(*inside)])):
+            yield name.decode("latin-1")
+        at += 8 + size + size % 2

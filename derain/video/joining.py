@@ -73,6 +73,8 @@ def join(
                 container.mux(packet)
     except (av.FFmpegError, OSError, ValueError) as error:
         raise PhotoError(f"{out}: cannot be written as {form} ({reason(error)})") from None
+    for sentence in header.what_is_lost(source) if keep_header else []:
+        say(sentence)
     if form in BOXES:
         write_in_header(out, *(track.matrix for track, _ in pictures))
     elif not header.kept and any(track.matrix for track in tracks):
