@@ -207,7 +207,7 @@ def test_a_clip_in_fragments_keeps_its_boxes_and_its_timecode(tmp_path):
     source, out, said = tmp_path / "a.mp4", tmp_path / "b.mp4", []
     with (
         av.open(str(whole)) as file,
-        av.open(str(source), "w", options={"movflags": "frag_keyframe+empty_moov"}) as clip,
+        av.open(str(source), "w", options={"movflags": "frag_keyframe+empty_moov+default_base_moof"}) as clip,
     ):
         streams = {stream.index: clip.add_stream_from_template(stream, opaque=True) for stream in file.streams}
         streams[0].metadata["timecode"] = "01:00:00:00"

@@ -54,11 +54,7 @@ class Header:
             why = "the result is another kind of file"
             return [f"{why}: what FFmpeg does not know in the header of the source is left out; -o with {own} keeps it"]
         unknown = unknown_chunks(source.path) if names == "avi" else []
-        return (
-            [f"parts of the AVI's header that FFmpeg does not know are left out: {', '.join(unknown)}"]
-            if unknown
-            else []
-        )
+        return [f"parts of the AVI that FFmpeg does not know are left out: {', '.join(unknown)}"] if unknown else []
 
     @property
     def kept(self) -> bool:
@@ -116,6 +112,11 @@ def _chunks(content: bytes, at: int, end: int) -> Iterator[str]:
         inside = at + 8, min(at + 8 + size, end)
         if name == b"LIST" and content[at + 8 : at + 12] in (b"hdrl", b"strl"):
             yield from _chunks(content, at + 12, inside[1])
-        elif name not in OF_AVI and not (name == b"JUNK" and not any(content[slice(*inside)])):
+        elif name not in OF_AVI and not (name == b"JUNK" and _is_filling(content[at + 8 : at + 12])):
             yield name.decode("latin-1")
         at += 8 + size + size % 2
+
+
+def _is_filling(begins: bytes) -> bool:
+    """Whether a chunk of waste that begins so is one; cameras put their own into it."""
+    return not begins.isalpha() or begins == b"odml"
