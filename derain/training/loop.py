@@ -158,6 +158,7 @@ def optimise(
         norm = float(torch.nn.utils.clip_grad_norm_(parameters, 5.0))
         values |= {name: float(loss.detach()) for name, loss in losses.items()}
         if not all(map(math.isfinite, (norm, *values.values()))):  # before they reach the weights
-            raise TrainingError(f"training diverged ({values}): resume from the last checkpoint with a lower lr")
+            lost = ", ".join(f"{name} {value:.3g}" for name, value in values.items())
+            raise TrainingError(f"training diverged ({lost}): go on from the last checkpoint with a lower lr")
         optimiser.step()
         optimiser.zero_grad()
