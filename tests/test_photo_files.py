@@ -270,6 +270,13 @@ def test_a_jpeg_of_a_thousand_scans_is_refused(rgb):
         decode(content[:-2] + scan * 1000 + b"\xff\xd9")
 
 
+def test_what_a_phone_puts_beside_the_picture_is_not_counted_as_scans(rgb):
+    video = b"\xff\xda" * 500
+    content = saved(Image.fromarray(rgb), "JPEG")
+    segment = b"\xff\xe9" + struct.pack(">H", len(video) + 2) + video
+    assert decode(content[:2] + segment + content[2:] + video).pixels.shape == rgb.shape
+
+
 def test_a_blank_photo_of_usual_size_is_read_at_once():
     blank = Image.new("RGB", (4000, 3000), "white")
     for file_format in ("JPEG", "PNG"):

@@ -10,6 +10,7 @@ from PIL import ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from derain.errors import PhotoError
+from derain.photos.jpeg_end import scans_of
 
 LARGE = 50e6  # pixels from which few bytes are strange; blank ones of fewer are done at once
 SPARSE = 0.01  # bytes a pixel; a blank page as JPEG has about that
@@ -39,7 +40,7 @@ def check_extent(image: ImageFile.ImageFile, content: bytes, patient: bool) -> N
     said = f"declares {image.width}x{image.height} px in {_size(len(content))}"
     if len(content) < _least(image, content):
         raise PhotoError(f"{said}, so part of it is missing; copy it again from where it came")
-    if image.format == "JPEG" and (scans := content.count(b"\xff\xda")) > MOST_SCANS:
+    if image.format == "JPEG" and (scans := scans_of(content)) > MOST_SCANS:
         raise PhotoError(f"goes over the picture {scans} times, as no photo does; save it anew with another program")
     if pixels > LARGE and (needed := BYTES_A_PIXEL * pixels) > (free := _free_memory()):
         raise PhotoError(f"{said}, for which {_size(needed)} of memory are needed and {_size(int(free))} are free")

@@ -24,17 +24,30 @@ def with_end(jpeg: bytes) -> bytes:
     Raises:
         PhotoError: part of the picture is missing.
     """
-    try:
-        start = next(place for place, kind, _ in _markers(jpeg) if kind == SCAN)
-    except (struct.error, IndexError, StopIteration):
-        return jpeg
-    if jpeg.find(END, start) >= 0:
+    start = _first_scan(jpeg)
+    if start is None or jpeg.find(END, start) >= 0:
         return jpeg
     data = jpeg.rstrip(b"\0")  # a card that was pulled out leaves zeros, which decoders take for data
     data += b"\0" * (data.endswith(b"\xff") and len(data) < len(jpeg))
     if not _is_whole(data.removesuffix(b"\xff")):
         raise PhotoError("part of the picture is missing; copy it again from where it came")
     return data.removesuffix(b"\xff") + END
+
+
+def scans_of(jpeg: bytes) -> int:
+    """How often the data of the picture goes over it; what stands before and after it does not count."""
+    start = _first_scan(jpeg)
+    if start is None:
+        return 0
+    end = jpeg.find(END, start)
+    return jpeg.count(bytes((0xFF, SCAN)), start, end if end >= 0 else len(jpeg))
+
+
+def _first_scan(jpeg: bytes) -> int | None:
+    try:
+        return next(place for place, kind, _ in _markers(jpeg) if kind == SCAN)
+    except (struct.error, IndexError, StopIteration):
+        return None
 
 
 def _is_whole(data: bytes) -> bool:
