@@ -272,6 +272,20 @@ def test_what_another_format_cannot_hold_is_said(photo):
     assert "left out" in darker(plain[:33] + chunk(b"tEXt", b"Title\0rain") + plain[33:], "JPEG")[1][0]
 
 
+def test_what_picture_files_of_a_clip_cannot_keep_is_said_once(photo, tmp_path, small_weights):
+    from derain.video import VideoSettings, process
+    from derain.weights import load
+
+    for index in range(2):
+        (tmp_path / "in").mkdir(exist_ok=True)
+        exif = exif_with(b"\xff\xd8\xff\xe0rubbish" * 20)
+        (tmp_path / "in" / f"{index}.jpg").write_bytes(saved(photo, "JPEG", exif=exif))
+    said: list[str] = []
+    settings = VideoSettings(temporal="off")
+    process(tmp_path / "in", tmp_path / "out", load(str(small_weights)), settings, say=said.append)
+    assert len([line for line in said if LEFT_OUT in line]) == 1
+
+
 def test_a_large_photo_of_16_bits_has_its_thumbnail_made_anew(photo):
     deep = np.asarray(photo).astype(np.uint16) * 257
     plain = cv2.imencode(".png", deep[..., ::-1])[1].tobytes()

@@ -14,6 +14,7 @@ from derain.photos import (
     SUFFIXES,
     Original,
     encode,
+    encode_with_notes,
     find_photos,
     format_of,
     read_original,
@@ -96,6 +97,7 @@ def process_sequence(
     originals = dict[int, Original]()
     frames = islice(_of_clip(source, settings), before, None) if begun else _pictures(photos[before:], originals)
     network = Network(model, settings, say, before, done)
+    told = set[str]()
     index = done
     for number, (frame, picture) in enumerate(derained(frames, network, settings), start=before):
         original = originals.pop(frame.pts, None)
@@ -113,7 +115,11 @@ def process_sequence(
             shown = Original(picture, "", alpha=alpha_shown(frame, settings))
             write_bytes(path, encode(shown, picture, format_of(path)))
         else:
-            write_bytes(path, encode(original, picture, format_of(path)))
+            encoded = encode_with_notes(original, picture, format_of(path))
+            write_bytes(path, encoded.content)
+            for note in set(encoded.notes) - told:
+                say(f"{path}: {note}; the same of further pictures is not said again")
+            told.update(encoded.notes)
         index = number + 1
         preview.show(frame, picture)
         report(index, len(photos), time.monotonic() - began)
