@@ -305,7 +305,24 @@ def test_options_of_the_user_come_after_those_of_the_clip():
 
 
 def test_metadata_that_follow_the_scenes_are_named():
-    assert lost_sides(["DYNAMIC_HDR_PLUS", "DOVI_METADATA", "DOVI_RPU_BUFFER", "DISPLAYMATRIX"]) == [
-        "Dolby Vision metadata, which follow the scenes",
-        "HDR10+ metadata, which follow the scenes",
+    kinds = ("DYNAMIC_HDR_PLUS", "DOVI_METADATA", "DOVI_RPU_BUFFER", "DISPLAYMATRIX", "A53_CC")
+    assert lost_sides(dict.fromkeys(kinds, b"")) == [
+        "Dolby Vision metadata, which follow the scenes,",
+        "HDR10+ metadata, which follow the scenes,",
+        "closed captions inside the pictures",
     ]
+
+
+def test_messages_inside_the_pictures_that_are_lost_are_said_once(tmp_path):
+    source, said = make_clip(tmp_path / "a.mp4", 4, options={"bf": "0"}), []
+    message = "h264_metadata=sei_user_data=086f3693-b7b3-4f2c-9653-21492feee5b8+GPS"
+    with av.open(str(source)) as plain, av.open(str(tmp_path / "b.mp4"), "w") as clip:
+        video = clip.add_stream_from_template(plain.streams.video[0], opaque=True)
+        added = av.bitstream.BitStreamFilterContext(message, plain.streams.video[0])
+        for packet in (new for old in plain.demux(video=0) if old.size for new in added.filter(old)):
+            packet.stream = video
+            clip.mux(packet)
+    process(tmp_path / "b.mp4", tmp_path / "c.mp4", Identity(), FRAME_BY_FRAME, say=said.append)
+    assert said == ["a maker's messages inside the pictures cannot be kept"]
+    process(source, tmp_path / "d.mp4", Identity(), FRAME_BY_FRAME, say=said.append)
+    assert len(said) == 1  # an encoder's own are none

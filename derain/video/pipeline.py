@@ -274,6 +274,7 @@ def _encode(
         results = derained(ahead(wanted, decoder), network, settings)
         writing: deque[Future[None]] = deque()
         writer: SegmentWriter | None = None
+        told = set[str]()
         for frame, picture in islice(results, done - before, None):
             if writer is None:
                 work.segments.append(work.segment(len(work.segments)))
@@ -285,6 +286,9 @@ def _encode(
                 writer = SegmentWriter(work.segments[-1], encoding)
                 if frame.matrix:
                     write_bytes(work.own / "matrix", frame.matrix)
+            for loss in sorted({*lost_sides(frame.sides)} - told):
+                told.add(loss)
+                say(f"{loss} cannot be kept")
             stored = turned_back(with_alpha(picture, frame, settings), frame.rotation)
             writing.append(encoder.submit(writer.write, frame, stored))
             while len(writing) > AHEAD:
@@ -306,8 +310,6 @@ def _encode(
 
 def say_lost(frame: Frame, encoding: Encoding, say: Callable[[str], None]) -> None:
     """Say what the pixels lose, and what stands beside them."""
-    for loss in lost_sides(frame.sides):
-        say(f"{loss}, cannot be kept")
     light = Light.of(frame.sides)
     if (light.mastering or light.content) and not light.options(encoding.codec):
         say(f"{encoding.codec} cannot hold HDR's mastering display and content light; the container does where it did")

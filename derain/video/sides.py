@@ -1,18 +1,25 @@
 """What stands beside the pixels of a frame: light of the display it was graded on, and what is lost of the rest."""
 
 import struct
-from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 MASTERING, LIGHT = "MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL"
 CHROMATICITY, LUMINANCE = 50_000, 10_000  # parts of one in the bitstream's messages
+OF_ENCODERS = {  # names of the messages in which they tell their settings
+    bytes.fromhex("dc45e9bde6d948b7962cd820d923eeef"),  # x264
+    bytes.fromhex("2ca2de09b51747dbbb55a4fe7fc2fc4e"),  # x265
+}
 LOST = {
-    "DYNAMIC_HDR_PLUS": "HDR10+ metadata, which follow the scenes",
-    "DOVI_RPU_BUFFER": "Dolby Vision metadata, which follow the scenes",
-    "DOVI_METADATA": "Dolby Vision metadata, which follow the scenes",
-    "DYNAMIC_HDR_VIVID": "HDR Vivid metadata, which follow the scenes",
+    "DYNAMIC_HDR_PLUS": "HDR10+ metadata, which follow the scenes,",
+    "DOVI_RPU_BUFFER": "Dolby Vision metadata, which follow the scenes,",
+    "DOVI_METADATA": "Dolby Vision metadata, which follow the scenes,",
+    "DYNAMIC_HDR_VIVID": "HDR Vivid metadata, which follow the scenes,",
+    "A53_CC": "closed captions inside the pictures",
+    "S12M_TIMECODE": "timecodes inside the pictures",
+    "GOP_TIMECODE": "timecodes inside the pictures",
+    "SEI_UNREGISTERED": "a maker's messages inside the pictures",
 }
 
 
@@ -69,8 +76,10 @@ def _described(primaries: list[Fraction], luminance: list[Fraction], whole: bool
     return f"G{green}B{blue}R{red}WP{white}L({most},{least})"
 
 
-def lost_sides(kinds: Iterable[str]) -> list[str]:
+def lost_sides(sides: dict[str, bytes]) -> list[str]:
     """What of a frame's side data cannot be kept, in words."""
+    of_encoder = sides.get("SEI_UNREGISTERED", b"")[:16] in OF_ENCODERS
+    kinds = sides.keys() - ({"SEI_UNREGISTERED"} if of_encoder else set())
     return sorted({LOST[kind] for kind in kinds if kind in LOST})
 
 
