@@ -12,8 +12,9 @@ import av
 from derain.errors import PhotoError, reason
 from derain.files import write_bytes
 from derain.video.colour import from_rgb
+from derain.video.decoding import ANY_BYTES
 from derain.video.formats import has_alpha
-from derain.video.reading import ANY_BYTES, Frame
+from derain.video.reading import Frame
 
 QUALITY = {"libx264": 16, "libx265": 18, "libvpx-vp9": 20, "libsvtav1": 22}  # default CRF: hardly to be told apart
 VP9 = {"b": "0", "row-mt": "1", "cpu-used": "4"}

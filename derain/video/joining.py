@@ -14,10 +14,11 @@ from typing import Any
 import av
 
 from derain.errors import PhotoError, reason
+from derain.video.decoding import opened, packets_of
 from derain.video.encoding import open_output
 from derain.video.headers import BOXES, DAMAGE, ELEMENTS, Header
 from derain.video.matroska import set_aspect
-from derain.video.reading import Clip, Clock, is_cover, opened
+from derain.video.reading import Clip, Clock, is_cover
 
 MATRIX_PLACE = {0: 40, 1: 52}  # of the display matrix in a tkhd box, by its version
 OF_A_FILE = {"major_brand", "minor_version", "compatible_brands", "encoder"}  # tags that speak of the old file
@@ -206,10 +207,7 @@ def _other_packets(source: Clip, copied: dict[int, Any], begin: float, end: floa
     with Clip(source.path) as clip:
         streams = [clip.container.streams[index] for index in copied]
         clocks = {stream.index: Clock(stream.time_base) for stream in streams}
-        packets: Iterator[Any] = clip.container.demux(streams)
-        for packet in packets:
-            if packet.size == 0:
-                continue
+        for packet in packets_of(clip.container, streams):
             if is_cover(packet.stream):
                 packet.pts = packet.dts = math.ceil(begin / packet.time_base)
             if packet.dts is None and packet.pts is None:

@@ -1,5 +1,6 @@
 """Clips as frames: upright RGB with their times; all of them, some stretch, or a few spread over the length."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -16,17 +17,12 @@ from derain.errors import PhotoError, reason
 from derain.files import refuse_special
 from derain.photos import Photo, to_8_bit
 from derain.video.colour import Colours, to_rgb
+from derain.video.decoding import Damage, decoded, opened
 
 CLIPS = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v"}
 Plane = NDArray[Any]
-ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 LEAP = 1  # seconds back, from which a clip is taken to go on where it was
-ANY_BYTES = "surrogateescape"  # tags need not be UTF-8, and are written back as they were
-
-
-def opened(path: Path) -> Any:
-    """A container to read; of the type Any for the streams' sake. A colon in a relative path would name a protocol."""
-    return av.open(str(path.absolute()), metadata_errors=ANY_BYTES)
+NEAR = 1.0  # seconds from the beginning, up to which there is nothing to gain by beginning later
 
 
 @dataclass(frozen=True)
@@ -71,8 +67,7 @@ class Clip:
             self.container.close()
             raise PhotoError(f"{path}: its video codec is not known; convert it to H.264 first")
         self.tracks, self.stream = len(known), known[track]
-        self.stream.thread_type = "AUTO"
-        self.decoder = decoder_of(self.stream)
+        self.damage = Damage()
         self.time_base = self.stream.time_base or Fraction(1, 90000)
 
     def __enter__(self) -> "Clip":
@@ -107,28 +102,50 @@ class Clip:
     def interlaced(self) -> bool:
         return str(self.stream.codec_context.field_order) not in ("0", "1", "unknown", "progressive", "None")
 
-    def frames(self) -> Iterator[Frame]:
+    def frames(self, since: float | None = None) -> Iterator[Frame]:
         """Every frame in order, all of the first one's size; interlaced ones deinterlaced.
 
+        Frames that are damaged are left out and noted in ``damage``.
+
+        Args:
+            since: seconds by the clip's own clock; only frames from there on, read from the keyframe before if that
+                gives the same.
+
         Raises:
-            PhotoError: the clip is damaged, or its frames have no times.
+            PhotoError: no frame can be decoded, or they have no times.
         """
+        self.damage = Damage()
         last: int | None = None
         clock, step = Clock(self.time_base), round(1 / self.rate / self.time_base)
         size: tuple[int, int] | None = None
-        for frame in self._decoded():
-            size = size or (frame.width, frame.height)
+        whole = since is None or since <= self.begins + NEAR
+        first = None if whole else self._first()
+        for frame in self._deinterlaced(None if first is None else since, first):
+            size = size or ((first.width, first.height) if first else (frame.width, frame.height))
             pts = frame.pts if frame.pts is not None else frame.dts
-            if pts is None:
+            if pts is None and last is None:
                 raise PhotoError(f"{self.path}: its frames have no timestamps; remux it, for example to .mkv")
             own = frame.time_base or self.time_base  # the deinterlacer has another than the clip
-            pts = round(pts * own / self.time_base)
+            pts = (last or 0) + step if pts is None else round(pts * own / self.time_base)
             pts += clock.moved(pts, step)
             if last is not None and pts <= last:
+                self.damage.behind += 1
                 continue  # a frame that no player would show
             step = step if last is None else pts - last
             last = pts
-            yield self._frame(frame, pts, size)
+            if since is None or float(pts * self.time_base) >= since:
+                try:
+                    shown = self._frame(frame, pts, size)
+                except (av.FFmpegError, OSError, ValueError, cv2.error) as error:
+                    self.damage.lost.add(pts)
+                    self.damage.reason = reason(error)
+                    continue
+                yield shown
+        if last is None and self.damage:
+            raise PhotoError(f"{self.path}: is damaged ({self.damage.reason or self.damage.end})")
+
+    def _first(self) -> av.VideoFrame | None:
+        return next(decoded(self.path, self.stream.index, Damage()), None)
 
     def _frame(self, frame: av.VideoFrame, pts: int, size: tuple[int, int]) -> Frame:
         colours = Colours.of(frame)
@@ -144,42 +161,28 @@ class Clip:
         matrix = sides.get("DISPLAYMATRIX", b"")
         return Frame(pixels, pts, float(pts * self.time_base), colours, 90 * turned, matrix, alpha, sides)
 
-    def _decoded(self) -> Iterator[av.VideoFrame]:
+    def _deinterlaced(self, since: float | None, first: av.VideoFrame | None) -> Iterator[av.VideoFrame]:
+        """Frames from about ``since`` on, treated as if they came after the ``first``."""
         graph: Any = None
         form: tuple[int, int, str] | None = None  # that the graph was made for
         ordered, at = self.container.format.name == "avi", -1  # it has no times but those of decoding
-        try:
-            for frame in self._from_decoder():
-                if ordered:
-                    at = frame.pts = frame.dts if frame.dts is not None else at + 1
-                if graph is not None and form != _form(frame):
-                    yield from drained(graph, None)
-                    graph = deinterlacer(frame, self.time_base)
-                elif frame.interlaced_frame and graph is None:
-                    graph = deinterlacer(frame, self.time_base)
-                form = _form(frame)
-                if graph is None:
-                    yield frame
-                else:
-                    yield from drained(graph, frame)
-            if graph is not None:
+        weave = first is not None and first.interlaced_frame
+        since_pts = None if since is None else math.floor(since / self.time_base)
+        for frame in decoded(self.path, self.stream.index, self.damage, since_pts):
+            if ordered:
+                at = frame.pts = frame.dts if frame.dts is not None else at + 1
+            if graph is not None and form != _form(frame):
                 yield from drained(graph, None)
-        except (av.FFmpegError, OSError) as error:
-            raise PhotoError(f"{self.path}: is damaged ({reason(error)})") from None
-
-    def _from_decoder(self) -> Iterator[av.VideoFrame]:
-        self.decoder.flush_buffers()
-        for packet in self.container.demux(self.stream):
-            yield from self.decoder.decode(packet)
-
-
-def decoder_of(stream: Any) -> Any:
-    """The stream's own, or where it has a second stream of alpha in its packets, the one that reads it."""
-    tagged = {key.lower(): value for key, value in stream.metadata.items()}
-    name = ALPHA_DECODERS.get(stream.codec_context.codec.canonical_name)
-    if tagged.get("alpha_mode") != "1" or name is None:
-        return stream.codec_context
-    return av.CodecContext.create(name, "r")
+                graph = deinterlacer(frame, self.time_base)
+            elif graph is None and (frame.interlaced_frame or weave):
+                graph = deinterlacer(frame, self.time_base)
+            form = _form(frame)
+            if graph is None:
+                yield frame
+            else:
+                yield from drained(graph, frame)
+        if graph is not None:
+            yield from drained(graph, None)
 
 
 class Clock:
@@ -225,7 +228,7 @@ def drained(graph: Any, frame: av.VideoFrame | None) -> Iterator[av.VideoFrame]:
     while True:
         try:
             yield graph.pull()
-        except (BlockingIOError, EOFError, av.FFmpegError):
+        except (BlockingIOError, EOFError):  # it wants more, or has no more
             return
 
 
@@ -260,7 +263,6 @@ def sample_frames(path: Path, count: int) -> Iterator[Photo]:
             yield from (to_8_bit(frame.pixels) for frame in islice(clip.frames(), 0, 10 * count, 10))
             return
         for second in (np.arange(count) + 0.5) / count * clip.seconds + clip.begins:
-            clip.container.seek(int(second * av.time_base))
-            frame = next((f for f in clip.frames() if f.time >= second), None)
+            frame = next(clip.frames(float(second)), None)
             if frame is not None:
                 yield to_8_bit(frame.pixels)

@@ -1,0 +1,132 @@
+"""Pictures out of a file that may be damaged: all that can be decoded, and what could not."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import av
+
+from derain.errors import reason
+from derain.video.seeking import Landing, landing
+
+ANY_BYTES = "surrogateescape"  # tags need not be UTF-8, and are written back as they were
+ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+TRIES = 100  # times in a row that reading may fail before the file is taken to end there
+
+
+def opened(path: Path) -> Any:
+    """A container to read; of the type Any for the streams' sake. A colon in a relative path would name a protocol."""
+    return av.open(str(path.absolute()), metadata_errors=ANY_BYTES)
+
+
+@dataclass
+class Damage:
+    """What could not be read of a picture track."""
+
+    lost: set[int] = field(default_factory=set)  # times of pictures that cannot be decoded, in the track's units
+    untimed: int = 0  # pictures that cannot be decoded either, and of which nobody knows when they are
+    behind: int = 0  # pictures whose time is not after that of the one before
+    reason: str = ""  # of the last of them
+    end: str = ""  # why the file could not be read any further
+
+    def clear(self) -> None:
+        self.lost, self.untimed, self.behind, self.reason, self.end = set(), 0, 0, "", ""
+
+    def __bool__(self) -> bool:
+        return bool(self.lost or self.untimed or self.behind or self.end)
+
+
+def packets_of(container: Any, streams: Any, damage: Damage | None = None) -> Iterator[Any]:
+    """The packets of streams that hold something; what cannot be read is skipped if more comes after it."""
+    failures = 0
+    while True:
+        try:
+            packets: Iterator[Any] = container.demux(streams)
+            for packet in packets:
+                if packet.size:  # an empty one would end the decoder
+                    failures = 0
+                    yield packet
+            return
+        except (av.FFmpegError, OSError) as error:
+            failures += 1
+            if failures == TRIES:
+                if damage:
+                    damage.end = reason(error)
+                return
+
+
+def decoded(path: Path, index: int, damage: Damage, since: int | None = None) -> Iterator[av.VideoFrame]:
+    """The pictures of the stream with this index in order; those long before ``since`` may be left out.
+
+    One packet after the other is decoded, because of several at once PyAV loses those that come out together with an
+    error.
+
+    Args:
+        damage: filled on the way.
+        since: in the stream's units.
+    """
+    if since is not None:
+        with opened(path) as container:
+            stream = prepared(container.streams[index])
+            if found := landing(container, stream, lambda: opened(path), since):
+                frames = _decoded(decoder_of(stream), _chained(found, container, stream, damage), damage)
+                if first := _first(frames, found):
+                    yield first
+                    yield from frames
+                    return
+        damage.clear()
+    with opened(path) as container:
+        stream = prepared(container.streams[index])
+        yield from _decoded(decoder_of(stream), packets_of(container, stream, damage), damage)
+
+
+def prepared(stream: Any) -> Any:
+    """The stream with a decoder that is done with each packet before it takes the next."""
+    context = stream.codec_context
+    name = context.codec.name
+    context.thread_type = "NONE" if name == "h264" else "SLICE"  # H.264 mends no damage where slices run side by side
+    if name == "libdav1d":
+        context.options = {"max_frame_delay": "1"}
+    return stream
+
+
+def decoder_of(stream: Any) -> Any:
+    """The stream's own, or where it has a second stream of alpha in its packets, the one that reads it."""
+    tagged = {key.lower(): value for key, value in stream.metadata.items()}
+    name = ALPHA_DECODERS.get(stream.codec_context.codec.canonical_name)
+    if tagged.get("alpha_mode") != "1" or name is None:
+        return stream.codec_context
+    return av.CodecContext.create(name, "r")
+
+
+def _decoded(decoder: Any, packets: Iterable[Any], damage: Damage) -> Iterator[av.VideoFrame]:
+    for packet in packets:
+        try:
+            frames = decoder.decode(packet)
+        except (av.FFmpegError, OSError) as error:
+            damage.reason = reason(error)
+            at = packet.dts if packet.pts is None else packet.pts
+            if at is None:
+                damage.untimed += 1
+            else:
+                damage.lost.add(at)
+            continue
+        yield from frames
+    try:
+        yield from decoder.decode(None)
+    except (av.FFmpegError, OSError) as error:
+        damage.reason = reason(error)
+
+
+def _chained(found: Landing, container: Any, stream: Any, damage: Damage) -> Iterator[Any]:
+    yield found.packet
+    yield from packets_of(container, stream, damage)
+
+
+def _first(frames: Iterator[av.VideoFrame], found: Landing) -> av.VideoFrame | None:
+    """The picture of the keyframe, if it stands by itself; those before it lack what they were made from."""
+    for frame in frames:
+        if found.is_reached(frame):
+            return frame if frame.pict_type == av.video.frame.PictureType.I else None
+    return None
