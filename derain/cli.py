@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from typer.core import TyperGroup
 
 import derain
-from derain.errors import DerainError, UsageError
+from derain.errors import DerainError, PhotoError, UsageError
 from derain.files import is_too_long
 from derain.quiet import quiet_libraries
 from derain.terminal import fill_descriptors, open_streams, say, say_error, talk, tell, tell_text
@@ -293,6 +293,9 @@ def video(
     inform(f"{result.frames} frames in {result.seconds:.0f} s")
     if result.failed:
         inform(f"{len(result.failed)} frames failed and were passed through")
+    for sentence in result.damage:
+        say_error(PhotoError(sentence))
+    if result.failed or result.damage:
         raise typer.Exit(1)
 
 

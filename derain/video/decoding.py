@@ -1,13 +1,13 @@
 """Pictures out of a file that may be damaged: all that can be decoded, and what could not."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import av
 
 from derain.errors import reason
+from derain.video.damage import Damage
 from derain.video.seeking import Landing, landing
 
 ANY_BYTES = "surrogateescape"  # tags need not be UTF-8, and are written back as they were
@@ -18,23 +18,6 @@ TRIES = 100  # times in a row that reading may fail before the file is taken to 
 def opened(path: Path) -> Any:
     """A container to read; of the type Any for the streams' sake. A colon in a relative path would name a protocol."""
     return av.open(str(path.absolute()), metadata_errors=ANY_BYTES)
-
-
-@dataclass
-class Damage:
-    """What could not be read of a picture track."""
-
-    lost: set[int] = field(default_factory=set)  # times of pictures that cannot be decoded, in the track's units
-    untimed: int = 0  # pictures that cannot be decoded either, and of which nobody knows when they are
-    behind: int = 0  # pictures whose time is not after that of the one before
-    reason: str = ""  # of the last of them
-    end: str = ""  # why the file could not be read any further
-
-    def clear(self) -> None:
-        self.lost, self.untimed, self.behind, self.reason, self.end = set(), 0, 0, "", ""
-
-    def __bool__(self) -> bool:
-        return bool(self.lost or self.untimed or self.behind or self.end)
 
 
 def packets_of(container: Any, streams: Any, damage: Damage | None = None) -> Iterator[Any]:
@@ -101,22 +84,38 @@ def decoder_of(stream: Any) -> Any:
 
 
 def _decoded(decoder: Any, packets: Iterable[Any], damage: Damage) -> Iterator[av.VideoFrame]:
+    waiting: set[int] | None = None  # times of packets after a damaged one: the decoder may drop them without a word
     for packet in packets:
         try:
             frames = decoder.decode(packet)
         except (av.FFmpegError, OSError) as error:
-            damage.reason = reason(error)
-            at = packet.dts if packet.pts is None else packet.pts
-            if at is None:
-                damage.untimed += 1
-            else:
-                damage.lost.add(at)
+            _note(packet, error, damage)
+            waiting = waiting or set()
             continue
-        yield from frames
+        if waiting is not None and packet.pts is not None:
+            waiting.add(packet.pts)
+        for frame in frames:
+            if waiting and frame.pts is not None:
+                damage.lost |= {at for at in waiting if at < frame.pts}
+                waiting = {at for at in waiting if at > frame.pts}
+            yield frame
     try:
-        yield from decoder.decode(None)
+        for frame in decoder.decode(None):
+            if waiting:
+                waiting.discard(frame.pts)
+            yield frame
     except (av.FFmpegError, OSError) as error:
         damage.reason = reason(error)
+    damage.lost |= waiting or set()
+
+
+def _note(packet: Any, error: Exception, damage: Damage) -> None:
+    damage.reason = reason(error)
+    at = packet.dts if packet.pts is None else packet.pts
+    if at is None:
+        damage.untimed += 1
+    else:
+        damage.lost.add(at)
 
 
 def _chained(found: Landing, container: Any, stream: Any, damage: Damage) -> Iterator[Any]:

@@ -18,6 +18,7 @@ from derain.errors import PhotoError, UsageError, reason
 from derain.files import alone, clear, make_folder, put, write_bytes
 from derain.models.contract import Derainer
 from derain.photos import Photo
+from derain.video.damage import Damage
 from derain.video.encoding import Encoding, SegmentWriter, encoder_options
 from derain.video.formats import PRORES, choose_encoder, choose_pixel_format, has_alpha, lost
 from derain.video.fusion import REACH
@@ -26,7 +27,7 @@ from derain.video.naming import FORMATS, check_result, check_source, is_sequence
 from derain.video.reading import Clip, Frame
 from derain.video.sequences import check_sequence, process_sequence
 from derain.video.sides import Light, lost_sides, merged
-from derain.video.treatment import Done, Network, Preview, Report, VideoSettings, alpha_shown, derained, stretch
+from derain.video.treatment import Done, Network, Preview, Report, VideoSettings, alpha_shown, derained, stretch_of
 from derain.weights import fingerprint, load, sha256
 
 SEGMENT = 100  # frames: what a kill costs at the most
@@ -122,7 +123,8 @@ def _process_clips(
         whole = folder / f"whole{out.suffix}"
         tracks = [Track(clip, work.segments, work.matrix) for clip, work in zip(clips, works) if work.segments]
         join(tracks, whole, FORMATS[out.suffix.lower()], taken, settings.audio, say)
-        done = Done(out, sum(work.frames for work in works), time.monotonic() - began, failed)
+        damage = [line for clip, work in zip(clips, works) for line in damage_of(clip, work, settings, say)]
+        done = Done(out, sum(work.frames for work in works), time.monotonic() - began, failed, damage)
         put(whole, out)
         clear(folder)
         return done
@@ -189,8 +191,13 @@ class Work:
         return self.own / f"{index:06d}.nut"
 
     @property
+    def shown(self) -> list[int]:
+        """Times of the frames that are encoded, in the clip's units."""
+        return sorted(at for path in self.segments for at in json.loads(path.with_suffix(".json").read_text()))
+
+    @property
     def frames(self) -> int:
-        return sum(len(json.loads(path.with_suffix(".json").read_text())) for path in self.segments)
+        return len(self.shown)
 
     @property
     def matrix(self) -> bytes:
@@ -211,9 +218,20 @@ class Work:
     def note_light(self, light: Light) -> None:
         write_bytes(self.own / "light.json", json.dumps([light.mastering.hex(), light.content.hex()]).encode())
 
-    def note_failed(self, frames: list[int]) -> None:
-        if frames:
-            write_bytes(self.own / "failed.json", json.dumps(frames).encode())
+    @property
+    def damage(self) -> Damage:
+        """What of the clip could not be read before."""
+        place = self.own / "damage.json"
+        return Damage.of(**json.loads(place.read_text())) if place.is_file() else Damage()
+
+    def note(self, failed: list[int], damage: Damage) -> None:
+        """Remember what went wrong, in case the run is interrupted."""
+        if failed:
+            write_bytes(self.own / "failed.json", json.dumps(failed).encode())
+        if damage or damage.behind:
+            before = self.damage
+            before.add(damage)
+            write_bytes(self.own / "damage.json", json.dumps(before.as_dict()).encode())
 
 
 def manifest(source: Path, model: Derainer, settings: VideoSettings) -> str:
@@ -268,7 +286,7 @@ def _encode(
     before = max(done - REACH, 0) if settings.temporal != "off" else done  # fusion looks back so far
     network = Network(model, settings, say, before, done)
     network.failed += (frame for frame in work.failed if frame < done)
-    wanted = islice(stretch(clip.frames(), settings, clip.begins), before, None)
+    wanted = stretch_of(clip, settings, work.shown, before)
     began, index, looking = time.monotonic(), done, Preview(preview)
     with ThreadPoolExecutor(1) as decoder, ThreadPoolExecutor(1) as encoder:
         results = derained(ahead(wanted, decoder), network, settings)
@@ -295,17 +313,28 @@ def _encode(
                 writing.popleft().result()
             index += 1
             if index % SEGMENT == 0:
-                work.note_failed(network.failed)
+                work.note(network.failed, clip.damage)
                 writing.append(encoder.submit(writer.close))
                 writer = None
             report(index, 0, time.monotonic() - began)
             looking.show(frame, picture)
         if writer:
-            work.note_failed(network.failed)
+            work.note(network.failed, clip.damage)
             writing.append(encoder.submit(writer.close))
         for future in writing:
             future.result()
+    work.note(network.failed, clip.damage)
     return network.failed
+
+
+def damage_of(clip: Clip, work: Work, settings: VideoSettings, say: Callable[[str], None]) -> list[str]:
+    """Sentences about what could not be read of the stretch that was asked for."""
+    first = -float("inf") if settings.start is None else (settings.start + clip.begins) / float(clip.time_base)
+    last = float("inf") if settings.end is None else (settings.end + clip.begins) / float(clip.time_base)
+    damage = work.damage.within(first, last)
+    if damage.behind:
+        say(f"{clip.path}: {len(damage.behind)} frames are not later than those before them, and left out")
+    return [f"{clip.path}: {sentence}" for sentence in damage.said(work.shown, clip.time_base, clip.begins)]
 
 
 def say_lost(frame: Frame, encoding: Encoding, say: Callable[[str], None]) -> None:

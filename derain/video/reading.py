@@ -17,7 +17,8 @@ from derain.errors import PhotoError, reason
 from derain.files import refuse_special
 from derain.photos import Photo, to_8_bit
 from derain.video.colour import Colours, to_rgb
-from derain.video.decoding import Damage, decoded, opened
+from derain.video.damage import Damage
+from derain.video.decoding import decoded, opened
 
 CLIPS = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v"}
 Plane = NDArray[Any]
@@ -129,7 +130,7 @@ class Clip:
             pts = (last or 0) + step if pts is None else round(pts * own / self.time_base)
             pts += clock.moved(pts, step)
             if last is not None and pts <= last:
-                self.damage.behind += 1
+                self.damage.behind.add(pts)
                 continue  # a frame that no player would show
             step = step if last is None else pts - last
             last = pts

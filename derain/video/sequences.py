@@ -3,12 +3,12 @@
 import os
 import time
 from collections.abc import Callable, Iterator
-from itertools import count, islice, takewhile
+from itertools import count, takewhile
 from pathlib import Path
 from typing import NamedTuple
 
 from derain.errors import PhotoError, UsageError
-from derain.files import make_folder, write_bytes
+from derain.files import clear, make_folder, write_bytes
 from derain.models.contract import Derainer
 from derain.photos import (
     SUFFIXES,
@@ -24,7 +24,17 @@ from derain.video.fusion import REACH
 from derain.video.gifs import process_gif
 from derain.video.naming import FORMATS, counted, is_gif, is_pattern, unfinished
 from derain.video.reading import Clip, Frame
-from derain.video.treatment import Done, Network, Preview, Report, VideoSettings, alpha_shown, derained, stretch
+from derain.video.treatment import (
+    Done,
+    Network,
+    Preview,
+    Report,
+    VideoSettings,
+    alpha_shown,
+    derained,
+    stretch,
+    stretch_of,
+)
 
 RATE = 25  # frames a second of picture files, for --start, --end and --fps-limit
 NUMBERED = "%05d.png"  # names of a clip's frames in a folder
@@ -95,7 +105,9 @@ def process_sequence(
         say(f"{done} pictures are there already and are skipped (--overwrite replaces them)")
     before = max(done - REACH, 0) if settings.temporal != "off" else done
     originals = dict[int, Original]()
-    frames = islice(_of_clip(source, settings), before, None) if begun else _pictures(photos[before:], originals)
+    clip = Clip(source) if begun else None
+    times = Times(begun.with_name("times"), done) if begun else None
+    frames = stretch_of(clip, settings, times.all, before) if clip and times else _pictures(photos[before:], originals)
     network = Network(model, settings, say, before, done)
     told = set[str]()
     index = done
@@ -120,14 +132,34 @@ def process_sequence(
             for note in set(encoded.notes) - told:
                 say(f"{path}: {note}; the same of further pictures is not said again")
             told.update(encoded.notes)
+        if times:
+            times.add(frame.pts)
         index = number + 1
         preview.show(frame, picture)
         report(index, len(photos), time.monotonic() - began)
     if not index:
         raise PhotoError(f"{source}: holds no frame between --start and --end")
-    if begun:
-        begun.unlink(missing_ok=True)
-    return Done(out, index, time.monotonic() - began, network.failed)
+    if not begun or not clip or not times:
+        return Done(out, index, time.monotonic() - began, network.failed)
+    said = clip.damage.said(times.all, clip.time_base, clip.begins)
+    clip.container.close()
+    clear(begun.parent)
+    return Done(out, index, time.monotonic() - began, network.failed, [f"{source}: {sentence}" for sentence in said])
+
+
+class Times:
+    """Times of the pictures that a clip became, for a run that goes on; of the first ``done`` from the file."""
+
+    def __init__(self, path: Path, done: int) -> None:
+        known = [int(line) for line in path.read_text().split()] if done and path.is_file() else []
+        self.path = path if len(known) >= done else None
+        self.all = known[:done] if self.path else []
+
+    def add(self, at: int) -> None:
+        self.all.append(at)
+        if self.path:
+            with self.path.open("a" if len(self.all) > 1 else "w") as file:
+                file.write(f"{at}\n")
 
 
 class Numbered(NamedTuple):
@@ -172,8 +204,3 @@ def _pictures(photos: list[Path], originals: dict[int, Original]) -> Iterator[Fr
             raise PhotoError(f"{path}: has another size than the frames before it")
         originals[index] = original
         yield Frame(original.pixels, index, index / RATE, PICTURE, 0, b"")
-
-
-def _of_clip(source: Path, settings: VideoSettings) -> Iterator[Frame]:
-    with Clip(source) as clip:
-        yield from stretch(clip.frames(), settings, clip.begins)

@@ -4,6 +4,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -14,7 +15,7 @@ from derain.models.contract import Derainer
 from derain.photos import Photo, to_8_bit, write_photo
 from derain.scales import restore
 from derain.video.fusion import fused
-from derain.video.reading import Frame, Plane
+from derain.video.reading import Clip, Frame, Plane
 
 BETWEEN_PREVIEWS = 5.0  # seconds
 
@@ -47,6 +48,7 @@ class Done:
     frames: int
     seconds: float  # of this run
     failed: list[int]  # frames that were passed through, counted from 0; of a clip those before an interruption, too
+    damage: list[str] = field(default_factory=list)  # what of the source could not be read, in sentences
 
 
 Report = Callable[[int, int, float], None]  # frames done, frames in all or 0, seconds
@@ -60,19 +62,45 @@ class Timed(Protocol):
 Shown = TypeVar("Shown", bound=Timed)
 
 
-def stretch(frames: Iterable[Shown], settings: VideoSettings, begins: float = 0.0) -> Iterator[Shown]:
-    """Frames between start and end, which count from where the clip's clock ``begins``; at most so many a second."""
+def stretch(
+    frames: Iterable[Shown], settings: VideoSettings, begins: float = 0.0, earlier: Iterable[float] = ()
+) -> Iterator[Shown]:
+    """Frames between start and end, which count from where the clip's clock ``begins``; at most so many a second.
+
+    Args:
+        earlier: seconds of frames that were taken before these.
+    """
     first = -float("inf") if settings.start is None else settings.start + begins
     last = float("inf") if settings.end is None else settings.end + begins
     least = 0.0 if settings.fps_limit is None else 1 / settings.fps_limit
     due = -float("inf")
+
+    def next_due(taken: float) -> float:
+        return max(due + least, taken) if due > taken - least else taken + least
+
+    for taken in earlier:
+        due = next_due(taken)
     for frame in frames:
         if frame.time >= last:
             return
         if frame.time < first or frame.time < due - 1e-6:
             continue
-        due = max(due + least, frame.time) if due > frame.time - least else frame.time + least
+        due = next_due(frame.time)
         yield frame
+
+
+def stretch_of(clip: Clip, settings: VideoSettings, shown: list[int], number: int) -> Iterator[Frame]:
+    """The stretch of a clip from its frame ``number`` on, when those before are known.
+
+    Args:
+        shown: times of frames of the stretch from its beginning on, in the clip's units.
+    """
+    known = min(number, max(len(shown) - 1, 0))
+    times = [float(pts * clip.time_base) for pts in shown[: known + 1]]
+    since = times.pop() if times else None
+    if since is None and settings.start is not None:
+        since = settings.start + clip.begins
+    return islice(stretch(clip.frames(since), settings, clip.begins, times), number - known, None)
 
 
 class Preview:

@@ -1,0 +1,173 @@
+"""Clips that are damaged come out as players show them, and reading may begin in the middle."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import pytest
+
+from derain.errors import PhotoError
+from derain.video import VideoSettings, process
+from derain.video.reading import Clip
+from tests.test_video import Darker, Identity, frames, make_clip
+
+FRAME_BY_FRAME = VideoSettings(temporal="off")
+EVERY_TEN = {"g": "10", "bf": "2"}
+
+
+def packets(path: Path) -> list[av.Packet]:
+    with av.open(str(path)) as clip:
+        return [packet for packet in clip.demux(video=0) if packet.size]
+
+
+def with_zeros(path: Path, *numbers: int) -> list[float]:
+    """Put zeros into packets, as a card's bad sectors do; returns their times."""
+    content, times = bytearray(path.read_bytes()), []
+    for number, packet in enumerate(packets(path)):
+        if number in numbers:
+            place = content.index(bytes(packet))
+            content[place : place + packet.size] = bytes(packet.size)
+            times.append(float(packet.pts * packet.time_base))
+    path.write_bytes(content)
+    return times
+
+
+def make(path: Path, count: int = 60, **given: object) -> Path:
+    base = {".avi": Fraction(1, 25), ".mkv": Fraction(1, 1000), ".webm": Fraction(1, 1000)}.get(path.suffix)
+    at_base = {"base": base} if base else {}
+    return make_clip(path, count=count, **({"options": EVERY_TEN} | at_base | given))
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".mov", ".mkv"])
+@pytest.mark.parametrize("damaged, left", [((25,), 59), ((0,), 50), ((59,), 59), ((20, 21, 45), 50)])
+def test_a_damaged_frame_is_left_out_and_all_others_keep_their_times(tmp_path, ending, damaged, left):
+    """Of a damaged keyframe those that are made from it are lost, too."""
+    clip = make(tmp_path / f"a{ending}", options={"g": "10", "bf": "0"})
+    times = [frame.time for frame in frames(clip)]
+    gone = with_zeros(clip, *damaged)
+    done = process(clip, tmp_path / f"b{ending}", Identity(), FRAME_BY_FRAME)
+    shown = [frame.time for frame in frames(tmp_path / f"b{ending}")]
+    with Clip(clip) as source:
+        whole = [frame.time for frame in source.frames()]
+        lost = [float(at * source.time_base) for at in source.damage.lost]
+    assert len(shown) == done.frames == left and sorted(whole + lost) == pytest.approx(times, abs=0.002)
+    assert shown == pytest.approx(whole, abs=0.002) or 0 in damaged  # a player begins with the first that there is
+    (sentence,) = done.damage
+    assert f"{60 - left} frame" in sentence and f"{gone[0]:.2f}" in sentence and f"{damaged[0]}" in sentence
+
+
+def test_many_damaged_frames_are_said_once_and_the_exit_code_is_1(tmp_path):
+    clip = make(tmp_path / "a.mp4", options={"g": "1"})
+    with_zeros(clip, *range(1, 60, 2))
+    code = "from derain.cli import main; main()"
+    call = [sys.executable, "-c", code, "video", str(clip), "--temporal", "off", "-q"]
+    done = subprocess.run(call, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 1 and done.stdout.strip() == str(tmp_path / "a.derained.mp4")
+    assert (
+        done.stderr.count("\n") == 1
+        and "30 frames are damaged" in done.stderr
+        and "and 25 stretches more" in done.stderr
+    )
+    assert len(list(frames(tmp_path / "a.derained.mp4"))) == 30
+
+
+def test_damage_that_was_met_before_an_interruption_is_said_too(tmp_path, monkeypatch):
+    monkeypatch.setattr("derain.video.pipeline.SEGMENT", 10)
+    clip = make(tmp_path / "a.mp4")
+    with_zeros(clip, 5)
+    whole = process(clip, tmp_path / "whole.mp4", Darker())
+
+    def interrupt(done, total, seconds):
+        if done == 45:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        process(clip, tmp_path / "b.mp4", Darker(), report=interrupt)
+    assert process(clip, tmp_path / "b.mp4", Darker()).damage == whole.damage != []
+    pair = [[(f.pts, f.pixels.tobytes()) for f in frames(tmp_path / name)] for name in ("whole.mp4", "b.mp4")]
+    assert pair[0] == pair[1]
+
+
+def test_damage_outside_the_stretch_is_not_said(tmp_path):
+    clip = make(tmp_path / "a.mp4", options={"g": "1"})
+    with_zeros(clip, 2, 50)
+    assert not process(clip, tmp_path / "b.mp4", Identity(), VideoSettings(start=0.4, end=1.6)).damage
+
+
+def test_a_clip_of_which_nothing_can_be_decoded_is_refused(tmp_path):
+    clip = make(tmp_path / "a.mp4", count=5)
+    with_zeros(clip, *range(5))
+    with pytest.raises(PhotoError, match="a.mp4: is damaged"):
+        process(clip, tmp_path / "b.mp4", Identity())
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
+
+
+def joined(path: Path) -> Path:
+    piece = make(path.with_name("piece.ts"))
+    path.write_bytes(piece.read_bytes() * 2)
+    return path
+
+
+def of_two_sizes(path: Path) -> Path:
+    large = make(path.with_name("large.ts"), times=[512 * index for index in range(40)])
+    small = make(path.with_name("small.ts"), times=[512 * index for index in range(40, 80)], size=(32, 64))
+    path.write_bytes(large.read_bytes() + small.read_bytes())
+    return path
+
+
+UNEVEN = [512 * index + (index % 3) * 150 for index in range(60)]
+SOUGHT: dict[str, Callable[[Path], Path]] = {
+    "plain.mp4": make,
+    "open.mp4": lambda p: make(p, options=EVERY_TEN | {"x264-params": "open-gop=1:bframes=3"}),
+    "open.ts": lambda p: make(p, options=EVERY_TEN | {"x264-params": "open-gop=1:bframes=3"}),
+    "late.ts": lambda p: make(p, times=[512 * (index + 25_000) for index in range(60)]),
+    "uneven.mkv": lambda p: make(p, base=Fraction(1, 12800), times=UNEVEN),
+    "interlaced.mp4": lambda p: make(p, options=EVERY_TEN | {"x264-params": "tff=1"}),
+    "refreshed.ts": lambda p: make(p, options=EVERY_TEN | {"x264-params": "intra-refresh=1"}),
+    "frames b.avi": make,
+    "mpeg.mpg": lambda p: make(p, codec="mpeg2video", base=Fraction(1, 25), options=EVERY_TEN),
+    "vp9.webm": lambda p: make(p, codec="libvpx-vp9", options={"g": "10", "cpu-used": "8"}),
+    "joined.ts": joined,
+    "sizes.ts": of_two_sizes,
+}
+
+
+@pytest.mark.parametrize("name", SOUGHT)
+def test_reading_from_the_middle_gives_what_reading_from_the_beginning_gives(tmp_path, name):
+    with Clip(SOUGHT[name](tmp_path / name)) as clip:
+        whole = [(frame.time, frame.pixels.tobytes()) for frame in clip.frames()]
+        for since in (1.2, 1.64, 2.0, 2.3):
+            found = [(frame.time, frame.pixels.tobytes()) for frame in clip.frames(clip.begins + since)]
+            assert found == [frame for frame in whole if frame[0] >= clip.begins + since] and found
+
+
+@pytest.mark.parametrize("name", ["plain.mp4", "open.ts", "uneven.mkv"])
+def test_only_what_is_wanted_is_decoded_and_converted(tmp_path, monkeypatch, name):
+    clip = SOUGHT[name](tmp_path / name)
+    decoded, converted = [], []
+    from derain.video import decoding, reading
+
+    monkeypatch.setattr(reading, "to_rgb", lambda *a, real=reading.to_rgb: converted.append(1) or real(*a))
+    real = decoding._decoded
+    monkeypatch.setattr(decoding, "_decoded", lambda *a: (decoded.append(1) or frame for frame in real(*a)))
+    done = process(clip, tmp_path / "b.mkv", Identity(), VideoSettings(temporal="off", start=2.0))
+    assert done.frames == len(converted) <= 11 and len(decoded) <= 35
+
+
+def test_a_limit_of_frames_a_second_survives_an_interruption(tmp_path, monkeypatch):
+    monkeypatch.setattr("derain.video.pipeline.SEGMENT", 5)
+    clip, settings = make(tmp_path / "a.mp4", times=UNEVEN), VideoSettings(fps_limit=9, start=0.1, end=2.2)
+
+    def interrupt(done, total, seconds):
+        if done == 13:
+            raise KeyboardInterrupt
+
+    process(clip, tmp_path / "whole.mp4", Darker(), settings)
+    with pytest.raises(KeyboardInterrupt):
+        process(clip, tmp_path / "b.mp4", Darker(), settings, report=interrupt)
+    process(clip, tmp_path / "b.mp4", Darker(), settings)
+    pair = [[(f.pts, f.pixels.tobytes()) for f in frames(tmp_path / name)] for name in ("whole.mp4", "b.mp4")]
+    assert pair[0] == pair[1]
