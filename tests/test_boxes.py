@@ -245,3 +245,13 @@ def test_parts_of_an_avi_that_nobody_knows_are_named(tmp_path):
     source.write_bytes(content[:at] + changed_header + rest)
     process(source, tmp_path / "b.avi", Identity(), FRAME_BY_FRAME, say=said.append)
     assert said == ["parts of the AVI that FFmpeg does not know are left out: JUNK, strd"]
+
+
+def test_a_header_that_counts_billions_of_chunks_takes_no_time(tmp_path):
+    source = camera(tmp_path / "a.mp4")
+    content = source.read_bytes()
+    at = content.index(b"stsc") + 12  # of the sensor's
+    source.write_bytes(content[:at] + b"\xff\xff\xff\xf0" + content[at + 4 :])
+    process(source, tmp_path / "b.mp4", Identity(), FRAME_BY_FRAME)
+    with av.open(str(tmp_path / "b.mp4")) as clip:
+        assert len(list(clip.decode(video=0))) == 6
