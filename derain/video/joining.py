@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+from av.error import ArgumentError, InvalidDataError
 
 from derain.errors import PhotoError, reason
 from derain.video.decoding import opened, packets_of
@@ -70,8 +71,16 @@ def join(
                 _other_packets(source, copied, begin, end),
                 key=lambda timed: timed[0],
             )
+            encoded, refused = {new.index for _, new in pictures}, 0
             for _, packet in packets:
-                container.mux(packet)
+                try:
+                    container.mux(packet)
+                except (ArgumentError, InvalidDataError):  # a damaged packet, or at a damaged time
+                    if packet.stream.index in encoded:
+                        raise
+                    refused += 1
+            if refused:
+                say(f"{source.path}: {refused} packets beside the pictures are damaged, and left out")
     except (av.FFmpegError, OSError, ValueError) as error:
         raise PhotoError(f"{out}: cannot be written as {form} ({reason(error)})") from None
     for sentence in header.what_is_lost(source) if keep_header else []:
