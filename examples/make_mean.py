@@ -1,10 +1,13 @@
 """The mean of weights of one architecture: `python examples/make_mean.py OUT A 0.6 B 0.4`
 
-Networks that were trained on from the same weights can be averaged, and often do better than each of them.
+Networks that were trained on from the same weights can be averaged, and often do better than each of them. What one of
+them adds, such as `fading`, counts as zero in the others.
 """
 
 import argparse
 from pathlib import Path
+
+import torch
 
 from derain.weights import about, load, save
 
@@ -21,8 +24,9 @@ if __name__ == "__main__":
     if abs(sum(shares.values()) - 1) > 1e-6:
         parser.error(f"the shares sum up to {sum(shares.values()):g}, not to 1")
     networks = {name: load(name) for name in shares}
-    mean = next(iter(networks.values()))
     tensors = {name: network.state_dict() for name, network in networks.items()}
-    mean.load_state_dict({t: sum(shares[n] * tensors[n][t] for n in shares) for t in mean.state_dict()})
+    mean = networks[max(tensors, key=lambda name: len(tensors[name]))]
+    none = {t: torch.zeros_like(numbers) for t, numbers in mean.state_dict().items()}
+    mean.load_state_dict({t: sum(shares[n] * tensors[n].get(t, none[t]) for n in shares) for t in none})
     save(mean, asked.out, {"mean": [{"share": shares[n], "sha256": about(n)["sha256"]} for n in shares]})
     print(asked.out)
