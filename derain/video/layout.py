@@ -58,6 +58,8 @@ def _lengths(tables: Box, chunks: int) -> list[int]:
     runs, sizes = tables.find(b"stsc"), tables.find(b"stsz")
     assert runs is not None and sizes is not None
     entries = list(struct.iter_unpack(">III", runs.content[8:]))
+    if [first for first, _, _ in entries[:1]] != [1]:
+        raise ValueError("chunks that do not begin with the first")
     firsts = [min(first - 1, chunks) for first, _, _ in entries] + [chunks]
     counts = [count for (start, end), (_, count, _) in zip(pairwise(firsts), entries) for _ in range(start, end)]
     alike, total = struct.unpack_from(">II", sizes.content, 4)
