@@ -31,7 +31,7 @@ def packets_of(container: Any, streams: Any, damage: Damage | None = None) -> It
                     failures = 0
                     yield packet
             return
-        except (av.FFmpegError, OSError) as error:
+        except (av.FFmpegError, OSError, IndexError) as error:  # PyAV finds no stream that appears midway
             failures += 1
             if failures == TRIES:
                 if damage:
