@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from derain.errors import DerainError, PhotoError, TrainingError, UsageError, WeightsError
 
 if TYPE_CHECKING:
-    from derain.scales import restore
+    from derain.restoring.scales import restore
     from derain.weights import load
 
 __version__ = "0.1.0"
 __all__ = ["DerainError", "PhotoError", "TrainingError", "UsageError", "WeightsError", "load", "restore"]
-_HOMES = {"load": "derain.weights", "restore": "derain.scales"}
+_HOMES = {"load": "derain.weights", "restore": "derain.restoring.scales"}
 
 
 def __getattr__(name: str) -> Any:

@@ -10,9 +10,9 @@ import torch
 from PIL import features
 
 import derain
-from derain.devices import choose_device, trouble
 from derain.errors import DerainError, UsageError
 from derain.evaluation.benchmark import SIDE, seconds_for
+from derain.restoring.devices import choose_device, trouble
 from derain.weights import about, bundled, load
 
 LIBRARIES = ("torch", "pillow", "opencv-python-headless", "av", "numpy", "safetensors", "huggingface-hub", "typer")

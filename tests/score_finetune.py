@@ -19,10 +19,10 @@ import numpy as np
 import derain
 from derain.evaluation.matching import match
 from derain.evaluation.metrics import luma, psnr
+from derain.finetuning.finetune import finetune
 from derain.photos import find_photos, read_photo, write_photo
 from derain.rain.compose import add, compose, screen
 from derain.rain.render import ANY_RAIN, line_kernel, render
-from derain.training.finetune import finetune
 from derain.weights import bundled_folder
 from tests.score import unchanged
 

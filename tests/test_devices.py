@@ -6,8 +6,8 @@ import warnings
 import pytest
 import torch
 
-from derain.devices import choose_device
 from derain.errors import UsageError
+from derain.restoring.devices import choose_device
 
 OLD_DRIVER = "CUDA initialization: The NVIDIA driver on your system is too old (found version 11040)."
 

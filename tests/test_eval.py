@@ -15,7 +15,6 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from typer.testing import CliRunner
 
 import derain
-from derain import devices
 from derain.cli import app
 from derain.errors import UsageError
 from derain.evaluation import evaluate as evaluation
@@ -30,6 +29,7 @@ from derain.evaluation.samples import INPUT, Sample, Samples, open_samples
 from derain.evaluation.self_test import draw_scene, rendered_samples
 from derain.evaluation.statistics import estimated
 from derain.rain.render import line_kernel
+from derain.restoring import devices
 from tests.conftest import SMALL
 
 

@@ -15,19 +15,21 @@ import torch
 from PIL import Image
 
 import derain
-from derain import batch, files, parts
+from derain import batch
 from derain.errors import PhotoError, TrainingError, UsageError, WeightsError
 from derain.evaluation import results
 from derain.evaluation.evaluate import Evaluation
 from derain.evaluation.samples import open_samples
-from derain.files import atomic, put, write_bytes, write_named
+from derain.files import parts
+from derain.files import writing as files
+from derain.files.writing import atomic, put, write_bytes, write_named
+from derain.finetuning.material import usable_files
 from derain.models import build
 from derain.photos import read_photo
 from derain.text import as_json, cell, encoded, printable
 from derain.training.config import load_config
 from derain.training.crops import Crops
 from derain.training.loop import train
-from derain.training.material import usable_files
 from derain.video import process
 from derain.weights import load
 from tests.conftest import SMALL
@@ -137,7 +139,7 @@ def test_memory_that_runs_out_as_a_photo_is_read_costs_that_photo(tmp_path, rng,
             raise MemoryError
         return read(path)
 
-    monkeypatch.setattr("derain.photos.original.read_file", scarce)
+    monkeypatch.setattr("derain.photos.reading.read_file", scarce)
     found = derained(rainy_model, tmp_path)
     assert "not enough memory" in found["b.png"] and found["a.png"] == found["c.png"] == ""
 
@@ -314,7 +316,7 @@ def test_a_full_disk_found_out_as_it_is_synced_is_no_success(tmp_path, monkeypat
 
 @posix
 def test_temporary_files_of_the_dead_are_swept_and_no_others(tmp_path):
-    code = "import os, sys; from pathlib import Path; from derain.files import atomic\n"
+    code = "import os, sys; from pathlib import Path; from derain.files.writing import atomic\n"
     code += "atomic(Path(sys.argv[1])).__enter__(); os.kill(os.getpid(), 9)"
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "a")])
     (dead,) = tmp_path.iterdir()

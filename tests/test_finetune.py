@@ -21,17 +21,17 @@ import derain
 from derain.cli import app
 from derain.errors import TrainingError, UsageError, WeightsError
 from derain.evaluation.self_test import draw_scene
+from derain.finetuning.best import Best
+from derain.finetuning.finetune import Result, finetune, notes, work_folder
+from derain.finetuning.guide import load_guide
+from derain.finetuning.judge import Extent, Judge, Scores, to_bytes, trials
+from derain.finetuning.material import Material, at_the_scale_of_its_rain, forget, jpeg_quality, prepare, remove_copies
 from derain.photos import find_photos, read_photo
 from derain.rain.compose import add
 from derain.rain.render import Kind, render
-from derain.training.best import Best
 from derain.training.clock import Clock
 from derain.training.crops import Crops
 from derain.training.discovery import find_rain
-from derain.training.finetune import Result, finetune, notes, work_folder
-from derain.training.guide import load_guide
-from derain.training.judge import Extent, Judge, Scores, to_bytes, trials
-from derain.training.material import Material, at_the_scale_of_its_rain, forget, jpeg_quality, prepare, remove_copies
 from derain.weights import about, bundled_folder, load, save
 from tests.conftest import Ticking
 from tests.score_finetune import coarse
@@ -93,7 +93,7 @@ def test_finetuning_learns_streaks_that_the_network_does_not_know(tmp_path, monk
     In so few steps the rest suffers, so of the judgement only that on rain like the camera's counts here.
     """
     monkeypatch.setattr(Judge, "gain", lambda judge, scores: scores.matched - judge.start.matched)
-    monkeypatch.setattr("derain.training.judge.PICTURES", 2)
+    monkeypatch.setattr("derain.finetuning.judge.PICTURES", 2)
     pairs = [wide(seed) for seed in range(16)]
     (tmp_path / "close").mkdir()
     for index, (_, rainy) in enumerate(pairs[:10]):
@@ -128,7 +128,7 @@ def test_without_improvement_the_starting_weights_come_back(camera, bank, tmp_pa
 
 def test_training_stops_when_nothing_improves(camera, bank, tmp_path, monkeypatch):
     monkeypatch.setattr(Judge, "gain", lambda judge, scores: -1.0)
-    monkeypatch.setattr("derain.training.best.PATIENCE", 2)
+    monkeypatch.setattr("derain.finetuning.best.PATIENCE", 2)
     finetune(camera, tmp_path / "mine.safetensors", bank, steps=50, **QUICK)
     log = (work_folder(tmp_path / "mine.safetensors") / "log.jsonl").read_text().splitlines()
     assert json.loads(log[-1])["step"] == 4
@@ -278,7 +278,7 @@ def test_a_photo_with_rain_in_it_judges(camera, bank, tmp_path):
 
 
 def test_rainy_photos_judge_before_dry_ones(camera, bank, tmp_path, monkeypatch):
-    monkeypatch.setattr("derain.training.judge.PHOTOS", 1)
+    monkeypatch.setattr("derain.finetuning.judge.PHOTOS", 1)
     material = prepare(camera, tmp_path / "material", load(), scales=1)
     dry = [replace(source, rainy=False) for source in material.sources]
     last = replace(dry[-1], rainy=True, file=f"held out/{Path(dry[-1].file).name}")
@@ -469,7 +469,7 @@ def test_after_a_failed_run_no_copies_of_the_photos_stay(camera, bank, tmp_path,
         raise TrainingError("training diverged")
 
     with monkeypatch.context() as patch:
-        patch.setattr("derain.training.finetune.train", fail)
+        patch.setattr("derain.finetuning.finetune.train", fail)
         with pytest.raises(TrainingError, match="diverged"):
             finetune(camera, out, bank, steps=1, **QUICK)
     assert not list(left.glob("*/*"))
@@ -490,7 +490,7 @@ RUN = """
 import os, signal, sys, threading
 from pathlib import Path
 import torch
-from derain.training.finetune import finetune, work_folder
+from derain.finetuning.finetune import finetune, work_folder
 torch.set_num_threads(1)
 rainy, bank, out = map(Path, sys.argv[1:4])
 options = dict(steps=16, batch=1, crop=48, bank=4, save_every=2, log_every=1, seed=3, device="cpu")
@@ -544,7 +544,7 @@ def test_what_was_best_survives_further_interruptions(camera, bank, tmp_path, mo
     assert first.interrupted and first.better
     best = load_file(out)
     with monkeypatch.context() as patch:
-        patch.setattr("derain.training.finetune.train", interrupt_at_once)
+        patch.setattr("derain.finetuning.finetune.train", interrupt_at_once)
         again = finetune(camera, out, bank, steps=9, resume=True, **QUICK)
     assert again.interrupted and again.better and all(torch.equal(best[n], t) for n, t in load_file(out).items())
     torch.nn.init.zeros_(other.tail.bias)
@@ -591,8 +591,8 @@ def test_interrupted_it_keeps_the_best_and_exits_with_130(camera, bank, tmp_path
 def test_only_better_weights_of_a_whole_run_are_uploaded(camera, monkeypatch, steps, interrupted, code, said):
     found = Result(Path("w"), Path("s"), scores(), scores(), steps, interrupted)
     uploaded = []
-    monkeypatch.setattr("derain.training.finetune.finetune", lambda *arguments, **options: found)
-    monkeypatch.setattr("derain.hub.push", lambda repo, weights: uploaded.append(repo) or repo)
+    monkeypatch.setattr("derain.finetuning.finetune.finetune", lambda *arguments, **options: found)
+    monkeypatch.setattr("derain.weights.hub.push", lambda repo, weights: uploaded.append(repo) or repo)
     done = CliRunner().invoke(app, ["finetune", str(camera), "--push", "me/mine"])
     assert done.exit_code == code and uploaded == (["me/mine"] if said == "uploaded to" else [])
     assert said in done.stderr and ("not uploaded" in done.stderr) == (uploaded == [])

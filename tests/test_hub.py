@@ -14,8 +14,8 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from derain.errors import WeightsError
-from derain.hub import Reference, refuse_damaged
 from derain.weights import fingerprint, load, read_header
+from derain.weights.hub import Reference, refuse_damaged
 
 COMMIT = "c" * 40
 
@@ -227,7 +227,7 @@ PUSH = """
 import sys
 from pathlib import Path
 from derain.errors import DerainError
-from derain.hub import push
+from derain.weights.hub import push
 try:
     print(push(sys.argv[1], Path(sys.argv[2])))
 except DerainError as error:

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 import derain
-from derain import devices
 from derain.models import build
 from derain.models.deployable import DerainConfig, DerainNet, receptive_radius
-from derain.tiling import automatic_tile, restore, tiles
+from derain.restoring import devices
+from derain.restoring.tiling import automatic_tile, restore, tiles
 from derain.training.start import grown
 
 

@@ -13,7 +13,8 @@ from PIL import Image
 
 from derain.batch import plan, run
 from derain.errors import PhotoError
-from derain.photos import decode, encode, read_original
+from derain.photos import decode, read_original
+from derain.photos import writing as encode
 from derain.photos.extent import SparseError
 from derain.weights import load
 
@@ -60,7 +61,7 @@ import derain, derain.photos, derain.batch, derain.video
 file = io.BytesIO()
 Image.new("RGB", (40, 30)).save(file, format="JPEG")
 original = derain.photos.decode(file.getvalue())
-assert {kind for kind in ("PNG", "AVIF", "HEIF") if derain.photos.encode(original, original.pixels, to=kind)}
+assert {kind for kind in ("PNG", "AVIF", "HEIF") if derain.photos.writing(original, original.pixels, to=kind)}
 assert state() == before
 """
     pytest.importorskip("pillow_heif")
@@ -258,7 +259,7 @@ def test_a_blank_giant_does_not_hold_up_the_others(rgb, tmp_path, small_weights,
 
 
 def test_a_giant_that_does_not_fit_the_memory_is_refused_before_it_is_decoded(monkeypatch):
-    monkeypatch.setattr("derain.devices.proc_bytes", lambda *_: 500e6)
+    monkeypatch.setattr("derain.restoring.devices.proc_bytes", lambda *_: 500e6)
     with pytest.raises(PhotoError, match="896.0 MB of memory are needed and 500.0 MB are free"):
         decode(declared(8_000, 8_000, "WEBP"))
 

@@ -14,11 +14,12 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import derain
-from derain import batch, devices, tiling
+from derain import batch
 from derain.errors import PhotoError, UsageError, WeightsError
-from derain.files import atomic
+from derain.files.writing import atomic
 from derain.models import describe
 from derain.photos import decode, find_photos, read_original, read_photo, write_photo
+from derain.restoring import devices, tiling
 from derain.weights import bundled_folder, load, locate
 from tests.conftest import SMALL
 
@@ -214,7 +215,7 @@ def test_bundled_weights_load_and_are_checked(name, tmp_path, monkeypatch):
     assert describe(load(name))[0] == name
     (tmp_path / f"{name}.safetensors").write_bytes(locate(name).read_bytes() + b"x")
     (tmp_path / "SHA256SUMS").write_text((bundled_folder() / "SHA256SUMS").read_text())
-    monkeypatch.setattr("derain.weights.bundled_folder", lambda: tmp_path)
+    monkeypatch.setattr("derain.weights.files.bundled_folder", lambda: tmp_path)
     with pytest.raises(WeightsError, match="SHA-256"):
         load(name)
 

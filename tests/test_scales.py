@@ -6,10 +6,10 @@ import pytest
 import torch
 
 import derain
-from derain import scales, tiling
 from derain.models.contract import Derainer
 from derain.rain.render import FINE_RAIN, render
-from derain.scales import is_evident
+from derain.restoring import scales, tiling
+from derain.restoring.scales import is_evident
 
 SIDE = 300
 

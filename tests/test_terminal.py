@@ -17,8 +17,8 @@ if sys.platform != "win32":
 
 FINETUNED = """
 from pathlib import Path
-import derain.training.finetune as module
-from derain.training.judge import Scores
+import derain.finetuning.finetune as module
+from derain.finetuning.judge import Scores
 scores = Scores(**{name: 1.0 for name in Scores.__dataclass_fields__})
 def finetune(photos, weights, clean, report, **_):
     report(1, 0.5, {"loss": 1.0})
@@ -181,7 +181,7 @@ def test_ctrl_c_is_a_word_and_exit_code_130(made, tmp_path):
     pictures = ["--rainy", str(made / "rainy"), "--clean", str(made / "clean")]
     wait = "import derain.weights, time\nderain.weights.load = lambda *_: time.sleep(60)\n"
     train = "import derain.training.loop as loop, time\nloop.optimise = lambda *_: time.sleep(60)\n"
-    look = "import derain.training.finetune as module, time\nmodule.finetune = lambda *_, **__: time.sleep(60)\n"
+    look = "import derain.finetuning.finetune as module, time\nmodule.finetune = lambda *_, **__: time.sleep(60)\n"
     wanted = {
         "run": Case(["run", str(made / "rainy")], interrupt_at="weights derain", before=wait),
         "video": Case(["video", str(made / "clip.mp4")], interrupt_at="weights derain", before=wait),

@@ -10,9 +10,9 @@ import pytest
 
 from derain import batch, cli
 from derain.errors import PhotoError, UsageError
-from derain.files import alone
+from derain.files.writing import alone
+from derain.finetuning.finetune import finetune
 from derain.training.config import TrainConfig
-from derain.training.finetune import finetune
 from derain.training.loop import train
 from derain.video import VideoSettings, process
 from derain.video.naming import best_suffix, default_result

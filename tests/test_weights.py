@@ -15,11 +15,11 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from derain import weights as store
 from derain.errors import PhotoError, WeightsError
 from derain.models import PRESETS, build
-from derain.scales import restore
+from derain.restoring.scales import restore
 from derain.weights import about, load, read_header, save, verify
+from derain.weights import files as store
 from tests.conftest import SMALL
 
 

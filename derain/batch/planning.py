@@ -11,9 +11,9 @@ from pathlib import Path
 from PIL import Image
 
 from derain.errors import UsageError, reason
-from derain.files import read_option
+from derain.files.writing import read_option
 from derain.photos import SUFFIXES, find_photos
-from derain.photos.files import FORMATS, MARKS, results_among
+from derain.photos.names import FORMATS, MARKS, results_among
 
 MOVING = {
     ".gif",

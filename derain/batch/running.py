@@ -15,13 +15,13 @@ from derain import text
 from derain.batch.before_after import comparison
 from derain.batch.planning import Job, ending_of, is_moving
 from derain.errors import PhotoError, UsageError, reason
-from derain.files import is_protected, make_folder, replace_bytes, write_bytes
+from derain.files.writing import is_protected, make_folder, replace_bytes, write_bytes
 from derain.models.contract import Derainer
 from derain.photos import Encoded, Original, decode, encode_with_notes, format_of, read_original, to_8_bit, write_photo
 from derain.photos.extent import SparseError
-from derain.photos.files import FORMATS
-from derain.photos.original import MAX_MEGAPIXELS, Pixels
-from derain.scales import restore
+from derain.photos.names import FORMATS
+from derain.photos.reading import MAX_MEGAPIXELS, Pixels
+from derain.restoring.scales import restore
 
 SEEN = 2 / 255  # height from which rain can be seen
 DRY = 0.003  # share of pixels with rain that can be seen, under which a photo counts as dry

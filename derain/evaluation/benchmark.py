@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
-from derain.devices import proc_bytes
+from derain.restoring.devices import proc_bytes
 from derain.weights import load
 
 SIDE = 1024  # px, of the random square that is restored

@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from derain.devices import affordable_pixels
 from derain.errors import reason
 from derain.evaluation.metrics import IDENTICAL, Picture, paired_scores, psnr, values
 from derain.evaluation.no_truth import flicker, motion, unpaired_scores
@@ -26,7 +25,8 @@ from derain.evaluation.statistics import Estimate, estimated
 from derain.models.contract import Derainer
 from derain.photos import as_rgb
 from derain.rain.clean import clean_rain
-from derain.scales import restore
+from derain.restoring.devices import affordable_pixels
+from derain.restoring.scales import restore
 
 BYTES_A_PIXEL = 180  # that the metrics take at their height
 

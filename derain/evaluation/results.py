@@ -14,13 +14,13 @@ from rich.markup import escape
 from rich.table import Table
 
 import derain
+from derain.cli.terminal import tell_text
 from derain.errors import PhotoError, UsageError
 from derain.evaluation.benchmark import Speed
 from derain.evaluation.evaluate import SCORES, Evaluation
 from derain.evaluation.samples import INPUT
 from derain.evaluation.statistics import Estimate
-from derain.files import is_special, write_named
-from derain.terminal import tell_text
+from derain.files.writing import is_special, write_named
 from derain.text import as_json as dumped
 from derain.text import cell, encoded, printable
 from derain.weights import locate, sha256

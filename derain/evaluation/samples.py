@@ -11,7 +11,7 @@ from derain.evaluation.matching import Entry, match
 from derain.evaluation.metrics import Picture
 from derain.evaluation.pictures import read_picture
 from derain.photos import find_photos
-from derain.photos.files import left_out, results_among
+from derain.photos.names import left_out, results_among
 from derain.video.reading import CLIPS, read_frames
 
 INPUT = "input"

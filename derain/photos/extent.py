@@ -49,7 +49,7 @@ def check_extent(image: ImageFile.ImageFile, content: bytes, patient: bool) -> N
 
 
 def _free_memory() -> float:
-    from derain.devices import proc_bytes  # which brings torch: only a giant waits for that
+    from derain.restoring.devices import proc_bytes  # which brings torch: only a giant waits for that
 
     free = proc_bytes("meminfo", "MemAvailable")
     return math.inf if free is None else free

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from derain.errors import TrainingError
-from derain.files import atomic
+from derain.files.writing import atomic
 
 NAME = "checkpoint.pt"
 

@@ -5,9 +5,9 @@ from dataclasses import Field, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from derain.devices import check_precision
 from derain.errors import TrainingError, reason
-from derain.files import read_option
+from derain.files.writing import read_option
+from derain.restoring.devices import check_precision
 
 ENDLESS = 10**9  # steps of a run that the clock ends
 LARGEST_BATCH = 2**26  # px of all crops of a step

@@ -8,12 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from derain.devices import place
 from derain.models.nlcl import NLCL, match_colours
 from derain.nlcl import losses
 from derain.nlcl.critic import Critic
 from derain.nlcl.heads import Heads
 from derain.nlcl.terms import critic_widths, layer_term, location_term
+from derain.restoring.devices import place
 from derain.training.clock import Clock
 from derain.training.config import TrainConfig
 from derain.training.crops import Crops, to_tensor

@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from derain.devices import SHARE, free_memory
 from derain.errors import PhotoError, TrainingError
 from derain.photos import Photo, read_photo
-from derain.photos.files import left_out, results_among
+from derain.photos.names import left_out, results_among
+from derain.restoring.devices import SHARE, free_memory
 from derain.training.clock import Clock
 from derain.training.torchrun import under_torchrun
 

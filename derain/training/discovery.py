@@ -8,10 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from derain.devices import half_precision
 from derain.models.contract import Derainer
 from derain.rain.clean import clean_rain, complete_rain, distinct_rain, weigh_by_texture
 from derain.rain.compose import measured_fading
+from derain.restoring.devices import half_precision
 
 CERTAIN = 0.3  # layers whose direction is less certain than this are not rain
 VISIBLE = 0.004  # mean height under which a layer teaches nothing

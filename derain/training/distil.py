@@ -15,14 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from derain.devices import place
+from derain.finetuning.guide import Guide, load_guide
 from derain.models.contract import Derainer
 from derain.rain.likeness import likeness, more_like
+from derain.restoring.devices import place
 from derain.training.clock import Clock
 from derain.training.config import TrainConfig
 from derain.training.crops import Crops, affordable_cache, to_tensor
 from derain.training.discovery import Found, find_fading, find_rain
-from derain.training.guide import Guide, load_guide
 from derain.training.pairs import Image, RainBank, pair
 from derain.training.start import first_network
 from derain.weights import load

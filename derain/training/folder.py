@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from derain.errors import PhotoError, TrainingError, WeightsError, reason
-from derain.files import append_line, atomic, make_folder
+from derain.files.writing import append_line, atomic, make_folder
 from derain.photos import write_photo
 from derain.training import checkpoint
 from derain.training.config import TrainConfig

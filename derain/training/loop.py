@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from derain.devices import half_precision
 from derain.errors import TrainingError
-from derain.files import alone
+from derain.files.writing import alone
+from derain.restoring.devices import half_precision
 from derain.training.checkpoint import load_checkpoint
 from derain.training.clock import Clock
 from derain.training.config import TrainConfig, check

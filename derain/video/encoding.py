@@ -10,7 +10,7 @@ from typing import Any
 import av
 
 from derain.errors import PhotoError, reason
-from derain.files import write_bytes
+from derain.files.writing import write_bytes
 from derain.video.colour import from_rgb
 from derain.video.decoding import ANY_BYTES
 from derain.video.formats import has_alpha

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageSequence, UnidentifiedImageError
 
 from derain.errors import PhotoError, UsageError
-from derain.files import write_bytes
+from derain.files.writing import write_bytes
 from derain.models.contract import Derainer
 from derain.photos import Photo
 from derain.video.colour import PICTURE

@@ -8,7 +8,7 @@ from typing import Any
 import av
 
 from derain.errors import UsageError
-from derain.files import UNFINISHED, check_name, refuse_special
+from derain.files.writing import UNFINISHED, check_name, refuse_special
 from derain.photos import SUFFIXES
 from derain.video.joining import try_header
 from derain.video.reading import Clip

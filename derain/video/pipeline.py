@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from derain.devices import check_precision
 from derain.errors import PhotoError, UsageError, reason
-from derain.files import alone, clear, make_folder, put, write_bytes
+from derain.files.writing import alone, clear, make_folder, put, write_bytes
 from derain.models.contract import Derainer
 from derain.photos import Photo
+from derain.restoring.devices import check_precision
 from derain.video.damage import Damage
 from derain.video.encoding import Encoding, SegmentWriter, encoder_options
 from derain.video.formats import PRORES, choose_encoder, choose_pixel_format, has_alpha, lost

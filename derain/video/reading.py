@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from derain.errors import PhotoError, reason
-from derain.files import refuse_special
+from derain.files.writing import refuse_special
 from derain.photos import Photo, to_8_bit
 from derain.video.colour import Colours, to_rgb
 from derain.video.damage import Damage

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from derain.errors import PhotoError, UsageError
-from derain.files import clear, make_folder, write_bytes
+from derain.files.writing import clear, make_folder, write_bytes
 from derain.models.contract import Derainer
 from derain.photos import (
     SUFFIXES,

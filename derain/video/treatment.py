@@ -13,7 +13,7 @@ import numpy as np
 from derain.errors import PhotoError
 from derain.models.contract import Derainer
 from derain.photos import Photo, to_8_bit, write_photo
-from derain.scales import restore
+from derain.restoring.scales import restore
 from derain.video.fusion import fused
 from derain.video.reading import Clip, Frame, Plane
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import derain
-from derain.header import without_paths
 from derain.weights import about
+from derain.weights.header import without_paths
 
 CARD = """---
 library_name: derain

@@ -16,24 +16,15 @@ from typing import Any, Concatenate, ParamSpec
 
 import torch
 
-from derain.devices import choose_device
 from derain.errors import TrainingError, UsageError, WeightsError, reason
 from derain.evaluation.evaluate import Evaluation, evaluate
 from derain.evaluation.report import Gallery, as_html
 from derain.evaluation.samples import INPUT, Sample, open_samples
-from derain.files import UNFINISHED, alone, check_name, write_bytes
-from derain.models import describe
-from derain.models.contract import Derainer
-from derain.photos import find_photos
-from derain.training import checkpoint, folder
-from derain.training.best import Best
-from derain.training.clock import Clock, OutOfTime, Watch
-from derain.training.config import TrainConfig, load_config
-from derain.training.crops import centre
-from derain.training.guide import load_guide
-from derain.training.judge import Extent, Judge, Scores
-from derain.training.loop import Report, train
-from derain.training.material import (
+from derain.files.writing import UNFINISHED, alone, check_name, write_bytes
+from derain.finetuning.best import Best
+from derain.finetuning.guide import load_guide
+from derain.finetuning.judge import Extent, Judge, Scores
+from derain.finetuning.material import (
     LOOK,
     LOSSY,
     Material,
@@ -44,6 +35,15 @@ from derain.training.material import (
     remove_copies,
     some,
 )
+from derain.models import describe
+from derain.models.contract import Derainer
+from derain.photos import find_photos
+from derain.restoring.devices import choose_device
+from derain.training import checkpoint, folder
+from derain.training.clock import Clock, OutOfTime, Watch
+from derain.training.config import TrainConfig, load_config
+from derain.training.crops import centre
+from derain.training.loop import Report, train
 from derain.training.torchrun import number_of, under_torchrun
 from derain.weights import bundled_folder, fingerprint, load, save
 

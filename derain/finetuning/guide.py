@@ -1,6 +1,6 @@
 """The guide of finetuning: a critic and projection heads, trained once on the clean bank and then frozen.
 
-    python -m derain.training.guide weights/finetune/clean weights/finetune/guide.safetensors
+    python -m derain.finetuning.guide weights/finetune/clean weights/finetune/guide.safetensors
 
 The critic tells clean patches from rainy ones, and its features carry NLCL's two contrastive terms. All that it has
 seen are the bundled clean pictures and rendered rain.
@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from derain.files import atomic
+from derain.files.writing import atomic
 from derain.nlcl import losses
 from derain.nlcl.critic import Critic
 from derain.nlcl.heads import Heads

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from derain.attributes import keep
 from derain.errors import PhotoError, UsageError, reason
-from derain.parts import create, kind
+from derain.files.attributes import keep
+from derain.files.parts import create, kind
 
 UNFINISHED = ".unfinished"  # after a result's name: the folder of the run that makes it
 SUBSTITUTED = ("/dev/fd/", "/proc/self/fd/", "/dev/stdin")

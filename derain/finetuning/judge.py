@@ -15,18 +15,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from derain.devices import half_precision
 from derain.errors import PhotoError, TrainingError
 from derain.evaluation.no_truth import unpaired_scores
+from derain.finetuning.guide import Guide
+from derain.finetuning.material import LOOK, LOSSY, Material, centre
 from derain.models.contract import Derainer
 from derain.photos import read_photo
 from derain.rain.compose import add, jpeg
 from derain.rain.likeness import likeness, more_like
 from derain.rain.render import ANY_RAIN, FINE_RAIN, Kind, render
+from derain.restoring.devices import half_precision
 from derain.training.clock import Clock
 from derain.training.discovery import Found, find_rain
-from derain.training.guide import Guide
-from derain.training.material import LOOK, LOSSY, Material, centre
 
 PHOTOS = 12  # held-out photos that judge, at the most
 PICTURES = 8  # of the clean bank

@@ -13,13 +13,23 @@ from typing import Any
 import torch
 from safetensors.torch import save as as_bytes
 
-from derain.devices import place
 from derain.errors import PhotoError, WeightsError, reason
-from derain.files import refuse_special, write_bytes
-from derain.header import FLOATS, FORMAT, Described, listed, naming, opened, read_header, refuse_misfit, without_paths
-from derain.hub import Reference, fetch
+from derain.files.writing import refuse_special, write_bytes
 from derain.models import build, describe
 from derain.models.contract import LARGEST, Derainer
+from derain.restoring.devices import place
+from derain.weights.header import (
+    FLOATS,
+    FORMAT,
+    Described,
+    listed,
+    naming,
+    opened,
+    read_header,
+    refuse_misfit,
+    without_paths,
+)
+from derain.weights.hub import Reference, fetch
 
 PUBLIC = {"keep_colours": False}  # the public network's config
 MOST_PUBLIC_BYTES = 2**23  # of a .pth file, unpacked; the public ones have 1.3 MB
@@ -114,7 +124,7 @@ def bundled_folder() -> Path:
     """``weights/`` inside an installed wheel, or of the repository in an editable install."""
     package = Path(str(resources.files("derain")))
     inside = package / "weights"
-    return inside if inside.is_dir() else package.parent / "weights"
+    return inside if (inside / "SHA256SUMS").is_file() else package.parent / "weights"
 
 
 def digests(folder: Path) -> dict[str, str]:

@@ -82,8 +82,8 @@ def push(repo: str, weights: Path) -> str:
     """
     from huggingface_hub import CommitOperationAdd, HfApi
 
-    from derain.card import model_card
     from derain.weights import load, read_header, save
+    from derain.weights.card import model_card
 
     check_repo(repo)
     with TemporaryDirectory() as folder:
@@ -109,7 +109,7 @@ def _weights_of(reference: Reference) -> str:
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError
 
-    from derain.header import listed
+    from derain.weights.header import listed
 
     try:
         siblings = HfApi().model_info(reference.repo, revision=reference.revision, timeout=PATIENCE).siblings or []

@@ -12,11 +12,11 @@ from PIL import JpegImagePlugin, TiffImagePlugin, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 
 from derain.errors import PhotoError, reason
-from derain.files import read_file, write_bytes
+from derain.files.writing import read_file, write_bytes
 from derain.photos import coded, deep, heif, items, webp
 from derain.photos.extent import SparseError, check_extent
-from derain.photos.files import format_of
 from derain.photos.jpeg_end import with_end
+from derain.photos.names import format_of
 from derain.photos.opening import open_picture
 from derain.photos.tiff import without_structure
 
@@ -283,6 +283,6 @@ def write_photo(path: Path, photo: Photo) -> None:
     Raises:
         PhotoError: the format is unknown, or the folder cannot be written.
     """
-    from derain.photos.encode import encode
+    from derain.photos.writing import encode
 
     write_bytes(path, encode(Original(photo, ""), photo, format_of(path)))

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
-from derain import tiling
 from derain.models.contract import Derainer
 from derain.rain.clean import Layer, clean_rain
-from derain.tiling import Photo
+from derain.restoring import tiling
+from derain.restoring.tiling import Photo
 
 LEAST = 400  # px: short side of a reduced photo at the least, about that of the photos of training
 EVIDENT = 0.002  # mean height of the cleaned layer from which rain at another scale is believed

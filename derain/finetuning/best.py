@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
+from derain.finetuning.judge import Judge, Scores
 from derain.models.contract import Derainer
 from derain.training.clock import OutOfTime
-from derain.training.judge import Judge, Scores
 from derain.weights import fingerprint
 
 NOTICED = 0.02  # dB by which a judgement has to be better to count as improvement

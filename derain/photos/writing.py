@@ -14,8 +14,8 @@ from PIL.PngImagePlugin import PngInfo
 from derain.errors import PhotoError, reason
 from derain.photos import heif, jpeg, png, tiff, webp
 from derain.photos.opening import heif_library
-from derain.photos.original import Original, Pixels, as_stored, to_8_bit
 from derain.photos.previews import LEFT_OUT, Previews, has_thumbnail
+from derain.photos.reading import Original, Pixels, as_stored, to_8_bit
 
 QUALITY = 95  # of lossy formats, where the source's own tables cannot be kept
 HOLDS_ALPHA = {"PNG", "WEBP", "TIFF", "AVIF", "HEIF"}

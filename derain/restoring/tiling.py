@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from derain.devices import affordable_pixels, half_precision
 from derain.errors import PhotoError
 from derain.models.contract import Derainer
+from derain.restoring.devices import affordable_pixels, half_precision
 
 SIDES = (256, 1536)  # px: least and greatest automatic tile
 NO_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")  # torch's words for it, by system

@@ -12,10 +12,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from typer.core import TyperGroup
 
 import derain
+from derain.cli.quiet import quiet_libraries
+from derain.cli.terminal import fill_descriptors, open_streams, say, say_error, talk, tell, tell_text
 from derain.errors import DerainError, PhotoError, UsageError
-from derain.files import is_too_long
-from derain.quiet import quiet_libraries
-from derain.terminal import fill_descriptors, open_streams, say, say_error, talk, tell, tell_text
+from derain.files.writing import is_too_long
 from derain.text import as_json, printable
 
 
@@ -140,7 +140,7 @@ def run(
     import torch
 
     from derain import batch
-    from derain.devices import check_precision, choose_device
+    from derain.restoring.devices import check_precision, choose_device
     from derain.weights import load
 
     check_precision(precision)
@@ -246,7 +246,7 @@ def video(
     """
     import torch
 
-    from derain.devices import choose_device
+    from derain.restoring.devices import choose_device
     from derain.video import VideoSettings, process
     from derain.video.naming import default_result
     from derain.weights import load
@@ -365,10 +365,10 @@ def finetune(
     the weights stands a folder with previews and a summary. Ctrl-C keeps the best so far.
     """
     began = time.monotonic()
-    from derain.hub import check_repo
-    from derain.hub import push as upload
-    from derain.training.best import described
-    from derain.training.finetune import finetune as run_finetuning
+    from derain.finetuning.best import described
+    from derain.finetuning.finetune import finetune as run_finetuning
+    from derain.weights.hub import check_repo
+    from derain.weights.hub import push as upload
 
     if push:
         check_repo(push)
@@ -429,12 +429,12 @@ def evaluate(
 
     With --clean, pictures are matched by name. Several --weights and --restored are compared in one table.
     """
-    from derain.devices import choose_device
     from derain.evaluation import evaluate as evaluation
     from derain.evaluation import results
     from derain.evaluation.report import Gallery, as_html
     from derain.evaluation.samples import open_samples
     from derain.evaluation.self_test import rendered_samples
+    from derain.restoring.devices import choose_device
     from derain.weights import load
 
     if sum((rainy is not None, self_test, benchmark)) != 1:

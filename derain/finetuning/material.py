@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 
 from derain.errors import PhotoError, TrainingError, UsageError, reason
-from derain.files import make_folder, write_bytes
+from derain.files.writing import make_folder, write_bytes
 from derain.models.contract import Derainer
 from derain.photos import SUFFIXES, Photo, read_original, to_8_bit, write_photo
-from derain.photos.files import left_out, results_among
+from derain.photos.names import left_out, results_among
 from derain.training.clock import Clock, OutOfTime
 from derain.training.crops import centre
 from derain.training.discovery import find_rain
