@@ -13,7 +13,7 @@ import derain
 from derain.errors import DerainError, UsageError
 from derain.evaluation.benchmark import SIDE, seconds_for
 from derain.restoring.devices import choose_device, trouble
-from derain.weights import about, bundled, load
+from derain.weights import about, bundled_weights, load
 
 LIBRARIES = ("torch", "pillow", "opencv-python-headless", "av", "numpy", "safetensors", "huggingface-hub", "typer")
 CODECS = {"JPEG": "jpg", "PNG": "zlib", "WebP": "webp", "TIFF": "libtiff", "AVIF": "avif"}
@@ -33,7 +33,7 @@ def examine() -> Iterator[tuple[str, str]]:
         yield f"device {device}", f"{_name(device)}, {_speed(device)}"
     yield "codecs", ", ".join(f"{name} {'yes' if features.check(codec) else 'no'}" for name, codec in CODECS.items())
     yield "HEIC", "yes" if _has("pillow_heif") else "no; pip install 'derain[heic]'"
-    for name in bundled():
+    for name in bundled_weights():
         yield f"weights {name}", _weights(name)
 
 

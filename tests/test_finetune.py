@@ -592,7 +592,7 @@ def test_only_better_weights_of_a_whole_run_are_uploaded(camera, monkeypatch, st
     found = Result(Path("w"), Path("s"), scores(), scores(), steps, interrupted)
     uploaded = []
     monkeypatch.setattr("derain.finetuning.finetune.finetune", lambda *arguments, **options: found)
-    monkeypatch.setattr("derain.weights.hub.push", lambda repo, weights: uploaded.append(repo) or repo)
+    monkeypatch.setattr("derain.weights.publish.push", lambda repo, weights: uploaded.append(repo) or repo)
     done = CliRunner().invoke(app, ["finetune", str(camera), "--push", "me/mine"])
     assert done.exit_code == code and uploaded == (["me/mine"] if said == "uploaded to" else [])
     assert said in done.stderr and ("not uploaded" in done.stderr) == (uploaded == [])

@@ -67,6 +67,6 @@ def test_doctor_reports_damaged_weights(tmp_path, monkeypatch):
 
     (tmp_path / "derain.safetensors").write_bytes(b"no weights")
     (tmp_path / "SHA256SUMS").write_text("0" * 64 + "  derain.safetensors\n")
-    monkeypatch.setattr("derain.weights.files.bundled_folder", lambda: tmp_path)
+    monkeypatch.setattr("derain.weights.bundled.bundled_folder", lambda: tmp_path)
     found = dict(doctor.examine())
     assert "damaged" in found["weights derain"] and "fails" in found["device cpu"]

@@ -227,7 +227,7 @@ PUSH = """
 import sys
 from pathlib import Path
 from derain.errors import DerainError
-from derain.weights.hub import push
+from derain.weights.publish import push
 try:
     print(push(sys.argv[1], Path(sys.argv[2])))
 except DerainError as error:

@@ -215,7 +215,7 @@ def test_bundled_weights_load_and_are_checked(name, tmp_path, monkeypatch):
     assert describe(load(name))[0] == name
     (tmp_path / f"{name}.safetensors").write_bytes(locate(name).read_bytes() + b"x")
     (tmp_path / "SHA256SUMS").write_text((bundled_folder() / "SHA256SUMS").read_text())
-    monkeypatch.setattr("derain.weights.files.bundled_folder", lambda: tmp_path)
+    monkeypatch.setattr("derain.weights.bundled.bundled_folder", lambda: tmp_path)
     with pytest.raises(WeightsError, match="SHA-256"):
         load(name)
 

@@ -18,8 +18,8 @@ from safetensors.torch import load_file, save_file
 from derain.errors import PhotoError, WeightsError
 from derain.models import PRESETS, build
 from derain.restoring.scales import restore
-from derain.weights import about, load, read_header, save, verify
-from derain.weights import files as store
+from derain.weights import about, load, read_header, save, sha256, verify
+from derain.weights import bundled as store
 from tests.conftest import SMALL
 
 
@@ -315,7 +315,7 @@ def test_public_weights_that_unpack_to_more_are_not_unpacked(tmp_path):
 def shipped(tmp_path, small_weights, monkeypatch) -> Path:
     """A folder of bundled weights that may be damaged."""
     small_weights.rename(tmp_path / "derain.safetensors")
-    (tmp_path / "SHA256SUMS").write_text(f"{store.sha256(tmp_path / 'derain.safetensors')}  derain.safetensors\n")
+    (tmp_path / "SHA256SUMS").write_text(f"{sha256(tmp_path / 'derain.safetensors')}  derain.safetensors\n")
     monkeypatch.setattr(store, "bundled_folder", lambda: tmp_path)
     return tmp_path
 

@@ -367,8 +367,8 @@ def finetune(
     began = time.monotonic()
     from derain.finetuning.best import described
     from derain.finetuning.finetune import finetune as run_finetuning
-    from derain.weights.hub import check_repo
-    from derain.weights.hub import push as upload
+    from derain.weights.publish import check_repo
+    from derain.weights.publish import push as upload
 
     if push:
         check_repo(push)
@@ -504,9 +504,9 @@ WeightsArgument = Annotated[str, typer.Argument(help="Bundled name, file, or hf:
 @models.command("list")
 def list_models() -> None:
     """Names of the bundled weights."""
-    from derain.weights import bundled
+    from derain.weights import bundled_weights
 
-    for name, path in bundled().items():
+    for name, path in bundled_weights().items():
         tell(f"{name}\t{path.stat().st_size / 1e6:.1f} MB\t{path}")
 
 

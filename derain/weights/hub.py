@@ -1,13 +1,13 @@
 """Weights from the Hugging Face Hub: ``hf:OWNER/REPO[@REVISION][/FILE]``, through its own client and cache."""
 
-import hashlib
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from derain.errors import WeightsError, reason
+from derain.errors import WeightsError
+from derain.weights.checksums import digest
+from derain.weights.header import listed
 
 FORM = re.compile(r"hf:(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[^/]+))?(/(?P<file>.+))?")
 PATIENCE = 8  # seconds for the Hub to answer at all
@@ -55,7 +55,7 @@ def fetch(reference: Reference) -> Path:
     except WeightsError:
         raise
     except Exception as error:  # the client's own, and those of whichever transport its version uses
-        said = _first_line(error)
+        said = first_line(error)
         raise WeightsError(
             f"{reference}: cannot be fetched ({said}); download the file by hand and give --weights FILE"
         ) from None
@@ -63,53 +63,9 @@ def fetch(reference: Reference) -> Path:
     return path
 
 
-def check_repo(repo: str) -> None:
-    """
-    Raises:
-        WeightsError: not of the form ``OWNER/REPO``.
-    """
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo):
-        raise WeightsError(f"{repo}: give a place on the Hub as OWNER/REPO")
-
-
-def push(repo: str, weights: Path) -> str:
-    """Upload ``weights`` as ``derain.safetensors``, with a model card; returns the address of the page.
-
-    The repository ``OWNER/REPO`` is made if it is not there. The token is the client's own: ``HF_TOKEN``, or its login.
-
-    Raises:
-        WeightsError: not a repository's name, no token that may write there, or no Hub to be reached.
-    """
-    from huggingface_hub import CommitOperationAdd, HfApi
-
-    from derain.weights import load, read_header, save
-    from derain.weights.card import model_card
-
-    check_repo(repo)
-    with TemporaryDirectory() as folder:
-        clean = Path(folder) / "derain.safetensors"
-        save(load(weights), clean, read_header(weights)["training"])  # older versions left paths in it
-        card, content = model_card(repo, clean).encode(), clean.read_bytes()
-    try:
-        api = HfApi()
-        page = api.create_repo(repo, exist_ok=True)
-        files = [CommitOperationAdd("derain.safetensors", content), CommitOperationAdd("README.md", card)]
-        api.create_commit(repo, files, commit_message="Weights finetuned by derain")
-    except Exception as error:  # the client's own, and those of whichever transport its version uses
-        said = _first_line(error)
-        raise WeightsError(f"hf:{repo}: cannot be written ({said}); {weights} is whole, upload it by hand") from None
-    return str(page)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
 def _weights_of(reference: Reference) -> str:
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError
-
-    from derain.weights.header import listed
 
     try:
         siblings = HfApi().model_info(reference.repo, revision=reference.revision, timeout=PATIENCE).siblings or []
@@ -140,9 +96,9 @@ def refuse_damaged(path: Path, reference: Reference) -> None:
     told = link.name.lower() if link.parent.name == "blobs" else ""  # without links the cache keeps no digests
     blob = path.resolve()
     if re.fullmatch(r"[0-9a-f]{64}", told):
-        found = {_digest(blob, "sha256")}
+        found = {digest(blob, "sha256")}
     elif re.fullmatch(r"[0-9a-f]{40}", told):  # small files are called as Git does, by some mirrors by their own SHA-1
-        found = {_digest(blob, "sha1", b"blob %d\0" % blob.stat().st_size), _digest(blob, "sha1")}
+        found = {digest(blob, "sha1", b"blob %d\0" % blob.stat().st_size), digest(blob, "sha1")}
     else:
         return
     if told not in found:
@@ -150,9 +106,5 @@ def refuse_damaged(path: Path, reference: Reference) -> None:
         raise WeightsError(f"{reference}: damaged, {kind} is not the expected {told}; delete {blob} and try again")
 
 
-def _digest(path: Path, kind: str, before: bytes = b"") -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, lambda: hashlib.new(kind, before, usedforsecurity=False)).hexdigest()
-    except OSError as error:
-        raise WeightsError(f"{path}: cannot be read ({reason(error)})") from None
+def first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,10 +1,14 @@
-"""The model card that goes to the Hub with finetuned weights."""
+"""Finetuned weights on the Hugging Face Hub, with their model card."""
 
+import re
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import derain
-from derain.weights import about
-from derain.weights.header import without_paths
+from derain.errors import WeightsError
+from derain.weights.files import about, load, save
+from derain.weights.header import read_header, without_paths
+from derain.weights.hub import first_line
 
 CARD = """---
 library_name: derain
@@ -32,6 +36,41 @@ on it. What the photos did not show, the weights have not learned.
 
 SHA-256 of `derain.safetensors`: `{sha256}`
 """
+
+
+def check_repo(repo: str) -> None:
+    """
+    Raises:
+        WeightsError: not of the form ``OWNER/REPO``.
+    """
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo):
+        raise WeightsError(f"{repo}: give a place on the Hub as OWNER/REPO")
+
+
+def push(repo: str, weights: Path) -> str:
+    """Upload ``weights`` as ``derain.safetensors``, with a model card; returns the address of the page.
+
+    The repository ``OWNER/REPO`` is made if it is not there. The token is the client's own: ``HF_TOKEN``, or its login.
+
+    Raises:
+        WeightsError: not a repository's name, no token that may write there, or no Hub to be reached.
+    """
+    from huggingface_hub import CommitOperationAdd, HfApi
+
+    check_repo(repo)
+    with TemporaryDirectory() as folder:
+        clean = Path(folder) / "derain.safetensors"
+        save(load(weights), clean, read_header(weights)["training"])  # older versions left paths in it
+        card, content = model_card(repo, clean).encode(), clean.read_bytes()
+    try:
+        api = HfApi()
+        page = api.create_repo(repo, exist_ok=True)
+        files = [CommitOperationAdd("derain.safetensors", content), CommitOperationAdd("README.md", card)]
+        api.create_commit(repo, files, commit_message="Weights finetuned by derain")
+    except Exception as error:  # the client's own, and those of whichever transport its version uses
+        said = first_line(error)
+        raise WeightsError(f"hf:{repo}: cannot be written ({said}); {weights} is whole, upload it by hand") from None
+    return str(page)
 
 
 def model_card(repo: str, weights: Path) -> str:

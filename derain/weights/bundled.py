@@ -1,0 +1,60 @@
+"""The weights that come with derain: their names, and their digests in ``SHA256SUMS``."""
+
+import os
+from importlib import resources
+from pathlib import Path
+
+from derain.errors import WeightsError, reason
+from derain.weights.checksums import sha256
+
+
+def bundled_folder() -> Path:
+    """``weights/`` inside an installed wheel, or of the repository in an editable install."""
+    package = Path(str(resources.files("derain")))
+    inside = package / "weights"
+    return inside if (inside / "SHA256SUMS").is_file() else package.parent / "weights"
+
+
+def bundled_weights() -> dict[str, Path]:
+    """The weights that come with derain, by name."""
+    return {path.stem: path for path in sorted(bundled_folder().glob("*.safetensors"))}
+
+
+def locate_bundled(name: str) -> Path:
+    """The file of bundled weights, checked against its digest.
+
+    Raises:
+        WeightsError: there are none of that name, or they are damaged.
+    """
+    folder = bundled_folder()
+    found = folder / f"{name}.safetensors"
+    if not os.path.isfile(found):
+        names = ", ".join(bundled_weights())
+        raise WeightsError(f"{name}: no bundled weights of that name; choose one of {names}, or give a file")
+    refuse_damaged(found, folder)
+    return found
+
+
+def refuse_damaged(file: Path, folder: Path) -> None:
+    """
+    Raises:
+        WeightsError: a bundled file whose SHA-256 digest is not the one noted in its ``folder``.
+    """
+    expected = digests(folder).get(file.relative_to(folder).as_posix())
+    if sha256(file) != expected:
+        wrong = f"is not the expected {expected}" if expected else "is not known"
+        raise WeightsError(f"{file}: its SHA-256 {wrong}; install derain again")
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """File name to SHA-256, from ``SHA256SUMS`` in ``sha256sum``'s own format.
+
+    Raises:
+        WeightsError: that file is missing or damaged.
+    """
+    sums = folder / "SHA256SUMS"
+    try:
+        lines = sums.read_text(encoding="utf-8").splitlines()
+        return {name: digest for digest, name in (line.split() for line in lines)}
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{sums}: cannot be read ({reason(error)}); install derain again") from None

@@ -1,0 +1,36 @@
+"""Digests of files, and of a network's numbers."""
+
+import hashlib
+from pathlib import Path
+
+from derain.errors import WeightsError, reason
+from derain.models.contract import Derainer
+
+
+def sha256(path: Path) -> str:
+    """
+    Raises:
+        WeightsError: the file cannot be read.
+    """
+    return digest(path, "sha256")
+
+
+def digest(path: Path, kind: str, before: bytes = b"") -> str:
+    """Of a file's bytes, as if others stood before them.
+
+    Raises:
+        WeightsError: the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, lambda: hashlib.new(kind, before, usedforsecurity=False)).hexdigest()
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read ({reason(error)})") from None
+
+
+def fingerprint(model: Derainer) -> str:
+    """A digest of all of the network's numbers."""
+    found = hashlib.sha256()
+    for tensor in model.state_dict().values():
+        found.update(tensor.detach().cpu().numpy().tobytes())
+    return found.hexdigest()
