@@ -13,8 +13,7 @@ from PIL import Image
 
 from derain.batch import plan, run
 from derain.errors import PhotoError
-from derain.photos import decode, read_original
-from derain.photos import writing as encode
+from derain.photos import decode, encode, read_original
 from derain.photos.extent import SparseError
 from derain.weights import load
 
@@ -61,7 +60,7 @@ import derain, derain.photos, derain.batch, derain.video
 file = io.BytesIO()
 Image.new("RGB", (40, 30)).save(file, format="JPEG")
 original = derain.photos.decode(file.getvalue())
-assert {kind for kind in ("PNG", "AVIF", "HEIF") if derain.photos.writing(original, original.pixels, to=kind)}
+assert {kind for kind in ("PNG", "AVIF", "HEIF") if derain.photos.encode(original, original.pixels, to=kind)}
 assert state() == before
 """
     pytest.importorskip("pillow_heif")

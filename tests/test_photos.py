@@ -16,8 +16,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from derain.batch import Target, plan, run
 from derain.errors import PhotoError
 from derain.models import build
-from derain.photos import decode, read_original, read_photo
-from derain.photos import writing as encode
+from derain.photos import decode, encode, read_original, read_photo
 from derain.photos.heif import are_plain, colours
 from derain.photos.reading import as_stored, upright
 from derain.photos.tiff import with_exif, without_structure
