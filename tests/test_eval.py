@@ -18,14 +18,17 @@ import derain
 from derain.cli import app
 from derain.errors import UsageError
 from derain.evaluation import evaluate as evaluation
+from derain.evaluation import scores as table_of_scores
 from derain.evaluation.benchmark import benchmark
 from derain.evaluation.evaluate import evaluate
 from derain.evaluation.matching import find_twins, match
-from derain.evaluation.metrics import luma, paired_scores, psnr, ssim, values
-from derain.evaluation.no_truth import flicker, motion, unpaired_scores
+from derain.evaluation.metrics import luma, psnr, ssim, values
+from derain.evaluation.no_truth import Sequel, Unpaired, flicker, motion
 from derain.evaluation.pictures import read_picture
-from derain.evaluation.results import table
+from derain.evaluation.report import Gallery, as_html
+from derain.evaluation.results import as_csv, as_json, table
 from derain.evaluation.samples import INPUT, Sample, Samples, open_samples
+from derain.evaluation.scores import SCORES, Score, paired_scores, unpaired_scores
 from derain.evaluation.self_test import draw_scene, rendered_samples
 from derain.evaluation.statistics import estimated
 from derain.rain.render import line_kernel
@@ -142,9 +145,9 @@ def test_flicker_sees_rain_and_not_motion(rng):
     wide = bytes_of(cv2.GaussianBlur(draw_scene(rng, 160), (0, 0), 2))
     before, after = wide[:, :-4], wide[:, 4:]
     streaks = (rng.random((160, 156, 1)) < 0.03) * np.uint8(60)
-    assert flicker(after, before, motion(after, before)) < 2.5
-    steady, still = flicker(wide, wide, motion(wide, wide)), motion(wide[:, 4:], wide[:, 4:])
-    assert steady == 0 and flicker(wide[:, 4:] // 2 + streaks, wide[:, 4:] // 2, still) > 1.5
+    assert flicker(Sequel(after, before, motion(after, before))) < 2.5
+    steady, still = flicker(Sequel(wide, wide, motion(wide, wide))), motion(wide[:, 4:], wide[:, 4:])
+    assert steady == 0 and flicker(Sequel(wide[:, 4:] // 2 + streaks, wide[:, 4:] // 2, still)) > 1.5
 
 
 # statistics
@@ -268,12 +271,29 @@ def test_tiny_frames_and_failing_metrics_leave_the_other_scores(monkeypatch, rng
         patch.setattr(evaluation, "unpaired_scores", failing_once(evaluation.unpaired_scores))
         found = evaluate(Samples(iter(frames), []), {}, workers=1)
     assert found.problems == ["0: input is not scored (MemoryError)"] and found.rows["1"] and found.rows["2"]
-    for name in ("motion", "flicker"):
+    for module, name in ((evaluation, "motion"), (table_of_scores, "flicker")):
         with monkeypatch.context() as patch:
-            patch.setattr(evaluation, name, failing_once(getattr(evaluation, name)))
+            patch.setattr(module, name, failing_once(getattr(module, name)))
             found = evaluate(Samples(iter(frames), [], in_sequence=True), {}, workers=1)
         assert len(found.problems) == 1 and "(MemoryError)" in found.problems[0]
         assert "rain_left" in found.rows["1"][INPUT] and "flicker" in found.rows["2"][INPUT]
+
+
+def test_a_new_score_is_one_row(monkeypatch, rng):
+    """It stands in the terminal's table, JSON, CSV and report, with its explanation and its verdict."""
+    count = Score("dark pixels", "px", False, Unpaired, lambda photo: float((photo.after < 8).sum()), {"dark": "few"})
+    monkeypatch.setitem(SCORES, "dark_pixels", count)
+    photos = [rng.integers(9, 255, (16, 16, 3), dtype=np.uint8) for _ in range(3)]
+    samples = [Sample(str(n), photo, restored={"tool": photo // 255}) for n, photo in enumerate(photos)]
+    found = evaluate(Samples(iter(samples), [], ["tool"]), {})
+    with Console(width=200, file=io.StringIO()) as console:
+        console.print(table(found))
+    assert "dark pixels" in console.file.getvalue() and "worse" in console.file.getvalue()
+    written = json.loads(as_json(found))
+    assert written["methods"]["tool"]["dark_pixels"]["mean"] == 16 * 16 * 3 and written["settings"]["dark"] == "few"
+    assert [row["dark_pixels"] for row in csv.DictReader(io.StringIO(as_csv(found)))] == ["0.0", "768.0"] * 3
+    page = as_html(found, Gallery(), "title", {})
+    assert "<th>dark pixels<br><small>px</small></th>" in page and "<dt>dark</dt><dd>few</dd>" in page
 
 
 def failing_once(real):

@@ -18,9 +18,10 @@ import torch
 from numpy.typing import NDArray
 
 from derain.errors import reason
-from derain.evaluation.metrics import IDENTICAL, Picture, paired_scores, psnr, values
-from derain.evaluation.no_truth import flicker, motion, unpaired_scores
+from derain.evaluation.metrics import Picture, capped_psnr, values
+from derain.evaluation.no_truth import Sequel, motion
 from derain.evaluation.samples import INPUT, Sample, Samples, as_far_as_whole
+from derain.evaluation.scores import SCORES, Repasted, paired_scores, primary, scores_of, unpaired_scores
 from derain.evaluation.statistics import Estimate, estimated
 from derain.models.contract import Derainer
 from derain.photos import as_rgb
@@ -29,31 +30,6 @@ from derain.restoring.devices import affordable_pixels
 from derain.restoring.scales import restore
 
 BYTES_A_PIXEL = 180  # that the metrics take at their height
-
-
-@dataclass(frozen=True)
-class Score:
-    """What a column says: its heading, its unit and which way is better."""
-
-    heading: str
-    unit: str
-    higher_is_better: bool
-    digits: int = 2
-
-
-SCORES = {
-    "psnr_luma": Score("PSNR luma", "dB", True),
-    "ssim_luma": Score("SSIM luma", "", True, 4),
-    "psnr_rgb": Score("PSNR RGB", "dB", True),
-    "ssim_rgb": Score("SSIM RGB", "", True, 4),
-    "mae": Score("MAE", "grey levels", False),
-    "rain_left": Score("rain left", "of the input's", False),
-    "change_outside": Score("change outside rain", "grey levels", False),
-    "colour_shift": Score("colour shift", "grey levels", False),
-    "sharpness_kept": Score("sharpness kept", "of the input's", True),
-    "repasted": Score("re-pasted rain", "dB gained", True),
-    "flicker": Score("flicker", "grey levels", False),
-}
 
 
 @dataclass
@@ -87,7 +63,7 @@ class Evaluation:
     @property
     def primary(self) -> str:
         """The score that pictures are ranked by."""
-        return "psnr_luma" if "psnr_luma" in self.scores else "rain_left"
+        return primary("psnr_luma" in self.scores)
 
 
 Watch = Callable[[Sample, dict[str, Picture], dict[str, dict[str, float]]], None]
@@ -134,7 +110,7 @@ def evaluate(
                 try:
                     background, rain = restore(model, photo)
                     if sample.clean is None and not given.in_sequence:
-                        extra[name] = {"repasted": repasting[name].score(background, rain)}
+                        extra[name] = scores_of(Repasted(repasting[name].score(background, rain)))
                     outputs[name] = background
                 except Exception as error:  # whatever it is, the other pictures go on
                     evaluation.problems.append(f"{sample.name}: {name}: {reason(error)}")
@@ -169,7 +145,7 @@ def score(
             else:
                 found[name] = unpaired_scores(picture, sample.rainy) | extra.get(name, {})
             if before and moved is not None and name in before[1]:
-                found[name]["flicker"] = flicker(picture, before[1][name], moved)
+                found[name] |= scores_of(Sequel(picture, before[1][name], moved))
         except ValueError as error:
             problems.append(f"{sample.name}: {name} is {error}; not scored")
         except Exception as error:  # whatever it is, the other scores go on
@@ -197,5 +173,5 @@ class Repasting:
         cover = np.pad(layer, ((0, down), (0, right)), mode="symmetric")[: background.shape[0], : background.shape[1]]
         pasted = np.clip(background + cover[..., None] * white + 0.5, 0, white).astype(background.dtype)
         truth = values(background)
-        after, given = (psnr(values(p), truth) for p in (restore(self.model, pasted)[0], pasted))
-        return min(after, IDENTICAL) - min(given, IDENTICAL)
+        after, given = (capped_psnr(values(p), truth) for p in (restore(self.model, pasted)[0], pasted))
+        return after - given

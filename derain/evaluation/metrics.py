@@ -40,6 +40,11 @@ def psnr(one: Values, other: Values) -> float:
     return float("inf") if error == 0 else 10 * float(np.log10(255**2 / error))
 
 
+def capped_psnr(one: Values, other: Values) -> float:
+    """As :func:`psnr`, at the most :data:`IDENTICAL`."""
+    return min(psnr(one, other), IDENTICAL)
+
+
 def ssim(one: Values, other: Values) -> float:
     """Structural similarity (Wang et al. 2004): Gaussian 11x11 window of sigma 1.5, K = 0.01 and 0.03, range 255.
 
@@ -62,28 +67,22 @@ def _ssim_of_one_window(one: Values, other: Values) -> float:
     return float(np.mean((2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1) * structure))
 
 
-def paired_scores(picture: Picture, truth: Picture) -> dict[str, float]:
-    """PSNR in dB and SSIM on luma and on RGB, and the mean absolute error in grey levels.
-
-    A picture takes the form of its truth: grey beside colour is repeated, colour beside grey is averaged.
+class Paired:
+    """A picture beside its truth, in the form of the truth: grey repeated beside colour, colour averaged beside grey.
 
     Raises:
         ValueError: the sizes differ.
     """
-    if picture.shape[:2] != truth.shape[:2]:
-        raise ValueError(f"{size_of(picture)} px, but its truth {size_of(truth)}")
-    light, light_truth, colours, colours_truth = luma(picture), luma(truth), values(picture), values(truth)
-    if truth.ndim == 2 and picture.ndim == 3:
-        light = colours = colours.mean(axis=2)
-    elif truth.ndim == 3 and picture.ndim == 2:
-        light, colours = luma(as_rgb(picture)), as_rgb(colours)
-    return {
-        "psnr_luma": min(psnr(light, light_truth), IDENTICAL),
-        "ssim_luma": ssim(light, light_truth),
-        "psnr_rgb": min(psnr(colours, colours_truth), IDENTICAL),
-        "ssim_rgb": ssim(colours, colours_truth),
-        "mae": float(np.abs(colours - colours_truth).mean()),
-    }
+
+    def __init__(self, picture: Picture, truth: Picture) -> None:
+        if picture.shape[:2] != truth.shape[:2]:
+            raise ValueError(f"{size_of(picture)} px, but its truth {size_of(truth)}")
+        self.luma, self.truth_luma = luma(picture), luma(truth)
+        self.values, self.truth_values = values(picture), values(truth)
+        if truth.ndim == 2 and picture.ndim == 3:
+            self.luma = self.values = self.values.mean(axis=2)
+        elif truth.ndim == 3 and picture.ndim == 2:
+            self.luma, self.values = luma(as_rgb(picture)), as_rgb(self.values)
 
 
 def size_of(picture: Picture) -> str:

@@ -8,11 +8,12 @@ from html import escape
 import cv2
 import numpy as np
 
-from derain.evaluation.evaluate import SCORES, Evaluation
+from derain.evaluation.evaluate import Evaluation
 from derain.evaluation.metrics import Picture
 from derain.evaluation.pictures import to_photo
 from derain.evaluation.results import comparisons, formatted, interval, settings, verdict
 from derain.evaluation.samples import INPUT, Sample
+from derain.evaluation.scores import SCORES, primary
 from derain.photos import Photo
 
 SHOWN = 1200  # px: of larger pictures the window of this side with most change is shown
@@ -63,9 +64,9 @@ class Gallery:
         first = next((name for name in outputs if name != INPUT and name in scores), None)
         if first is None or INPUT not in scores:
             return
-        primary = "psnr_luma" if sample.clean is not None else "rain_left"
-        gain = scores[first][primary] - scores[INPUT][primary]
-        gain = gain if SCORES[primary].higher_is_better else -gain
+        ranked = primary(sample.clean is not None)
+        gain = scores[first][ranked] - scores[INPUT][ranked]
+        gain = gain if SCORES[ranked].higher_is_better else -gain
         if math.isnan(gain):
             return
         self._seen += 1
@@ -73,7 +74,7 @@ class Gallery:
             (heap, value) for heap, value in ((self._worst, -gain), (self._best, gain)) if self._enters(heap, value)
         ]
         if wanted:
-            shown = _figures(sample, outputs, scores, first, primary)
+            shown = _figures(sample, outputs, scores, first, ranked)
             for heap, value in wanted:
                 heapq.heappush(heap, (value, -self._seen, shown))
                 if len(heap) > self.count:

@@ -17,46 +17,32 @@ import derain
 from derain.cli.terminal import tell_text
 from derain.errors import PhotoError, UsageError
 from derain.evaluation.benchmark import Speed
-from derain.evaluation.evaluate import SCORES, Evaluation
+from derain.evaluation.evaluate import Evaluation
 from derain.evaluation.samples import INPUT
+from derain.evaluation.scores import SCORES, explanations
 from derain.evaluation.statistics import Estimate
 from derain.files.writing import is_special, write_named
 from derain.text import as_json as dumped
 from derain.text import cell, encoded, printable
 from derain.weights import locate, sha256
 
-SETTINGS = {
-    "PSNR": "peak 255 over the whole picture; identical pictures count as 100 dB in means",
-    "SSIM": "Gaussian window 11x11, sigma 1.5, K 0.01 and 0.03, range 255, windows inside, mean of channels",
-    "luma": "BT.601 in studio range 16 to 235, rounded as MATLAB's rgb2ycbcr",
-    "MAE": "mean absolute difference over RGB, in 8-bit grey levels",
+COMPARED = {
     "intervals": "95%, Student's t over pictures taken as independent, which frames of one clip are not",
     "differences": "picture by picture; called noise where the interval holds zero",
 }
 TAKEN = (INPUT, "clean", "truth", "rain")  # names of what is not a method in tables, reports and clips
-UNPAIRED_SETTINGS = {
-    "rain left": "height of thin bright lines along the input's main direction, in its flattest third, to the input's",
-    "change outside rain": "RMS of the change beside bright, colourless streaks",
-    "colour shift": "mean absolute change of the channels less their mean",
-    "sharpness kept": "energy of the gradient away from what was removed as streaks, to the input's",
-    "re-pasted rain": "PSNR gained on a restored photo under the rain that the network found in the photo before",
-    "flicker": "mean change from the frame before, along the optical flow of the input",
-}
 
 
 def settings(evaluation: Evaluation) -> dict[str, str]:
     """What was measured and how, and with which versions."""
-    paired = "psnr_luma" in evaluation.scores
-    shared = {name: SETTINGS[name] for name in ("intervals", "differences")}
     versions = {
         "derain": derain.__version__,
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}",
         "date": datetime.now(UTC).date().isoformat(),
     }
-    headings = {SCORES[score].heading for score in evaluation.scores}
-    unpaired = {name: text for name, text in UNPAIRED_SETTINGS.items() if name in headings}
-    return (SETTINGS if paired else unpaired | shared) | (unpaired if paired else {}) | versions
+    by_truth, by_input = (explanations(evaluation.scores, with_truth) for with_truth in (True, False))
+    return (by_truth or by_input) | COMPARED | by_input | versions
 
 
 def formatted(value: float, score: str, sign: bool = False) -> str:

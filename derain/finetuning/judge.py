@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from derain.errors import PhotoError, TrainingError
-from derain.evaluation.no_truth import unpaired_scores
+from derain.evaluation.scores import unpaired_scores
 from derain.finetuning.guide import Guide
 from derain.finetuning.material import LOOK, LOSSY, Material, centre
 from derain.models.contract import Derainer

@@ -8,42 +8,41 @@ near that is the result. Where nothing can be aligned the single-image backgroun
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from derain.motion import (
+    FLOW_TOLERANCE,
+    Field,
+    Motion,
+    Motions,
+    Small,
+    camera_flow,
+    composed_motion,
+    motion_both_ways,
+    pixel_grid,
+    warped,
+)
 from derain.photos import Photo, to_8_bit
 
 REACH = 2  # frames to each side
 
-FLOW_SIDE = 512  # px, long side at the most of the frames that motion is estimated from
-LEAST = 24  # px, sides from which it can be
-THIN = 7  # px at that size, up to which something bright may be a streak
-STILL = 0.12  # px at that size by which a camera that stands still seems to move
-ASTRAY = 1.0  # px at that size by which motion there and back may differ
-OUTLIER = np.uint8(20)  # grey levels, from which a difference says no more of the camera's motion
-UNTIL = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 15, 1e-4)  # the camera's motion is refined
-AS_WELL = 1.02  # times its misfit up to which no motion of the camera fits as well
-SIMPLER = 2.0  # grey levels by which the camera's motion may fit worse than a pixel's own and is taken
-UNLIKE = 10.0  # grey levels by which aligned frames without thin bright lines may differ
-LEFT = 4.0  # and, for each grey level that the network took around there, that it may have left
-MARGIN = 3  # px at that size, side of the square within which all of them must be alike
-CUT = 0.5  # share of a frame's contrast that is left after alignment from which it is another scene
+FLOW_SIDE = 512  # px, largest side of the frames that motion is estimated from
+STREAK_WIDTH = 7  # px at the size of the flow, largest width of a streak
+CAMERA_PREFERENCE = 2.0  # grey levels by which the camera's motion may fit worse than a pixel's own and is taken
+ALIGNMENT_TOLERANCE = 10.0  # grey levels by which aligned frames without thin bright lines may differ
+RESIDUAL_RAIN = 4.0  # grey levels more of tolerance for each that the network took as rain around there
+ALIGNMENT_MARGIN = 3  # px at the size of the flow, side of the square that must be alike as a whole
 
-BRIGHTER, DARKER = 6.0, 10.0  # grey levels around the background, within which samples show it
-PRIOR = 0.25  # weight of the single-image backgrounds against one sample
-COLOUR = 12.0  # grey levels between the channels of what goes, up to which it may be rain; and more
-TINT = 1.25  # times its height, because rain over coloured things looks coloured
-LIT = 2.0  # times what the network took around there, because lamps colour rain
+BRIGHTER_TOLERANCE = 6.0  # grey levels above the background, up to which a sample shows it
+DARKER_TOLERANCE = 10.0  # grey levels below the background, up to which a sample shows it
+SINGLE_IMAGE_WEIGHT = 0.25  # of the single-image background, where a sample has 1
+RAIN_CHROMA = 12.0  # grey levels that the channels of colourless rain differ by
+CHROMA_PER_HEIGHT = 1.25  # grey levels more for each of the rain's height: over coloured things rain looks coloured
+CHROMA_PER_RAIN = 2.0  # grey levels more for each that the network took around there: lamps colour rain
 BAND = 32  # rows at a time, as many as a processor's cache holds
-ABOVE = 2  # grey levels by which noise may put the result above the frame
-
-Small = NDArray[np.uint8]  # grey, at the size at which motion is estimated
-Field = NDArray[np.float32]  # (H, W, 2) px to the right and down
-Camera = NDArray[np.float64]  # (3, 3), or its first two rows
+NOISE_ABOVE = 2  # grey levels by which noise may put the result above the frame
 
 
 @dataclass(frozen=True)
@@ -58,14 +57,6 @@ class Shot:
 
 
 @dataclass(frozen=True)
-class Motion:
-    """Where the pixels of a frame are in a neighbour."""
-
-    flow: Field  # each pixel's own
-    camera: Camera  # what most of them follow
-
-
-@dataclass(frozen=True)
 class Aligned:
     """A neighbour as it looks from a frame."""
 
@@ -75,9 +66,6 @@ class Aligned:
 
     def rows(self, rows: slice) -> "Aligned":
         return Aligned(self.rainy[rows], self.background[rows], self.seen[rows])
-
-
-Motions = dict[tuple[int, int], Motion | None]  # from a frame to a neighbour; None across a cut
 
 
 def fused(pairs: Iterable[tuple[Photo, Photo]]) -> Iterator[Photo]:
@@ -95,7 +83,7 @@ def fused(pairs: Iterable[tuple[Photo, Photo]]) -> Iterator[Photo]:
     for last, (rainy, background) in enumerate(pairs):
         shots.append(shot_of(rainy, background))
         if last > 0:
-            both = motion(shots[-2].smooth, shots[-1].smooth)
+            both = motion_both_ways(shots[-2].smooth, shots[-1].smooth)
             motions[last - 1, last], motions[last, last - 1] = both or (None, None)
         motions = {key: value for key, value in motions.items() if min(key) >= last - 2 * REACH}
         if last >= REACH:
@@ -114,103 +102,12 @@ def shot_of(rainy: Photo, background: Photo) -> Shot:
     )
     smooth = np.asarray(cv2.GaussianBlur(small, (0, 0), 1.0), np.uint8)
     rain = np.asarray(cv2.GaussianBlur(small_rain, (0, 0), 3.0), np.uint8)
-    thin = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (THIN, THIN))
+    thin = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (STREAK_WIDTH, STREAK_WIDTH))
     return Shot(rainy, background, smooth, np.asarray(cv2.morphologyEx(smooth, cv2.MORPH_OPEN, thin), np.uint8), rain)
 
 
 def grey(photo: Photo) -> Photo:
     return np.asarray(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY))
-
-
-def motion(here: Small, there: Small) -> tuple[Motion, Motion] | None:
-    """Motion from one frame to the next and back; ``None`` across a cut."""
-    flow, back = optical_flow(here, there), optical_flow(there, here)
-    contrast = np.abs(here - here.mean()).mean() + 4
-    if cv2.absdiff(warped(there, flow), here).mean() > CUT * contrast:
-        return None
-    camera = of_the_camera(here, there, flow)
-    return Motion(flow, camera), Motion(back, np.asarray(np.linalg.inv(camera), np.float64))
-
-
-def optical_flow(here: Small, there: Small) -> Field:
-    """Where each pixel of one grey picture is in another, relative to where it was; none in tiny pictures."""
-    none = np.zeros((*here.shape, 2), np.float32)
-    if min(here.shape) < LEAST:
-        return none
-    dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-    return np.asarray(dis.calc(here, there, none), np.float32)
-
-
-def of_the_camera(here: Small, there: Small, flow: Field) -> Camera:
-    """The simplest motion of a whole frame, none, a shift or an affine one, that fits what most of the flow follows."""
-    none, places = np.eye(3), positions(*here.shape)
-    if min(here.shape) < LEAST:
-        return none
-    step = min(here.shape) // LEAST
-    some = (slice(step // 2, None, step), slice(step // 2, None, step))
-    pairs = places[some].reshape(-1, 2), (places + flow)[some].reshape(-1, 2)
-    found = cv2.estimateAffine2D(*pairs, ransacReprojThreshold=0.5)[0]
-    if found is None:
-        return none
-    affine = np.asarray(found, np.float64)
-    off = along(affine, places) - flow
-    followers = (np.hypot(off[..., 0], off[..., 1]) < ASTRAY).astype(np.uint8)
-    centre = np.array([here.shape[1] / 2, here.shape[0] / 2, 1])
-    shift = np.hstack([np.eye(2), (affine @ centre - centre[:2])[:, None]])
-    cameras = [
-        none,
-        refined(here, there, shift, cv2.MOTION_TRANSLATION, followers),
-        refined(here, there, affine, cv2.MOTION_AFFINE, followers),
-    ]
-    fields = [along(camera, places) for camera in cameras]
-    differences = [np.minimum(cv2.absdiff(warped(there, field), here), OUTLIER) for field in fields]
-    misfits = np.array([cv2.mean(difference, followers)[0] for difference in differences])
-    chosen = int(np.argmax(misfits <= AS_WELL * misfits.min()))
-    return none if np.abs(fields[chosen]).mean() < STILL else cameras[chosen]
-
-
-def refined(here: Small, there: Small, start: Camera, form: int, followers: Small) -> Camera:
-    """The camera's motion that aligns the pixels of its ``followers`` best; their flow, one by one, is vague."""
-    try:
-        found = cv2.findTransformECC(here, there, start.astype(np.float32), form, UNTIL, followers, 5)[1]
-    except cv2.error:  # does not converge, as on frames without texture
-        found = start
-    return np.vstack([found, [0, 0, 1]]).astype(np.float64)
-
-
-def along(camera: Camera, places: Field) -> Field:
-    """How far the camera's motion takes each place."""
-    return np.asarray(cv2.subtract(cv2.transform(places, camera[:2]), places))
-
-
-@lru_cache(4)
-def positions(height: int, width: int) -> Field:
-    """Each pixel's column and row."""
-    return np.stack(np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)), axis=2)
-
-
-def warped(picture: NDArray[Any], flow: Field, form: int = cv2.INTER_LINEAR) -> NDArray[Any]:
-    """The picture sampled where ``flow`` says."""
-    columns, rows = cv2.split(cv2.add(positions(*flow.shape[:2]), flow))
-    return np.asarray(cv2.remap(picture, columns, rows, form, borderMode=cv2.BORDER_REPLICATE))
-
-
-def between(motions: Motions, here: int, there: int) -> Motion | None:
-    """Motion over several frames, one after the other; ``None`` if there is a cut between."""
-    step = 1 if there > here else -1
-    total: Motion | None = None
-    for index in range(here, there, step):
-        further = motions[index, index + step]
-        if further is None:
-            return None
-        if total is None:
-            total = further
-        else:
-            total = Motion(
-                np.asarray(cv2.add(total.flow, warped(further.flow, total.flow)), np.float32),
-                further.camera @ total.camera,
-            )
-    return total
 
 
 def fuse(shots: deque[Shot], motions: Motions, last: int, index: int) -> Photo:
@@ -222,9 +119,9 @@ def fuse(shots: deque[Shot], motions: Motions, last: int, index: int) -> Photo:
         return shot.background  # noise and what moves are no rain, whatever the neighbours show
     neighbours = []
     for other in near:
-        there, back = between(motions, index, other), between(motions, other, index)
+        there, back = composed_motion(motions, index, other), composed_motion(motions, other, index)
         if there and back:
-            neighbours.append(aligned(shot, shots[other - first], there, back))
+            neighbours.append(align_neighbour(shot, shots[other - first], there, back))
     if not neighbours:
         return shot.background
     result = np.empty_like(shot.background)
@@ -237,10 +134,10 @@ def fuse(shots: deque[Shot], motions: Motions, last: int, index: int) -> Photo:
     return result
 
 
-def aligned(shot: Shot, other: Shot, there: Motion, back: Motion) -> Aligned:
+def align_neighbour(shot: Shot, other: Shot, there: Motion, back: Motion) -> Aligned:
     """The other frame as it looks from this one."""
     height, width = shot.rainy.shape[:2]
-    field, valid = settled(shot, other, there, back)
+    field, valid = choose_flow(shot, other, there, back)
     seen = np.asarray(cv2.resize(valid, (width, height), interpolation=cv2.INTER_NEAREST), np.uint8)
     if not field.any():
         return Aligned(other.rainy, grey(other.background), seen)
@@ -251,19 +148,20 @@ def aligned(shot: Shot, other: Shot, there: Motion, back: Motion) -> Aligned:
     )
 
 
-def settled(shot: Shot, other: Shot, there: Motion, back: Motion) -> tuple[Field, Small]:
+def choose_flow(shot: Shot, other: Shot, there: Motion, back: Motion) -> tuple[Field, Small]:
     """The camera's motion where it fits, elsewhere the pixel's own; and 1 where one of them does."""
-    places = positions(*shot.smooth.shape)
-    candidates = along(there.camera, places), there.flow
+    places = pixel_grid(*shot.smooth.shape)
+    candidates = camera_flow(there.camera, places), there.flow
     differences = (cv2.absdiff(warped(other.smooth, field), shot.smooth).astype(np.float32) for field in candidates)
     misfits = [np.asarray(cv2.GaussianBlur(difference, (0, 0), 3.0)) for difference in differences]
     astray = there.flow + warped(back.flow, there.flow)
-    own = (misfits[0] > misfits[1] + SIMPLER) & (np.hypot(astray[..., 0], astray[..., 1]) < ASTRAY)
+    own = (misfits[0] > misfits[1] + CAMERA_PREFERENCE) & (np.hypot(astray[..., 0], astray[..., 1]) < FLOW_TOLERANCE)
     field = np.where(own[..., None], there.flow, candidates[0])
     difference = warped(other.plain, field).astype(np.float32) - shot.plain
     brighter = np.asarray(cv2.GaussianBlur(difference, (0, 0), 2.0))
-    valid = (-brighter < UNLIKE + LEFT * shot.rain) & (brighter < UNLIKE + LEFT * warped(other.rain, field))
-    valid = cv2.erode(valid.astype(np.uint8), np.ones((MARGIN, MARGIN), np.uint8)) > 0
+    darkest = -(ALIGNMENT_TOLERANCE + RESIDUAL_RAIN * shot.rain)
+    valid = (brighter > darkest) & (brighter < ALIGNMENT_TOLERANCE + RESIDUAL_RAIN * warped(other.rain, field))
+    valid = cv2.erode(valid.astype(np.uint8), np.ones((ALIGNMENT_MARGIN, ALIGNMENT_MARGIN), np.uint8)) > 0
     for target, size in zip(cv2.split(places + field), reversed(shot.smooth.shape)):
         valid &= (target > -0.5) & (target < size - 0.5)
     return field, valid.astype(np.uint8)
@@ -280,23 +178,25 @@ def consensus(rainy: Photo, background: Photo, rain: Small, neighbours: list[Ali
         darkest = np.minimum(darkest, sample)
     network = lower_median([single, *(np.where(n.seen, n.background, single) for n in neighbours)])
     pivot = np.clip(network, darkest, second).astype(np.float32)
-    total = PRIOR * (background + (pivot - single)[..., None])
-    weights = np.full(single.shape, PRIOR, np.float32)
+    total = SINGLE_IMAGE_WEIGHT * (background + (pivot - single)[..., None])
+    weights = np.full(single.shape, SINGLE_IMAGE_WEIGHT, np.float32)
     seen_by = [n.seen for n in neighbours]
     witnessed = np.maximum.reduce(seen_by)  # alone, a frame cannot tell rain from background
     for picture, sample, seen in zip(
         [rainy, *(n.rainy for n in neighbours)], samples, [witnessed, *seen_by], strict=True
     ):
         height = (sample - pivot) / level
-        weight = np.maximum(1 - np.square(np.maximum(height / BRIGHTER, -height / DARKER)), 0) * seen
+        weight = (
+            np.maximum(1 - np.square(np.maximum(height / BRIGHTER_TOLERANCE, -height / DARKER_TOLERANCE)), 0) * seen
+        )
         total += picture * weight[..., None]
         weights += weight
     shown = np.rint(total / weights[..., None])
     red, green, blue = cv2.split((rainy - shown) / level)
     brightest, least = np.maximum(np.maximum(red, green), blue), np.minimum(np.minimum(red, green), blue)
-    coloured = brightest - least > COLOUR + TINT * np.maximum(green, 0) + LIT * rain
+    coloured = brightest - least > RAIN_CHROMA + CHROMA_PER_HEIGHT * np.maximum(green, 0) + CHROMA_PER_RAIN * rain
     shown[coloured] = background[coloured]
-    return np.asarray(np.clip(shown, 0, np.minimum(rainy + ABOVE * level, 255 * level))).astype(rainy.dtype)
+    return np.asarray(np.clip(shown, 0, np.minimum(rainy + NOISE_ABOVE * level, 255 * level))).astype(rainy.dtype)
 
 
 def lower_median(pictures: list[Photo]) -> Photo:
