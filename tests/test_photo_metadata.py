@@ -291,3 +291,43 @@ def test_a_large_photo_of_16_bits_has_its_thumbnail_made_anew(photo):
     plain = cv2.imencode(".png", deep[..., ::-1])[1].tobytes()
     source = plain[:33] + chunk(b"eXIf", exif_with(small(photo))[6:]) + plain[33:]
     assert shows_result(thumbnail_of(opened(darker(source)[0]).info["exif"]), photo)
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP"])
+def test_damaged_exif_does_not_cost_the_photo_and_is_carried_over(photo, file_format):
+    damaged = b"Exif\0\0" + b"no TIFF at all"
+    content = saved(photo, file_format, exif=damaged)
+    result, _ = darker(content)
+    assert b"no TIFF at all" in content and b"no TIFF at all" in result
+    assert opened(result).size == opened(content).size
+
+
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [
+        (b"zTXt", b"workflow\0\0" + zlib.compress(bytes(3_000_000))),
+        (b"gAMA", b"1"),
+        (b"pHYs", b"1"),
+        (b"cHRM", b"1"),
+    ],
+)
+@pytest.mark.parametrize("depth", [8, 16])
+def test_a_long_text_or_a_damaged_chunk_beside_the_picture_does_not_cost_a_png(photo, kind, data, depth):
+    deep = np.asarray(photo).astype(np.uint16) * 257
+    plain = saved(photo, "PNG") if depth == 8 else cv2.imencode(".png", deep)[1].tobytes()
+    result, _ = darker(plain[:33] + chunk(kind, data) + plain[33:])
+    assert chunk(kind, data) in result
+
+
+def test_a_chunk_of_a_png_that_holds_for_its_old_pixels_is_left_out_and_that_is_said(photo):
+    plain = saved(photo, "PNG")
+    result, notes = darker(plain[:33] + chunk(b"caBX", b"signed") + plain[33:])
+    assert b"caBX" not in result
+    assert any("caBX" in note for note in notes)
+
+
+@pytest.mark.parametrize("lacking", [1, 4, 8, 12])
+def test_a_png_of_16_bits_that_lacks_only_its_end_is_read(photo, lacking):
+    deep = np.asarray(photo).astype(np.uint16) * 257
+    content = cv2.imencode(".png", deep[..., ::-1])[1].tobytes()
+    assert np.array_equal(decode(content[:-lacking]).pixels, deep)

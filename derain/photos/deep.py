@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from derain.errors import PhotoError
 from derain.photos.opening import open_picture
+from derain.photos.png import drawn
 
 Deep = NDArray[np.uint16]
 CHANNELS = {"gray16be": 1, "ya16be": 2, "rgb48be": 3, "rgba64be": 4}  # by FFmpeg's names
@@ -27,7 +28,7 @@ def read_png(content: bytes) -> Deep:
     """
     decoder = av.CodecContext.create("png", "r")
     try:
-        frames = [*decoder.decode(av.Packet(content)), *decoder.decode(None)]
+        frames = [*decoder.decode(av.Packet(drawn(content))), *decoder.decode(None)]
         frame = frames[0]
         channels = CHANNELS[frame.format.name]
     except (av.FFmpegError, IndexError, KeyError):

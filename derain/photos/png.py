@@ -19,6 +19,16 @@ METADATA = {
 }
 
 
+DRAWN = {  # chunks without which the picture cannot be told, moving ones included
+    *(b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"),
+    *(b"acTL", b"fcTL", b"fdAT"),
+}
+ELSEWHERE = {b"iCCP", b"eXIf"}  # metadata that other formats hold, too
+RAW_EXIF = b"Raw profile type exif"  # ImageMagick's, as a text
+PIXELS_A_METRE = 9  # bytes of a whole pHYs
+DESCRIBING = {b"sBIT", b"bKGD", b"hIST"}  # the pixels' form, which is written anew
+
+
 def chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Kind and data of each chunk, as far as the file is whole."""
     place = len(SIGNATURE)
@@ -28,10 +38,37 @@ def chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
         place += 12 + length
 
 
+def to_read(content: bytes) -> bytes:
+    """The file without what no decoder has to see: one damaged or enormous text would cost the picture."""
+    file, place = bytearray(SIGNATURE), len(SIGNATURE)
+    for kind, data in chunks(content):
+        end = place + 12 + len(data)
+        if _is_to_read(kind, data):
+            file += content[place:end]
+        place = end
+    return bytes(file)
+
+
+def _is_to_read(kind: bytes, data: bytes) -> bool:
+    if kind in (b"tEXt", b"zTXt", b"iTXt"):
+        return data.startswith((XMP, RAW_EXIF))
+    return kind in DRAWN | ELSEWHERE or not kind[:1].islower() or (kind == b"pHYs" and len(data) == PIXELS_A_METRE)
+
+
+def drawn(content: bytes) -> bytes:
+    """The picture alone, with an end, be it that the file lacks that."""
+    parts = [(kind, data) for kind, data in chunks(content) if kind in (b"IHDR", b"PLTE", b"tRNS", b"IDAT")]
+    return SIGNATURE + b"".join(_chunk(kind, data) for kind, data in (*parts, (b"IEND", b"")))
+
+
 def with_metadata_of(plain: bytes, source: bytes, previews: Previews) -> bytes:
     """``plain`` with the metadata of ``source`` instead of its own, also such as nobody knows that may be copied."""
     kept = [(kind, _renewed(kind, data, previews)) for kind, data in chunks(source) if _is_metadata(kind)]
     header, *rest = [(kind, data) for kind, data in chunks(plain) if not _is_metadata(kind)]
+    lost = {kind for kind, _ in chunks(source) if not (kind in DRAWN | DESCRIBING or _is_metadata(kind))}
+    if lost:
+        names = ", ".join(sorted(kind.decode("latin-1") for kind in lost))
+        previews.say(f"its chunks that hold for the photo as it was are left out: {names}")
     of_channels = [(kind, data) for kind, data in chunks(source) if kind in OF_CHANNELS]
     if source[COLOUR_TYPE] == plain[COLOUR_TYPE] and source[COLOUR_TYPE - 1] == plain[COLOUR_TYPE - 1]:
         kept = of_channels + kept

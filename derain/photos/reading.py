@@ -13,7 +13,7 @@ from PIL.ImageFile import ImageFile
 
 from derain.errors import PhotoError, reason
 from derain.files.writing import read_file, write_bytes
-from derain.photos import coded, deep, heif, items, webp
+from derain.photos import coded, deep, heif, items, png, webp
 from derain.photos.extent import SparseError, check_extent
 from derain.photos.jpeg_end import with_end
 from derain.photos.names import format_of
@@ -80,10 +80,11 @@ def decode(
     try:
         if content.startswith(b"RIFF"):
             _check_size(*webp.size(content), max_megapixels)
-        with open_picture(content) as image:
+        readable = png.to_read(content) if content.startswith(png.SIGNATURE) else content
+        with open_picture(readable) as image:
             _check_size(image.width, image.height, max_megapixels)
             check_extent(image, content, patient)
-        with open_picture(with_end(content) if image.format == "JPEG" else content) as image:
+        with open_picture(with_end(content) if image.format == "JPEG" else readable) as image:
             left_out = _choose_page(image)
             return replace(_from_image(image, content), left_out=left_out)
     except UnidentifiedImageError:
@@ -135,8 +136,7 @@ def _from_image(image: ImageFile, content: bytes) -> Original:
     is_deep = _is_deep(image, content)
     if file_format != "TIFF":  # Pillow turns a TIFF upright as it loads it, and then drops the tag
         image.load()
-    orientation = image.getexif().get(ORIENTATION, 1) or 1
-    orientation = orientation if orientation in range(1, 9) and file_format != "HEIF" else 1
+    orientation = 1 if file_format == "HEIF" else _orientation(image)
     found = Original(np.empty(0), file_format, orientation=orientation, content=content, options=_options(image))
     if is_deep and file_format in ("AVIF", "HEIF"):
         return _deep_heif(found, image)
@@ -169,6 +169,15 @@ def _from_image(image: ImageFile, content: bytes) -> Original:
     return replace(
         found, pixels=turn(as_rgb(colours[..., 0] if grey and transparent else colours)), alpha=alpha, grey=grey
     )
+
+
+def _orientation(image: ImageFile) -> int:
+    """EXIF's; 1 where it says nothing that can be understood, as the picture is there all the same."""
+    try:
+        orientation = image.getexif().get(ORIENTATION)
+    except Exception:  # damaged EXIF raises anything
+        return 1
+    return int(orientation) if orientation and orientation in range(1, 9) else 1
 
 
 def _is_deep(image: ImageFile, content: bytes) -> bool:
