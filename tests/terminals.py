@@ -4,6 +4,7 @@ Reads cases as JSON from stdin, and prints what came of each.
 """
 
 import json
+import math
 import os
 import pty
 import select
@@ -13,8 +14,10 @@ import sys
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from time import monotonic
 
 REPOSITORY = Path(__file__).parents[1]
+PATIENCE = 10  # seconds
 
 
 @dataclass(frozen=True)
@@ -75,8 +78,12 @@ def follow(process: int, outputs: list[int], seen: int, interrupt_at: str) -> tu
     """What is printed and what is said until both ends are closed."""
     texts = {fd: b"" for fd in (*outputs, seen)}
     open_ones = set(texts)
+    again = math.inf
     while open_ones:
-        for fd in select.select(list(open_ones), [], [])[0]:
+        if monotonic() > again:  # Python drops a Ctrl-C that comes while it runs a finaliser; a person presses again
+            os.kill(process, signal.SIGINT)
+            again = monotonic() + PATIENCE
+        for fd in select.select(list(open_ones), [], [], PATIENCE)[0]:
             try:
                 part = os.read(fd, 65536)
             except OSError:  # so a terminal ends
@@ -86,7 +93,7 @@ def follow(process: int, outputs: list[int], seen: int, interrupt_at: str) -> tu
                 open_ones.discard(fd)
         if interrupt_at and interrupt_at.encode() in texts[seen]:
             os.kill(process, signal.SIGINT)
-            interrupt_at = ""
+            interrupt_at, again = "", monotonic() + PATIENCE
     return b"".join(texts[fd] for fd in outputs), texts[seen]
 
 
