@@ -270,7 +270,7 @@ def test_tiny_frames_and_failing_metrics_leave_the_other_scores(monkeypatch, rng
     with monkeypatch.context() as patch:
         patch.setattr(evaluation, "unpaired_scores", failing_once(evaluation.unpaired_scores))
         found = evaluate(Samples(iter(frames), []), {}, workers=1)
-    assert found.problems == ["0: input is not scored (MemoryError)"] and found.rows["1"] and found.rows["2"]
+    assert found.problems == ["0: input is not scored (not enough memory)"] and found.rows["1"] and found.rows["2"]
     for module, name in ((evaluation, "motion"), (table_of_scores, "flicker")):
         with monkeypatch.context() as patch:
             patch.setattr(module, name, failing_once(getattr(module, name)))
