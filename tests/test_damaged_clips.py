@@ -171,3 +171,26 @@ def test_a_limit_of_frames_a_second_survives_an_interruption(tmp_path, monkeypat
     process(clip, tmp_path / "b.mp4", Darker(), settings)
     pair = [[(f.pts, f.pixels.tobytes()) for f in frames(tmp_path / name)] for name in ("whole.mp4", "b.mp4")]
     assert pair[0] == pair[1]
+
+
+def test_pictures_that_the_decoder_drops_without_an_error_are_said(tmp_path):
+    """A packet of HEVC that has no picture in it raises nothing; what is made from its picture does not come either."""
+    options = {"x265-params": "log-level=error:keyint=10:bframes=0"}
+    clip = make(tmp_path / "a.mkv", codec="libx265", options=options)
+    content, packet = bytearray(clip.read_bytes()), packets(clip)[25]
+    place = content.index(bytes(packet)) + 4
+    content[place : place + 2] = b"\x7e\x01"  # a kind of unit that nobody knows
+    clip.write_bytes(content)
+    done = process(clip, tmp_path / "b.mkv", Identity(), FRAME_BY_FRAME)
+    (sentence,) = done.damage
+    assert done.frames == 55 and "5 frames are damaged" in sentence and "numbers 25 to 29 (1.00 to" in sentence
+
+
+def test_a_picture_track_that_the_header_names_otherwise_is_in_the_result(tmp_path):
+    clip, told = make(tmp_path / "a.mp4", count=10), list[str]()
+    content = bytearray(clip.read_bytes())
+    place = content.index(b"tkhd") + 4
+    content[place - 4 : place] = b"tkhx"
+    clip.write_bytes(content)
+    process(clip, tmp_path / "b.mp4", Identity(), FRAME_BY_FRAME, say=told.append)
+    assert len(list(frames(tmp_path / "b.mp4"))) == 10 and any("header is damaged" in line for line in told)

@@ -47,7 +47,7 @@ class Damage:
         sentences = []
         if self.lost:
             sentences.append(
-                f"{_frames(len(self.lost))} damaged ({self.reason}) and left out, the one before stays instead: "
+                f"{_frames(len(self.lost))} damaged ({self.reason or 'the decoder drops it'}) and left out, the one before stays instead: "
                 + _places(self.lost, shown, base, begins)
             )
         if self.untimed:

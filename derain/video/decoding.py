@@ -12,6 +12,13 @@ from derain.video.seeking import Landing, landing
 
 ANY_BYTES = "surrogateescape"  # tags need not be UTF-8, and are written back as they were
 ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+ONE_BY_ONE = {
+    "h264",
+    "hevc",
+    "prores",
+    "mjpeg",
+    "ffv1",
+}  # decoders that show each packet's picture, if it is a whole one
 TRIES = 100  # times in a row that reading may fail before the file is taken to end there
 
 
@@ -84,29 +91,46 @@ def decoder_of(stream: Any) -> Any:
 
 
 def _decoded(decoder: Any, packets: Iterable[Any], damage: Damage) -> Iterator[av.VideoFrame]:
-    waiting: set[int] | None = None  # times of packets after a damaged one: the decoder may drop them without a word
+    """The pictures of packets in order, and in ``damage`` those that do not come out.
+
+    After damage a decoder may drop pictures without a word, even those of packets that were whole.
+    """
+    waiting = set[int]()  # times of packets whose pictures are to come
+    sure, strict = decoder.name in ONE_BY_ONE, False  # strict after an error: whatever does not come out is lost
+    last_decoded = last_shown = -(2**62)
     for packet in packets:
+        if packet.dts is not None:  # where clips were joined the same times come again, and AVI has no others
+            sure = sure and packet.dts > last_decoded and packet.stream.container.format.name != "avi"
+            last_decoded = packet.dts
         try:
             frames = decoder.decode(packet)
         except (av.FFmpegError, OSError) as error:
             _note(packet, error, damage)
-            waiting = waiting or set()
+            strict = True
             continue
-        if waiting is not None and packet.pts is not None:
+        if packet.pts is not None and not packet.is_discard and (strict or packet.pts > last_shown):
             waiting.add(packet.pts)
         for frame in frames:
-            if waiting and frame.pts is not None:
-                damage.lost |= {at for at in waiting if at < frame.pts}
+            sure = sure and not frame.interlaced_frame  # which may have come in two packets
+            if frame.pts is not None:
+                if strict or sure and last_shown > -(2**62):
+                    damage.lost |= {at for at in waiting if at < frame.pts}
                 waiting = {at for at in waiting if at > frame.pts}
+                last_shown = frame.pts
             yield frame
     try:
         for frame in decoder.decode(None):
-            if waiting:
-                waiting.discard(frame.pts)
+            if sure and frame.pts is not None and last_shown > -(2**62):
+                damage.lost |= {at for at in waiting if at < frame.pts}
+            waiting.discard(frame.pts)
+            if sure and frame.pts is not None:
+                waiting = {at for at in waiting if at > frame.pts}
+                last_shown = frame.pts
             yield frame
     except (av.FFmpegError, OSError) as error:
         damage.reason = reason(error)
-    damage.lost |= waiting or set()
+    if strict or sure:
+        damage.lost |= waiting
 
 
 def _note(packet: Any, error: Exception, damage: Damage) -> None:

@@ -61,11 +61,16 @@ def graft(source: Path, result: Path, pairs: list[Pair], whole: bool, dropped: s
         whole: nothing was cut away in time; tracks that FFmpeg cannot write are then carried over as they are.
         dropped: identifiers of tracks that are not to be in the result.
         say: told of what cannot be kept.
+
+    Raises:
+        ValueError: the source's header does not name a picture track as FFmpeg does.
     """
     old, new = read_header(source), read_header(result)
     if old is None or new is None:
         return
     tracks, written = {identifier(track): track for track in old.all(b"trak")}, new.all(b"trak")
+    if any(pair.picture and pair.source not in tracks for pair in pairs):
+        raise ValueError("a picture track is not where the header says")
     pairs = [pair for pair in pairs if pair.source in tracks and pair.result < len(written)]
     joined = {pair.source: _joined(tracks[pair.source], written[pair.result], pair.picture, say) for pair in pairs}
     left = {key: track for key, track in tracks.items() if key not in joined and key not in dropped}
