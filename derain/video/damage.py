@@ -46,8 +46,9 @@ class Damage:
         """Sentences about frames that are missing among those that are ``shown``."""
         sentences = []
         if self.lost:
+            why = self.reason or "the decoder drops it"
             sentences.append(
-                f"{_frames(len(self.lost))} damaged ({self.reason or 'the decoder drops it'}) and left out, the one before stays instead: "
+                f"{_frames(len(self.lost))} damaged ({why}) and left out, the one before stays instead: "
                 + _places(self.lost, shown, base, begins)
             )
         if self.untimed:
