@@ -194,3 +194,27 @@ def test_a_picture_track_that_the_header_names_otherwise_is_in_the_result(tmp_pa
     clip.write_bytes(content)
     process(clip, tmp_path / "b.mp4", Identity(), FRAME_BY_FRAME, say=told.append)
     assert len(list(frames(tmp_path / "b.mp4"))) == 10 and any("header is damaged" in line for line in told)
+
+
+def with_its_header_first(path: Path) -> Path:
+    """An MP4 that can be read as far as it goes."""
+    first = path.with_stem("first")
+    with av.open(str(path)) as clip, av.open(str(first), "w", options={"movflags": "faststart"}) as out:
+        video = out.add_stream_from_template(clip.streams.video[0])
+        for packet in clip.demux(video=0):
+            if packet.size:
+                packet.stream = video
+                out.mux(packet)
+    return first
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".mkv", ".avi"])
+def test_a_clip_that_is_cut_short_is_derained_as_far_as_it_goes_and_that_is_said(tmp_path, ending):
+    codec = {"codec": "mpeg4"} if ending == ".avi" else {}
+    clip = make(tmp_path / f"a{ending}", options={"g": "10", "bf": "0"}, **codec)
+    clip = with_its_header_first(clip) if ending == ".mp4" else clip
+    assert not process(clip, tmp_path / f"whole{ending}", Identity(), FRAME_BY_FRAME).damage
+    content = clip.read_bytes()
+    clip.write_bytes(content[: content.index(bytes(packets(clip)[40]))])
+    done = process(clip, tmp_path / f"b{ending}", Identity(), FRAME_BY_FRAME)
+    assert done.frames == 40 and "cut short" in done.damage[-1]

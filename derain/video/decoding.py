@@ -8,6 +8,7 @@ import av
 
 from derain.errors import reason
 from derain.video.damage import Damage
+from derain.video.extent import is_cut_short
 from derain.video.seeking import Landing, landing
 
 ANY_BYTES = "surrogateescape"  # tags need not be UTF-8, and are written back as they were
@@ -37,11 +38,13 @@ def packets_of(container: Any, streams: Any, damage: Damage | None = None) -> It
                 if packet.size:  # an empty one would end the decoder
                     failures = 0
                     yield packet
+            if damage is not None and is_cut_short(Path(container.name)):
+                damage.end = "the file is cut short"
             return
         except (av.FFmpegError, OSError, IndexError) as error:  # PyAV finds no stream that appears midway
             failures += 1
             if failures == TRIES:
-                if damage:
+                if damage is not None:
                     damage.end = reason(error)
                 return
 

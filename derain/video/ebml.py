@@ -75,7 +75,7 @@ def _number(content: bytes, at: int, keep_mark: bool) -> tuple[int, int] | None:
     return value if keep_mark else value & ((1 << 7 * width) - 1), at + width
 
 
-def _opening(content: bytes, at: int) -> tuple[int, int | None, int] | None:
+def opening_at(content: bytes, at: int) -> tuple[int, int | None, int] | None:
     """Name, size (None if unknown) and first byte of the content of an element; None if there is none."""
     name = _number(content, at, True)
     size = _number(content, name[1], False) if name else None
@@ -89,7 +89,7 @@ def parse(content: bytes, nested: set[int] = NESTED, depth: int = 0) -> list[Ele
     """The elements of which the content is made; None if it is not made of elements."""
     found, at = [], 0
     while at < len(content):
-        opening = _opening(content, at)
+        opening = opening_at(content, at)
         if opening is None or opening[1] is None or opening[2] + opening[1] > len(content):
             return None
         name, size, start = opening[0], opening[1], opening[2]
@@ -104,7 +104,7 @@ def places(file: BinaryIO, start: int, end: int) -> Iterator[Place]:
     """The elements in a stretch of a file; one of unknown size goes to its end."""
     while start < end:
         file.seek(start)
-        opening = _opening(file.read(12), 0)
+        opening = opening_at(file.read(12), 0)
         if opening is None:
             return
         name, size, head = opening
