@@ -78,8 +78,10 @@ def follow(process: int, outputs: list[int], seen: int, interrupt_at: str) -> tu
     """What is printed and what is said until both ends are closed."""
     texts = {fd: b"" for fd in (*outputs, seen)}
     open_ones = set(texts)
-    again = math.inf
+    again, late = math.inf, monotonic() + 10 * PATIENCE
     while open_ones:
+        if interrupt_at and monotonic() > late:  # it never says that
+            os.kill(process, signal.SIGKILL)
         if monotonic() > again:  # Python drops a Ctrl-C that comes while it runs a finaliser; a person presses again
             os.kill(process, signal.SIGINT)
             again = monotonic() + PATIENCE

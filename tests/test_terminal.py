@@ -188,10 +188,10 @@ def test_ctrl_c_is_a_word_and_exit_code_130(made, tmp_path):
         "eval": Case(["eval", "--self-test"], interrupt_at="pictures"),
         "train": Case(
             ["train", *pictures, "--out", f"{tmp_path}/t", "--config", str(made / "tiny.toml"), "--crop", "48"],
-            interrupt_at="reading photos",
+            interrupt_at="looking at the photos",
             before=train,
         ),
-        "finetune": Case(["finetune", str(made / "rainy")], interrupt_at="reading photos", before=look),
+        "finetune": Case(["finetune", str(made / "rainy")], interrupt_at="starting", before=look),
         "doctor": Case(["doctor"], interrupt_at="looking around"),
     }
     for name, end in zip(wanted, run_all(list(wanted.values()))):
