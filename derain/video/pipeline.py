@@ -97,7 +97,8 @@ def kept_for(out: Path) -> Iterator[None]:
         with alone(unfinished(out), out):
             yield
     except OSError as error:
-        raise PhotoError(f"{error.filename or out}: cannot be read or written ({reason(error)})") from None
+        named = error.filename if out.name in str(error.filename) else out
+        raise PhotoError(f"{named}: cannot be read or written ({reason(error)})") from None
 
 
 def _process_clips(
