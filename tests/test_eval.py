@@ -275,7 +275,7 @@ def test_tiny_frames_and_failing_metrics_leave_the_other_scores(monkeypatch, rng
         with monkeypatch.context() as patch:
             patch.setattr(module, name, failing_once(getattr(module, name)))
             found = evaluate(Samples(iter(frames), [], in_sequence=True), {}, workers=1)
-        assert len(found.problems) == 1 and "(MemoryError)" in found.problems[0]
+        assert len(found.problems) == 1 and "(not enough memory)" in found.problems[0]
         assert "rain_left" in found.rows["1"][INPUT] and "flicker" in found.rows["2"][INPUT]
 
 
