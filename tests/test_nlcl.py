@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from derain.nlcl import losses
 from derain.nlcl.sampling import gather, nearest_patches, random_queries
 from derain.training.config import load_config
-from derain.training.contrast import Contrast
+from derain.training.contrast import Batch, Contrast
 from derain.training.loop import optimise
 
 CPU = torch.device("cpu")
@@ -85,7 +85,7 @@ def test_one_step_moves_every_network(rng, layer_contrast):
     parts = {f"{name}.{p}": t for name, net in learner.networks().items() for p, t in net.named_parameters()}
     before = {name: tensor.clone() for name, tensor in parts.items()}
     images = tuple(rng.random((2, 48, 48, 3)).astype(np.float32) for _ in range(2))
-    optimise(learner, (*images, "unpaired"), config, CPU, 0.1)
+    optimise(learner, Batch(*images, paired=False), config, CPU, 0.1)
     assert not [n for n, t in parts.items() if n.endswith("weight") and torch.equal(before[n], t)]
 
 
@@ -95,7 +95,7 @@ def test_warm_start_moves_the_generators_alone(rng):
     before = {name: copy.deepcopy(net.state_dict()) for name, net in learner.networks().items()}
     images = tuple(rng.random((1, 48, 48, 3)).astype(np.float32) for _ in range(2))
     for _ in range(20):  # the rain generator takes part in some steps
-        optimise(learner, (*images, "pasted"), config, CPU, 0.1)
+        optimise(learner, Batch(*images, paired=True), config, CPU, 0.1)
     moved = {
         name: any(not torch.equal(before[name][p], t) for p, t in net.state_dict().items())
         for name, net in learner.networks().items()
@@ -119,7 +119,7 @@ def test_training_separates_stripes_from_blocks(rng):
         return (lines * 0.6).astype(np.float32)
 
     for step in range(150):
-        optimise(learner, (blocks(2) + rain(2), blocks(2), "unpaired"), config, CPU, step / 150)
+        optimise(learner, Batch(blocks(2) + rain(2), blocks(2), paired=False), config, CPU, step / 150)
 
     truth = blocks(8)
     rainy = truth + rain(8)

@@ -23,7 +23,7 @@ from derain.training.checkpoint import load_checkpoint
 from derain.training.config import ENDLESS, Pasted, TrainConfig, load_config
 from derain.training.crops import Crops, affordable_cache
 from derain.training.discovery import find_rain
-from derain.training.distil import Distil, Source
+from derain.training.distil import Batch, Distil, Source
 from derain.training.loop import optimise, train
 from derain.training.pairs import RainBank, pair
 from derain.training.start import first_network
@@ -352,7 +352,7 @@ def test_rain_left_weighs_more_where_it_is_doubtful():
     rainy = np.full((2, 48, 48, 3), 0.5, np.float32)
 
     def loss(clean: float, doubtful: bool) -> float:
-        batch = rainy, np.full_like(rainy, clean), np.array([doubtful] * 2), np.array([False] * 2), None
+        batch = Batch(rainy, np.full_like(rainy, clean), np.array([doubtful] * 2), np.array([False] * 2))
         return float(next(learner.losses(batch))[1]["pixels"].detach())
 
     assert loss(0.3, True) == pytest.approx(3 * loss(0.3, False), rel=0.01)
@@ -365,7 +365,7 @@ def test_a_crop_of_light_rain_weighs_as_much_as_one_of_heavy_rain():
     rainy = np.full((2, 48, 48, 3), 0.5, np.float32)
 
     def loss(error: float) -> float:
-        batch = rainy, rainy - np.float32(error), np.array([False] * 2), np.array([False] * 2), None
+        batch = Batch(rainy, rainy - np.float32(error), np.array([False] * 2), np.array([False] * 2))
         return float(next(learner.losses(batch))[1]["psnr"].detach())
 
     assert loss(0.4) - loss(0.2) == pytest.approx(np.log(4), rel=0.05)
@@ -418,8 +418,8 @@ def test_torchrun_keeps_two_processes_in_step(folders, tmp_path):
         "from derain.training import loop\n"
         "from derain.training.config import load_config\n"
         "learners = []\n"
-        "make = loop.LEARNERS['derain']\n"
-        "loop.LEARNERS['derain'] = lambda *a: learners.append(make(*a)) or learners[0]\n"
+        "chosen = loop.learner_of\n"
+        "loop.learner_of = lambda preset: lambda *a: learners.append(chosen(preset)(*a)) or learners[0]\n"
         "out = Path(sys.argv[3])\n"
         "loop.train(load_config(None, **json.loads(sys.argv[4])), *map(Path, sys.argv[1:3]), out)\n"
         "torch.save(learners[0].model.state_dict(), out / (os.environ['RANK'] + '.pt'))\n"

@@ -1,19 +1,32 @@
 """The presets: one table of models behind one contract."""
 
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, field, fields
 from reprlib import repr as shortened
 from typing import Any
 
 import torch
 
 from derain.errors import WeightsError
-from derain.models.contract import Derainer
+from derain.models.contract import Config, Derainer
 from derain.models.deployable import DerainConfig, DerainNet
 from derain.models.nlcl import NLCL, NLCLConfig
 
-PRESETS: dict[str, tuple[type, type[Derainer]]] = {
-    "derain": (DerainConfig, DerainNet),
-    "nlcl": (NLCLConfig, NLCL),
+
+@dataclass(frozen=True)
+class Preset:
+    """All that derain has to know of a network."""
+
+    config: type[Config]  # a frozen dataclass of the architecture
+    network: type[Derainer]  # made of the config
+    learner: str  # module:class, imported only to train; see derain.training.learner
+    defaults: dict[str, Any] = field(default_factory=dict)  # of the training, where they differ from others'
+
+
+PRESETS = {
+    "derain": Preset(DerainConfig, DerainNet, "derain.training.distil:Distil"),
+    "nlcl": Preset(
+        NLCLConfig, NLCL, "derain.training.contrast:Contrast", {"batch": 1, "crop": 256, "lr": 2e-4, "warm": 0.0}
+    ),
 }
 MOST_MILLIONS = 100  # of parameters
 
@@ -46,8 +59,8 @@ def blank(preset: str, config: dict[str, Any] | None = None) -> Derainer:
 def _network(preset: str, config: dict[str, Any] | None) -> Derainer:
     if not isinstance(preset, str) or preset not in PRESETS:
         raise WeightsError(f"unknown preset {shortened(preset)}: choose one of {', '.join(PRESETS)}")
-    config_type, network = PRESETS[preset]
-    known = [each.name for each in fields(config_type)]
+    config_type, network = PRESETS[preset].config, PRESETS[preset].network
+    known = [each.name for each in fields(config_type)]  # type: ignore[arg-type]
     if not isinstance(config, dict | None):
         raise WeightsError(f"the config of preset {preset!r} is {shortened(config)}; it must name {', '.join(known)}")
     if unknown := [name for name in config or {} if name not in known]:
@@ -58,5 +71,5 @@ def _network(preset: str, config: dict[str, Any] | None) -> Derainer:
 
 def describe(model: Derainer) -> tuple[str, dict[str, Any]]:
     """Preset name and config fields of a model."""
-    preset = next(name for name, (_, network) in PRESETS.items() if type(model) is network)
+    preset = next(name for name, preset in PRESETS.items() if type(model) is preset.network)
     return preset, asdict(model.config)  # type: ignore[call-overload]

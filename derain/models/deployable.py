@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from derain.bounds import bounded
 from derain.errors import WeightsError
-from derain.models.bounds import Config, bounded
-from derain.models.contract import Derainer, nan_where_too_large
+from derain.models.contract import Config, Derainer, nan_where_too_large
 
 STEEPEST = 4.0  # fading under a sky of a quarter of the greatest brightness
 CLIPPED = (0.94, 0.99)  # brightness from which a channel may be, and surely is, clipped; JPEG makes it uneven
@@ -19,9 +19,9 @@ class DerainConfig(Config):
     """Architecture of :class:`DerainNet`."""
 
     # channels at 1/2, 1/4, 1/8 and 1/16 of the resolution
-    widths: tuple[int, ...] = bounded((24, 48, 96, 96), 1, 512, length=(1, 6))
+    widths: tuple[int, ...] = bounded((24, 48, 96, 96), 1, 512, lengths=(1, 6))
     # residual blocks at each level, the last at the bottom
-    blocks: tuple[int, ...] = bounded((1, 2, 2, 3), 0, 32, length=(1, 6))
+    blocks: tuple[int, ...] = bounded((1, 2, 2, 3), 0, 32, lengths=(1, 6))
     # how far the rain's colour channels may differ, as a share of its height
     chroma: float = bounded(0.1, 0, 1)
     # whether there may be any less rain in a channel that the camera clipped

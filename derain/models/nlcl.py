@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from derain.models.bounds import Config, bounded
-from derain.models.contract import Derainer, nan_where_too_large
+from derain.bounds import bounded
+from derain.models.contract import Config, Derainer, nan_where_too_large
 
 SMOOTH = 17  # radius in px over which a change of light is no streak
 

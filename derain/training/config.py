@@ -1,13 +1,16 @@
 """What can be set for a training run, within which bounds, and where it is read from."""
 
 import tomllib
-from dataclasses import Field, asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from derain.bounds import bounded, bounds_of, choice, is_like, out_of_bounds, share
 from derain.errors import TrainingError, reason
 from derain.files.writing import read_option
+from derain.models import PRESETS
 from derain.restoring.devices import check_precision
+from derain.training.learner import learner_of
 
 ENDLESS = 10**9  # steps of a run that the clock ends
 LARGEST_BATCH = 2**26  # px of all crops of a step
@@ -17,38 +20,9 @@ DEPTH = 4  # of tables and arrays in each other
 SHOWN = 60  # characters of a value that a message repeats
 
 
-@dataclass(frozen=True)
-class Bounds:
-    """What a setting may be: a number from ``least`` to ``most``, both included, or one of ``choices``."""
-
-    least: float = 0.0
-    most: float = 1.0
-    choices: tuple[str, ...] = ()
-
-    def allow(self, value: Any) -> bool:
-        return value in self.choices if self.choices else bool(self.least <= value <= self.most)  # never NaN
-
-    def __str__(self) -> str:
-        return f"one of {', '.join(self.choices)}" if self.choices else f"from {self.least:.10g} to {self.most:.10g}"
-
-
-def number(default: Any, least: float, most: float) -> Any:
-    """A setting with its bounds; of a tuple, those of each of its numbers."""
-    return field(default=default, metadata={"bounds": Bounds(least, most)})
-
-
-def share(default: float) -> Any:
-    """A setting from 0 to 1."""
-    return number(default, 0, 1)
-
-
 def weight(default: float) -> Any:
     """How much a term of the loss counts."""
-    return number(default, 0, 1000)
-
-
-def choice(default: str, *choices: str) -> Any:
-    return field(default=default, metadata={"bounds": Bounds(choices=choices)})
+    return bounded(default, 0, 1000)
 
 
 @dataclass(frozen=True)
@@ -57,31 +31,31 @@ class Pasted:
 
     folder: str
     teacher: str = ""  # weights that discover their rain, once; by default those that discover the rainy photos' rain
-    bank: int = number(0, 0, 20_000)  # discoveries kept; by default as many as of the rainy photos
+    bank: int = bounded(0, 0, 20_000)  # discoveries kept; by default as many as of the rainy photos
 
 
 @dataclass(frozen=True)
 class TrainConfig:
     """Settings of ``derain train``; a TOML file with the same names sets them too."""
 
-    preset: str = choice("derain", "derain", "nlcl")
+    preset: str = choice("derain", PRESETS)
     model: dict[str, Any] = field(default_factory=dict)  # fields of the preset's architecture
     start: str = ""  # weights to go on from, of the same preset; warm is then 0 by default, and what model does not
     # say of the architecture is theirs; residual blocks that it adds begin as identities
-    steps: int = number(
+    steps: int = bounded(
         20_000, 0, ENDLESS
     )  # optimiser steps; with minutes the most, by default as many as there is time for
-    minutes: float | None = number(
+    minutes: float | None = bounded(
         None, 1e-6, 60 * 24 * 366
     )  # wall-clock limit; the learning rate then follows the clock
-    batch: int = number(8, 1, 4096)  # crops a step (the paper's objective: 1)
-    crop: int = number(128, 16, 4096)  # side of a crop in px, a multiple of 16 (the paper's: 256)
-    lr: float = number(6e-4, 1e-12, 1)  # peak learning rate (the paper's: 2e-4)
-    seed: int = number(0, 0, 2**63 - 1)
+    batch: int = bounded(8, 1, 4096)  # crops a step (the paper's objective: 1)
+    crop: int = bounded(128, 16, 4096)  # side of a crop in px, a multiple of 16 (the paper's: 256)
+    lr: float = bounded(6e-4, 1e-12, 1)  # peak learning rate (the paper's: 2e-4)
+    seed: int = bounded(0, 0, 2**63 - 1)
     device: str = "auto"  # auto | cpu | cuda | cuda:1 | mps
     precision: str = "auto"  # auto | float32 | bfloat16; auto is bfloat16 where the hardware multiplies it
-    save_every: int = number(500, 1, ENDLESS)  # steps between checkpoints and previews
-    log_every: int = number(20, 1, ENDLESS)  # steps between lines of log.jsonl
+    save_every: int = bounded(500, 1, ENDLESS)  # steps between checkpoints and previews
+    log_every: int = bounded(20, 1, ENDLESS)  # steps between lines of log.jsonl
     # exact pairs
     warm: float = share(0.35)  # share of the run on rendered streaks alone (the paper's: 0)
     dry: float = share(0.12)  # share of clean crops that get no rain
@@ -93,7 +67,7 @@ class TrainConfig:
         0.0
     )  # share of rainy crops seen, with their truths, through a camera's blur, sharpening and noise
     jpeg: float = share(0.3)  # share of rainy crops that went through JPEG
-    jpeg_quality: tuple[int, int] = number((60, 96), 1, 100)  # least and most
+    jpeg_quality: tuple[int, int] = bounded((60, 96), 1, 100)  # least and most
     leftover: float = weight(
         4.0
     )  # weight of rain left against background taken; in preset derain only of fine and real rain
@@ -109,7 +83,7 @@ class TrainConfig:
         0.0
     )  # share of the truths of those, and of dry crops, that are real crops less their discovered rain
     remember: bool = False  # whether rendered rain keeps the network as it started, whose result is then the target
-    scales: int = number(1, 1, 8)  # at how many scales rain is discovered, each half of the one before
+    scales: int = bounded(1, 1, 8)  # at how many scales rain is discovered, each half of the one before
     strict: bool = False  # whether to believe discovered rain only near the streaks that its cleaning leaves
     flat: float = share(
         0.0
@@ -117,21 +91,21 @@ class TrainConfig:
     teacher: str = ""  # weights that discover the rain, once; by default the mean of the run's own, each round anew
     pasted: tuple[Pasted, ...] = ()  # folders of further rainy photos
     pasted_share: float = share(0.6)  # share of those among the discovered layers that are pasted
-    bank: int = number(192, 1, 20_000)  # discoveries kept
-    tries: int = number(3, 1, 1000)  # crops looked at for each discovery that is kept: those with the purest rain are
+    bank: int = bounded(192, 1, 20_000)  # discoveries kept
+    tries: int = bounded(3, 1, 1000)  # crops looked at for each discovery that is kept: those with the purest rain are
     whole: bool = False  # whether found rain is pasted whole, not cleaned, which takes half of it away
     pure: float = share(1.0)  # share of a bank that is pasted, that with the purest rain
     faithful: float = share(
         0.0
     )  # share of pasted layers neither turned nor scaled, which fade before light as in their photo
     oblique: float = share(0.0)  # share of the others that are turned by up to 45 degrees
-    widest: float = number(1.4, 0.7, 10)  # how many times they are enlarged at most
+    widest: float = bounded(1.4, 0.7, 10)  # how many times they are enlarged at most
     guided: float = weight(0.0)  # weight of NLCL's contrastive terms on a real rainy crop a step, by the bundled guide
-    rounds: int = number(3, 1, 1000)  # times that the EMA teacher fills the bank, evenly spread after the warm start
+    rounds: int = bounded(3, 1, 1000)  # times that the EMA teacher fills the bank, evenly spread after the warm start
     ema: float = share(0.999)  # decay of the teacher's weights
     # preset nlcl
     anchor: float = share(0.0)  # share of steps on rendered streaks after the warm start
-    layer_contrast: str = choice("symmetric", "symmetric", "asymmetric")
+    layer_contrast: str = choice("symmetric", ("symmetric", "asymmetric"))
     fidelity: float = weight(0.1)
     adversarial: float = weight(1.0)
     location: float = weight(1.0)
@@ -139,12 +113,6 @@ class TrainConfig:
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
-
-
-PRESET_DEFAULTS: dict[str, dict[str, Any]] = {
-    "derain": {},
-    "nlcl": {"batch": 1, "crop": 256, "lr": 2e-4, "warm": 0.0},
-}
 
 
 def load_config(file: Path | None, **options: Any) -> TrainConfig:
@@ -160,10 +128,11 @@ def load_config(file: Path | None, **options: Any) -> TrainConfig:
     if unknown := sorted(given.keys() - {f.name for f in fields(TrainConfig)}):
         raise TrainingError(f"{where}unknown setting {', '.join(map(shown, unknown[:5]))}")
     for name, default in (asdict(TrainConfig()) | {"minutes": 60.0}).items():
-        if name != "pasted" and name in given and not _is_like(given[name], default):
+        if name != "pasted" and name in given and not is_like(given[name], default):
             raise TrainingError(f"{where}{name} = {shown(given[name])}: give something like {default!r}")
     given["pasted"] = _pasted(given.get("pasted", ()), where)
-    defaults: dict[str, Any] = PRESET_DEFAULTS.get(given.get("preset", TrainConfig.preset), {})
+    chosen = PRESETS.get(given.get("preset", TrainConfig.preset))
+    defaults = chosen.defaults if chosen else {}
     started: dict[str, Any] = {"warm": 0.0} if given.get("start") else {}
     timed = {"steps": ENDLESS} if given.get("minutes") is not None else {}
     config = TrainConfig(**(defaults | started | timed | given))
@@ -214,36 +183,20 @@ def check(config: TrainConfig, where: str = "") -> None:
     """
     every: tuple[TrainConfig | Pasted, ...] = (config, *config.pasted)
     for settings in every:
-        for setting in fields(settings):
-            _check_bounds(setting, getattr(settings, setting.name), where)
+        for setting, value in out_of_bounds(settings):
+            raise TrainingError(f"{where}{setting.name} = {shown(value)}: must be {bounds_of(setting)}")
     if config.crop % 16:
         raise TrainingError(f"{where}crop = {config.crop}: must be a multiple of 16")
-    if config.preset == "nlcl" and config.crop < 32:
-        raise TrainingError(f"{where}crop = {config.crop}: the critic of preset nlcl needs 32")
     if (pixels := config.batch * config.crop**2) > LARGEST_BATCH:
         raise TrainingError(
             f"{where}batch = {config.batch} with crop = {config.crop}: is {pixels / 1e6:.0f} megapixels a step; "
             f"give {LARGEST_BATCH / 1e6:.0f} at most"
         )
-    if config.preset == "derain" and config.warm == 1:
-        raise TrainingError(f"{where}warm = 1: must be less than 1, or no rain is ever discovered")
-    if config.preset == "derain" and (total := config.dry + config.taught + config.discovered) > 1 + 1e-9:
-        raise TrainingError(
-            f"{where}dry = {config.dry}, taught = {config.taught} and discovered = {config.discovered}: "
-            f"sum to {total:.10g}; these shares must sum to 1 at most"
-        )
+    if problem := learner_of(config.preset).problem(config):
+        raise TrainingError(f"{where}{problem}")
     if config.jpeg_quality[0] > config.jpeg_quality[1]:
         raise TrainingError(f"{where}jpeg_quality = {list(config.jpeg_quality)}: give the least first, then the most")
     check_precision(config.precision)
-
-
-def _check_bounds(setting: Field[Any], value: Any, where: str) -> None:
-    bounds: Bounds | None = setting.metadata.get("bounds")
-    if bounds is None or value is None:
-        return
-    for part in value if isinstance(value, list | tuple) else (value,):
-        if not bounds.allow(part):
-            raise TrainingError(f"{where}{setting.name} = {shown(value)}: must be {bounds}")
 
 
 def _pasted(given: Any, where: str) -> tuple[Pasted, ...]:
@@ -254,25 +207,12 @@ def _pasted(given: Any, where: str) -> tuple[Pasted, ...]:
     likes = asdict(Pasted(""))
     try:
         found = tuple(Pasted(**folder) for folder in given)
-        if all(_is_like(getattr(pasted, name), likes[name]) for pasted in found for name in likes):
+        if all(is_like(getattr(pasted, name), likes[name]) for pasted in found for name in likes):
             return found
     except TypeError:
         pass
     optional = " or ".join(f.name for f in fields(Pasted)[1:])
     raise TrainingError(f"{where}pasted must be tables, [[pasted]], with folder and perhaps {optional}")
-
-
-def _is_like(value: Any, default: Any) -> bool:
-    """Whether a value may stand where this default stands."""
-    if type(default) is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if isinstance(default, tuple):
-        return (
-            isinstance(value, list | tuple)
-            and len(value) == len(default)
-            and all(_is_like(v, d) for v, d in zip(value, default))
-        )
-    return type(value) is type(default)
 
 
 def shown(value: Any) -> str:

@@ -1,6 +1,7 @@
 """Preset ``nlcl``: one training step of the paper, equation by equation."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from derain.arrays import UnitRgb
 from derain.models.nlcl import NLCL, match_colours
 from derain.nlcl import losses
 from derain.nlcl.critic import Critic
@@ -22,6 +24,15 @@ from derain.training.start import first_network
 
 WARM_RATE = 4  # how much higher the learning rate starts
 CONSTANT = 200 / 210  # share of the run before the learning rate's linear decay
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Crops of ``(batch, crop, crop, 3)`` in [0, 1]."""
+
+    rainy: UnitRgb
+    clean: UnitRgb
+    paired: bool  # the clean crops are the truths of the rainy ones, as in the warm start; else they are unrelated
 
 
 class Contrast:
@@ -42,26 +53,26 @@ class Contrast:
         self.layers_optimiser = torch.optim.Adam(layers, config.lr, betas=(0.5, 0.999))
         self.critic_optimiser = torch.optim.Adam(self.critic.parameters(), config.lr, betas=(0.5, 0.999))
 
+    @staticmethod
+    def problem(config: TrainConfig) -> str | None:
+        return f"crop = {config.crop}: the critic of preset nlcl needs 32" if config.crop < 32 else None
+
     def networks(self) -> dict[str, torch.nn.Module]:
         names = ("model", "critic", "location_heads", "background_heads", "rain_heads")
         return {name: getattr(self, name) for name in names}
 
-    def prepare(self, rng: np.random.Generator, step: int, progress: float, rainy: Crops, clean: Crops) -> Any:
-        """Crops of ``(batch, crop, crop, 3)``, rainy and clean, and whether they are ``"pasted"``, as all are in the
-        warm start, or ``"unpaired"``.
-        """
+    def prepare(self, rng: np.random.Generator, step: int, progress: float, rainy: Crops, clean: Crops) -> Batch:
         truths = clean.batch(rng, self.config.batch)
         anchored = np.random.default_rng((self.config.seed, step)).random() < self.config.anchor  # on every process
         if progress < self.config.warm or anchored:
             pairs = [pair(rng, truth, self.config) for truth in truths]
-            return np.stack([p.rainy for p in pairs]), np.stack([p.clean for p in pairs]), "pasted"
-        return rainy.batch(rng, self.config.batch), truths, "unpaired"
+            return Batch(np.stack([p.rainy for p in pairs]), np.stack([p.clean for p in pairs]), paired=True)
+        return Batch(rainy.batch(rng, self.config.batch), truths, paired=False)
 
-    def losses(self, batch: Any) -> Iterator[tuple[torch.optim.Optimizer, dict[str, Tensor]]]:
+    def losses(self, batch: Batch) -> Iterator[tuple[torch.optim.Optimizer, dict[str, Tensor]]]:
         """The critic's loss, then the weighted losses of both generators and every head."""
-        *images, kind = batch
-        O, B = (to_tensor(image, self.device) * 2 - 1 for image in images)
-        if kind == "pasted":
+        O, B = (to_tensor(images, self.device) * 2 - 1 for images in (batch.rainy, batch.clean))
+        if batch.paired:
             yield self.layers_optimiser, self.warm_start(O, B)
             return
         G_B, G_R, config = self.model.background_generator, self.model.rain_generator, self.config

@@ -7,6 +7,7 @@ EMA teacher, cleaned, and transformed. Teach: the target is a real rainy photo l
 import copy
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from derain.arrays import Mask, UnitRgb
 from derain.finetuning.guide import Guide, load_guide
 from derain.models.contract import Derainer
 from derain.rain.likeness import likeness, more_like
@@ -23,7 +25,7 @@ from derain.training.clock import Clock
 from derain.training.config import TrainConfig
 from derain.training.crops import Crops, affordable_cache, to_tensor
 from derain.training.discovery import Found, find_fading, find_rain
-from derain.training.pairs import Image, RainBank, pair
+from derain.training.pairs import Image, Pair, RainBank, pair
 from derain.training.start import first_network
 from derain.weights import load
 
@@ -33,6 +35,22 @@ DISCOVERING = 0.3  # share of a run's time that all rounds of discovery may take
 LOOKING = 0.1  # share that looking at the further photos may take
 FEWEST = 8  # discoveries that are kept where the time allowed for few tries
 GUIDED_EVERY = 4  # steps between those with the guide's terms, which take as long as four crops
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Pairs of crops, ``(batch, crop, crop, 3)`` in [0, 1]; see :class:`derain.training.pairs.Pair`."""
+
+    rainy: UnitRgb
+    clean: UnitRgb
+    doubtful: Mask  # (batch,)
+    remembered: Mask  # (batch,)
+    guided: UnitRgb | None = None  # a real rainy crop, on which the guide's terms count
+
+    @classmethod
+    def of(cls, pairs: list[Pair], guided: UnitRgb | None) -> "Batch":
+        rainy, clean, doubtful, remembered = (np.stack(parts) for parts in zip(*pairs))
+        return cls(rainy, clean, doubtful, remembered, guided)
 
 
 class Source(NamedTuple):
@@ -74,8 +92,19 @@ class Distil:
         )
         self.round = 0
 
-    def prepare(self, rng: np.random.Generator, step: int, progress: float, rainy: Crops, clean: Crops) -> Any:
-        """Fields of ``batch`` pairs, and a real rainy crop for the guide; a round first fills the bank."""
+    @staticmethod
+    def problem(config: TrainConfig) -> str | None:
+        if config.warm == 1:
+            return "warm = 1: must be less than 1, or no rain is ever discovered"
+        if (total := config.dry + config.taught + config.discovered) > 1 + 1e-9:
+            return (
+                f"dry = {config.dry}, taught = {config.taught} and discovered = {config.discovered}: "
+                f"sum to {total:.10g}; these shares must sum to 1 at most"
+            )
+        return None
+
+    def prepare(self, rng: np.random.Generator, step: int, progress: float, rainy: Crops, clean: Crops) -> Batch:
+        """Pairs of crops; a round first fills the bank."""
         if (due := self.round_at(progress)) > self.round:
             real = Source(rainy, self.discoverer, self.config.bank, self.of_real)
             sources = [(real, self.bank), *((source, self.pasted) for source in self.further)]
@@ -86,7 +115,7 @@ class Distil:
             self.round = due
         pairs = [pair(rng, truth, self.config, self.bank, self.pasted) for truth in clean.batch(rng, self.config.batch)]
         guided = self.guide and step % GUIDED_EVERY == 0
-        return *(np.stack(parts) for parts in zip(*pairs)), rainy.batch(rng, 1) if guided else None
+        return Batch.of(pairs, rainy.batch(rng, 1) if guided else None)
 
     def round_at(self, progress: float) -> int:
         """0 in the warm start, then 1 to ``rounds``."""
@@ -119,14 +148,16 @@ class Distil:
             layer = more_like(rng, size, likeness(rain.layer)) if again else getattr(rain, kind)
             bank.add(crop, rain.rain, layer, rain.purity, fadings.get(photo, 0.0))
 
-    def losses(self, batch: Any) -> Iterator[tuple[torch.optim.Optimizer, dict[str, Tensor]]]:
+    def losses(self, batch: Batch) -> Iterator[tuple[torch.optim.Optimizer, dict[str, Tensor]]]:
         """One optimiser and its losses: L1 and squared error on pixels, PSNR of the crops, L1 on gradients.
 
         Real rain differs from pasted rain, and a network in doubt leaves it; so where the rain is fine or real, rain
         left counts ``leftover`` times as much as background taken.
         """
-        rainy, clean = (to_tensor(images, self.device) for images in batch[:2])
-        doubtful, remembered = (torch.from_numpy(flags).to(self.device)[:, None, None, None] for flags in batch[2:4])
+        rainy, clean = (to_tensor(images, self.device) for images in (batch.rainy, batch.clean))
+        doubtful, remembered = (
+            torch.from_numpy(flags).to(self.device)[:, None, None, None] for flags in (batch.doubtful, batch.remembered)
+        )
         if self.start:
             with torch.no_grad():
                 clean = torch.where(remembered, self.start(rainy)[0].float(), clean)
@@ -142,8 +173,8 @@ class Distil:
             found["squares"] = self.config.squares * squared.mean()
         if self.config.psnr:
             found["psnr"] = self.config.psnr * torch.log(squared + RIGHT).mean()
-        if self.guide and batch[4] is not None:
-            O = to_tensor(batch[4], self.device)
+        if self.guide and batch.guided is not None:
+            O = to_tensor(batch.guided, self.device)
             terms = self.guide.terms(O, self.model(O)[0].float())
             found |= {name: self.config.guided * term for name, term in terms.items()}
         yield self.optimiser, found

@@ -60,7 +60,7 @@ def forget(out: Path, preset: str) -> None:
 def keep(
     out: Path,
     config: TrainConfig,
-    learner: Learner,
+    learner: Learner[Any],
     step: int,
     timing: Timing,
     rainy: Crops,

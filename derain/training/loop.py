@@ -20,15 +20,12 @@ from derain.restoring.devices import half_precision
 from derain.training.checkpoint import load_checkpoint
 from derain.training.clock import Clock
 from derain.training.config import TrainConfig, check
-from derain.training.contrast import Contrast
 from derain.training.crops import Crops, affordable_cache
-from derain.training.distil import Distil
 from derain.training.folder import LOG, Log, keep, prepare_folder, weights_in
-from derain.training.learner import Learner, Onlooker
+from derain.training.learner import Batch, Learner, Onlooker, learner_of
 from derain.training.timing import Timing
 from derain.training.torchrun import average, processes
 
-LEARNERS: dict[str, Callable[[TrainConfig, torch.device, Clock], Learner]] = {"derain": Distil, "nlcl": Contrast}
 Report = Callable[[int, float, dict[str, float]], None]
 READING = 0.1  # share of a run's time that looking at the photos of a folder may take
 FEW = 50  # steps that teach nothing
@@ -75,7 +72,7 @@ def train(
             Crops(folder, config.crop, cache=cache, clock=clock, share=READING) for folder in (rainy, clean)
         )
         torch.manual_seed(config.seed)
-        learner = LEARNERS[config.preset](config, device, clock)
+        learner = learner_of(config.preset)(config, device, clock)
         if state:
             restore(state, config, learner, out, onlooker)
         left_out = [why for crops in (rainy_crops, clean_crops, *learner.photos) for why in crops.left_out]
@@ -116,7 +113,9 @@ def train(
     return weights_in(out, config.preset)
 
 
-def restore(state: dict[str, Any], config: TrainConfig, learner: Learner, out: Path, onlooker: Onlooker | None) -> None:
+def restore(
+    state: dict[str, Any], config: TrainConfig, learner: Learner[Any], out: Path, onlooker: Onlooker | None
+) -> None:
     """Go on with the learner and the onlooker of a checkpoint.
 
     Raises:
@@ -133,7 +132,7 @@ def restore(state: dict[str, Any], config: TrainConfig, learner: Learner, out: P
 
 
 def optimise(
-    learner: Learner, batch: Any, config: TrainConfig, device: torch.device, progress: float
+    learner: Learner[Batch], batch: Batch, config: TrainConfig, device: torch.device, progress: float
 ) -> dict[str, float]:
     """One step of every optimiser of the learner; gives the losses by name.
 
