@@ -6,27 +6,41 @@ model = derain.load()
 background, rain = model(image)  # (N, 3, H, W) in [0, 1]
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from derain.errors import DerainError, PhotoError, TrainingError, UsageError, WeightsError
 
 if TYPE_CHECKING:
+    from derain import batch, photos, video
     from derain.restoring.scales import restore
     from derain.weights import load
 
 __version__ = "0.1.0"
-__all__ = ["DerainError", "PhotoError", "TrainingError", "UsageError", "WeightsError", "load", "restore"]
-_HOMES = {"load": "derain.weights", "restore": "derain.restoring.scales"}
+__all__ = [
+    "DerainError",
+    "PhotoError",
+    "TrainingError",
+    "UsageError",
+    "WeightsError",
+    "batch",
+    "load",
+    "photos",
+    "restore",
+    "video",
+]
+_PACKAGES = ("batch", "photos", "video")
+_FUNCTIONS = {"load": "derain.weights", "restore": "derain.restoring.scales"}
 
 
 def __getattr__(name: str) -> Any:
-    """Names that need torch are imported when first used."""
-    if name == "video":
-        from importlib import import_module
+    """What needs torch and the decoders is imported when it is first used."""
+    if name in _PACKAGES:
+        return import_module(f"derain.{name}")
+    if name in _FUNCTIONS:
+        return getattr(import_module(_FUNCTIONS[name]), name)
+    raise AttributeError(f"module 'derain' has no attribute {name!r}")
 
-        return import_module("derain.video")
-    if name not in _HOMES:
-        raise AttributeError(f"module 'derain' has no attribute {name!r}")
-    from importlib import import_module
 
-    return getattr(import_module(_HOMES[name]), name)
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

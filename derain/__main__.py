@@ -4,9 +4,9 @@ import sys
 
 
 def main() -> None:
-    """As :func:`derain.cli.main`, and Ctrl-C is understood while the libraries are still being loaded."""
+    """As :func:`derain.cli.app.main`, and Ctrl-C is understood while the libraries are still being loaded."""
     try:
-        from derain.cli import main as command
+        from derain.cli.app import main as command
 
         command()
     except KeyboardInterrupt:

@@ -111,7 +111,7 @@ def start(case: Case) -> None:
     code = 1
     try:
         exec(case.before, {})
-        from derain.cli import main
+        from derain.cli.app import main
 
         main()
     except SystemExit as ended:

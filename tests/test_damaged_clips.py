@@ -62,7 +62,7 @@ def test_a_damaged_frame_is_left_out_and_all_others_keep_their_times(tmp_path, e
 def test_many_damaged_frames_are_said_once_and_the_exit_code_is_1(tmp_path):
     clip = make(tmp_path / "a.mp4", options={"g": "1"})
     with_zeros(clip, *range(1, 60, 2))
-    code = "from derain.cli import main; main()"
+    code = "from derain.cli.app import main; main()"
     call = [sys.executable, "-c", code, "video", str(clip), "--temporal", "off", "-q"]
     done = subprocess.run(call, capture_output=True, text=True, timeout=100)
     assert done.returncode == 1 and done.stdout.strip() == str(tmp_path / "a.derained.mp4")

@@ -15,7 +15,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from typer.testing import CliRunner
 
 import derain
-from derain.cli import app
+from derain.cli.app import app
 from derain.errors import UsageError
 from derain.evaluation import evaluate as evaluation
 from derain.evaluation import scores as table_of_scores

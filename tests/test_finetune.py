@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 import derain
-from derain.cli import app
+from derain.cli.app import app
 from derain.errors import TrainingError, UsageError, WeightsError
 from derain.evaluation.self_test import draw_scene
 from derain.finetuning.best import Best
@@ -560,7 +560,7 @@ def test_interrupted_it_keeps_the_best_and_exits_with_130(camera, bank, tmp_path
         "import signal, torch\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # in the background it is ignored
         "torch.set_num_threads(1)\n"
-        "from derain.cli import main\n"
+        "from derain.cli.app import main\n"
         "main()\n"
     )
     command = [sys.executable, "-c", code, "finetune", str(camera), "-o", str(tmp_path / "mine.safetensors")]
@@ -603,7 +603,7 @@ def test_a_full_disk_is_one_sentence(camera, bank, tmp_path):
         f"{NOTHING_FOUND}\n"
         "import resource, signal, torch\n"
         "torch.set_num_threads(1)\n"
-        "from derain.cli import main\n"
+        "from derain.cli.app import main\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (10**6, 10**6))\n"
         "main()\n"

@@ -10,7 +10,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from derain.cli import app
+from derain.cli.app import app
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
@@ -23,10 +23,39 @@ def options_of(name: str) -> str:
 
 
 def test_help_and_import_leave_torch_alone():
-    code = "import sys, derain, derain.cli; assert 'torch' not in sys.modules, 'torch'; derain.cli.main()"
+    code = "import sys, derain, derain.cli.app; assert 'torch' not in sys.modules, 'torch'; derain.cli.app.main()"
     done = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "run" in done.stdout and "train" in done.stdout
+
+
+def test_import_derain_offers_what_the_readme_names_and_loads_it_when_used():
+    code = (
+        "import sys, derain\n"
+        "heavy = {'torch', 'numpy', 'cv2', 'PIL', 'av'}\n"
+        "assert not heavy & set(sys.modules)\n"
+        "assert {'batch', 'load', 'photos', 'restore', 'video'} <= set(derain.__all__) & set(dir(derain))\n"
+        "print(derain.photos.__name__, derain.batch.run.__name__, derain.video.frames.__name__)\n"
+        "print(derain.load.__name__, derain.restore.__name__)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.split() == ["derain.photos", "run", "frames", "load", "restore"], done.stderr
+
+
+def test_help_needs_no_library_that_computes():
+    code = (
+        "import sys; from derain.cli.app import main\n"
+        "try: main()\n"
+        "finally: assert not {'torch', 'numpy', 'cv2', 'PIL', 'av'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_types_are_there_for_those_who_use_derain():
+    import derain
+
+    assert (Path(derain.__file__).parent / "py.typed").is_file()
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
@@ -48,7 +77,7 @@ def test_the_readme_names_every_command():
 
 @pytest.mark.parametrize("typed, completed", [("derain ru", "run"), ("derain run --stren", "--strength")])
 def test_the_shell_completes(typed, completed):
-    code = "import sys; from derain.cli import main; sys.argv = ['derain']; main()"
+    code = "import sys; from derain.cli.app import main; sys.argv = ['derain']; main()"
     asked = {"_DERAIN_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(len(typed.split()) - 1)}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | asked)
     assert completed in done.stdout.split(), done.stderr

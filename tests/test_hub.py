@@ -108,7 +108,7 @@ def hub_environment(tmp_path, endpoint):
 
 
 def models(tmp_path, endpoint, *arguments, **environment):
-    code = "from derain.cli import main\nmain()"
+    code = "from derain.cli.app import main\nmain()"
     env = hub_environment(tmp_path, endpoint)
     call = [sys.executable, "-c", code, "models", *arguments]
     return subprocess.run(call, capture_output=True, text=True, env=env | environment, timeout=120)
@@ -206,7 +206,7 @@ def test_a_file_is_checked_by_the_digest_that_the_cache_calls_it_by(tmp_path, na
 
 EACH = """
 import sys
-from derain.cli import app
+from derain.cli.app import app
 for command in sys.argv[1:]:
     app(["models", command], standalone_mode=False)
 """

@@ -27,7 +27,7 @@ REPOSITORY = Path(__file__).parents[1]
 
 
 def command(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    code = "import torch; torch.set_num_threads(1)\nfrom derain.cli import main\nmain()"
+    code = "import torch; torch.set_num_threads(1)\nfrom derain.cli.app import main\nmain()"
     return subprocess.run([sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, cwd=cwd)
 
 
@@ -337,7 +337,7 @@ def test_in_place_replaces_the_photo_and_nothing_else(tmp_path, rng, small_weigh
 
 
 def test_stdin_to_stdout(photo, small_weights):
-    code = "import torch; torch.set_num_threads(1)\nfrom derain.cli import main\nmain()"
+    code = "import torch; torch.set_num_threads(1)\nfrom derain.cli.app import main\nmain()"
     call = [sys.executable, "-c", code, "run", "-", "--weights", str(small_weights)]
     kept = subprocess.run(call, input=photo.read_bytes(), capture_output=True)
     assert decode(kept.stdout).format == "JPEG" and decode(kept.stdout).pixels.shape == (50, 70, 3)
@@ -355,7 +355,7 @@ def test_any_name_comes_out_as_it_is(photo, small_weights):
         os.rename(photo, name)
     except OSError:
         pytest.skip("these names must be UTF-8")
-    code = "import torch; torch.set_num_threads(1)\nfrom derain.cli import main\nmain()"
+    code = "import torch; torch.set_num_threads(1)\nfrom derain.cli.app import main\nmain()"
     call = [sys.executable, "-c", code, "run", name, "--weights", str(small_weights)]
     done = subprocess.run(
         call, capture_output=True, env=os.environ | {"LC_ALL": "C.UTF-8", "PYTHONIOENCODING": "utf-8"}
@@ -445,7 +445,7 @@ def test_bfloat16_that_overflows_is_done_again(monkeypatch):
 def test_killed_in_the_middle_no_result_is_half(tmp_path, rng, small_weights):
     for index in range(30):
         pictures(tmp_path, rng, f"in/{index:02d}.png")
-    code = "import torch; torch.set_num_threads(1)\nfrom derain.cli import main\nmain()"
+    code = "import torch; torch.set_num_threads(1)\nfrom derain.cli.app import main\nmain()"
     options = ["run", tmp_path / "in", "-o", tmp_path / "out", "--weights", small_weights]
     call = [sys.executable, "-c", code, *map(str, options)]
     running = subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
@@ -467,7 +467,7 @@ def test_a_full_disk_is_a_sentence_and_leaves_nothing(photo, small_weights, tmp_
     code = (
         "import resource, torch; torch.set_num_threads(1)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300))\n"
-        "from derain.cli import main\nmain()"
+        "from derain.cli.app import main\nmain()"
     )
     options = ["run", photo, "-o", tmp_path / "out", "--weights", small_weights]
     done = subprocess.run([sys.executable, "-c", code, *map(str, options)], capture_output=True, text=True)

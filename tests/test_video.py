@@ -502,7 +502,7 @@ def test_the_command_writes_beside_the_clip(tmp_path):
     call = [
         sys.executable,
         "-c",
-        "from derain.cli import main; main()",
+        "from derain.cli.app import main; main()",
         "video",
         str(source),
         "--encoder-option",

@@ -24,7 +24,7 @@ LONG = "ü" * 125  # 250 bytes
 
 
 def derain(*arguments: object) -> subprocess.CompletedProcess[str]:
-    code = "from derain.cli import main; main()"
+    code = "from derain.cli.app import main; main()"
     return subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, timeout=100
     )

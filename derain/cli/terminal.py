@@ -4,14 +4,18 @@ import errno
 import io
 import os
 import sys
-from contextlib import suppress
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.text import Text
 
 from derain.errors import DerainError, reason
 from derain.text import printable
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 
 class Talk(Console):
@@ -153,3 +157,38 @@ def _is_one_terminal() -> bool:
     except (OSError, ValueError):
         return False
     return talk.is_terminal and (os.name == "nt" or ours.st_rdev == theirs.st_rdev)
+
+
+@contextmanager
+def training_bar() -> Iterator[tuple[Callable[[int, float, dict[str, float]], None], Callable[[str, float], None]]]:
+    """Live losses, stages and time left; without a terminal a line of losses now and then."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        BarColumn(),
+        TextColumn("{task.percentage:.0f}%"),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+    )
+    with Progress(*columns, console=talk, redirect_stdout=False, disable=not talk.is_terminal) as bar:
+        task = bar.add_task("starting", total=1.0)
+
+        def report(step: int, progress: float, losses: dict[str, float]) -> None:
+            values = " ".join(f"{name} {value:.4f}" for name, value in losses.items())
+            if talk.is_terminal:
+                bar.update(task, completed=progress, description=f"step {step} {values}")
+            else:
+                say(f"step {step} {values}")
+
+        def watch(stage: str, progress: float) -> None:
+            bar.update(task, completed=progress, description=stage)
+
+        yield report, watch
+
+
+def progress_bar(hidden: bool = False) -> "Progress":
+    """A count of what is done; without a terminal nothing."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=talk, redirect_stdout=False, disable=hidden or not talk.is_terminal)

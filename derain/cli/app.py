@@ -1,0 +1,93 @@
+"""The command `derain`: its commands, and how each of them ends."""
+
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+import derain
+from derain.cli.doctor import doctor
+from derain.cli.evaluate import evaluate
+from derain.cli.finetune import finetune
+from derain.cli.models import models
+from derain.cli.quiet import quiet_libraries
+from derain.cli.run import run
+from derain.cli.terminal import fill_descriptors, open_streams, say, say_error, tell
+from derain.cli.train import train
+from derain.cli.video import video
+from derain.errors import DerainError, UsageError
+from derain.text import printable
+
+
+class Commands(TyperGroup):
+    """The commands; Ctrl-C ends each of them with a word, and wrong usage is told without terminal escapes."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            say("interrupted")
+            raise typer.Exit(130) from None
+        except Exception as error:
+            if isinstance(said := getattr(error, "message", None), str):  # Typer's own, of wrong usage
+                error.message = printable(said, kept="\n")  # type: ignore[attr-defined]
+            raise
+
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=True,
+    help="Remove rain from photos and videos, with a network that learned from unpaired photos.",
+    epilog="Exit codes: 0 all done, 1 some photo failed, 2 wrong usage, 130 interrupted.",
+)
+
+
+def main() -> None:
+    """Entry point: errors that a user can cause end in one sentence and an exit code."""
+    fill_descriptors()
+    quiet_libraries()
+    results, code = open_streams(), 0
+    try:
+        app()
+    except DerainError as error:
+        say_error(error)
+        code = error.exit_code
+    except OSError as error:
+        from derain.files.writing import is_too_long
+
+        if not is_too_long(error):
+            raise
+        say_error(UsageError(f"{error.filename}: is too long a name for this file system"))
+        code = UsageError.exit_code
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else 0
+    except KeyboardInterrupt:
+        say("interrupted")
+        code = 130
+    sys.stdout.flush()
+    sys.exit(code or int(results.said))
+
+
+def show_version(wanted: bool) -> None:
+    if wanted:
+        tell(f"derain {derain.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=show_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
+for command in (run, video, train, finetune):
+    app.command()(command)
+app.command("eval")(evaluate)
+app.command()(doctor)
+app.add_typer(models, name="models")

@@ -1,0 +1,119 @@
+"""`derain run`."""
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from derain.cli.options import Device, Precision, Quiet, Strength, Threads, Weights
+from derain.cli.terminal import progress_bar, say, say_error, talk, tell, tell_text
+from derain.errors import UsageError
+
+
+def run(
+    inputs: Annotated[
+        Optional[list[str]],
+        typer.Argument(
+            help="Photos, folders, patterns like 'trip/*.jpg', or - for stdin to stdout.", show_default=False
+        ),
+    ] = None,
+    files_from: Annotated[
+        Optional[Path], typer.Option(help="Take further photos from this file, one a line; - for stdin.")
+    ] = None,
+    recursive: Annotated[bool, typer.Option("-r", "--recursive", help="Folders with all that is in them.")] = False,
+    output: Annotated[
+        Optional[Path],
+        typer.Option("-o", "--output", help="File or folder for the results; default: photo.derained.jpg beside it."),
+    ] = None,
+    suffix: Annotated[str, typer.Option(help="What results are called beside their photo.")] = ".derained",
+    format: Annotated[
+        Optional[str], typer.Option(help="jpg, png, webp, tiff, avif or bmp; default: the photo's.")
+    ] = None,
+    in_place: Annotated[bool, typer.Option("--in-place", help="Replace the photos themselves.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace results that exist, instead of skipping.")
+    ] = False,
+    weights: Weights = "derain",
+    strength: Strength = 1.0,
+    rain: Annotated[bool, typer.Option("--rain", help="Write the rain layer too, as photo.rain.png.")] = False,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Write before and after too, as photo.compare.png.")
+    ] = False,
+    quality: Annotated[
+        Optional[int], typer.Option(min=1, max=100, help="Of lossy formats; default: the photo's own tables, else 95.")
+    ] = None,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    tile: Annotated[str, typer.Option(help="auto (by the free memory), none, or the tiles' side in px.")] = "auto",
+    max_megapixels: Annotated[float, typer.Option(min=0, help="Refuse photos that are larger.")] = 500.0,
+    threads: Threads = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object a photo.")] = False,
+    quiet: Quiet = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Say something of each photo.")] = False,
+) -> None:
+    """Remove the rain from photos.
+
+    Results stand beside their photo as photo.derained.jpg, or where -o says. The photos themselves are never changed,
+    unless --in-place says so. A photo without rain comes out as the very file that it was.
+    """
+    import torch
+
+    from derain import batch
+    from derain.restoring.devices import check_precision, choose_device
+    from derain.weights import load
+
+    check_precision(precision)
+    if tile not in ("auto", "none") and not tile.isdecimal():
+        raise UsageError(f"--tile {tile}: give auto, none, or a side in px")
+    side = None if tile == "auto" else 0 if tile == "none" else max(int(tile), 64)
+    treatment = batch.Treatment(side, precision, strength, quality, max_megapixels, overwrite)
+    if threads:
+        torch.set_num_threads(threads)
+    if inputs == ["-"]:
+        if output or files_from or in_place or rain or compare or json:
+            raise UsageError(
+                "-: the photo goes to stdout, by itself; leave out --output and whatever else writes files"
+            )
+        for note in batch.through_pipe(load(weights, choose_device(device)), treatment, format):
+            talk.print(f"stdin: {note}", markup=False)
+        return
+    named = [*(inputs or []), *(batch.read_list(files_from) if files_from else [])]
+    left = dict[Path, str]()
+    jobs = batch.plan(named, batch.Target(output, suffix, format, in_place, rain, compare), recursive, left.__setitem__)
+    todo = jobs if overwrite or in_place else batch.pending(jobs)
+    if left and not quiet:
+        first, why = next(iter(left.items()))
+        say(f"{len(left)} left out: {first} is {why}; name it by itself to derain it")
+    if len(todo) < len(jobs) and not quiet:
+        say(f"{len(jobs) - len(todo)} skipped: their results exist (--overwrite replaces them)")
+    for path, why in left.items() if json else ():
+        tell_text(batch.skipped_as_json(path, why))
+    wanted = set(todo)
+    for job in jobs if json else ():
+        if job not in wanted:
+            tell_text(batch.skipped_as_json(job.source, "its results exist", job.background))
+    if not todo:
+        return
+    chosen = choose_device(device)
+    if not quiet:
+        say(f"weights {weights} on {chosen}")
+    outcomes = []
+    with progress_bar(hidden=quiet) as bar:
+        task = bar.add_task("photos", total=len(todo))
+        for outcome in batch.run(todo, load(weights, chosen), treatment):
+            outcomes.append(outcome)
+            if outcome.error:
+                say_error(outcome.error)
+            for note in () if quiet else outcome.notes:
+                say(f"{outcome.job.source}: {note}")
+            if not outcome.error and (verbose or (outcome.untouched and not quiet)):
+                say(f"{outcome.job.source}: {batch.describe(outcome)}")
+            if json:
+                tell_text(batch.as_json(outcome))
+            elif not outcome.error:
+                tell(str(outcome.job.background))
+            bar.update(task, advance=1, description=f"photos, {batch.pace(outcomes)}")
+    if not quiet:
+        say(batch.summary(outcomes))
+    if any(outcome.error for outcome in outcomes):
+        raise typer.Exit(1)
