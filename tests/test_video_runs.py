@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from derain import batch, cli
+from derain import batch
+from derain.cli import app as cli
 from derain.errors import PhotoError, UsageError
 from derain.files.writing import alone
 from derain.finetuning.finetune import finetune
