@@ -5,9 +5,7 @@ import struct
 from dataclasses import dataclass
 from typing import Any
 
-import av
 import numpy as np
-from av.video.reformatter import ColorRange, Colorspace, Interpolation
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -16,8 +14,6 @@ from derain.photos.opening import heif_library
 
 Pixels = NDArray[Any]
 WHITE = 65535
-MATRICES = {1: Colorspace.ITU709, 5: Colorspace.ITU601, 6: Colorspace.ITU601, 9: Colorspace.BT2020}  # by H.273's codes
-EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 SUBSAMPLINGS = {"420": "4:2:0", "422": "4:2:2", "444": "4:4:4", "400": "4:0:0"}
 DEPTHS = {8, 10, 12}
 AV1 = b"av01"
@@ -78,27 +74,16 @@ def read_av1(file: ItemFile) -> Pixels:
     Raises:
         FFmpegError: it is damaged.
     """
+    from derain.photos import av1  # which brings PyAV: only such a photo waits for that
+
     item, coding = file.items[file.primary], coding_of(file, file.primary)
     if item.kind != GRID:
-        return _decoded(item.data, coding)
+        return av1.decode(item.data, coding.matrix, coding.full)
     rows, columns = item.data[2] + 1, item.data[3] + 1
-    tiles = [_decoded(file.items[tile].data, coding) for tile in file.of(TILES, file.primary)]
+    tiles = [av1.decode(file.items[tile].data, coding.matrix, coding.full) for tile in file.of(TILES, file.primary)]
     whole = np.vstack([np.hstack(tiles[row * columns : (row + 1) * columns]) for row in range(rows)])
     width, height = item.size
     return whole[:height, :width]
-
-
-def _decoded(data: bytes, coding: Coding) -> Pixels:
-    decoder = av.CodecContext.create("libdav1d", "r")
-    frame = [*decoder.decode(av.Packet(data)), *decoder.decode(None)][0]  # type: ignore[attr-defined]
-    rgb = frame.reformat(
-        format="rgb48le",
-        src_colorspace=MATRICES.get(coding.matrix, Colorspace.ITU601),
-        src_color_range=ColorRange.JPEG if coding.full else ColorRange.MPEG,
-        dst_color_range=ColorRange.JPEG,
-        interpolation=EXACT,
-    )
-    return np.asarray(rgb.to_ndarray())
 
 
 def encode(picture: Pixels, kind: bytes, coding: Coding, quality: int) -> bytes:
@@ -110,7 +95,11 @@ def encode(picture: Pixels, kind: bytes, coding: Coding, quality: int) -> bytes:
     picture = np.ascontiguousarray(picture)
     if kind != AV1:
         return _encoded_hevc(picture, coding, quality)
-    return _encoded_deep_av1(picture, coding, quality) if coding.bits > 8 else _encoded_av1(picture, coding, quality)
+    if coding.bits == 8:
+        return _encoded_av1(picture, coding, quality)
+    from derain.photos import av1  # as in :func:`read_av1`
+
+    return av1.encode(picture, coding.matrix, quality)
 
 
 def _encoded_hevc(picture: Pixels, coding: Coding, quality: int) -> bytes:
@@ -129,28 +118,6 @@ def _encoded_hevc(picture: Pixels, coding: Coding, quality: int) -> bytes:
 def _encoded_av1(picture: Pixels, coding: Coding, quality: int) -> bytes:
     file = io.BytesIO()
     Image.fromarray(picture).save(file, format="AVIF", quality=quality, subsampling=SUBSAMPLINGS[coding.chroma])
-    return file.getvalue()
-
-
-def _encoded_deep_av1(picture: Pixels, coding: Coding, quality: int) -> bytes:
-    """In 10 bits and 4:2:0, which is what FFmpeg's encoder here has."""
-    matrix = coding.matrix if coding.matrix in MATRICES else 6
-    frame = av.VideoFrame.from_ndarray(picture, "rgb48le").reformat(
-        format="yuv420p10le",
-        dst_colorspace=MATRICES[matrix],
-        src_color_range=ColorRange.JPEG,
-        dst_color_range=ColorRange.JPEG,
-        interpolation=EXACT,
-    )
-    frame.colorspace, frame.color_range, frame.pts = matrix, ColorRange.JPEG, 0
-    file = io.BytesIO()
-    options = {"crf": str(1 + (100 - quality) * 6 // 10), "preset": "6", "svtav1-params": "avif=1"}
-    with av.open(file, "w", format="avif") as container:
-        stream: Any = container.add_stream("libsvtav1", options=options)
-        stream.height, stream.width = picture.shape[:2]
-        stream.pix_fmt, stream.colorspace, stream.color_range = "yuv420p10le", matrix, ColorRange.JPEG
-        for packet in [*stream.encode(frame), *stream.encode(None)]:
-            container.mux(packet)
     return file.getvalue()
 
 

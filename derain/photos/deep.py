@@ -3,7 +3,6 @@
 import struct
 from typing import Any
 
-import av
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,6 +25,8 @@ def read_png(content: bytes) -> Deep:
     Raises:
         PhotoError: it cannot be decoded.
     """
+    import av  # which only this needs of all that reads photos
+
     decoder = av.CodecContext.create("png", "r")
     try:
         frames = [*decoder.decode(av.Packet(drawn(content))), *decoder.decode(None)]
