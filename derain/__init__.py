@@ -13,7 +13,7 @@ from derain.errors import DerainError, PhotoError, TrainingError, UsageError, We
 
 if TYPE_CHECKING:
     from derain import batch, photos, video
-    from derain.restoring.scales import restore
+    from derain.restoring.restorer import restore
     from derain.weights import load
 
 __version__ = "0.1.0"
@@ -30,7 +30,7 @@ __all__ = [
     "video",
 ]
 _PACKAGES = ("batch", "photos", "video")
-_FUNCTIONS = {"load": "derain.weights", "restore": "derain.restoring.scales"}
+_FUNCTIONS = {"load": "derain.weights", "restore": "derain.restoring.restorer"}
 
 
 def __getattr__(name: str) -> Any:

@@ -13,6 +13,7 @@ import derain
 from derain.errors import DerainError, UsageError
 from derain.evaluation.benchmark import SIDE, seconds_for
 from derain.restoring.devices import choose_device, trouble
+from derain.restoring.restorer import Restorer
 from derain.weights import about, bundled_weights, load
 
 LIBRARIES = ("torch", "pillow", "opencv-python-headless", "av", "numpy", "safetensors", "huggingface-hub", "typer")
@@ -58,7 +59,8 @@ def _speed(device: torch.device) -> str:
     """The second of two pictures counts: the first warms up."""
     try:
         model = load("derain", device)
-        spent = [[seconds_for(model, device, precision) for _ in range(2)][1] for precision in ("float32", "bfloat16")]
+        restorers = (Restorer(model, precision) for precision in ("float32", "bfloat16"))
+        spent = [[seconds_for(restorer) for _ in range(2)][1] for restorer in restorers]
     except (DerainError, RuntimeError) as error:
         return f"fails: {error}"
     full, half = (SIDE * SIDE / 1e6 / seconds for seconds in spent)

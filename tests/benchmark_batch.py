@@ -16,6 +16,7 @@ import derain
 from derain.batch import Target, Treatment, plan, run, separate
 from derain.evaluation.self_test import draw_scene
 from derain.photos import read_original
+from derain.restoring.restorer import Restorer
 
 PHOTOS, SIDE = 12, 1400
 
@@ -38,7 +39,7 @@ if __name__ == "__main__":
         originals = [read_original(job.source) for job in jobs]
         shares = []
         for _ in range(4):
-            alone = timed(lambda: [separate(original, model) for original in originals])
+            alone = timed(lambda: [separate(original, Restorer(model)) for original in originals])
             whole = timed(lambda: list(run(jobs, model, Treatment(overwrite=True))))
             shares.append(alone / whole)
             print(f"{PHOTOS} photos: network alone {alone:.1f} s, files to files {whole:.1f} s")

@@ -17,7 +17,7 @@ import numpy as np
 import derain
 from derain.evaluation.self_test import draw_scene
 from derain.rain.render import streaks
-from derain.restoring.scales import restore
+from derain.restoring.restorer import restore
 from derain.video import VideoSettings, frames, process
 from tests.test_video import Identity, make_clip
 

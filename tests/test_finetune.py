@@ -29,6 +29,7 @@ from derain.finetuning.material import Material, at_the_scale_of_its_rain, forge
 from derain.photos import find_photos, read_photo
 from derain.rain.compose import add
 from derain.rain.render import Kind, render
+from derain.restoring.restorer import Restorer
 from derain.training.clock import Clock
 from derain.training.crops import Crops
 from derain.training.discovery import find_rain
@@ -196,8 +197,8 @@ def test_the_guide_tells_clean_from_rainy():
 
 
 def test_wide_streaks_are_found_on_the_reduced_crop():
-    crop, network = wide(0)[1], load()
-    assert find_rain(network, crop, scales=3).layer.sum() > 2 * find_rain(network, crop, scales=1).layer.sum()
+    crop, restorer = wide(0)[1], Restorer(load())
+    assert find_rain(restorer, crop, scales=3).layer.sum() > 2 * find_rain(restorer, crop, scales=1).layer.sum()
 
 
 def test_large_photos_are_reduced_to_the_scale_of_their_rain():
@@ -290,7 +291,7 @@ def test_rainy_photos_judge_before_dry_ones(camera, bank, tmp_path, monkeypatch)
 
 def test_the_rain_of_a_single_photo_is_not_judged_where_it_was(camera):
     photo = rainy_picture(0).astype(np.float32) / 255
-    found = find_rain(load(), photo)
+    found = find_rain(Restorer(load()), photo)
     (trial,) = trials([photo], [found], (0.0, (100, 100)))
     assert (trial.pasted & (found.layer > 2 / 255)).sum() < 0.5 * trial.pasted.sum()
 

@@ -8,7 +8,8 @@ import derain
 from derain.models import build
 from derain.models.deployable import DerainConfig, DerainNet, receptive_radius
 from derain.restoring import devices
-from derain.restoring.tiling import automatic_tile, restore, tiles
+from derain.restoring.restorer import restore
+from derain.restoring.tiling import automatic_tile, tiles
 from derain.training.start import grown
 
 

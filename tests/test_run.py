@@ -20,6 +20,7 @@ from derain.files.writing import atomic
 from derain.models import describe
 from derain.photos import decode, find_photos, read_original, read_photo, write_photo
 from derain.restoring import devices, tiling
+from derain.restoring.restorer import Restorer
 from derain.weights import bundled_folder, load, locate
 from tests.conftest import SMALL
 
@@ -385,7 +386,7 @@ def test_a_dry_photo_comes_back_bit_for_bit(photo, tmp_path):
 
 def test_strength_is_a_share_of_the_rain(photo):
     original, model = read_original(photo), rainy_model()
-    layers = (batch.separate(original, model, batch.Treatment(strength=share)) for share in (1, 0.5, 0))
+    layers = (batch.separate(original, Restorer(model), share) for share in (1, 0.5, 0))
     whole, half, none = (found.rain.astype(int) for found in layers)
     assert np.abs(half - whole / 2).max() <= 0.5 and none.max() == 0 and whole.max() > 5
 
@@ -417,18 +418,18 @@ def test_the_advice_for_a_large_photo_works(rng):
 def test_out_of_memory_halves_the_tile(monkeypatch, rng):
     photo, model, sides = rng.integers(0, 256, (400, 400, 3), dtype=np.uint8), rainy_model(), []
     expected = derain.restore(model, photo)[0]
-    real = tiling._split
+    real = Restorer.layers_of_tile
 
-    def limited(model, photo, half):
+    def limited(restorer, photo):
         sides.append(max(photo.shape[:2]))
         if sides[-1] > 350:
             raise torch.OutOfMemoryError("out of memory") if len(sides) % 2 else MemoryError
-        return real(model, photo, half)
+        return real(restorer, photo)
 
-    monkeypatch.setattr(tiling, "_split", limited)
+    monkeypatch.setattr(Restorer, "layers_of_tile", limited)
     assert np.abs(derain.restore(model, photo)[0].astype(int) - expected).max() <= 1
     assert sides[0] == 400 and min(sides) <= 350
-    monkeypatch.setattr(tiling, "_split", lambda *_: (_ for _ in ()).throw(MemoryError()))
+    monkeypatch.setattr(Restorer, "layers_of_tile", lambda *_: (_ for _ in ()).throw(MemoryError()))
     with pytest.raises(PhotoError, match="not enough memory"):
         derain.restore(model, photo)
 

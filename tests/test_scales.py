@@ -8,7 +8,8 @@ import torch
 import derain
 from derain.models.contract import Derainer
 from derain.rain.render import FINE_RAIN, render
-from derain.restoring import scales, tiling
+from derain.restoring import restorer
+from derain.restoring.restorer import Restorer
 from derain.restoring.scales import is_evident
 
 SIDE = 300
@@ -35,14 +36,14 @@ def error(photo, clean):
 def test_wide_streaks_of_a_large_photo_are_found_in_the_reduced_one(scene, depth):
     model = derain.load()
     clean, rainy = (larger(photo, 6).astype(depth) * depth(1 if depth is np.uint8 else 257) for photo in scene)
-    at_its_own_scale = tiling.restore(model, rainy)[0]
+    at_its_own_scale = Restorer(model, "float32").layers_at_own_scale(rainy).background
     background, rain = derain.restore(model, rainy)
     assert error(background, clean) < 0.5 * error(at_its_own_scale, clean)
     assert np.array_equal(background + rain, rainy) and background.dtype == depth
 
 
 def test_a_photo_that_was_turned_upright_is_as_one_that_stands(scene, small_weights, monkeypatch):
-    monkeypatch.setattr(scales, "is_evident", lambda found, before: True)
+    monkeypatch.setattr(restorer, "is_evident", lambda found, before: True)
     model, rainy = derain.load(small_weights), larger(scene[1], 3)
     view = np.rot90(np.ascontiguousarray(np.rot90(rainy, -1)))
     assert all(np.array_equal(*pair) for pair in zip(derain.restore(model, view), derain.restore(model, rainy)))
@@ -51,7 +52,8 @@ def test_a_photo_that_was_turned_upright_is_as_one_that_stands(scene, small_weig
 def test_large_photos_without_rain_and_small_ones_are_as_at_their_own_scale(scene):
     model = derain.load()
     for photo in (larger(scene[0], 4), scene[1]):
-        assert np.array_equal(derain.restore(model, photo)[0], tiling.restore(model, photo)[0])
+        at_its_own_scale = Restorer(model, "float32").layers_at_own_scale(photo)
+        assert np.array_equal(derain.restore(model, photo)[0], at_its_own_scale.background)
 
 
 def test_remains_of_rain_are_no_rain_of_another_scale(scene):

@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from derain.errors import TrainingError, UsageError
 from derain.nlcl.losses import similarity
 from derain.rain.likeness import likeness
+from derain.restoring.restorer import Restorer
 from derain.training.checkpoint import load_checkpoint
 from derain.training.config import ENDLESS, Pasted, TrainConfig, load_config
 from derain.training.crops import Crops, affordable_cache
@@ -240,7 +241,7 @@ def test_all_certain_rain_or_the_purest_is_kept(folders, monkeypatch, rng):
 
     def find(_, *rest):
         looked.append(rest)
-        return find_rain(Streaks(0.5), *rest)
+        return find_rain(Restorer(Streaks(0.5)), *rest)
 
     monkeypatch.setattr("derain.training.distil.find_rain", find)
     for tries in (3, 1):
@@ -304,7 +305,7 @@ class Streaks(torch.nn.Module):
 def test_discovered_streaks_are_taken_whole_on_flat_background(flat, height):
     photo = np.full((96, 96, 3), 0.2, np.float32)
     photo[10:86, ::12] = 0.26
-    rain = find_rain(Streaks(0.25), photo, flat=flat, precision="float32").rain
+    rain = find_rain(Restorer(Streaks(0.25), "float32"), photo, flat=flat).rain
     assert rain[30:70, 12:85:12].mean() == pytest.approx(height, rel=0.15)
 
 

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from derain.errors import PhotoError, WeightsError
 from derain.models import PRESETS, build
-from derain.restoring.scales import restore
+from derain.restoring.restorer import restore
 from derain.weights import about, load, read_header, save, sha256, verify
 from derain.weights import bundled as store
 from tests.conftest import SMALL

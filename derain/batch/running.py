@@ -3,9 +3,7 @@
 import os
 import sys
 import time
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,8 +18,10 @@ from derain.models.contract import Derainer
 from derain.photos import Encoded, Original, decode, encode_with_notes, format_of, read_original, to_8_bit, write_photo
 from derain.photos.extent import SparseError
 from derain.photos.names import FORMATS
-from derain.photos.reading import MAX_MEGAPIXELS, Pixels
-from derain.restoring.scales import restore
+from derain.photos.reading import MAX_MEGAPIXELS
+from derain.restoring.ahead import ahead
+from derain.restoring.restorer import Layers, Restorer
+from derain.restoring.strength import at_strength
 
 SEEN = 2 / 255  # height from which rain can be seen
 DRY = 0.003  # share of pixels with rain that can be seen, under which a photo counts as dry
@@ -62,99 +62,91 @@ def run(jobs: Iterable[Job], model: Derainer, treatment: Treatment = Treatment()
 
     A file that declares a photo much larger than it can well hold waits until all others are done.
     """
+    restorer = Restorer(model, treatment.precision, treatment.tile)
     late: dict[Job, str] = {}
-    yield from _run(jobs, model, treatment, late)
-    for outcome in _run(list(late), model, treatment, None):
+    yield from _run(jobs, restorer, treatment, late)
+    for outcome in _run(list(late), restorer, treatment, None):
         yield replace(outcome, notes=(f"{late[outcome.job]}; it waited for the others", *outcome.notes))
 
 
-def _run(jobs: Iterable[Job], model: Derainer, treatment: Treatment, late: dict[Job, str] | None) -> Iterator[Outcome]:
-    """Do the jobs, or put those that are to wait into ``late`` with the reason; ``None`` does them all."""
-    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
-        ahead = _read_ahead(jobs, reader, treatment, patient=late is None)
-        written: deque[Future[Outcome]] = deque()
-        for job, original in ahead:
-            try:
-                photo = original.result()
-                written.append(writer.submit(_write, job, photo, _separate(job, photo, model, treatment), treatment))
-            except SparseError as error:
-                if late is None:
-                    raise
-                late[job] = error.what
-            except PhotoError as error:
-                written.append(writer.submit(Outcome, job, error))
-            if len(written) > 1:
-                yield written.popleft().result()
-        while written:
-            yield written.popleft().result()
-
-
-def _read_ahead(
-    jobs: Iterable[Job], reader: ThreadPoolExecutor, treatment: Treatment, patient: bool
-) -> Iterator[tuple[Job, Future[Original]]]:
-    before: tuple[Job, Future[Original]] | None = None
-    for job in jobs:
-        now = job, reader.submit(_read, job, treatment, patient)
-        if before:
-            yield before
-        before = now
-    if before:
-        yield before
-
-
-def _read(job: Job, treatment: Treatment, patient: bool) -> Original:
-    if is_moving(job.source):
-        raise PhotoError(f"{job.source}: moves; give it to `derain video`")
-    format_of(job.background)  # before anything is computed
-    if job.in_place and not treatment.overwrite and is_protected(job.source):
-        raise PhotoError(f"{job.source}: is write-protected; --overwrite replaces it all the same")
-    try:
-        return read_original(job.source, treatment.max_megapixels, patient)
-    except PhotoError:
-        raise
-    except Exception as error:  # whatever it is, the other photos go on
-        raise PhotoError(f"{job.source}: cannot be read ({reason(error)})") from None
-
-
 @dataclass(frozen=True)
-class Layers:
+class Separated(Layers):
     """A photo taken apart, at its own depth."""
 
-    background: Pixels
-    rain: Pixels
     seconds: float
     coverage: float
     dry: bool = False
 
 
-def separate(original: Original, model: Derainer, treatment: Treatment = Treatment()) -> Layers:
+@dataclass(frozen=True)
+class Work:
+    """A job on its way: what was read for it, what came of that, or why it failed."""
+
+    job: Job
+    original: Original | None = None
+    layers: Separated | None = None
+    error: PhotoError | None = None
+
+
+def _run(
+    jobs: Iterable[Job], restorer: Restorer, treatment: Treatment, late: dict[Job, str] | None
+) -> Iterator[Outcome]:
+    """Do the jobs, or put those that are to wait into ``late`` with the reason; ``None`` does them all."""
+    opened = ahead(lambda job: _open(job, treatment, patient=late is None), jobs, most=2)
+    separated = (_separate(work, restorer, treatment.strength) for work in opened if not _is_put_off(work, late))
+    yield from ahead(lambda work: _write(work, treatment), separated, most=1)
+
+
+def _is_put_off(work: Work, late: dict[Job, str] | None) -> bool:
+    if late is None or not isinstance(work.error, SparseError):
+        return False
+    late[work.job] = work.error.what
+    return True
+
+
+def _open(job: Job, treatment: Treatment, patient: bool) -> Work:
+    try:
+        if is_moving(job.source):
+            raise PhotoError(f"{job.source}: moves; give it to `derain video`")
+        format_of(job.background)  # before anything is computed
+        if job.in_place and not treatment.overwrite and is_protected(job.source):
+            raise PhotoError(f"{job.source}: is write-protected; --overwrite replaces it all the same")
+        return Work(job, read_original(job.source, treatment.max_megapixels, patient))
+    except PhotoError as error:
+        return Work(job, error=error)
+    except Exception as error:  # whatever it is, the other photos go on
+        return Work(job, error=PhotoError(f"{job.source}: cannot be read ({reason(error)})"))
+
+
+def separate(original: Original, restorer: Restorer, strength: float = 1.0) -> Separated:
     """Background and rain layer of a photo; of a dry one the background is the photo itself.
 
     Raises:
         PhotoError: not even a small tile fits into the memory.
     """
     started = time.perf_counter()
-    background, rain = restore(model, original.pixels, treatment.tile, treatment.precision)
+    found = restorer.layers(original.pixels)
     seconds = time.perf_counter() - started
-    white = np.iinfo(rain.dtype).max
-    coverage = float((rain.max(axis=2) > SEEN * white).mean())
+    coverage = float((found.rain.max(axis=2) > SEEN * np.iinfo(found.rain.dtype).max).mean())
     if coverage < DRY:
-        return Layers(original.pixels, np.zeros_like(rain), seconds, coverage, dry=True)
-    if treatment.strength < 1:
-        rain = (rain * treatment.strength + 0.5).astype(rain.dtype)
-        background = original.pixels - rain
-    return Layers(background, rain, seconds, coverage)
+        return Separated(original.pixels, np.zeros_like(found.rain), seconds, coverage, dry=True)
+    if strength < 1:
+        rain = at_strength(0, found.rain, strength)
+        found = Layers(original.pixels - rain, rain)
+    return Separated(found.background, found.rain, seconds, coverage)
 
 
-def _separate(job: Job, photo: Original, model: Derainer, treatment: Treatment) -> Layers:
+def _separate(work: Work, restorer: Restorer, strength: float) -> Work:
+    if work.original is None:
+        return work
     try:
-        return separate(photo, model, treatment)
+        return replace(work, layers=separate(work.original, restorer, strength))
     except Exception as error:  # whatever it is, the other photos go on
         said = str(error) if isinstance(error, PhotoError) else f"cannot be derained ({reason(error)})"
-        raise PhotoError(f"{job.source}: {said}") from None
+        return Work(work.job, error=PhotoError(f"{work.job.source}: {said}"))
 
 
-def finished_file(original: Original, layers: Layers, to: str, quality: int | None = None) -> Encoded:
+def finished_file(original: Original, layers: Separated, to: str, quality: int | None = None) -> Encoded:
     """The result's file in Pillow's format ``to``: the photo's own file if that is what it comes to.
 
     Raises:
@@ -165,7 +157,10 @@ def finished_file(original: Original, layers: Layers, to: str, quality: int | No
     return encode_with_notes(original, layers.background, to, quality)
 
 
-def _write(job: Job, original: Original, layers: Layers, treatment: Treatment) -> Outcome:
+def _write(work: Work, treatment: Treatment) -> Outcome:
+    job, original, layers = work.job, work.original, work.layers
+    if original is None or layers is None:
+        return Outcome(job, work.error)
     height, width = original.pixels.shape[:2]
     try:
         to = format_of(job.background)
@@ -218,7 +213,7 @@ def through_pipe(model: Derainer, treatment: Treatment, form: str | None = None)
     original = decode(content, "stdin", treatment.max_megapixels)
     to = FORMATS[ending] if ending else original.format
     try:
-        layers = separate(original, model, treatment)
+        layers = separate(original, Restorer(model, treatment.precision, treatment.tile), treatment.strength)
         finished = finished_file(original, layers, to, treatment.quality)
     except PhotoError as error:
         raise PhotoError(f"stdin: {error}") from None

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 
 from derain.restoring.devices import proc_bytes
+from derain.restoring.restorer import Restorer
 from derain.weights import load
 
 SIDE = 1024  # px, of the random square that is restored
@@ -43,7 +44,7 @@ def benchmark(
         for name, precision in cases:
             if report:
                 report(f"run {index} of {runs}: {name}, {precision}")
-            spent = seconds_for(models[name], device, precision)
+            spent = seconds_for(Restorer(models[name], precision))
             if index:
                 seconds[name, precision].append(spent)
     return [_speed(name, device, precision, seconds[name, precision]) for name, precision in cases]
@@ -54,13 +55,14 @@ def _speed(name: str, device: torch.device, precision: str, seconds: list[float]
     return Speed(name, str(device), precision, each, 1 / each, peak_memory(name, device, precision), len(seconds))
 
 
-def seconds_for(model: torch.nn.Module, device: torch.device, precision: str) -> float:
+def seconds_for(restorer: Restorer) -> float:
     """Seconds that one picture of ``SIDE`` px takes, once."""
+    device = restorer.device
     image = torch.rand(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0)).to(device)
-    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+    with restorer.computing():
         _wait(device)
         started = time.perf_counter()
-        model(image)
+        restorer.model(image)
         _wait(device)
     return time.perf_counter() - started
 
@@ -80,7 +82,7 @@ def peak_memory(weights: str, device: torch.device, precision: str) -> float:
 
 def _peak(weights: str, device_name: str, precision: str) -> float:
     device = torch.device(device_name)
-    seconds_for(load(weights, device), device, precision)
+    seconds_for(Restorer(load(weights, device), precision))
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e6
     return _process_peak()

@@ -8,9 +8,7 @@ not depend on how many.
 """
 
 import os
-from collections import deque
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -26,8 +24,9 @@ from derain.evaluation.statistics import Estimate, estimated
 from derain.models.contract import Derainer
 from derain.photos import as_rgb
 from derain.rain.clean import clean_rain
+from derain.restoring.ahead import ahead
 from derain.restoring.devices import affordable_pixels
-from derain.restoring.scales import restore
+from derain.restoring.restorer import Layers, Restorer
 
 BYTES_A_PIXEL = 180  # that the metrics take at their height
 
@@ -89,39 +88,52 @@ def evaluate(
     evaluation = Evaluation([INPUT, *models, *given.tools], problems=given.problems, left_out=given.left_out)
     limit = workers or os.cpu_count() or 1
     room = affordable_pixels(torch.device("cpu"), BYTES_A_PIXEL)
-    waiting: deque[tuple[Sample, dict[str, Picture], Future[tuple[dict[str, dict[str, float]], list[str]]]]] = deque()
-    repasting = {name: Repasting(model) for name, model in models.items()}
-    before: tuple[Sample, dict[str, Picture]] | None = None
 
-    def finish() -> None:
-        sample, outputs, future = waiting.popleft()
-        scores, failed = future.result()
+    def scored(restored: Restored) -> tuple[Restored, dict[str, dict[str, float]], list[str]]:
+        return restored, *score(restored.sample, restored.outputs, restored.extra, restored.before)
+
+    def affordable(restored: Restored) -> float:
+        return min(2 * limit, room / restored.sample.rainy[..., 0].size)
+
+    all_restored = _restore_all(given, models, evaluation.problems)
+    for restored, scores, failed in ahead(scored, all_restored, affordable, limit):
         evaluation.problems += failed
-        evaluation.rows[sample.name] = scores
+        evaluation.rows[restored.sample.name] = scores
         if watch:
-            watch(sample, outputs, scores)
-
-    with ThreadPoolExecutor(limit) as pool:
-        for sample in as_far_as_whole(given):
-            photo = as_rgb(sample.rainy)
-            outputs: dict[str, Picture] = {INPUT: sample.rainy}
-            extra: dict[str, dict[str, float]] = {}
-            for name, model in models.items():
-                try:
-                    background, rain = restore(model, photo)
-                    if sample.clean is None and not given.in_sequence:
-                        extra[name] = scores_of(Repasted(repasting[name].score(background, rain)))
-                    outputs[name] = background
-                except Exception as error:  # whatever it is, the other pictures go on
-                    evaluation.problems.append(f"{sample.name}: {name}: {reason(error)}")
-            outputs |= sample.restored
-            while waiting and len(waiting) + 1 > min(2 * limit, room / photo[..., 0].size):
-                finish()
-            waiting.append((sample, outputs, pool.submit(score, sample, outputs, extra, before)))
-            before = (sample, outputs) if given.in_sequence else None
-        while waiting:
-            finish()
+            watch(restored.sample, restored.outputs, scores)
     return evaluation
+
+
+@dataclass(frozen=True)
+class Restored:
+    """A sample with what each method made of it, scores that take a network, and in a clip the frame before it."""
+
+    sample: Sample
+    outputs: dict[str, Picture]
+    extra: dict[str, dict[str, float]]
+    before: tuple[Sample, dict[str, Picture]] | None
+
+
+def _restore_all(given: Samples, models: dict[str, Derainer], problems: list[str]) -> Iterator[Restored]:
+    """Every sample through every network; what fails is added to ``problems``."""
+    restorers = {name: Restorer(model, "float32") for name, model in models.items()}
+    repasting = {name: Repasting(restorer) for name, restorer in restorers.items()}
+    before: tuple[Sample, dict[str, Picture]] | None = None
+    for sample in as_far_as_whole(given):
+        photo = as_rgb(sample.rainy)
+        outputs: dict[str, Picture] = {INPUT: sample.rainy}
+        extra: dict[str, dict[str, float]] = {}
+        for name, restorer in restorers.items():
+            try:
+                found = restorer.layers(photo)
+                if sample.clean is None and not given.in_sequence:
+                    extra[name] = scores_of(Repasted(repasting[name].score(found)))
+                outputs[name] = found.background
+            except Exception as error:  # whatever it is, the other pictures go on
+                problems.append(f"{sample.name}: {name}: {reason(error)}")
+        outputs |= sample.restored
+        yield Restored(sample, outputs, extra, before)
+        before = (sample, outputs) if given.in_sequence else None
 
 
 def score(
@@ -159,12 +171,13 @@ class Repasting:
     It flatters a network that finds little, so it is read beside the rain left.
     """
 
-    def __init__(self, model: Derainer) -> None:
-        self.model = model
+    def __init__(self, restorer: Restorer) -> None:
+        self.restorer = restorer
         self.layer: NDArray[np.float32] | None = None
 
-    def score(self, background: Picture, rain: Picture) -> float:
-        """PSNR gained in dB by restoring ``background`` under the rain found before; NaN if there was none."""
+    def score(self, found: Layers) -> float:
+        """PSNR gained in dB by restoring the background under the rain found before; NaN if there was none."""
+        background, rain = found.background, found.rain
         white = np.iinfo(rain.dtype).max
         layer, self.layer = self.layer, clean_rain(rain.astype(np.float32) / np.float32(white))[0]
         if layer is None or not layer.any():
@@ -173,5 +186,5 @@ class Repasting:
         cover = np.pad(layer, ((0, down), (0, right)), mode="symmetric")[: background.shape[0], : background.shape[1]]
         pasted = np.clip(background + cover[..., None] * white + 0.5, 0, white).astype(background.dtype)
         truth = values(background)
-        after, given = (capped_psnr(values(p), truth) for p in (restore(self.model, pasted)[0], pasted))
+        after, given = (capped_psnr(values(p), truth) for p in (self.restorer.layers(pasted).background, pasted))
         return after - given

@@ -24,7 +24,7 @@ from derain.photos import read_photo
 from derain.rain.compose import add, jpeg
 from derain.rain.likeness import likeness, more_like
 from derain.rain.render import ANY_RAIN, FINE_RAIN, Kind, render
-from derain.restoring.devices import half_precision
+from derain.restoring.restorer import Restorer
 from derain.training.clock import Clock
 from derain.training.discovery import Found, find_rain
 
@@ -107,6 +107,7 @@ class Judge:
         begun: Scores | None = None,
     ) -> None:
         self.network, self.guide, self.clock = start, guide, clock or Clock()
+        restorer = Restorer(start)
         self.pace = 0.0  # seconds that judging a photo takes
         held_out = [source for source in material.sources if source.held_out]
         judging = sorted(held_out, key=lambda source: not source.rainy)[:PHOTOS]
@@ -119,8 +120,8 @@ class Judge:
             self.clock.show("looking at the photos that judge", len(found) / len(judging))
             photo = centre(read_photo(material.folder / source.file), LOOK)
             crops.append(photo.astype(np.float32) / np.float32(255))
-            found.append(find_rain(start, crops[-1], scales, strict=True))
-            extent = extent or self.affordable(crops[0])
+            found.append(find_rain(restorer, crops[-1], scales, strict=True))
+            extent = extent or self.affordable(restorer, crops[0])
         self.extent = extent or Extent(PHOTOS, PICTURES)
         self.trials = trials(crops, found, material.jpeg)
         self.dry = readable(bank, self.extent.pictures)
@@ -131,12 +132,12 @@ class Judge:
         self.seconds = 0.0  # that judging a network took the last time
         self.start = begun or self.scores(start)
 
-    def affordable(self, crop: Image) -> Extent:
+    def affordable(self, restorer: Restorer, crop: Image) -> Extent:
         """How many pictures one judgement can take, by the time that judging one of them takes."""
         if not self.clock.limited:
             return Extent(PHOTOS, PICTURES)
         began = self.clock.spent
-        unpaired_scores(to_bytes(restored(self.network, crop)), to_bytes(restored(self.network, crop)))
+        unpaired_scores(to_bytes(restorer.background(crop)), to_bytes(restorer.background(crop)))
         each = self.pace = max(self.clock.spent - began, 1e-6)
         units = JUDGING * self.clock.seconds / each
         photos = int(np.clip(0.4 * units, 1, PHOTOS))
@@ -149,10 +150,11 @@ class Judge:
             OutOfTime: the second ``until`` of the run is over.
         """
         began, count = self.clock.spent, len(self.trials) + len(self.dry)
+        restored = Restorer(network).background
         repasted, left, cleanness, unchanged, matched, rendered = ([] for _ in range(6))  # type: ignore[var-annotated]
         for number, trial in enumerate(self.trials):
             self._next(number / count, until)
-            background, under_paste = restored(network, trial.photo), restored(network, trial.rainy)
+            background, under_paste = restored(trial.photo), restored(trial.rainy)
             if trial.pasted.any():
                 repasted.append(decibel(under_paste - trial.derained, trial.pasted))
             left.append(unpaired_scores(to_bytes(background), to_bytes(trial.photo))["rain_left"])
@@ -163,10 +165,10 @@ class Judge:
             cleanness.append(float(self.guide.cleanness(picture)))
         for number, dry in enumerate(self.dry):
             self._next((len(self.trials) + number) / count, until)
-            unchanged.append(decibel(restored(network, dry) - dry))
+            unchanged.append(decibel(restored(dry) - dry))
             for pictures, values in ((self.matched, matched), (self.rendered, rendered)):
                 if number < len(pictures):
-                    values.append(decibel(restored(network, pictures[number]) - dry))
+                    values.append(decibel(restored(pictures[number]) - dry))
         self.seconds = self.clock.spent - began
         return Scores(mean(repasted), mean(matched), mean(left), mean(cleanness), mean(unchanged), mean(rendered))
 
@@ -239,15 +241,6 @@ def fitted(layer: Image, size: tuple[int, ...]) -> Image:
     """The layer mirrored or cut to ``size``."""
     down, right = (max(wanted - have, 0) for wanted, have in zip(size, layer.shape))
     return np.pad(layer, ((0, down), (0, right)), mode="symmetric")[: size[0], : size[1]]
-
-
-@torch.inference_mode()
-def restored(network: Derainer, picture: Image) -> Image:
-    """Background of ``(H, W, 3)`` in [0, 1]."""
-    device = next(network.parameters()).device
-    with torch.autocast(device.type, torch.bfloat16, enabled=half_precision("auto", device)):
-        background = network(torch.from_numpy(picture).to(device).permute(2, 0, 1)[None])[0]
-    return background[0].permute(1, 2, 0).float().cpu().numpy()
 
 
 def decibel(error: Image, where: Any = slice(None)) -> float:

@@ -76,7 +76,8 @@ class DerainNet(Derainer):
         self.up = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in zip(widths, widths[1:]))
         self.decoder = nn.ModuleList(stack(w, b) for w, b in zip(widths[:-1], blocks[:-1]))
         self.tail = nn.Conv2d(widths[0], 16, 3, padding=1)
-        nn.init.normal_(self.tail.weight, std=1e-2)
+        if not self.tail.weight.is_meta:  # torch would load its compiler for that, which takes a second
+            nn.init.normal_(self.tail.weight, std=1e-2)
         nn.init.zeros_(self.tail.bias)  # type: ignore[arg-type]
         if config.fading:
             self.fade = nn.Conv2d(widths[0], 4, 3, padding=1)

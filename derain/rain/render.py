@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from scipy.special import ndtr
 
 Layer = NDArray[np.float32]
 
@@ -28,8 +28,12 @@ def line_kernel(length: float, degrees: float, width: float) -> Layer:
     along, across = down * cos + right * sin, right * cos - down * sin
     sigma = np.hypot(max(width, 0.3), PIXEL)
     shape = np.exp(-((across / sigma) ** 2) / 2)
-    shape = shape * (ndtr((length / 2 - along) / sigma) - ndtr((-length / 2 - along) / sigma))
+    shape = shape * (normal_cdf((length / 2 - along) / sigma) - normal_cdf((-length / 2 - along) / sigma))
     return np.asarray(shape / shape.sum(), np.float32)
+
+
+def normal_cdf(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(torch.special.ndtr(torch.from_numpy(x)).numpy())
 
 
 def drops(rng: np.random.Generator, size: int, density: float) -> Layer:

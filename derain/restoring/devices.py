@@ -12,6 +12,7 @@ from torch import nn
 from derain.errors import UsageError
 
 SHARE = 0.4  # of the free memory that one piece of work may take
+NO_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")  # torch's words for it, by system
 FORM = re.compile(r"cpu|mps|cuda(:[0-9]{1,3})?")
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -97,6 +98,11 @@ def free_memory(device: torch.device) -> float:
         return float(torch.cuda.mem_get_info(device)[0])
     free = proc_bytes("meminfo", "MemAvailable") if device.type == "cpu" else None
     return float("inf") if free is None else free
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or any(phrase in text for phrase in NO_MEMORY)
 
 
 def affordable_pixels(device: torch.device, bytes_a_pixel: float) -> float:

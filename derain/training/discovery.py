@@ -5,31 +5,29 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from derain.arrays import Heights, UnitRgb
 from derain.models.contract import Derainer
 from derain.rain.clean import clean_rain, complete_rain, distinct_rain, weigh_by_texture
 from derain.rain.compose import measured_fading
-from derain.restoring.devices import half_precision
+from derain.restoring.restorer import Restorer, to_picture
 
 CERTAIN = 0.3  # layers whose direction is less certain than this are not rain
 VISIBLE = 0.004  # mean height under which a layer teaches nothing
-
-Image = NDArray[np.float32]
 
 
 class Found(NamedTuple):
     """Rain of an ``(H, W, 3)`` crop in [0, 1]."""
 
-    rain: Image  # (H, W) heights to take from the crop, completed
-    layer: Image  # (H, W) heights cleaned of everything that may be background
-    whole: Image  # (H, W) heights as the network found them
+    rain: Heights  # (H, W) heights to take from the crop, completed
+    layer: Heights  # (H, W) heights cleaned of everything that may be background
+    whole: Heights  # (H, W) heights as the network found them
     certainty: float  # of the direction of its streaks, in [0, 1]; 0 if they are too faint to teach anything
     purity: float  # share of the layer in all fine detail, in [0, 1]: on smooth background no texture leaks into it
 
     @property
-    def distinct(self) -> Image:
+    def distinct(self) -> Heights:
         """``(H, W)`` heights of all that stands out as streaks."""
         return distinct_rain(self.whole)
 
@@ -39,31 +37,23 @@ class Found(NamedTuple):
         return self.certainty > CERTAIN
 
 
-def find_rain(
-    network: Derainer,
-    rainy: Image,
-    scales: int = 1,
-    strict: bool = False,
-    flat: float = 0.0,
-    precision: str = "auto",
-) -> Found:
+def find_rain(restorer: Restorer, rainy: UnitRgb, scales: int = 1, strict: bool = False, flat: float = 0.0) -> Found:
     """Rain in a crop as it is and, for streaks wider than the network knows, reduced by 2, 4, ... in turn.
 
     Args:
-        network: whose rain is believed.
+        restorer: whose rain is believed.
         rainy: ``(H, W, 3)`` in [0, 1].
         scales: how many; what is found at a reduced scale counts if it is surely rain there.
         strict: take nothing from the crop but what the cleaned layer has close by.
         flat: take streaks to their full height where the background bends less than this, and less of them
             elsewhere (:func:`derain.rain.clean.weigh_by_texture`); 0: alike everywhere.
-        precision: auto, float32 or bfloat16.
     """
-    rain, layer, whole, certainty, _ = _find_at_one_scale(network, rainy, strict, flat, precision)
+    rain, layer, whole, certainty, _ = _find_at_one_scale(restorer, rainy, strict, flat)
     height, width = rain.shape
     for factor in (2**n for n in range(1, scales)):
         left = np.maximum(rainy - rain[..., None], 0)
         reduced = cv2.resize(left, (width // factor, height // factor), interpolation=cv2.INTER_AREA)
-        wide = _find_at_one_scale(network, np.asarray(reduced, np.float32), strict, flat, precision)
+        wide = _find_at_one_scale(restorer, np.asarray(reduced, np.float32), strict, flat)
         if wide.certain:
             rain, layer, whole = (
                 old + np.maximum(cv2.resize(new, (width, height), interpolation=cv2.INTER_CUBIC), 0)
@@ -75,22 +65,19 @@ def find_rain(
     return Found(rain, layer, whole, certainty, purity)
 
 
-def find_fading(network: Derainer, rainy: Image, precision: str = "auto") -> float:
+def find_fading(restorer: Restorer, rainy: UnitRgb) -> float:
     """Fading (:func:`derain.rain.compose.fade`) of the rain of an ``(H, W, 3)`` photo in [0, 1]."""
-    height = _rain(network, rainy, precision).min(axis=2)
+    height = _rain(restorer, rainy).min(axis=2)
     return measured_fading(height, np.maximum(rainy.mean(axis=2) - height, 0))
 
 
-@torch.no_grad()
-def _rain(network: Derainer, rainy: Image, precision: str) -> Image:
-    device = next(network.parameters()).device
-    with torch.autocast(device.type, torch.bfloat16, enabled=half_precision(precision, device)):
-        found = look_twice(network, torch.from_numpy(rainy).to(device).permute(2, 0, 1)[None])
-    return np.asarray(found[0].permute(1, 2, 0).float().cpu().numpy())
+def _rain(restorer: Restorer, rainy: UnitRgb) -> UnitRgb:
+    with restorer.computing():
+        return to_picture(look_twice(restorer.model, restorer.to_tensor(rainy)))
 
 
-def _find_at_one_scale(network: Derainer, rainy: Image, strict: bool, flat: float, precision: str) -> Found:
-    rain = _rain(network, rainy, precision)
+def _find_at_one_scale(restorer: Restorer, rainy: UnitRgb, strict: bool, flat: float) -> Found:
+    rain = _rain(restorer, rainy)
     layer, certainty = clean_rain(rain)
     height = weigh_by_texture(rainy, rain, layer, flat) if flat else complete_rain(rainy, rain, layer)
     if strict:
@@ -98,7 +85,7 @@ def _find_at_one_scale(network: Derainer, rainy: Image, strict: bool, flat: floa
     return Found(height, layer, rain.min(axis=2), certainty if layer.mean() > VISIBLE else 0.0, 1.0)
 
 
-def detail(picture: Image) -> float:
+def detail(picture: UnitRgb) -> float:
     """Mean height of fine structure in an ``(H, W, 3)`` picture."""
     grey = picture.mean(axis=2)
     return float(np.abs(grey - cv2.GaussianBlur(grey, (0, 0), 3)).mean()) + 1e-4

@@ -21,6 +21,7 @@ from derain.finetuning.guide import Guide, load_guide
 from derain.models.contract import Derainer
 from derain.rain.likeness import likeness, more_like
 from derain.restoring.devices import place
+from derain.restoring.restorer import Restorer
 from derain.training.clock import Clock
 from derain.training.config import TrainConfig
 from derain.training.crops import Crops, affordable_cache, to_tensor
@@ -128,6 +129,7 @@ class Distil:
         At the second ``until`` of the run it ends, with the purest of as many crops as there was time for.
         """
         photos, network, kept, kind = source
+        restorer = Restorer(network, self.config.precision)
         size, config = self.config.crop * 3 // 2 // 16 * 16, self.config
         found: list[tuple[Path, Image, Found]] = []
         tried = 0
@@ -135,7 +137,7 @@ class Distil:
             self.clock.show("finding rain to learn from", tried / (config.tries * kept))
             photo = photos.choose(rng)
             crop = photos.cut(rng, photo, size)
-            rain = find_rain(network, crop, config.scales, config.strict, config.flat, config.precision)
+            rain = find_rain(restorer, crop, config.scales, config.strict, config.flat)
             tried += 1
             if rain.certain:
                 found.append((photo, crop, rain))
@@ -143,7 +145,7 @@ class Distil:
         fadings: dict[Path, float] = {}
         for photo, crop, rain in sorted(found, key=lambda f: f[-1].purity)[-kept:]:
             if config.faithful and photo not in fadings and self.clock.spent < until:
-                fadings[photo] = find_fading(network, photos.middle(photo, LOOK), config.precision)
+                fadings[photo] = find_fading(restorer, photos.middle(photo, LOOK))
             again = rng.random() < config.alike
             layer = more_like(rng, size, likeness(rain.layer)) if again else getattr(rain, kind)
             bank.add(crop, rain.rain, layer, rain.purity, fadings.get(photo, 0.0))

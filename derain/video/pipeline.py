@@ -17,6 +17,7 @@ from derain.errors import PhotoError, UsageError, reason
 from derain.files.writing import alone, clear, make_folder, put, write_bytes
 from derain.models.contract import Derainer
 from derain.photos import Photo
+from derain.restoring.ahead import drawn_ahead
 from derain.restoring.devices import check_precision
 from derain.video.damage import Damage
 from derain.video.encoding import Encoding, SegmentWriter, encoder_options
@@ -289,8 +290,8 @@ def _encode(
     network.failed += (frame for frame in work.failed if frame < done)
     wanted = stretch_of(clip, settings, work.shown, before)
     began, index, looking = time.monotonic(), done, Preview(preview)
-    with ThreadPoolExecutor(1) as decoder, ThreadPoolExecutor(1) as encoder:
-        results = derained(ahead(wanted, decoder), network, settings)
+    with ThreadPoolExecutor(1) as encoder:
+        results = derained(drawn_ahead(wanted, AHEAD), network, settings)
         writing: deque[Future[None]] = deque()
         writer: SegmentWriter | None = None
         told = set[str]()
@@ -376,14 +377,6 @@ def expected(clip: Clip, settings: VideoSettings) -> int:
         return int(clip.stream.frames)
     seconds = min(settings.end or clip.seconds, clip.seconds) - (settings.start or 0)
     return max(int(seconds * min(float(clip.rate), settings.fps_limit or float("inf"))), 0)
-
-
-def ahead(frames: Iterator[Frame], decoder: ThreadPoolExecutor) -> Iterator[Frame]:
-    """The same frames, decoded in a thread of their own a few ahead."""
-    waiting: deque[Future[Frame | None]] = deque(decoder.submit(next, frames, None) for _ in range(AHEAD))
-    while (frame := waiting.popleft().result()) is not None:
-        waiting.append(decoder.submit(next, frames, None))
-        yield frame
 
 
 def turned_back(picture: Photo, rotation: int) -> Photo:

@@ -13,7 +13,8 @@ import numpy as np
 from derain.errors import PhotoError
 from derain.models.contract import Derainer
 from derain.photos import Photo, to_8_bit, write_photo
-from derain.restoring.scales import restore
+from derain.restoring.restorer import Restorer
+from derain.restoring.strength import at_strength
 from derain.video.fusion import fused
 from derain.video.reading import Clip, Frame, Plane
 
@@ -123,14 +124,15 @@ class Network:
     def __init__(
         self, model: Derainer, settings: VideoSettings, say: Callable[[str], None], first: int = 0, done: int = 0
     ) -> None:
-        self.model, self.settings, self.say = model, settings, say
+        self.restorer = Restorer(model, settings.precision, settings.tile)
+        self.settings, self.say = settings, say
         self.index, self.done = first, done
         self.failed: list[int] = []  # frames that were passed through
 
     def __call__(self, frame: Frame) -> Photo:
         index, self.index = self.index, self.index + 1
         try:
-            return restore(self.model, frame.pixels, self.settings.tile, self.settings.precision)[0]
+            return self.restorer.layers(frame.pixels).background
         except Exception as error:
             if not self.settings.keep_going:
                 if isinstance(error, PhotoError):
@@ -165,9 +167,7 @@ def alpha_shown(frame: Frame, settings: VideoSettings) -> Plane | None:
 
 def shown(rainy: Photo, background: Photo, settings: VideoSettings) -> Photo:
     """The layer that the settings name, at their strength."""
-    if settings.strength < 1:
-        share = settings.strength
-        background = (rainy * (1 - share) + background * share + 0.5).astype(rainy.dtype)
+    background = at_strength(rainy, background, settings.strength)
     if settings.layer == "rain":
         return np.where(rainy > background, rainy - background, 0).astype(rainy.dtype)
     return np.hstack([rainy, background]) if settings.layer == "compare" else background

@@ -1,0 +1,153 @@
+"""A photo in, its layers out: the one place that knows device, precision, tiles, scales and running out of memory."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from derain.arrays import Pixels, UnitRgb
+from derain.errors import PhotoError
+from derain.models.contract import Derainer
+from derain.restoring.devices import check_precision, half_precision, is_out_of_memory
+from derain.restoring.scales import is_evident, reduced_sizes
+from derain.restoring.tiling import automatic_tile, tiles
+
+SMALLEST_TILE = 64  # px
+
+
+@dataclass(frozen=True)
+class Layers:
+    """What a photo is made of, both like the photo, with ``background + rain == photo``."""
+
+    background: Pixels
+    rain: Pixels
+
+
+@dataclass(frozen=True)
+class Restorer:
+    """A network on its device, and how it is to compute.
+
+    Args:
+        model: on the device where it is to run.
+        precision: float32, bfloat16, or auto: bfloat16 where the device is good at it.
+        tile: side of the tiles in px, 0 takes the photo whole; default: by the free memory. Each tile sees as far
+            around itself as the network can, so tiled and whole agree. Models without a halo take photos whole.
+
+    Raises:
+        UsageError: an unknown precision.
+    """
+
+    model: Derainer
+    precision: str = "auto"
+    tile: int | None = None
+
+    def __post_init__(self) -> None:
+        check_precision(self.precision)
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    @property
+    def half(self) -> bool:
+        """Whether it computes in bfloat16."""
+        return half_precision(self.precision, self.device)
+
+    def layers(self, photo: Pixels) -> Layers:
+        """Layers of an ``(H, W, 3)`` RGB photo of any size, uint8 or uint16, looked at reduced, too, if it is large.
+
+        Raises:
+            PhotoError: not even a small tile fits into the memory, or the network's result is not finite.
+        """
+        found = self.layers_at_own_scale(photo)
+        background, rain = found.background, found.rain
+        height, width = photo.shape[:2]
+        for size in reduced_sizes(width, height, self.model.reductions):
+            reduced, before = (
+                np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA)) for part in (background, rain)
+            )
+            wide = self.layers_at_own_scale(reduced).rain
+            if is_evident(wide, before):
+                enlarged = cv2.resize(wide, (width, height), interpolation=cv2.INTER_CUBIC)
+                cv2.subtract(background, enlarged, dst=background)  # not below 0
+                np.subtract(photo, background, out=rain)
+        return found
+
+    def layers_at_own_scale(self, photo: Pixels) -> Layers:
+        """Layers of a photo as it is, in tiles that are halved until they fit; errors as :meth:`layers`."""
+        model, longest = self.model, max(photo.shape[:2])
+        side = automatic_tile(self.device, model.halo or 0, model.heaviness) if self.tile is None else self.tile
+        while True:
+            try:
+                return self._in_tiles(photo, side or None)
+            except (MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                side = min(side or longest, longest) // 2
+                if side < SMALLEST_TILE or model.halo is None:
+                    raise PhotoError("not enough memory for it; close other programs, or use a smaller photo") from None
+
+    def _in_tiles(self, photo: Pixels, tile: int | None) -> Layers:
+        background, rain = (np.empty_like(photo, order="C") for _ in range(2))  # a photo that was turned is a view
+        for inner, outer in tiles(
+            photo.shape[0], photo.shape[1], tile if self.model.halo is not None else None, self.model
+        ):
+            found = self.layers_of_tile(photo[outer])
+            crop = tuple(slice(i.start - o.start, i.stop - o.start) for i, o in zip(inner, outer))
+            background[inner], rain[inner] = found.background[crop], found.rain[crop]
+        return Layers(background, rain)
+
+    def layers_of_tile(self, tile: Pixels) -> Layers:
+        """Layers of what the network takes at once; what bfloat16 cannot hold is computed again in float32.
+
+        Raises:
+            PhotoError: the result is not finite.
+        """
+        white = np.iinfo(tile.dtype).max
+        image = self.to_tensor(tile.astype(np.float32) / np.float32(white))
+        with self.computing():
+            found = self.model(image)[0]
+        if self.half and not found.isfinite().all():
+            with torch.inference_mode():
+                found = self.model(image)[0]
+        if not found.isfinite().all():
+            raise PhotoError(f"{self.model.name} gives a result that is not finite; give other --weights")
+        with torch.inference_mode():
+            background = (found[0].permute(1, 2, 0) * white).round().clamp(0, white).cpu().numpy().astype(tile.dtype)
+        return Layers(background, np.where(tile > background, tile - background, 0).astype(tile.dtype))
+
+    @contextmanager
+    def computing(self) -> Iterator[None]:
+        """Without gradients, in the precision of the restorer."""
+        with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
+            yield
+
+    def to_tensor(self, picture: UnitRgb) -> Tensor:
+        """``(1, 3, H, W)`` on the device."""
+        return torch.from_numpy(picture).to(self.device).permute(2, 0, 1)[None]
+
+    def background(self, picture: UnitRgb) -> UnitRgb:
+        """Background of a crop, whole and unrounded; what is not finite stays so."""
+        with self.computing():
+            found = self.model(self.to_tensor(picture))[0]
+        return to_picture(found)
+
+
+def to_picture(image: Tensor) -> UnitRgb:
+    """``(H, W, 3)`` of the first picture of ``(N, 3, H, W)``."""
+    return np.asarray(image[0].permute(1, 2, 0).float().cpu().numpy())
+
+
+def restore(
+    model: Derainer, photo: Pixels, tile: int | None = None, precision: str = "float32"
+) -> tuple[Pixels, Pixels]:
+    """Background and rain layer of an ``(H, W, 3)`` RGB photo of any size, uint8 or uint16; both like it.
+
+    Arguments and errors are those of :class:`Restorer`.
+    """
+    found = Restorer(model, precision, tile).layers(photo)
+    return found.background, found.rain
