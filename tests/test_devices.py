@@ -17,7 +17,7 @@ OLD_DRIVER = "CUDA initialization: The NVIDIA driver on your system is too old (
 )
 def test_other_devices_are_refused_with_those_that_can_be_chosen(name):
     with pytest.raises(
-        UsageError, match=f"^--device {name}: choose auto, cpu, cuda, a certain GPU such as cuda:1, or mps$"
+        UsageError, match=f"^`device` {name}: choose auto, cpu, cuda, a certain GPU such as cuda:1, or mps$"
     ):
         choose_device(name)
 
@@ -48,14 +48,14 @@ def broken(monkeypatch, says: Exception) -> None:
 )
 def test_a_named_device_that_fails_is_refused_with_the_reason(monkeypatch, error, said):
     broken(monkeypatch, error)
-    with pytest.raises(UsageError, match=f"--device cuda: not available here .{said}.*--device cpu$") as caught:
+    with pytest.raises(UsageError, match=f"`device` cuda: not available here .{said}.*`device` cpu$") as caught:
         choose_device("cuda")
     assert "\n" not in str(caught.value)
 
 
 def test_a_gpu_that_is_not_there_is_refused_with_their_number(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    with pytest.raises(UsageError, match="--device cuda:2: not available here .torch finds 2, counted from cuda:0"):
+    with pytest.raises(UsageError, match="`device` cuda:2: not available here .torch finds 2, counted from cuda:0"):
         choose_device("cuda:2")
 
 

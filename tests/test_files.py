@@ -273,7 +273,7 @@ def test_a_write_protected_photo_is_replaced_only_if_asked(tmp_path, rng, rainy_
     photo = picture(tmp_path / "a.png", rng)
     content = photo.read_bytes()
     photo.chmod(0o444)
-    assert "write-protected; --overwrite" in derained(rainy_model, photo, in_place=True)["a.png"]
+    assert "write-protected; `overwrite`" in derained(rainy_model, photo, in_place=True)["a.png"]
     assert photo.read_bytes() == content
     assert derained(rainy_model, photo, in_place=True, overwrite=True) == {"a.png": ""}
     assert photo.read_bytes() != content and photo.stat().st_mode & 0o777 == 0o444

@@ -454,7 +454,7 @@ def test_a_run_goes_on_only_with_the_photos_that_it_began_with(camera, bank, tmp
         (lambda: photo.rename(other), "2.png is missing, new.png is new"),
     ):
         write()
-        with pytest.raises(UsageError, match=f"not the photos that the run began with .{said}.; give --overwrite"):
+        with pytest.raises(UsageError, match=f"not the photos that the run began with .{said}.; give `overwrite`"):
             finetune(camera, out, bank, steps=3, resume=True, **QUICK)
         other.unlink(missing_ok=True)
         photo.write_bytes(content)

@@ -410,7 +410,7 @@ def test_a_tile_with_what_is_around_it_takes_its_share_of_the_memory(monkeypatch
 def test_the_advice_for_a_large_photo_works(rng):
     content = io.BytesIO()
     Image.fromarray(rng.integers(0, 255, (1030, 1020, 3), dtype=np.uint8)).save(content, "PNG")
-    with pytest.raises(PhotoError, match="1.1 megapixels; --max-megapixels 2 allows"):
+    with pytest.raises(PhotoError, match="1.1 megapixels; `max_megapixels` 2 allows"):
         decode(content.getvalue(), max_megapixels=1)
     assert decode(content.getvalue(), max_megapixels=2).pixels.shape == (1030, 1020, 3)
 

@@ -524,13 +524,13 @@ def test_bad_input_is_one_clear_error(folders, tmp_path):
 
 def test_a_run_is_not_overwritten_nor_mistaken(folders, tmp_path):
     train(config(steps=1), *folders, tmp_path / "out")
-    with pytest.raises(TrainingError, match="--resume"):
+    with pytest.raises(TrainingError, match="`resume`"):
         train(config(steps=1), *folders, tmp_path / "out")
     with pytest.raises(TrainingError, match="preset 'derain', not 'nlcl'"):
         train(config("nlcl"), *folders, tmp_path / "out", resume=True)
-    with pytest.raises(TrainingError, match="its network is another; give --resume with the same --config"):
+    with pytest.raises(TrainingError, match="its network is another; give `resume` with the same `config`"):
         train(replace(config(), model={"blocks": [1, 1, 1, 2]}), *folders, tmp_path / "out", resume=True)
-    with pytest.raises(TrainingError, match="--seed 3"):
+    with pytest.raises(TrainingError, match="`seed` 3"):
         train(config(steps=2, seed=1), *folders, tmp_path / "out", resume=True)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "derain.safetensors").write_bytes(b"mine")

@@ -311,7 +311,7 @@ class Failing(Identity):
 
 def test_a_frame_that_fails_stops_or_is_passed_through(tmp_path):
     source = make_clip(tmp_path / "a.mp4", count=5)
-    with pytest.raises(PhotoError, match="frame 2: not enough memory.*--keep-going"):
+    with pytest.raises(PhotoError, match="frame 2: not enough memory.*`keep_going`"):
         process(source, tmp_path / "b.mp4", Failing(), FRAME_BY_FRAME)
     assert not (tmp_path / "b.mp4").exists()
     done = process(source, tmp_path / "c.mp4", Failing(), VideoSettings(temporal="off", keep_going=True))
@@ -380,11 +380,11 @@ def test_bad_input_is_one_clear_sentence(tmp_path):
         process(good, tmp_path / "out.txt", Identity())
     with pytest.raises(UsageError, match="exists"):
         process(good, good, Identity(), overwrite=True)
-    with pytest.raises(UsageError, match="--codec nothing"):
+    with pytest.raises(UsageError, match="`codec` nothing"):
         process(good, tmp_path / "out.mp4", Identity(), VideoSettings(codec="nothing"))
     with pytest.raises(UsageError, match="precision half: choose auto"):
         process(good, tmp_path / "out.mp4", Identity(), VideoSettings(precision="half"))
-    with pytest.raises(UsageError, match="--end 1"):
+    with pytest.raises(UsageError, match="`end` 1"):
         process(good, tmp_path / "out.mp4", Identity(), VideoSettings(start=2, end=1))
     assert not list(tmp_path.glob("out.mp4*"))
 
@@ -591,7 +591,7 @@ def test_a_stretch_of_pictures_and_no_picture_replaced_by_its_own_result(tmp_pat
         with pytest.raises(UsageError, match="one of the pictures themselves"):
             process(tmp_path / source, tmp_path / out, Darker(), overwrite=True)
     assert np.array_equal(np.asarray(Image.open(tmp_path / "in" / "0.png")), picture(0))
-    with pytest.raises(PhotoError, match="between --start and --end"):
+    with pytest.raises(PhotoError, match="between `start` and `end`"):
         process(tmp_path / "in", tmp_path / "none", Identity(), VideoSettings(start=9))
 
 

@@ -132,7 +132,7 @@ def test_what_cannot_be_is_said_before_weights_are_loaded(tmp_path):
     for source, out, said in wrong:
         with pytest.raises(UsageError, match=said):
             process(tmp_path / source, tmp_path / out, weights=weights)
-    with pytest.raises(UsageError, match="--codec nothing"):
+    with pytest.raises(UsageError, match="`codec` nothing"):
         process(clip, tmp_path / "b.mp4", settings=VideoSettings(codec="nothing"), weights=weights)
     with pytest.raises(PhotoError, match="cannot be read"):
         process(tmp_path / f"{LONG}{LONG}.mp4", tmp_path / "b.mp4", weights=weights)

@@ -89,9 +89,9 @@ def plan(
         UsageError: nothing to do, options that contradict each other, or two results in one place.
     """
     if target.in_place and (target.output or target.format):
-        raise UsageError("--in-place goes without --output and --format")
+        raise UsageError("`in_place` goes without `output` and `format`")
     if Path(target.suffix).name != target.suffix:
-        raise UsageError(f"--suffix {target.suffix}: is part of a file's name; -o names a folder for the results")
+        raise UsageError(f"`suffix` {target.suffix}: is part of a file's name; `output` names a folder for the results")
     ending = ending_of(target.format)
     left: list[Path] = []
 
@@ -124,30 +124,30 @@ def is_moving(path: Path) -> bool:
     return path.suffix.lower() in MOVING
 
 
-def ending_of(form: str | None) -> str | None:
+def ending_of(format: str | None) -> str | None:
     """The suffix of a format's name; ``None`` of none.
 
     Raises:
         UsageError: an unknown format.
     """
-    if form and form not in NAMES:
-        raise UsageError(f"--format {form}: choose one of {', '.join(NAMES)}")
-    return NAMES[form] if form else None
+    if format and format not in NAMES:
+        raise UsageError(f"`format` {format}: choose one of {', '.join(NAMES)}")
+    return NAMES[format] if format else None
 
 
-def is_file_name(output: Path, form: str | None) -> bool:
+def is_file_name(output: Path, format: str | None) -> bool:
     """Whether results are to go into one file of this name, not into a folder.
 
     Raises:
-        UsageError: the name is that of another format than ``form``, or of one that derain does not write.
+        UsageError: the name is that of another format than ``format``, or of one that derain does not write.
     """
     ending = output.suffix.lower()
     if ending not in {*SUFFIXES, *Image.registered_extensions()} or os.path.isdir(output):
         return False
     if ending not in SUFFIXES:
-        raise UsageError(f"{output}: derain writes {', '.join(NAMES)}; give another -o")
-    if form and FORMATS[ending] != FORMATS[NAMES[form]]:
-        raise UsageError(f"{output}: is no name for --format {form}; leave one of them out")
+        raise UsageError(f"{output}: derain writes {', '.join(NAMES)}; give another `output`")
+    if format and FORMATS[ending] != FORMATS[NAMES[format]]:
+        raise UsageError(f"{output}: is no name for `format` {format}; leave one of them out")
     return True
 
 

@@ -110,7 +110,7 @@ def _open(job: Job, treatment: Treatment, patient: bool) -> Work:
             raise PhotoError(f"{job.source}: moves; give it to `derain video`")
         format_of(job.background)  # before anything is computed
         if job.in_place and not treatment.overwrite and is_protected(job.source):
-            raise PhotoError(f"{job.source}: is write-protected; --overwrite replaces it all the same")
+            raise PhotoError(f"{job.source}: is write-protected; `overwrite` replaces it all the same")
         return Work(job, read_original(job.source, treatment.max_megapixels, patient))
     except PhotoError as error:
         return Work(job, error=error)
@@ -171,7 +171,7 @@ def _write(work: Work, treatment: Treatment) -> Outcome:
         due = {path for path in job.outputs if treatment.overwrite or path == job.source or not os.path.exists(path)}
         for path in due - {job.source} if not treatment.overwrite else ():
             if os.path.lexists(path):
-                raise PhotoError(f"{path}: is a link to nothing; remove it, or give --overwrite to replace it")
+                raise PhotoError(f"{path}: is a link to nothing; remove it, or give `overwrite` to replace it")
         lost: list[str] = []
         if job.rain in due:
             write_photo(job.rain, to_8_bit(layers.rain))
@@ -196,14 +196,14 @@ def _write(work: Work, treatment: Treatment) -> Outcome:
     return Outcome(job, None, width, height, layers.seconds, layers.coverage, layers.dry, notes)
 
 
-def through_pipe(model: Derainer, treatment: Treatment, form: str | None = None) -> tuple[str, ...]:
+def through_pipe(model: Derainer, treatment: Treatment, format: str | None = None) -> tuple[str, ...]:
     """One photo from stdin to stdout, in its own format or the one named; returns what is to be known of the result.
 
     Raises:
         PhotoError: no photo, or one that cannot be restored or written.
         UsageError: an unknown format, or no stdin.
     """
-    ending = ending_of(form)
+    ending = ending_of(format)
     if sys.stdin is None:
         raise UsageError("-: there is no stdin to read from")
     try:

@@ -4,7 +4,7 @@ import sys
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 import derain
 from derain.cli.doctor import doctor
@@ -13,7 +13,7 @@ from derain.cli.finetune import finetune
 from derain.cli.models import models
 from derain.cli.quiet import quiet_libraries
 from derain.cli.run import run
-from derain.cli.terminal import fill_descriptors, open_streams, say, say_error, tell
+from derain.cli.terminal import fill_descriptors, open_streams, say, say_error, speak_of, tell
 from derain.cli.train import train
 from derain.cli.video import video
 from derain.errors import DerainError, UsageError
@@ -33,6 +33,14 @@ class Commands(TyperGroup):
             if isinstance(said := getattr(error, "message", None), str):  # Typer's own, of wrong usage
                 error.message = printable(said, kept="\n")  # type: ignore[attr-defined]
             raise
+
+
+class Command(TyperCommand):
+    """A command; what the library says of its arguments is said of the options of the same name."""
+
+    def invoke(self, ctx: Any) -> Any:
+        speak_of({str(option.name): option.opts[0] for option in self.params if option.param_type_name == "option"})
+        return super().invoke(ctx)
 
 
 app = typer.Typer(
@@ -87,7 +95,7 @@ def root(
 
 
 for command in (run, video, train, finetune):
-    app.command()(command)
-app.command("eval")(evaluate)
-app.command()(doctor)
+    app.command(cls=Command)(command)
+app.command("eval", cls=Command)(evaluate)
+app.command(cls=Command)(doctor)
 app.add_typer(models, name="models")

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from derain.cli.options import Device
-from derain.cli.terminal import progress_bar, say, talk
+from derain.cli.terminal import progress_bar, say, talk, with_options
 from derain.errors import UsageError
 
 
@@ -69,6 +69,7 @@ def evaluate(
             bar.advance(task)
 
         found = evaluation.evaluate(given, models, workers, watch)
+    found.problems = [with_options(problem) for problem in found.problems]
     talk.print(results.table(found))
     for problem in found.problems:
         say(f"not scored: {problem}", "yellow")

@@ -12,7 +12,7 @@ from derain.cli.terminal import say, tell, training_bar
 
 def finetune(
     photos: Annotated[Path, typer.Argument(help="Folder of rainy photos or clips of one camera.", show_default=False)],
-    output: Annotated[
+    out: Annotated[
         Optional[Path], typer.Option("-o", "--output", help="The weights; default: the folder's name.safetensors.")
     ] = None,
     clean: Annotated[
@@ -46,7 +46,7 @@ def finetune(
 
     if push:
         check_repo(push)
-    weights = output or Path(f"{photos.resolve().name}.safetensors")
+    weights = out or Path(f"{photos.resolve().name}.safetensors")
 
     with training_bar() as (report, watch):
         found = run_finetuning(

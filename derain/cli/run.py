@@ -1,13 +1,14 @@
 """`derain run`."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
 
 from derain.cli.options import Device, Precision, Quiet, Strength, Threads, Weights
-from derain.cli.terminal import progress_bar, say, say_error, talk, tell, tell_text
-from derain.errors import UsageError
+from derain.cli.terminal import progress_bar, say, say_error, tell, tell_text, with_options
+from derain.errors import PhotoError, UsageError
 
 
 def run(
@@ -75,7 +76,7 @@ def run(
                 "-: the photo goes to stdout, by itself; leave out --output and whatever else writes files"
             )
         for note in batch.through_pipe(load(weights, choose_device(device)), treatment, format):
-            talk.print(f"stdin: {note}", markup=False)
+            say(f"stdin: {note}")
         return
     named = [*(inputs or []), *(batch.read_list(files_from) if files_from else [])]
     left = dict[Path, str]()
@@ -109,7 +110,8 @@ def run(
             if not outcome.error and (verbose or (outcome.untouched and not quiet)):
                 say(f"{outcome.job.source}: {batch.describe(outcome)}")
             if json:
-                tell_text(batch.as_json(outcome))
+                error = PhotoError(with_options(str(outcome.error))) if outcome.error else None
+                tell_text(batch.as_json(replace(outcome, error=error)))
             elif not outcome.error:
                 tell(str(outcome.job.background))
             bar.update(task, advance=1, description=f"photos, {batch.pace(outcomes)}")

@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -28,9 +29,24 @@ class Talk(Console):
 talk = Talk(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
+_ARGUMENT = re.compile(r"(?<![^\s(])`(\w+)`(?=[\s),;]|$)")
+_options: dict[str, str] = {}  # of the command that runs, by the arguments of the Python API that they give
+
+
+def speak_of(options: dict[str, str]) -> None:
+    """From now on, say these options where the library names the argument that each of them gives."""
+    _options.clear()
+    _options.update(options)
+
+
+def with_options(sentence: str) -> str:
+    """What the library says of its arguments, said of the command's options."""
+    return _ARGUMENT.sub(lambda found: _options.get(found[1], found[0]), sentence)
+
+
 def say(sentence: str, style: str | None = None) -> None:
-    """One line on stderr, whatever the names in it hold."""
-    talk.print(printable(sentence), style=style, markup=False)
+    """One line on stderr, of options instead of arguments, whatever the names in it hold."""
+    talk.print(printable(with_options(sentence)), style=style, markup=False)
 
 
 def say_error(error: DerainError) -> None:

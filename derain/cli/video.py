@@ -12,7 +12,7 @@ from derain.errors import PhotoError, UsageError
 
 def video(
     source: Annotated[Path, typer.Argument(help="A clip, a GIF, a folder of frames, or frames/%05d.png.")],
-    output: Annotated[
+    out: Annotated[
         Optional[Path], typer.Option("-o", "--output", help="The result; default: clip.derained.mp4 beside it.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a result that exists.")] = False,
@@ -78,7 +78,7 @@ def video(
         keep_going=keep_going,
         precision=precision,
     )
-    out = output or default_result(source)
+    out = out or default_result(source)
     if threads:
         torch.set_num_threads(threads)
     chosen = choose_device(device)

@@ -149,7 +149,7 @@ def refuse_existing(files: list[Path], overwrite: bool) -> None:
         raise UsageError(f"{path}: is to hold two things; give each a place of its own")
     for path in (path for path in files if not (is_stdout(path) or is_special(path))):
         if os.path.lexists(path) and not overwrite:
-            raise UsageError(f"{path}: exists already; give another name or --overwrite")
+            raise UsageError(f"{path}: exists already; give another name or `overwrite`")
         if not path.parent.is_dir():
             raise UsageError(f"{path.parent}: no such folder")
 
@@ -191,7 +191,7 @@ def method_names(weights: list[str], restored: list[str]) -> tuple[dict[str, str
         name, sign, path = given.partition("=")
         name, path = (name, path) if sign else (Path(given).name or given, given)
         if name in ours or name in theirs or name in TAKEN:
-            raise UsageError(f"two methods are called {name}; write --restored OTHER_NAME={path}")
+            raise UsageError(f"two methods are called {name}; write `restored` OTHER_NAME={path}")
         theirs[name] = Path(path)
     return ours, theirs
 

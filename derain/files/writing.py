@@ -178,7 +178,7 @@ def alone(folder: Path, result: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout:
-        raise PhotoError(f"{result}: another run is at it; wait until it ends, or give another -o") from None
+        raise PhotoError(f"{result}: another run is at it; wait until it ends, or give another `out`") from None
     except (OSError, NotImplementedError):
         yield
         return

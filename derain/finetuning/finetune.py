@@ -153,7 +153,7 @@ def finetune(
     if under_torchrun() and number_of("WORLD_SIZE") > 1:
         raise UsageError("torchrun: finetuning runs as one process; start it without torchrun")
     if change not in CHANGE:
-        raise UsageError(f"--strength-of-change {change}: choose one of {', '.join(CHANGE)}")
+        raise UsageError(f"`change` {change}: choose one of {', '.join(CHANGE)}")
     lr, furthest = CHANGE[change]
     recipe = {"start": start, "device": device, "lr": lr, "minutes": minutes, "steps": steps} | settings
     configured((0.0, TrainConfig.jpeg_quality), recipe)  # refused before anything is loaded
@@ -272,9 +272,9 @@ def remembered(work: Path, digest: str, start: str) -> dict[str, Any]:
     state = checkpoint.load_checkpoint(work, "derain")
     memory = state.get("onlooker")
     if not isinstance(memory, dict) or {"tensors", "scores", "step", "gain", "waited"} - memory.keys():
-        raise TrainingError(f"{work}: its checkpoint is not one of finetuning; give --overwrite to begin anew")
+        raise TrainingError(f"{work}: its checkpoint is not one of finetuning; give `overwrite` to begin anew")
     if memory.get("start", digest) != digest:  # older checkpoints do not say
-        raise UsageError(f"{work}: was begun with other weights than {start}; give --resume with its --start")
+        raise UsageError(f"{work}: was begun with other weights than {start}; give `resume` with its `start`")
     return memory | {"seconds": state["seconds"], "start": digest}
 
 
@@ -313,14 +313,14 @@ def begin(out: Path, given: tuple[Path, ...], resume: bool, overwrite: bool) -> 
     work = work_folder(out)
     for path in given:
         if {out.resolve(), work.resolve()} & {path.resolve(), *path.resolve().parents}:
-            raise UsageError(f"{out}: with {work.name} beside it, it would replace {path}; give another -o")
+            raise UsageError(f"{out}: with {work.name} beside it, it would replace {path}; give another `out`")
     if resume:
         if out.exists() and not checkpoint.exists(work) and not (work / INTERRUPTED).exists():
-            raise UsageError(f"{out}: is finished, there is nothing to resume; give --overwrite to begin anew")
+            raise UsageError(f"{out}: is finished, there is nothing to resume; give `overwrite` to begin anew")
     else:
         for path in (out, work / checkpoint.NAME, work / SUMMARY):
             if os.path.lexists(path) and not overwrite:
-                raise UsageError(f"{path}: exists; give --resume to go on, --overwrite to replace it, or another -o")
+                raise UsageError(f"{path}: exists; give `resume` to go on, `overwrite` to replace it, or another `out`")
     try:
         if work.is_symlink():
             raise OSError(errno.ELOOP, "is a link, and results are not written through links")

@@ -246,7 +246,7 @@ def check_same(rainy: Path, folder: Path) -> None:
     if changes:
         raise UsageError(
             f"{rainy}: these are not the photos that the run began with ({some(changes, 3)}); "
-            "give --overwrite instead of --resume to begin anew"
+            "give `overwrite` instead of `resume` to begin anew"
         )
 
 

@@ -101,7 +101,7 @@ def decode(
 def _check_size(width: int, height: int, max_megapixels: float) -> None:
     megapixels = width * height / 1e6
     if megapixels > max_megapixels:
-        raise PhotoError(f"{megapixels:.1f} megapixels; --max-megapixels {math.ceil(megapixels)} allows that")
+        raise PhotoError(f"{megapixels:.1f} megapixels; `max_megapixels` {math.ceil(megapixels)} allows that")
 
 
 def _choose_page(image: ImageFile) -> tuple[str, ...]:

@@ -60,7 +60,7 @@ def encode_with_notes(original: Original, pixels: Pixels, to: str | None = None,
     if original.alpha is not None and to not in HOLDS_ALPHA:
         raise PhotoError(f"{to} cannot hold transparency; choose PNG, WebP, TIFF or AVIF")
     if not holds_colours(original, to):
-        raise PhotoError(f"{to} cannot hold its colours, which only HEIC and AVIF name so; leave out --format")
+        raise PhotoError(f"{to} cannot hold its colours, which only HEIC and AVIF name so; leave out `format`")
     previews = Previews(original.pixels, pixels, as_stored(original.orientation))
     if to == "BMP" and (lost := [NAMES[name] for name in NAMES if name in original.options]):
         previews.say(f"{', '.join(lost)} left out: BMP holds none")

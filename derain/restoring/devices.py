@@ -26,9 +26,9 @@ def choose_device(name: str = "auto") -> torch.device:
     if name == "auto":
         return _best_device()
     if not FORM.fullmatch(name):
-        raise UsageError(f"--device {name}: choose auto, cpu, cuda, a certain GPU such as cuda:1, or mps")
+        raise UsageError(f"`device` {name}: choose auto, cpu, cuda, a certain GPU such as cuda:1, or mps")
     if why := trouble(name):
-        raise UsageError(f"--device {name}: not available here ({why}); use --device auto or --device cpu")
+        raise UsageError(f"`device` {name}: not available here ({why}); use `device` auto or `device` cpu")
     return torch.device(name)
 
 

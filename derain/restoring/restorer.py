@@ -115,7 +115,7 @@ class Restorer:
             with torch.inference_mode():
                 found = self.model(image)[0]
         if not found.isfinite().all():
-            raise PhotoError(f"{self.model.name} gives a result that is not finite; give other --weights")
+            raise PhotoError(f"{self.model.name} gives a result that is not finite; give other `weights`")
         with torch.inference_mode():
             background = (found[0].permute(1, 2, 0) * white).round().clamp(0, white).cpu().numpy().astype(tile.dtype)
         return Layers(background, np.where(tile > background, tile - background, 0).astype(tile.dtype))

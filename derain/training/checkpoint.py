@@ -29,7 +29,7 @@ def load_checkpoint(folder: Path, preset: str) -> dict[str, Any]:
     """
     path = folder / NAME
     if not path.is_file():
-        raise TrainingError(f"{path}: no checkpoint to resume; leave out --resume to start anew")
+        raise TrainingError(f"{path}: no checkpoint to resume; leave out `resume` to start anew")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         saved = state["config"]["preset"]
@@ -39,5 +39,5 @@ def load_checkpoint(folder: Path, preset: str) -> dict[str, Any]:
     except Exception as error:  # torch.load raises many kinds, all of which mean a damaged file
         raise TrainingError(f"{path}: damaged or not a checkpoint of derain ({type(error).__name__})") from None
     if saved != preset:
-        raise TrainingError(f"{path}: is of preset {saved!r}, not {preset!r}; give --preset {saved} or another --out")
+        raise TrainingError(f"{path}: is of preset {saved!r}, not {preset!r}; give `preset` {saved} or another `out`")
     return state

@@ -45,9 +45,9 @@ def prepare_folder(out: Path, preset: str, resume: bool) -> None:
     except OSError as error:
         raise TrainingError(f"{out}: cannot be written ({reason(error)})") from None
     if not resume and checkpoint.exists(out):
-        raise TrainingError(f"{out}: holds a run already; give --resume to continue it, or another --out")
+        raise TrainingError(f"{out}: holds a run already; give `resume` to continue it, or another `out`")
     if not resume and (weights := weights_in(out, preset)).exists():
-        raise TrainingError(f"{weights}: exists and would be replaced; give another --out")
+        raise TrainingError(f"{weights}: exists and would be replaced; give another `out`")
 
 
 def forget(out: Path, preset: str) -> None:
@@ -128,7 +128,7 @@ class Log:
             try:
                 append_line(self.path, json.dumps(entry))
             except OSError as error:
-                raise TrainingError(f"{self.path}: cannot be written ({reason(error)}); --resume goes on") from None
+                raise TrainingError(f"{self.path}: cannot be written ({reason(error)}); `resume` goes on") from None
 
 
 def _step_of(line: str) -> float:

@@ -126,9 +126,9 @@ def restore(
         if onlooker:
             onlooker.load_state(state["onlooker"])
     except Exception:  # torch raises many kinds where shapes or names differ
-        raise TrainingError(f"{out}: its network is another; give --resume with the same --config") from None
+        raise TrainingError(f"{out}: its network is another; give `resume` with the same `config`") from None
     if state["config"].get("seed") != config.seed:
-        raise TrainingError(f"{out}: was begun with another seed; give --seed {state['config'].get('seed')}")
+        raise TrainingError(f"{out}: was begun with another seed; give `seed` {state['config'].get('seed')}")
 
 
 def optimise(

@@ -19,7 +19,7 @@ def first_network(config: TrainConfig) -> Derainer:
     network = load(config.start)
     preset, architecture = describe(network)
     if preset != config.preset:
-        raise TrainingError(f"{config.start}: is of preset {preset!r}; give --preset {preset}")
+        raise TrainingError(f"{config.start}: is of preset {preset!r}; give `preset` {preset}")
     if config.model:
         network = grown(network, build(preset, architecture | config.model), config.start)
     return network.train().requires_grad_(True)

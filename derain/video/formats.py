@@ -76,11 +76,11 @@ def choose_encoder(source: str, ending: str, codec: str | None, alpha: bool = Fa
         return WITH_ALPHA.get(ending, chosen) if alpha and not any(map(has_alpha, formats(chosen))) else chosen
     name = ENCODERS.get(codec, codec)
     if ending == ".webm" and not name.startswith(OF_WEBM):
-        raise UsageError(f"--codec {codec}: WebM holds VP9 and AV1 alone; give -o another suffix, such as .mkv")
+        raise UsageError(f"`codec` {codec}: WebM holds VP9 and AV1 alone; give `out` another suffix, such as .mkv")
     try:
         av.codec.Codec(name, "w")
     except ValueError:
-        raise UsageError(f"--codec {codec}: no such encoder; try libx264, libx265, libvpx-vp9 or libsvtav1") from None
+        raise UsageError(f"`codec` {codec}: no such encoder; try libx264, libx265, libvpx-vp9 or libsvtav1") from None
     return name
 
 

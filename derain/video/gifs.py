@@ -78,7 +78,7 @@ def process_gif(
         UsageError: the result exists or is the source.
     """
     if os.path.lexists(out) and (not overwrite or out.resolve() == source.resolve()):
-        raise UsageError(f"{out}: exists; give another -o, or --overwrite if it is not the source itself")
+        raise UsageError(f"{out}: exists; give another `out`, or `overwrite` if it is not the source itself")
     began = time.monotonic()
     network = Network(model, settings, say)
     pictures, alphas, kept = list[Photo](), list[Plane | None](), list[int]()
@@ -96,7 +96,7 @@ def process_gif(
     except (OSError, UnidentifiedImageError, SyntaxError, ValueError, IndexError, struct.error) as error:
         raise PhotoError(f"{source}: cannot be read as a GIF ({error})") from None
     if not pictures:
-        raise PhotoError(f"{source}: holds no frame between --start and --end")
+        raise PhotoError(f"{source}: holds no frame between `start` and `end`")
     height, width = pictures[0].shape[:2]
     gif_file = Written(bytearray(_head(head, width, height)), any(alpha is not None for alpha in alphas))
     ends = [until[index] for index in kept[1:]] + [until[kept[-1] + 1]]

@@ -51,8 +51,8 @@ class Header:
         if self.kept:
             return []
         if "mp4" in names or "matroska" in names:
-            why = "the result is another kind of file"
-            return [f"{why}: what FFmpeg does not know in the header of the source is left out; -o with {own} keeps it"]
+            lost = "what FFmpeg does not know in the header of the source is left out"
+            return [f"the result is another kind of file: {lost}; `out` with {own} keeps it"]
         unknown = unknown_chunks(source.path) if names == "avi" else []
         return [f"parts of the AVI that FFmpeg does not know are left out: {', '.join(unknown)}"] if unknown else []
 

@@ -144,7 +144,7 @@ def check(source: Path, out: Path, overwrite: bool) -> None:
     if out.suffix.lower() not in FORMATS:
         raise UsageError(f"{out}: give the result one of the suffixes {' '.join(FORMATS)}")
     if os.path.lexists(out) and (not overwrite or out.resolve() == source.resolve()):
-        raise UsageError(f"{out}: exists; give another -o, or --overwrite if it is not the source itself")
+        raise UsageError(f"{out}: exists; give another `out`, or `overwrite` if it is not the source itself")
 
 
 def check_settings(settings: VideoSettings) -> None:
@@ -153,10 +153,10 @@ def check_settings(settings: VideoSettings) -> None:
         UsageError: settings that cannot be.
     """
     if settings.temporal not in ("auto", "on", "off"):
-        raise UsageError(f"--temporal {settings.temporal}: choose auto, on or off")
+        raise UsageError(f"`temporal` {settings.temporal}: choose auto, on or off")
     check_precision(settings.precision)
     if settings.start is not None and settings.end is not None and settings.end <= settings.start:
-        raise UsageError(f"--end {settings.end:g}: is not after --start {settings.start:g}")
+        raise UsageError(f"`end` {settings.end:g}: is not after `start` {settings.start:g}")
 
 
 class Work:
@@ -270,7 +270,7 @@ def _encode_all(
         failed += _encode(clip, model, settings, work, preview, counted, named)
         before += work.frames
     if not before:
-        raise PhotoError(f"{clips[0].path}: holds no frame between --start and --end")
+        raise PhotoError(f"{clips[0].path}: holds no frame between `start` and `end`")
     return failed
 
 
@@ -345,7 +345,7 @@ def say_lost(frame: Frame, encoding: Encoding, say: Callable[[str], None]) -> No
     if (light.mastering or light.content) and not light.options(encoding.codec):
         say(f"{encoding.codec} cannot hold HDR's mastering display and content light; the container does where it did")
     for loss in lost(frame.colours.pixel_format, frame.colours.bits, encoding.pixel_format):
-        advice = "a result in .mov or .mkv" if "transparency" in loss else "--codec libx265"
+        advice = "a result in .mov or .mkv" if "transparency" in loss else "`codec` libx265"
         say(f"{encoding.codec}: {loss}; {advice} keeps more")
 
 

@@ -36,7 +36,7 @@ from derain.video.treatment import (
     stretch_of,
 )
 
-RATE = 25  # frames a second of picture files, for --start, --end and --fps-limit
+RATE = 25  # frames a second of picture files, by which a stretch and a limit of frames are counted
 NUMBERED = "%05d.png"  # names of a clip's frames in a folder
 
 
@@ -46,10 +46,10 @@ def check_sequence(source: Path, out: Path, settings: VideoSettings, overwrite: 
         UsageError: kinds that do not go together, no pictures, or results that exist or would replace their source.
     """
     if is_gif(source) != is_gif(out):
-        raise UsageError(f"{out}: a GIF becomes a GIF and nothing else does; give another -o")
+        raise UsageError(f"{out}: a GIF becomes a GIF and nothing else does; give another `out`")
     if is_gif(source):
         if os.path.lexists(out) and (not overwrite or out.resolve() == source.resolve()):
-            raise UsageError(f"{out}: exists; give another -o, or --overwrite if it is not the source itself")
+            raise UsageError(f"{out}: exists; give another `out`, or `overwrite` if it is not the source itself")
         return
     as_file = out.suffix.lower() in {*FORMATS, *SUFFIXES} and not is_pattern(out)
     if as_file and not out.is_dir() or out.is_file():
@@ -58,7 +58,7 @@ def check_sequence(source: Path, out: Path, settings: VideoSettings, overwrite: 
         pictures = list_pictures(source)
         places = {place(out, Path(photo.name), n).resolve() for n, photo in enumerate(wanted(pictures, settings))}
         if themselves := places & {path.resolve() for path in pictures}:
-            raise UsageError(f"{min(themselves)}: is one of the pictures themselves; give another -o")
+            raise UsageError(f"{min(themselves)}: is one of the pictures themselves; give another `out`")
 
 
 def wanted(pictures: list[Path], settings: VideoSettings) -> list[Path]:
@@ -102,7 +102,7 @@ def process_sequence(
     same = begun is None or (begun.is_file() and begun.read_text(encoding="utf-8") == origin)
     done = 0 if overwrite or not same else sum(1 for _ in there())
     if done:
-        say(f"{done} pictures are there already and are skipped (--overwrite replaces them)")
+        say(f"{done} pictures are there already and are skipped (`overwrite` replaces them)")
     before = max(done - REACH, 0) if settings.temporal != "off" else done
     originals = dict[int, Original]()
     clip = Clip(source) if begun else None
@@ -117,7 +117,7 @@ def process_sequence(
             continue
         path = target(number)
         if os.path.lexists(path) and not overwrite:
-            raise UsageError(f"{path}: exists; give another -o, or --overwrite")
+            raise UsageError(f"{path}: exists; give another `out`, or `overwrite`")
         make_folder(path.parent)
         if begun and number == 0:
             for earlier in there():  # of another run, not to be taken for this one's
@@ -138,7 +138,7 @@ def process_sequence(
         preview.show(frame, picture)
         report(index, len(photos), time.monotonic() - began)
     if not index:
-        raise PhotoError(f"{source}: holds no frame between --start and --end")
+        raise PhotoError(f"{source}: holds no frame between `start` and `end`")
     if not begun or not clip or not times:
         return Done(out, index, time.monotonic() - began, network.failed)
     said = clip.damage.said(times.all, clip.time_base, clip.begins)

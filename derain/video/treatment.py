@@ -136,7 +136,7 @@ class Network:
         except Exception as error:
             if not self.settings.keep_going:
                 if isinstance(error, PhotoError):
-                    raise PhotoError(f"frame {index}: {error}; --keep-going passes such frames through") from None
+                    raise PhotoError(f"frame {index}: {error}; `keep_going` passes such frames through") from None
                 raise
             if index >= self.done:
                 self.failed.append(index)

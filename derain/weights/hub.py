@@ -57,7 +57,7 @@ def fetch(reference: Reference) -> Path:
     except Exception as error:  # the client's own, and those of whichever transport its version uses
         said = first_line(error)
         raise WeightsError(
-            f"{reference}: cannot be fetched ({said}); download the file by hand and give --weights FILE"
+            f"{reference}: cannot be fetched ({said}); download the file by hand and give that file as `weights`"
         ) from None
     refuse_damaged(path, reference)
     return path

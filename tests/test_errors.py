@@ -1,0 +1,120 @@
+"""Errors name what the caller gave: arguments to those who call Python, options to those who type a command."""
+
+import ast
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+import derain
+from derain.batch import Target, Treatment, plan, run
+from derain.cli.app import app, main
+from derain.errors import DerainError
+from derain.evaluation.results import refuse_existing
+from derain.finetuning.finetune import finetune
+from derain.restoring.devices import choose_device
+from derain.training.config import TrainConfig
+from derain.training.loop import train
+from derain.video import VideoSettings, process
+
+LIBRARY = [p for p in Path(derain.__file__).parent.rglob("*.py") if "cli" not in p.parts and p.name != "__main__.py"]
+
+
+@pytest.fixture
+def shell(monkeypatch, capfd):
+    """What a command says on stdout and stderr, in this process."""
+
+    def command(*words: object) -> tuple[str, str]:
+        capfd.readouterr()
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "argv", ["derain", *map(str, words)])
+            patch.setattr(sys, "stdout", sys.stdout)
+            patch.setattr(sys, "stderr", sys.stderr)
+            with pytest.raises(SystemExit) as ended:
+                main()
+            assert ended.value.code
+        said = capfd.readouterr()
+        return said.out, said.err
+
+    return command
+
+
+def python(call, *given, **settings) -> str:
+    with pytest.raises(DerainError) as caught:
+        call(*given, **settings)
+    assert "--" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_run_names_a_format_as_it_was_given(shell, tmp_path):
+    said = python(plan, [tmp_path / "a.png"], Target(format="gif"))
+    assert said.startswith("`format` gif: choose one of jpg")
+    assert shell("run", tmp_path / "a.png", "--format", "gif")[1].startswith("derain: --format gif: choose one of jpg")
+    assert python(plan, [tmp_path], Target(suffix="a/b")).endswith("`output` names a folder for the results")
+    assert shell("run", tmp_path, "--suffix", "a/b")[1].strip().endswith("-o names a folder for the results")
+
+
+def test_run_names_options_in_json_and_on_stderr(shell, folders):
+    photo = folders[0] / "0.png"
+    (outcome,) = run(plan([photo], Target()), derain.load(), Treatment(max_megapixels=0.001))
+    assert "`max_megapixels` 1 allows that" in str(outcome.error)
+    out, err = shell("run", photo, "--max-megapixels", "0.001", "--json")
+    assert "--max-megapixels 1 allows that" in err and "--max-megapixels 1 allows that" in json.loads(out)["error"]
+
+
+def test_video_names_what_was_given(shell, tmp_path):
+    source, out = tmp_path / "a.mp4", tmp_path / "b.mp4"
+    source.touch(), out.touch()
+    assert python(process, source, out).endswith("give another `out`, or `overwrite` if it is not the source itself")
+    _, err = shell("video", source, "-o", out)
+    assert err.strip().endswith("give another -o, or --overwrite if it is not the source itself")
+    assert python(process, source, out, settings=VideoSettings(start=3, end=1)).startswith("`end` 1: is not after `st")
+    assert "derain: --end 1: is not after --start 3\n" in shell("video", source, "--start", "3", "--end", "1")[1]
+
+
+def test_finetune_names_what_was_given(shell, tmp_path):
+    folder, out = tmp_path / "rainy", tmp_path / "mine.safetensors"
+    assert python(finetune, folder, out, change="huge").startswith("`change` huge: choose one of low")
+    _, err = shell("finetune", folder, "-o", out, "--strength-of-change", "huge")
+    assert err.startswith("derain: --strength-of-change huge: choose one of low")
+
+
+def test_train_names_what_was_given(shell, tmp_path, folders):
+    out = tmp_path / "out"
+    config = TrainConfig(device="cpu")
+    assert python(train, config, *folders, out, resume=True).endswith("leave out `resume` to start anew")
+    _, err = shell("train", "--rainy", folders[0], "--clean", folders[1], "--out", out, "--resume", "--device", "cpu")
+    assert err.strip().endswith("leave out --resume to start anew")
+    (out / "derain.safetensors").touch()
+    assert python(train, config, *folders, out).endswith("give another `out`")
+    _, err = shell("train", "--rainy", folders[0], "--clean", folders[1], "--out", out, "--device", "cpu")
+    assert err.strip().endswith("give another --out")
+
+
+def test_eval_names_what_was_given(shell, tmp_path):
+    report = tmp_path / "a.html"
+    report.touch()
+    assert python(refuse_existing, [report], False).endswith("give another name or `overwrite`")
+    assert shell("eval", "--self-test", "--report", report)[1].strip().endswith("give another name or --overwrite")
+    assert python(choose_device, "tpu").startswith("`device` tpu: choose auto")
+    assert shell("eval", "--self-test", "--device", "tpu")[1].startswith("derain: --device tpu: choose auto")
+
+
+def test_a_name_that_looks_like_an_argument_stays_a_name(shell, tmp_path):
+    assert f"{tmp_path}/`rain`.jpg: " in shell("run", tmp_path / "`rain`.jpg")[1]
+
+
+def test_no_module_but_those_of_the_command_line_speaks_of_options():
+    commands = typer.main.get_command(app).commands.values()  # type: ignore[attr-defined]
+    options = {name for command in commands for option in command.params for name in option.opts if name[0] == "-"}
+    spoken = re.compile(rf"(?<![\w-])({'|'.join(map(re.escape, options))})(?![\w-])")
+    found = []
+    for path in LIBRARY:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value not in options:
+                lines = [line for line in node.value.split("\n") if "derain " not in line.split(" -")[0]]
+                found += [f"{path.name}:{node.lineno} {line}" for line in lines if spoken.search(line)]
+    assert not found
