@@ -18,8 +18,8 @@ from derain.errors import PhotoError
 from derain.models import build
 from derain.photos import decode, encode, read_original, read_photo
 from derain.photos.heif import are_plain, colours
-from derain.photos.reading import as_stored, upright
-from derain.photos.tiff import with_exif, without_structure
+from derain.photos.original import as_stored, upright
+from derain.photos.tiff_tags import with_exif, without_structure
 from tests.conftest import SMALL
 
 HEIGHT, WIDTH = 24, 36

@@ -15,10 +15,19 @@ from derain.batch.planning import Job, ending_of, is_moving
 from derain.errors import PhotoError, UsageError, reason
 from derain.files.writing import is_protected, make_folder, replace_bytes, write_bytes
 from derain.models.contract import Derainer
-from derain.photos import Encoded, Original, decode, encode_with_notes, format_of, read_original, to_8_bit, write_photo
+from derain.photos import (
+    MAX_MEGAPIXELS,
+    Encoded,
+    Original,
+    decode,
+    encode_with_notes,
+    format_of,
+    read_original,
+    to_8_bit,
+    write_photo,
+)
 from derain.photos.extent import SparseError
 from derain.photos.names import FORMATS
-from derain.photos.reading import MAX_MEGAPIXELS
 from derain.restoring.ahead import ahead
 from derain.restoring.restorer import Layers, Restorer
 from derain.restoring.strength import at_strength

@@ -1,4 +1,4 @@
-"""AV1 pictures of more than 8 bits, through FFmpeg."""
+"""AVIF of more than 8 bits, by FFmpeg."""
 
 import io
 from typing import Any
@@ -14,7 +14,6 @@ EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_
 
 
 def decode(data: bytes, matrix: int, full: bool) -> Pixels:
-    """``(H, W, 3)`` uint16 of a coded picture whose colours have this matrix (H.273) and range."""
     decoder = av.CodecContext.create("libdav1d", "r")
     frame = [*decoder.decode(av.Packet(data)), *decoder.decode(None)][0]  # type: ignore[attr-defined]
     rgb = frame.reformat(

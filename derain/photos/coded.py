@@ -3,20 +3,32 @@
 import io
 import struct
 from dataclasses import dataclass
-from typing import Any
+from types import ModuleType
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
+from derain.arrays import Pixels
+from derain.errors import PhotoError
 from derain.photos.items import CODES, COLOURS, GRID, TILES, Item, ItemFile
-from derain.photos.opening import heif_library
 
-Pixels = NDArray[Any]
 WHITE = 65535
 SUBSAMPLINGS = {"420": "4:2:0", "422": "4:2:2", "444": "4:4:4", "400": "4:0:0"}
 DEPTHS = {8, 10, 12}
 AV1 = b"av01"
+
+
+def heif_library() -> ModuleType:
+    """pillow-heif, which an extra brings.
+
+    Raises:
+        PhotoError: it is not there.
+    """
+    try:
+        import pillow_heif
+    except ImportError:
+        raise PhotoError("HEIC needs an extra; pip install 'derain[heic]'") from None
+    return pillow_heif
 
 
 @dataclass(frozen=True)
@@ -74,7 +86,7 @@ def read_av1(file: ItemFile) -> Pixels:
     Raises:
         FFmpegError: it is damaged.
     """
-    from derain.photos import av1  # which brings PyAV: only such a photo waits for that
+    from derain.photos import av1  # PyAV only where Pillow will not do
 
     item, coding = file.items[file.primary], coding_of(file, file.primary)
     if item.kind != GRID:
@@ -97,7 +109,7 @@ def encode(picture: Pixels, kind: bytes, coding: Coding, quality: int) -> bytes:
         return _encoded_hevc(picture, coding, quality)
     if coding.bits == 8:
         return _encoded_av1(picture, coding, quality)
-    from derain.photos import av1  # as in :func:`read_av1`
+    from derain.photos import av1
 
     return av1.encode(picture, coding.matrix, quality)
 

@@ -1,15 +1,25 @@
-"""HEIC and AVIF with another picture in the place of their own, and what their colours mean where no profile says it:
+"""HEIC and AVIF, with another picture in the place of their own, and what their colours mean where no profile says it:
 H.273 codes in their ``colr`` box.
 """
 
+import io
 import struct
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib import import_module
+from typing import Any
 
 import cv2
 import numpy as np
+from PIL import Image
+from PIL.AvifImagePlugin import AvifImageFile
+from PIL.ImageFile import ImageFile
 
+from derain.arrays import Pixels
 from derain.errors import PhotoError
 from derain.photos import coded, items
-from derain.photos.coded import Pixels
+from derain.photos.codec import QUALITY, Codec, NewPhoto, opened
+from derain.photos.original import Original, as_rgb, upright
 from derain.photos.previews import STILL_RAINY, Previews
 
 # what files raise that are no list of items
@@ -18,6 +28,91 @@ BOX = b"colrnclx"
 PLAIN = 1, 13  # primaries and transfer of sRGB
 PLAIN_PRIMARIES = {1, 2, 5, 6, 7}  # those, not specified, and television's of old, which are shown alike
 PLAIN_TRANSFERS = {1, 2, 4, 5, 6, 7, 13, 14, 15}
+
+AVIF_BRANDS = {b"avif", b"avis"}
+HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+
+
+class _Items(Codec):
+    """What both have in common."""
+
+    def is_deep(self, image: ImageFile, content: bytes) -> bool:
+        return bits(content) > 8
+
+    def holds_more(self, content: bytes) -> bool:
+        return holds_more(content)
+
+    def needs_codes(self, content: bytes) -> bool:
+        return not are_plain(colours(content))
+
+    def options(self, new: NewPhoto) -> dict[str, Any]:
+        return self.metadata(new) | {"quality": new.quality or QUALITY}
+
+    def write(self, new: NewPhoto) -> bytes:
+        source = new.original.content
+        if new.same:
+            try:
+                return with_picture(source, new.pixels, new.quality or QUALITY, new.previews)
+            except PhotoError:
+                new.previews.say(
+                    "what its file holds beside picture, EXIF, XMP and profile is left out, as derain cannot read it"
+                )
+        content = super().write(new)
+        if new.source and new.source.codes and "icc_profile" not in new.original.options:
+            return with_colours_of(content, source)
+        return content
+
+
+class Avif(_Items):
+    opener = AvifImageFile
+
+    def read_deep(self, found: Original, image: ImageFile) -> Original:
+        """Of which Pillow has decoded the alpha."""
+        turn = upright(found.orientation)
+        stored = coded.read_av1(items.read(found.content))
+        alpha = turn(np.asarray(image.getchannel("A"), np.uint16) * 257) if "A" in image.getbands() else None
+        return replace(found, pixels=turn(stored), alpha=alpha)
+
+
+class Heif(_Items):
+    def open(self, content: bytes) -> ImageFile:
+        coded.heif_library()
+        return opened(import_module("pillow_heif.as_plugin").HeifImageFile, content)
+
+    def choose_page(self, image: ImageFile) -> tuple[str, ...]:
+        return ()  # the picture that is shown stands open; the others are kept
+
+    def orientation(self, image: ImageFile) -> int:
+        return 1  # the library turns it upright
+
+    def read_deep(self, found: Original, image: ImageFile) -> Original:
+        values = np.atleast_3d(coded.read_hevc(found.content, bits(found.content)))
+        alpha = values[..., -1] if values.shape[2] in (2, 4) else None
+        colours = values[..., : 1 if values.shape[2] < 3 else 3]
+        return replace(found, pixels=as_rgb(colours), alpha=alpha, grey=colours.shape[2] == 1)
+
+    def save_image(self, image: Image.Image, file: io.BytesIO, name: str, options: dict[str, Any]) -> None:
+        if "icc_profile" in options:
+            image.info["icc_profile"] = options["icc_profile"]
+        own = {name: value for name, value in options.items() if name in ("exif", "xmp", "quality")}
+        coded.heif_library().from_pillow(image).save(file, **own)
+
+
+def is_avif(content: bytes) -> bool:
+    return not AVIF_BRANDS.isdisjoint(_brands(content))
+
+
+def is_heif(content: bytes) -> bool:
+    return not HEIF_BRANDS.isdisjoint(_brands(content))
+
+
+def _brands(content: bytes) -> Iterator[bytes]:
+    """The major brand and the compatible ones of an ISO base media file."""
+    if content[4:8] == b"ftyp":
+        (size,) = struct.unpack_from(">I", content)
+        yield content[8:12]
+        for place in range(16, min(size, len(content), 1024) - 3, 4):
+            yield content[place : place + 4]
 
 
 def colours(content: bytes) -> tuple[int, int]:

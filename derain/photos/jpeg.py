@@ -1,12 +1,19 @@
-"""What a JPEG holds beside its image and Pillow does not write.
+"""JPEG, with what it holds beside its image and Pillow does not write.
 
 IPTC captions, extended XMP, comments, makers' segments and whatever else; and what a phone adds: further pictures (gain
 map, depth, preview) by CIPA's Multi-Picture Format, a video after the end.
 """
 
+import math
 import struct
+from typing import Any
 
+from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile, get_sampling
+
+from derain.errors import PhotoError
 from derain.photos import segments
+from derain.photos.codec import QUALITY, Codec, NewPhoto
 from derain.photos.previews import LEFT_OUT, STILL_RAINY, Previews
 
 ENTRIES = 0xB002  # tag of the list of pictures: attributes, size, offset, dependencies; 16 bytes each
@@ -25,6 +32,55 @@ PHOTOSHOP = b"Photoshop 3.0\0"
 KIND, PREVIEW, VIEW = 0xFFFFFF, 0x01, 0x02  # of a picture in the list; its highest byte
 UNDEFINED, SMALL = 0, 4  # pictures of no kind are previews if they show the photo on so small a share of its pixels
 CREDENTIALS = b"c2pa"
+SIGNATURE = b"\xff\xd8\xff"
+MOST_SCANS = 100  # each of which goes over all of the picture; encoders write about ten
+BLOCKS_A_BYTE = 8  # of 64 pixels: each takes one bit at the least
+LONGEST_XMP = 65_502  # bytes that a segment holds
+
+
+class Jpeg(Codec):
+    opener = JpegImageFile
+
+    def least_bytes(self, image: ImageFile, content: bytes) -> float:
+        return math.ceil(image.width / 8) * math.ceil(image.height / 8) / BLOCKS_A_BYTE
+
+    def refuse_endless(self, content: bytes) -> None:
+        if (scans := segments.scans_of(content)) > MOST_SCANS:
+            raise PhotoError(
+                f"goes over the picture {scans} times, as no photo does; save it anew with another program"
+            )
+
+    def completed(self, content: bytes) -> bytes:
+        return segments.with_end(content)
+
+    def kept(self, image: ImageFile) -> dict[str, Any]:
+        assert isinstance(image, JpegImageFile)
+        sampling = get_sampling(image)
+        return super().kept(image) | {
+            "qtables": image.quantization,
+            "progressive": bool(image.info.get("progressive")),
+            "subsampling": sampling if sampling >= 0 else 0,
+        }
+
+    def holds_more(self, content: bytes) -> bool:
+        return holds_more(content)
+
+    def options(self, new: NewPhoto) -> dict[str, Any]:
+        options, own = self.metadata(new), new.original.options
+        if len(options.get("xmp", b"")) > LONGEST_XMP:
+            del options["xmp"]
+            new.previews.say("its XMP is left out, which is longer than a JPEG holds")
+        if new.same and new.quality is None:
+            tables = ("qtables", "subsampling", "progressive")
+            return options | {name: own[name] for name in tables if name in own}
+        return options | {"quality": new.quality or QUALITY, "subsampling": 0 if new.quality is None else -1}
+
+    def write(self, new: NewPhoto) -> bytes:
+        plain = super().write(new)
+        if not new.same:
+            return plain
+        content = with_further_segments_of(plain, new.original.content, new.previews)
+        return with_further_pictures_of(content, new.original.content, new.previews)
 
 
 def holds_more(source: bytes) -> bool:
@@ -49,9 +105,7 @@ def with_further_segments_of(plain: bytes, source: bytes, previews: Previews) ->
     kept: list[tuple[bytes, bytes]] = []
     try:
         for _, kind, data in segments.segments(source):
-            if segments.is_metadata(kind) and not any(
-                kind == marker and data.startswith(name) for marker, name in ITS_OWN
-            ):
+            if _is_further(kind, data):
                 kept.append((kind, data))
             elif data.startswith(b"JFXX\0") or (data.startswith(b"JFIF\0") and any(data[12:14])):
                 previews.say(LEFT_OUT)

@@ -3,22 +3,8 @@
 from pathlib import Path
 
 from derain.errors import PhotoError
+from derain.photos.formats import FORMATS
 
-FORMATS = {  # suffix to Pillow's name
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".jpe": "JPEG",
-    ".jfif": "JPEG",
-    ".png": "PNG",
-    ".webp": "WEBP",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-    ".bmp": "BMP",
-    ".avif": "AVIF",
-    ".heic": "HEIF",
-    ".heif": "HEIF",
-    ".hif": "HEIF",
-}
 SUFFIXES = frozenset(FORMATS)
 MARKS = (".derained", ".rain", ".compare")  # ends of the stems of results
 

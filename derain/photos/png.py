@@ -1,12 +1,22 @@
-"""PNG's ancillary chunks (colour space, resolution, text, EXIF), carried from file to file as they are."""
+"""PNG, with its ancillary chunks (colour space, resolution, text, EXIF) carried from file to file as they are."""
 
+import math
 import struct
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL.ImageFile import ImageFile
+from PIL.PngImagePlugin import PngImageFile, PngInfo
 
+from derain.arrays import Pixels
+from derain.errors import PhotoError
+from derain.photos.codec import Codec, NewPhoto
+from derain.photos.original import Original, as_rgb, upright
 from derain.photos.previews import Previews
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -17,8 +27,6 @@ METADATA = {
     *(b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"cICP", b"mDCV", b"cLLI"),
     *(b"pHYs", b"eXIf", b"iTXt", b"tEXt", b"zTXt", b"tIME"),
 }
-
-
 DRAWN = {  # chunks without which the picture cannot be told, moving ones included
     *(b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"),
     *(b"acTL", b"fcTL", b"fdAT"),
@@ -27,6 +35,50 @@ ELSEWHERE = {b"iCCP", b"eXIf"}  # metadata that other formats hold, too
 RAW_EXIF = b"Raw profile type exif"  # ImageMagick's, as a text
 PIXELS_A_METRE = 9  # bytes of a whole pHYs
 DESCRIBING = {b"sBIT", b"bKGD", b"hIST"}  # the pixels' form, which is written anew
+DEFLATE = 1032  # bytes that one byte becomes at the most
+CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
+DEEP_CHANNELS = {"gray16be": 1, "ya16be": 2, "rgb48be": 3, "rgba64be": 4}  # by FFmpeg's names
+
+
+class Png(Codec):
+    opener = PngImageFile
+
+    def open(self, content: bytes) -> ImageFile:
+        return super().open(to_read(content))
+
+    def least_bytes(self, image: ImageFile, content: bytes) -> float:
+        bits, kind = content[COLOUR_TYPE - 1], content[COLOUR_TYPE]
+        return image.height * math.ceil(image.width * CHANNELS.get(kind, 1) * bits / 8) / DEFLATE
+
+    def is_deep(self, image: ImageFile, content: bytes) -> bool:
+        return content[COLOUR_TYPE - 1] == 16
+
+    def read_deep(self, found: Original, image: ImageFile) -> Original:
+        turn, values = upright(found.orientation), read_deep(found.content)
+        colours = 1 if values.shape[2] < 3 else 3
+        alpha = turn(values[..., colours]) if values.shape[2] > colours else None
+        return replace(found, pixels=turn(as_rgb(values[..., :colours])), alpha=alpha, grey=colours == 1)
+
+    def holds_more(self, content: bytes) -> bool:
+        return holds_texts(content)
+
+    def options(self, new: NewPhoto) -> dict[str, Any]:
+        options = self.metadata(new)
+        if "xmp" in options:
+            options["pnginfo"] = PngInfo()
+            options["pnginfo"].add_itxt(XMP[:-1].decode(), options["xmp"].decode(errors="replace"))
+        return options
+
+    def write(self, new: NewPhoto) -> bytes:
+        channels, options = new.channels(), self.options(new)
+        deep = channels.dtype == np.uint16
+        if new.same:
+            plain = _deep(channels) if deep else self.save(new, channels, {})
+            return with_metadata_of(plain, new.original.content, new.previews)
+        if deep and channels.ndim == 3:
+            metadata = self.save(new, np.zeros((1, 1, 3), np.uint8), options)
+            return with_metadata_of(_deep(channels), metadata, new.previews)
+        return self.save(new, channels, options)
 
 
 def chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -105,3 +157,30 @@ def of_grey_and_alpha(channels: NDArray[np.uint16]) -> bytes:
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def read_deep(content: bytes) -> Pixels:
+    """``(H, W, C)`` of a PNG of 16 bits, with a colour key as a further channel.
+
+    Raises:
+        PhotoError: it cannot be decoded.
+    """
+    import av  # only where Pillow will not do
+
+    decoder = av.CodecContext.create("png", "r")
+    try:
+        frames = [*decoder.decode(av.Packet(drawn(content))), *decoder.decode(None)]
+        frame = frames[0]
+        channels = DEEP_CHANNELS[frame.format.name]
+    except (av.FFmpegError, IndexError, KeyError):
+        raise PhotoError("its 16-bit colours cannot be read; save it anew with another program") from None
+    plane = frame.planes[0]
+    rows = np.frombuffer(bytes(plane), ">u2").reshape(frame.height, plane.line_size // 2)
+    return rows[:, : frame.width * channels].reshape(frame.height, frame.width, channels).astype(np.uint16)
+
+
+def _deep(channels: Pixels) -> bytes:
+    if channels.ndim == 3 and channels.shape[2] == 2:
+        return of_grey_and_alpha(channels)
+    swapped = channels[..., [2, 1, 0, 3][: channels.shape[2]]] if channels.ndim == 3 else channels
+    return cv2.imencode(".png", swapped)[1].tobytes()

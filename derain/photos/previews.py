@@ -10,7 +10,6 @@ import re
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import cv2
 import numpy as np
@@ -18,10 +17,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile, get_sampling
 
+from derain.arrays import Pixels, Rgb8
 from derain.photos import segments
 
-Photo = NDArray[np.uint8]
-Pixels = NDArray[Any]  # uint8 or uint16
 START = b"\xff\xd8\xff"
 MOST_PIXELS = 40e6  # of a preview
 QUALITIES = (90, 80, 65, 50, 35, 20, 8)  # tried where the old one's own tables give too many bytes
@@ -117,7 +115,7 @@ class Previews:
             return False
         return all(_correlation(shown[..., i], ours[..., i]) > ALIKE for i in range(3))
 
-    def _small(self, photo: Pixels, size: tuple[int, int]) -> Photo:
+    def _small(self, photo: Pixels, size: tuple[int, int]) -> Rgb8:
         small = _fitted(np.ascontiguousarray(self.turn(photo)), size)
         return small if small.dtype == np.uint8 else (small / 257 + 0.5).astype(np.uint8)
 

@@ -1,190 +1,161 @@
-"""TIFF's tags of camera and place, added to a finished file: the libraries that compress TIFF leave them out."""
+"""TIFF: one photo among its pages, of 8 or 16 bits."""
 
+import io
+import math
 import struct
-from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from PIL import Image
-from PIL.TiffImagePlugin import ImageFileDirectory_v2
+from PIL.ImageFile import ImageFile
 
-from derain.photos.previews import Previews
+from derain.arrays import Pixels
+from derain.errors import PhotoError
+from derain.photos import tiff_tags
+from derain.photos.codec import SEVERAL, Codec, NewPhoto, has_bytes, read_plain
+from derain.photos.original import WHITE, Original, as_rgb, upright
+from derain.photos.previews import LEFT_OUT, has_thumbnail
+from derain.photos.tiff_strips import TiffPicture, read_strips
 
-CAMERA, PLACE = 0x8769, 0x8825  # tags that point to the directories of the EXIF standard
-INTEROPERABILITY = 0xA005  # points to a directory of no use outside its old file
-STRUCTURE = {  # tags that say how the pixels lie in the file
-    *(254, 255, 256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 317, 320, 322, 323, 324, 325, 338, 339),
-    *(330, 347, 512, 513, 514, 529, 530, 531, 532),
-    37724,  # Photoshop's layers, which show the photo as it was
-}
-ITS_OWN = {700, 33723, 34377, 34675}  # tags of XMP, IPTC and profile, which other formats hold elsewhere
-PHOTOSHOP, LAYERS, SMALLER = 34377, 37724, 330
-SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}  # bytes, by kind of value
-UNITS = {3: 2, 4: 4, 5: 4, 8: 2, 9: 4, 10: 4, 11: 4, 12: 8, 13: 4}  # bytes that have an order
-Value = tuple[int, int, bytes]  # kind, count, the bytes
-LITTLE_ENDIAN = b"II*\0"
-
-
-def without_structure(tags: Image.Exif) -> Image.Exif:
-    """The tags that speak of the photo and not of its file."""
-    kept = Image.Exif()
-    kept.update({tag: value for tag, value in tags.items() if tag not in STRUCTURE | {CAMERA, PLACE}})
-    for directory in (CAMERA, PLACE):
-        if found := tags.get_ifd(directory):
-            kept.get_ifd(directory).update(found)
-    return kept
+SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+RESOLUTION, PREDICTOR, XMP, COMPRESSION, CHANNELS = 282, 317, 700, 259, 277  # tags
+REDUCED, BITS, LIGHT, FURTHER, EXTRA, SAMPLES, RAW = 254, 258, 262, 330, 338, 339, 50706
+IS_REDUCED, IS_MASK = 1, 4  # bits of the first of them
+UNSPECIFIED, ASSOCIATED, UNASSOCIATED = 0, 1, 2
+UNPACKED_DEFLATE = 1032  # bytes that one byte becomes at the most
+BYTES_A_BYTE = {1: 1, 5: 2731, 8: UNPACKED_DEFLATE, 32946: UNPACKED_DEFLATE, 32773: 64}  # by compression
+DEFLATE = "tiff_adobe_deflate"  # where the source has no lossless compression of its own
+NOT_OF_COLOURS = {"jpeg", "tiff_jpeg", "group3", "group4", "tiff_ccitt", "tiff_raw_16"}  # lossy, or of black and white
 
 
-def without_its_own(exif: bytes) -> bytes:
-    """EXIF of a TIFF's tags, for another format."""
-    tags = Image.Exif()
-    tags.load(exif)
-    for tag in ITS_OWN & tags.keys():
-        del tags[tag]
-    return tags.tobytes()
+class Tiff(Codec):
+    opener = TiffPicture
+
+    def least_bytes(self, image: ImageFile, content: bytes) -> float:
+        tags = tags_of(image)
+        ratio = BYTES_A_BYTE.get(tags.get(COMPRESSION, 1), math.inf)
+        bits = tags.get(BITS, (1,))[0] * tags.get(CHANNELS, 1)
+        return image.height * math.ceil(image.width * bits / 8) / ratio
+
+    def choose_page(self, image: ImageFile) -> tuple[str, ...]:
+        others = _turn_to_photo(image)
+        tags = tags_of(image)
+        if RAW in tags or (tags.get(REDUCED, 0) & IS_REDUCED and FURTHER in tags):
+            raise PhotoError("is a camera's raw file; develop it first")
+        return others
+
+    def read(self, image: ImageFile, content: bytes) -> Original:
+        tags = tags_of(image)
+        orientation, options = self.orientation(image), self.kept(image)
+        found = Original(np.empty(0), "TIFF", orientation=orientation, content=content, options=options)
+        if has_bytes(image) and 16 in tags.get(BITS, ()):
+            return _read_deep(found, tags)
+        image.load()  # which turns it upright, and then drops the tag
+        return read_plain(found, image, upright(1), inverted=tags.get(LIGHT) == 0)
+
+    def kept(self, image: ImageFile) -> dict[str, Any]:
+        tags = image.getexif()
+        options = super().kept(image) | {
+            "directory": tags_of(image).offset,
+            "compression": image.info.get("compression"),
+            "exif": tiff_tags.without_structure(tags).tobytes(),
+        }
+        if RESOLUTION not in tags:  # Pillow makes one up
+            options.pop("dpi", None)
+        return options
+
+    def exif_for_others(self, exif: bytes) -> bytes:
+        return tiff_tags.without_its_own(exif)
+
+    def renewed_exif(self, exif: bytes, new: NewPhoto) -> bytes:
+        if has_thumbnail(exif):  # a directory of tags takes none
+            new.previews.say(LEFT_OUT)
+        return exif
+
+    def options(self, new: NewPhoto) -> dict[str, Any]:
+        options = self.metadata(new)
+        compression = new.original.options.get("compression") if new.same else DEFLATE
+        if compression in NOT_OF_COLOURS:
+            compression = DEFLATE
+        options["compression"] = None if compression == "raw" else compression
+        options["tiffinfo"] = {XMP: options["xmp"]} if "xmp" in options else {}
+        if compression in ("tiff_lzw", "tiff_deflate", DEFLATE):
+            options["tiffinfo"][PREDICTOR] = 2  # differences of neighbours: photos halve in size
+        options.pop("exif", None)
+        return options
+
+    def write(self, new: NewPhoto) -> bytes:
+        channels, options = new.channels(), self.options(new)
+        deep = channels.dtype == np.uint16 and channels.ndim == 3
+        return _with_tags(_deep(channels, options) if deep else self.save(new, channels, options), new)
 
 
-def with_exif(plain: bytes, exif: bytes, previews: Previews | None = None) -> bytes:
-    """``plain``, a little-endian TIFF of one picture, with the tags of ``exif`` that it lacks.
-
-    They are appended, and after them a copy of the first directory that points to them. A file past 4 GB has another
-    form and comes back as it is.
-    """
-    if not plain.startswith(LITTLE_ENDIAN):
-        return plain
-    tags = Image.Exif()
-    try:
-        tags.load(exif)
-        tags = without_structure(tags)
-    except Exception:  # damaged tags raise anything
-        return plain
-    file = bytearray(plain)
-    (first,) = struct.unpack_from("<I", file, 4)
-    first_tags = dict(tags)
-    if previews and isinstance(blocks := first_tags.get(PHOTOSHOP), bytes):
-        first_tags[PHOTOSHOP] = previews.in_photoshop(blocks)
-    entries = _append(file, first_tags)
-    for directory in (CAMERA, PLACE):
-        if found := tags.get_ifd(directory):
-            place = _end(file)
-            _append(file, {tag: value for tag, value in found.items() if tag != INTEROPERABILITY}, directory)
-            entries[directory] = struct.pack("<HHII", directory, 4, 1, place)
-    entries |= _entries(file, first)
-    place = _end(file)
-    file += _rows(entries)
-    struct.pack_into("<I", file, 4, place)
-    return bytes(file)
+def tags_of(image: ImageFile) -> Any:
+    return image.tag_v2  # type: ignore[attr-defined]
 
 
-def with_tags_of(plain: bytes, source: bytes, place: int, previews: Previews) -> bytes:
-    """``plain``, a little-endian TIFF of one picture, with the tags that it lacks of the directory at ``place``.
-
-    They are copied as they are, known or not. Arguments else as :func:`with_exif`; a damaged directory raises
-    struct.error, KeyError or IndexError.
-    """
-    if not plain.startswith(LITTLE_ENDIAN):
-        return plain
-    file, reader = bytearray(plain), _Reader(source)
-    tags = reader.directory(place)
-    if LAYERS in tags:
-        previews.say("Photoshop's layers, which show the photo as it was, are left out")
-    if SMALLER in tags:
-        previews.say("its reduced copy is left out")
-    if PHOTOSHOP in tags:
-        kind, count, value = tags[PHOTOSHOP]
-        tags[PHOTOSHOP] = kind, count, previews.in_photoshop(value)
-    (first,) = struct.unpack_from("<I", file, 4)
-    kept = {tag: value for tag, value in tags.items() if tag not in STRUCTURE}
-    entries = _copied(file, reader, kept) | _entries(file, first)
-    place = _end(file)
-    file += _rows(entries)
-    struct.pack_into("<I", file, 4, place)
-    return bytes(file)
+def _turn_to_photo(image: ImageFile) -> tuple[str, ...]:
+    count = getattr(image, "n_frames", 1)
+    if count == 1:
+        return ()
+    pages = {}
+    for index in range(count):
+        image.seek(index)
+        pages[index] = int(tags_of(image).get(REDUCED, 0))
+    photos = [index for index, kind in pages.items() if not kind & (IS_REDUCED | IS_MASK)]
+    if len(photos) != 1:
+        raise PhotoError(SEVERAL)
+    image.seek(photos[0])
+    others = [kind for index, kind in pages.items() if index != photos[0]]
+    named = {"its reduced copy": IS_REDUCED, "its page with a mask": IS_MASK}
+    return tuple(name for name, bit in named.items() if any(kind & bit for kind in others))
 
 
-class _Reader:
-    """Directories of a TIFF in either order and of either size; values come back little-endian."""
-
-    def __init__(self, content: bytes) -> None:
-        self.content = content
-        self.order = ">" if content.startswith(b"MM") else "<"
-        self.large = content[2:4] in (b"+\0", b"\0+")
-
-    def directory(self, place: int) -> dict[int, Value]:
-        word, head, width = ("Q", 8, 20) if self.large else ("H", 2, 12)
-        (count,) = struct.unpack_from(self.order + word, self.content, place)
-        if place + head + count * width > len(self.content):
-            raise IndexError(place)
-        return dict(filter(None, (self._value(place + head + width * index) for index in range(count))))
-
-    def _value(self, place: int) -> tuple[int, Value] | None:
-        """Tag and value; ``None`` of one that is damaged or of a kind that smaller files lack."""
-        number, room = ("Q", 8) if self.large else ("I", 4)
-        tag, kind, count = struct.unpack_from(f"{self.order}HH{number}", self.content, place)
-        size = SIZES.get(kind, 0) * count
-        start = place + 4 + room
-        if size > room:
-            (start,) = struct.unpack_from(self.order + number, self.content, start)
-        value = self.content[start : start + size]
-        if not size or len(value) < size:
-            return None
-        if self.order == ">" and (unit := UNITS.get(kind, 1)) > 1:
-            value = np.frombuffer(value, f">u{unit}").astype(f"<u{unit}").tobytes()
-        return tag, (kind, count, value)
+def _read_deep(found: Original, tags: Any) -> Original:
+    turn = upright(found.orientation)
+    if tags.get(LIGHT) not in (0, 1, 2) or set(tags.get(SAMPLES, (1,))) != {1} or set(tags[BITS]) != {16}:
+        raise PhotoError("its 16-bit colours cannot be read; save it as PNG or as plain TIFF")
+    values = read_strips(found.content, tags)
+    colours = 1 if values.shape[2] < 3 else 3
+    further = tags.get(EXTRA, (UNASSOCIATED,))[0]  # of a TIFF: what its further channel is
+    alpha = values[..., colours] if values.shape[2] > colours and further != UNSPECIFIED else None
+    pixels = values[..., :colours]
+    if tags.get(LIGHT) == 0:  # white is 0
+        pixels = WHITE - pixels
+    if alpha is not None and further == ASSOCIATED:
+        pixels = np.minimum(pixels * (float(WHITE) / np.maximum(alpha, 1)[..., None]), WHITE).astype(np.uint16)
+    upright_alpha = None if alpha is None else turn(alpha)
+    return replace(found, pixels=turn(as_rgb(pixels)), alpha=upright_alpha, grey=colours == 1)
 
 
-def _copied(file: bytearray, reader: _Reader, tags: dict[int, Value], depth: int = 3) -> dict[int, bytes]:
-    """Entries of the tags, whose values and further directories are appended to the file."""
-    entries = {}
-    for tag, (kind, count, value) in tags.items():
-        if tag in (CAMERA, PLACE, INTEROPERABILITY):
-            if not depth:
-                raise IndexError(tag)
-            inner = _copied(file, reader, reader.directory(int.from_bytes(value, "little")), depth - 1)
-            kind, count, value = 4, 1, struct.pack("<I", _end(file))
-            file += _rows(inner)
-        elif len(value) > 4:
-            place = _end(file)
-            file += value
-            value = struct.pack("<I", place)
-        entries[tag] = struct.pack("<HHI", tag, kind, count) + value.ljust(4, b"\0")
-    return entries
+def _with_tags(content: bytes, new: NewPhoto) -> bytes:
+    original = new.original
+    exif = original.options.get("exif")
+    if new.same:
+        with suppress(struct.error, KeyError, IndexError):
+            return tiff_tags.with_tags_of(content, original.content, original.options["directory"], new.previews)
+    return tiff_tags.with_exif(content, exif, new.previews) if exif else content
 
 
-def _rows(entries: Mapping[int, bytes]) -> bytes:
-    return struct.pack("<H", len(entries)) + b"".join(entries[tag] for tag in sorted(entries)) + bytes(4)
+def _deep(channels: Pixels, options: dict[str, Any]) -> bytes:
+    import tifffile
 
-
-def _append(file: bytearray, tags: Mapping[int, Any], group: int | None = None) -> dict[int, bytes]:
-    """Append a directory of the tags that can be written, and return its entries."""
-    place = _end(file)
-    file += _directory({tag: value for tag, value in tags.items() if _can_be_written(tag, value, group)}, group, place)
-    return _entries(file, place)
-
-
-def _directory(tags: Mapping[int, Any], group: int | None, place: int) -> bytes:
-    directory = ImageFileDirectory_v2(LITTLE_ENDIAN + struct.pack("<I", 8), group=group)
-    for tag, value in tags.items():
-        directory[tag] = value
-    return directory.tobytes(place)
-
-
-def _can_be_written(tag: int, value: Any, group: int | None) -> bool:
-    try:
-        _directory({tag: value}, group, 0)
-    except Exception:  # damaged tags hold anything
-        return False
-    return True
-
-
-def _entries(file: bytearray, place: int) -> dict[int, bytes]:
-    """The 12 bytes of each entry of the directory at ``place``, by tag."""
-    (count,) = struct.unpack_from("<H", file, place)
-    rows = (bytes(file[place + 2 + 12 * i : place + 14 + 12 * i]) for i in range(count))
-    return {struct.unpack_from("<H", row)[0]: row for row in rows}
-
-
-def _end(file: bytearray) -> int:
-    """The even length of the file, where a directory may begin."""
-    file += bytes(len(file) % 2)
-    return len(file)
+    content = io.BytesIO()
+    tifffile.imwrite(
+        content,
+        channels,
+        byteorder="<",
+        photometric="rgb" if channels.shape[2] > 2 else "minisblack",
+        planarconfig="contig",
+        compression="zlib" if options.get("compression") else None,
+        predictor=2 if options.get("compression") else None,
+        extrasamples=["unassalpha"] if channels.shape[2] in (2, 4) else None,
+        iccprofile=options.get("icc_profile"),
+        resolution=options.get("dpi"),
+        resolutionunit="INCH" if options.get("dpi") else None,
+        metadata=None,
+        software=False,
+        extratags=[(XMP, "B", len(xmp), xmp, True)] if (xmp := options.get("xmp")) else (),
+    )
+    return content.getvalue()

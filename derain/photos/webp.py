@@ -1,10 +1,39 @@
-"""WebP's chunks: how the image is coded, and those that derain does not know, carried from file to file."""
+"""WebP. Its chunks tell how the image is coded, and those that derain does not know are carried from file to file."""
 
 import struct
 from collections.abc import Iterator
+from typing import Any
+
+from PIL.WebPImagePlugin import WebPImageFile
+
+from derain.photos.codec import QUALITY, Codec, NewPhoto
 
 EXTENDED, LOSSY, LOSSLESS = b"VP8X", b"VP8 ", b"VP8L"
 KNOWN = {EXTENDED, LOSSY, LOSSLESS, b"ALPH", b"ICCP", b"EXIF", b"XMP ", b"ANIM", b"ANMF"}
+
+
+class Webp(Codec):
+    opener = WebPImageFile
+
+    def declared_size(self, content: bytes) -> tuple[int, int]:
+        return size(content)
+
+    def holds_more(self, content: bytes) -> bool:
+        return holds_more(content)
+
+    def options(self, new: NewPhoto) -> dict[str, Any]:
+        lossless = is_lossless(new.original.content) if new.same else new.source is not None and new.source.lossless
+        if lossless and new.quality is None:
+            return self.metadata(new) | {"lossless": True, "exact": True}
+        return self.metadata(new) | {"quality": new.quality or QUALITY}
+
+    def write(self, new: NewPhoto) -> bytes:
+        plain = super().write(new)
+        return with_further_chunks_of(plain, new.original.content) if new.same else plain
+
+
+def has_signature(content: bytes) -> bool:
+    return content.startswith(b"RIFF") and content[8:12] == b"WEBP"
 
 
 def is_lossless(content: bytes) -> bool:

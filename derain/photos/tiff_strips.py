@@ -1,45 +1,51 @@
-"""16-bit colours, which Pillow would cut to 8: of PNG by FFmpeg, of TIFF by libtiff, which only has to unpack bytes."""
+"""16-bit colours of TIFF, which Pillow would cut to 8, by libtiff, which only has to unpack bytes."""
 
 import struct
+from copy import copy
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
+from PIL.ImageFile import ImageFile
+from PIL.TiffImagePlugin import TiffImageFile
 
 from derain.errors import PhotoError
-from derain.photos.opening import open_picture
-from derain.photos.png import drawn
+from derain.photos.codec import opened
 
-Deep = NDArray[np.uint16]
-CHANNELS = {"gray16be": 1, "ya16be": 2, "rgb48be": 3, "rgba64be": 4}  # by FFmpeg's names
 WIDTH, HEIGHT, BITS, COMPRESSION, LIGHT, FILL_ORDER, CHANNELS_A_PIXEL = 256, 257, 258, 259, 262, 266, 277
+EXTRA = 338
 OFFSETS, ROWS, COUNTS, PLANES, PREDICTOR = 273, 278, 279, 284, 317
 TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_COUNTS = 322, 323, 324, 325
 UNPACKED = {1, 5, 8, 32773, 32946}  # compressions of bytes: none, LZW, Deflate, PackBits
 DIFFERENCES, GRAY = 2, 1
 
+DEEP_WITH_ALPHA = (16, 16)
 
-def read_png(content: bytes) -> Deep:
-    """``(H, W, C)`` of a PNG of 16 bits, with a colour key as a further channel.
 
-    Raises:
-        PhotoError: it cannot be decoded.
+class TiffPicture(TiffImageFile):
+    """Without the limit of the whole process, as derain has its own, and with grey and alpha of 16 bits.
+
+    The latter can be opened; ``read_strips`` decodes it.
     """
-    import av  # which only this needs of all that reads photos
 
-    decoder = av.CodecContext.create("png", "r")
-    try:
-        frames = [*decoder.decode(av.Packet(drawn(content))), *decoder.decode(None)]
-        frame = frames[0]
-        channels = CHANNELS[frame.format.name]
-    except (av.FFmpegError, IndexError, KeyError):
-        raise PhotoError("its 16-bit colours cannot be read; save it anew with another program") from None
-    plane = frame.planes[0]
-    rows = np.frombuffer(bytes(plane), ">u2").reshape(frame.height, plane.line_size // 2)
-    return rows[:, : frame.width * channels].reshape(frame.height, frame.width, channels).astype(np.uint16)
+    def _setup(self) -> None:
+        tags = self.tag_v2
+        if tags.get(BITS) != DEEP_WITH_ALPHA or tags.get(LIGHT) not in (0, 1):
+            return super()._setup()
+        self.tag_v2 = copy(tags)
+        self.tag_v2._tags_v2 = dict(tags) | {BITS: (8, 8), LIGHT: 1, EXTRA: (2,)}
+        self.tag_v2._tagdata = {}
+        super()._setup()
+        self.tag_v2 = tags
+
+    def load_prepare(self) -> None:
+        if self._im is None:
+            self.im = Image.core.new(self.mode, self._tile_size)
+        ImageFile.load_prepare(self)
 
 
-def read_tiff(content: bytes, tags: Any) -> Deep:
+def read_strips(content: bytes, tags: Any) -> NDArray[np.uint16]:
     """``(H, W, C)`` of the picture with these tags in a TIFF of 16 bits, as it is stored.
 
     Raises:
@@ -85,7 +91,7 @@ def _unpacked(content: bytes, tags: Any, pieces: slice, channels: int) -> NDArra
     else:
         directory |= {ROWS: tags.get(ROWS, tags[HEIGHT])}
         directory |= {OFFSETS: tags[OFFSETS][pieces], COUNTS: tags[COUNTS][pieces]}
-    with open_picture(_with_directory(content, directory)) as image:
+    with opened(TiffPicture, _with_directory(content, directory)) as image:
         return np.asarray(image)
 
 

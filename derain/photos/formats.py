@@ -1,0 +1,57 @@
+"""The formats of photos. A new one is a row here and its codec."""
+
+from PIL import UnidentifiedImageError
+
+from derain.photos import jpeg, png
+from derain.photos.bmp import Bmp
+from derain.photos.codec import Format
+from derain.photos.heif import Avif, Heif, is_avif, is_heif
+from derain.photos.tiff import SIGNATURES, Tiff
+from derain.photos.webp import Webp, has_signature
+
+TABLE = (
+    Format(
+        "JPEG",
+        (".jpg", ".jpeg", ".jpe", ".jfif"),
+        lambda content: content.startswith(jpeg.SIGNATURE),
+        jpeg.Jpeg(),
+        inks=True,
+    ),
+    Format(
+        "PNG",
+        (".png",),
+        lambda content: content.startswith(png.SIGNATURE),
+        png.Png(),
+        lossless=True,
+        alpha=True,
+        deep=True,
+    ),
+    Format("WEBP", (".webp",), has_signature, Webp(), alpha=True),
+    Format(
+        "TIFF",
+        (".tif", ".tiff"),
+        lambda content: content.startswith(SIGNATURES),
+        Tiff(),
+        lossless=True,
+        alpha=True,
+        deep=True,
+        inks=True,
+    ),
+    Format("BMP", (".bmp",), lambda content: content.startswith(b"BM"), Bmp(), lossless=True, metadata=False),
+    Format("AVIF", (".avif",), is_avif, Avif(), alpha=True, codes=True),  # before HEIF, whose brands it may have, too
+    Format("HEIF", (".heic", ".heif", ".hif"), is_heif, Heif(), alpha=True, codes=True),
+)
+BY_NAME = {row.name: row for row in TABLE}
+FORMATS = {suffix: row.name for row in TABLE for suffix in row.suffixes}  # suffix to Pillow's name
+
+
+def format_by_content(content: bytes) -> Format:
+    """The format of a file, whatever its name says: no decoder sees bytes but that of their format.
+
+    Raises:
+        UnidentifiedImageError: derain reads no such files.
+    """
+    for row in TABLE:
+        if row.has_signature(content):
+            return row
+    raise UnidentifiedImageError("none of derain's formats")

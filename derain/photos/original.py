@@ -1,0 +1,60 @@
+"""A photo with everything that its file holds: depth, grey or colour, alpha, inks, orientation, metadata."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from derain.arrays import Pixels, Rgb8
+
+WHITE = 65535
+
+
+@dataclass(frozen=True)
+class Original:
+    """A decoded photo; all arrays stand upright, as a viewer shows them."""
+
+    pixels: Pixels  # (H, W, 3) RGB, uint8 or uint16; grey and inks are turned into RGB
+    format: str  # Pillow's name of the file's format
+    alpha: NDArray[Any] | None = None  # (H, W), of the pixels' depth
+    grey: bool = False
+    inks: NDArray[np.uint8] | None = None  # (H, W, 4) CMYK, of which the pixels are a plain conversion
+    orientation: int = 1  # EXIF's: how the file is to be turned; written back as it was
+    content: bytes = field(default=b"", repr=False)  # the file itself
+    options: dict[str, Any] = field(default_factory=dict)  # how the file was written, for Pillow's save
+    left_out: tuple[str, ...] = ()  # what else the file holds and no result will, in a few words each
+
+    @property
+    def deep(self) -> bool:
+        return self.pixels.dtype == np.uint16
+
+
+def as_rgb(values: Pixels) -> Pixels:
+    """Three channels, of one repeated where the values are grey."""
+    values = values[..., None] if values.ndim == 2 else values
+    return np.repeat(values, 3, axis=2) if values.shape[2] == 1 else values
+
+
+def upright(orientation: int) -> Callable[[Pixels], Pixels]:
+    """How an array with this EXIF orientation is turned for viewing."""
+    return {
+        2: lambda a: a[:, ::-1],
+        3: lambda a: a[::-1, ::-1],
+        4: lambda a: a[::-1],
+        5: lambda a: a.swapaxes(0, 1),
+        6: lambda a: a.swapaxes(0, 1)[:, ::-1],
+        7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
+        8: lambda a: a.swapaxes(0, 1)[::-1],
+    }.get(orientation, lambda a: a)
+
+
+def as_stored(orientation: int) -> Callable[[Pixels], Pixels]:
+    """The inverse of :func:`upright`."""
+    return upright({6: 8, 8: 6}.get(orientation, orientation))
+
+
+def to_8_bit(pixels: Pixels) -> Rgb8:
+    """The nearest 8-bit values of 16-bit ones; 8-bit ones as they are."""
+    return (pixels / 257 + 0.5).astype(np.uint8) if pixels.dtype == np.uint16 else pixels

@@ -1,0 +1,190 @@
+"""TIFF's tags of camera and place, added to a finished file: the libraries that compress TIFF leave them out."""
+
+import struct
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+from derain.photos.previews import Previews
+
+CAMERA, PLACE = 0x8769, 0x8825  # tags that point to the directories of the EXIF standard
+INTEROPERABILITY = 0xA005  # points to a directory of no use outside its old file
+STRUCTURE = {  # tags that say how the pixels lie in the file
+    *(254, 255, 256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 317, 320, 322, 323, 324, 325, 338, 339),
+    *(330, 347, 512, 513, 514, 529, 530, 531, 532),
+    37724,  # Photoshop's layers, which show the photo as it was
+}
+ITS_OWN = {700, 33723, 34377, 34675}  # tags of XMP, IPTC and profile, which other formats hold elsewhere
+PHOTOSHOP, LAYERS, SMALLER = 34377, 37724, 330
+SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}  # bytes, by kind of value
+UNITS = {3: 2, 4: 4, 5: 4, 8: 2, 9: 4, 10: 4, 11: 4, 12: 8, 13: 4}  # bytes that have an order
+Value = tuple[int, int, bytes]  # kind, count, the bytes
+LITTLE_ENDIAN = b"II*\0"
+
+
+def without_structure(tags: Image.Exif) -> Image.Exif:
+    """The tags that speak of the photo and not of its file."""
+    kept = Image.Exif()
+    kept.update({tag: value for tag, value in tags.items() if tag not in STRUCTURE | {CAMERA, PLACE}})
+    for directory in (CAMERA, PLACE):
+        if found := tags.get_ifd(directory):
+            kept.get_ifd(directory).update(found)
+    return kept
+
+
+def without_its_own(exif: bytes) -> bytes:
+    """EXIF of a TIFF's tags, for another format."""
+    tags = Image.Exif()
+    tags.load(exif)
+    for tag in ITS_OWN & tags.keys():
+        del tags[tag]
+    return tags.tobytes()
+
+
+def with_exif(plain: bytes, exif: bytes, previews: Previews | None = None) -> bytes:
+    """``plain``, a little-endian TIFF of one picture, with the tags of ``exif`` that it lacks.
+
+    They are appended, and after them a copy of the first directory that points to them. A file past 4 GB has another
+    form and comes back as it is.
+    """
+    if not plain.startswith(LITTLE_ENDIAN):
+        return plain
+    tags = Image.Exif()
+    try:
+        tags.load(exif)
+        tags = without_structure(tags)
+    except Exception:  # damaged tags raise anything
+        return plain
+    file = bytearray(plain)
+    (first,) = struct.unpack_from("<I", file, 4)
+    first_tags = dict(tags)
+    if previews and isinstance(blocks := first_tags.get(PHOTOSHOP), bytes):
+        first_tags[PHOTOSHOP] = previews.in_photoshop(blocks)
+    entries = _append(file, first_tags)
+    for directory in (CAMERA, PLACE):
+        if found := tags.get_ifd(directory):
+            place = _end(file)
+            _append(file, {tag: value for tag, value in found.items() if tag != INTEROPERABILITY}, directory)
+            entries[directory] = struct.pack("<HHII", directory, 4, 1, place)
+    entries |= _entries(file, first)
+    place = _end(file)
+    file += _rows(entries)
+    struct.pack_into("<I", file, 4, place)
+    return bytes(file)
+
+
+def with_tags_of(plain: bytes, source: bytes, place: int, previews: Previews) -> bytes:
+    """``plain``, a little-endian TIFF of one picture, with the tags that it lacks of the directory at ``place``.
+
+    They are copied as they are, known or not. Arguments else as :func:`with_exif`; a damaged directory raises
+    struct.error, KeyError or IndexError.
+    """
+    if not plain.startswith(LITTLE_ENDIAN):
+        return plain
+    file, reader = bytearray(plain), _Reader(source)
+    tags = reader.directory(place)
+    if LAYERS in tags:
+        previews.say("Photoshop's layers, which show the photo as it was, are left out")
+    if SMALLER in tags:
+        previews.say("its reduced copy is left out")
+    if PHOTOSHOP in tags:
+        kind, count, value = tags[PHOTOSHOP]
+        tags[PHOTOSHOP] = kind, count, previews.in_photoshop(value)
+    (first,) = struct.unpack_from("<I", file, 4)
+    kept = {tag: value for tag, value in tags.items() if tag not in STRUCTURE}
+    entries = _copied(file, reader, kept) | _entries(file, first)
+    place = _end(file)
+    file += _rows(entries)
+    struct.pack_into("<I", file, 4, place)
+    return bytes(file)
+
+
+class _Reader:
+    """Directories of a TIFF in either order and of either size; values come back little-endian."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+        self.order = ">" if content.startswith(b"MM") else "<"
+        self.large = content[2:4] in (b"+\0", b"\0+")
+
+    def directory(self, place: int) -> dict[int, Value]:
+        word, head, width = ("Q", 8, 20) if self.large else ("H", 2, 12)
+        (count,) = struct.unpack_from(self.order + word, self.content, place)
+        if place + head + count * width > len(self.content):
+            raise IndexError(place)
+        return dict(filter(None, (self._value(place + head + width * index) for index in range(count))))
+
+    def _value(self, place: int) -> tuple[int, Value] | None:
+        """Tag and value; ``None`` of one that is damaged or of a kind that smaller files lack."""
+        number, room = ("Q", 8) if self.large else ("I", 4)
+        tag, kind, count = struct.unpack_from(f"{self.order}HH{number}", self.content, place)
+        size = SIZES.get(kind, 0) * count
+        start = place + 4 + room
+        if size > room:
+            (start,) = struct.unpack_from(self.order + number, self.content, start)
+        value = self.content[start : start + size]
+        if not size or len(value) < size:
+            return None
+        if self.order == ">" and (unit := UNITS.get(kind, 1)) > 1:
+            value = np.frombuffer(value, f">u{unit}").astype(f"<u{unit}").tobytes()
+        return tag, (kind, count, value)
+
+
+def _copied(file: bytearray, reader: _Reader, tags: dict[int, Value], depth: int = 3) -> dict[int, bytes]:
+    """Entries of the tags, whose values and further directories are appended to the file."""
+    entries = {}
+    for tag, (kind, count, value) in tags.items():
+        if tag in (CAMERA, PLACE, INTEROPERABILITY):
+            if not depth:
+                raise IndexError(tag)
+            inner = _copied(file, reader, reader.directory(int.from_bytes(value, "little")), depth - 1)
+            kind, count, value = 4, 1, struct.pack("<I", _end(file))
+            file += _rows(inner)
+        elif len(value) > 4:
+            place = _end(file)
+            file += value
+            value = struct.pack("<I", place)
+        entries[tag] = struct.pack("<HHI", tag, kind, count) + value.ljust(4, b"\0")
+    return entries
+
+
+def _rows(entries: Mapping[int, bytes]) -> bytes:
+    return struct.pack("<H", len(entries)) + b"".join(entries[tag] for tag in sorted(entries)) + bytes(4)
+
+
+def _append(file: bytearray, tags: Mapping[int, Any], group: int | None = None) -> dict[int, bytes]:
+    """Append a directory of the tags that can be written, and return its entries."""
+    place = _end(file)
+    file += _directory({tag: value for tag, value in tags.items() if _can_be_written(tag, value, group)}, group, place)
+    return _entries(file, place)
+
+
+def _directory(tags: Mapping[int, Any], group: int | None, place: int) -> bytes:
+    directory = ImageFileDirectory_v2(LITTLE_ENDIAN + struct.pack("<I", 8), group=group)
+    for tag, value in tags.items():
+        directory[tag] = value
+    return directory.tobytes(place)
+
+
+def _can_be_written(tag: int, value: Any, group: int | None) -> bool:
+    try:
+        _directory({tag: value}, group, 0)
+    except Exception:  # damaged tags hold anything
+        return False
+    return True
+
+
+def _entries(file: bytearray, place: int) -> dict[int, bytes]:
+    """The 12 bytes of each entry of the directory at ``place``, by tag."""
+    (count,) = struct.unpack_from("<H", file, place)
+    rows = (bytes(file[place + 2 + 12 * i : place + 14 + 12 * i]) for i in range(count))
+    return {struct.unpack_from("<H", row)[0]: row for row in rows}
+
+
+def _end(file: bytearray) -> int:
+    """The even length of the file, where a directory may begin."""
+    file += bytes(len(file) % 2)
+    return len(file)

@@ -1,0 +1,46 @@
+"""A new format of photos takes one row of the table and one codec."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+import derain
+
+PACKAGE = Path(derain.__file__).parent
+CODEC = """
+from PIL.PpmImagePlugin import PpmImageFile
+
+from derain.photos.codec import Codec
+
+
+class Ppm(Codec):
+    opener = PpmImageFile
+"""
+ROW = 'TABLE = (\n    Format("PPM", (".ppm",), lambda content: content.startswith(b"P6"), Ppm(), metadata=False),'
+
+
+def test_a_format_is_one_row_and_its_codec(small_weights, tmp_path):
+    """A copy of the package gets both, and a batch restores a photo of the format into it and into PNG."""
+    shutil.copytree(PACKAGE, tmp_path / "derain", ignore=shutil.ignore_patterns("__pycache__"))
+    photos = tmp_path / "derain" / "photos"
+    (photos / "ppm.py").write_text(CODEC)
+    table = (photos / "formats.py").read_text()
+    (photos / "formats.py").write_text(
+        table.replace("TABLE = (", ROW, 1).replace("\n\nTABLE", "\nfrom derain.photos.ppm import Ppm\n\nTABLE", 1)
+    )
+    rainy = tmp_path / "rainy.ppm"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)).save(rainy)
+    for to in ([], ["--format", "png"]):
+        command = [sys.executable, "-m", "derain", "run", str(rainy), "--weights", str(small_weights), *to]
+        done = subprocess.run(
+            command, env=os.environ | {"PYTHONPATH": str(tmp_path)}, cwd=tmp_path, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+    results = {path.suffix: Image.open(path) for path in tmp_path.glob("rainy.derained.*")}
+    assert {suffix: result.format for suffix, result in results.items()} == {".ppm": "PPM", ".png": "PNG"}
+    assert np.array_equal(*(np.asarray(result) for result in results.values()))
