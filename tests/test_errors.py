@@ -13,7 +13,6 @@ import derain
 from derain.batch import Target, Treatment, plan, run
 from derain.cli.app import app, main
 from derain.errors import DerainError
-from derain.evaluation.results import refuse_existing
 from derain.finetuning.finetune import finetune
 from derain.restoring.devices import choose_device
 from derain.training.config import TrainConfig
@@ -97,7 +96,6 @@ def test_train_names_what_was_given(shell, tmp_path, folders):
 def test_eval_names_what_was_given(shell, tmp_path):
     report = tmp_path / "a.html"
     report.touch()
-    assert python(refuse_existing, [report], False).endswith("give another name or `overwrite`")
     assert shell("eval", "--self-test", "--report", report)[1].strip().endswith("give another name or --overwrite")
     assert python(choose_device, "tpu").startswith("`device` tpu: choose auto")
     assert shell("eval", "--self-test", "--device", "tpu")[1].startswith("derain: --device tpu: choose auto")

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 import derain
 from derain.cli.app import app
+from derain.cli.tables import scores_table
 from derain.errors import UsageError
 from derain.evaluation import evaluate as evaluation
 from derain.evaluation import scores as table_of_scores
@@ -26,7 +27,7 @@ from derain.evaluation.metrics import luma, psnr, ssim, values
 from derain.evaluation.no_truth import Sequel, Unpaired, flicker, motion
 from derain.evaluation.pictures import read_picture
 from derain.evaluation.report import Gallery, as_html
-from derain.evaluation.results import as_csv, as_json, table
+from derain.evaluation.results import as_csv, as_json
 from derain.evaluation.samples import INPUT, Sample, Samples, open_samples
 from derain.evaluation.scores import SCORES, Score, paired_scores, unpaired_scores
 from derain.evaluation.self_test import draw_scene, rendered_samples
@@ -287,7 +288,7 @@ def test_a_new_score_is_one_row(monkeypatch, rng):
     samples = [Sample(str(n), photo, restored={"tool": photo // 255}) for n, photo in enumerate(photos)]
     found = evaluate(Samples(iter(samples), [], ["tool"]), {})
     with Console(width=200, file=io.StringIO()) as console:
-        console.print(table(found))
+        console.print(scores_table(found))
     assert "dark pixels" in console.file.getvalue() and "worse" in console.file.getvalue()
     written = json.loads(as_json(found))
     assert written["methods"]["tool"]["dark_pixels"]["mean"] == 16 * 16 * 3 and written["settings"]["dark"] == "few"
@@ -424,7 +425,7 @@ def test_sixteen_bits_are_scored_as_sixteen(tmp_path, rng):
 def test_intervals_can_be_read_in_eighty_columns(paired_folders, capsys):
     found = evaluate(open_samples(paired_folders / "rainy", paired_folders / "clean"), {})
     text = io.StringIO()
-    Console(file=text, width=80).print(table(found))
+    Console(file=text, width=80).print(scores_table(found))
     interval = found.summary(INPUT)["ssim_rgb"]
     assert f"{interval.low:.4f}" in text.getvalue() and f"{interval.high:.4f}" in text.getvalue()
 

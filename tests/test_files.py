@@ -16,6 +16,7 @@ from PIL import Image
 
 import derain
 from derain import batch
+from derain.cli import outputs
 from derain.errors import PhotoError, TrainingError, UsageError, WeightsError
 from derain.evaluation import results
 from derain.evaluation.evaluate import Evaluation
@@ -209,8 +210,8 @@ def test_what_is_no_file_is_never_replaced(tmp_path, rng, rainy_model):
     write_named(pipe, b"scores")
     assert os.read(reader, 99) == b"scores" and pipe.is_fifo()
     os.close(reader)
-    results.refuse_existing([Path(os.devnull), pipe], overwrite=False)
-    results.write(Path(os.devnull), "scores")
+    outputs.refuse_existing([Path(os.devnull), pipe], overwrite=False)
+    outputs.write(Path(os.devnull), "scores")
     assert not Path(os.devnull).is_file()
     with pytest.raises(PhotoError, match="cannot be written"):
         write_named(tmp_path / "no" / "folder", b"")

@@ -1,13 +1,21 @@
 """`derain eval`."""
 
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
 from derain.cli.options import Device
 from derain.cli.terminal import progress_bar, say, talk, with_options
 from derain.errors import UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+    from derain.evaluation.evaluate import Evaluation
+    from derain.evaluation.report import Gallery
+    from derain.evaluation.samples import Samples
+    from derain.models.contract import Derainer
 
 
 def evaluate(
@@ -33,9 +41,10 @@ def evaluate(
 
     With --clean, pictures are matched by name. Several --weights and --restored are compared in one table.
     """
-    from derain.evaluation import evaluate as evaluation
-    from derain.evaluation import results
-    from derain.evaluation.report import Gallery, as_html
+    from derain.cli.methods import method_names, roles
+    from derain.cli.outputs import refuse_existing, write
+    from derain.evaluation.report import as_html
+    from derain.evaluation.results import as_csv, as_json
     from derain.evaluation.samples import open_samples
     from derain.evaluation.self_test import rendered_samples
     from derain.restoring.devices import choose_device
@@ -43,23 +52,49 @@ def evaluate(
 
     if sum((rainy is not None, self_test, benchmark)) != 1:
         raise UsageError("give one of --rainy, --self-test and --benchmark")
-    ours, theirs = results.method_names([w for w in weights or ["derain"] if w != "none"], restored or [])
+    ours, theirs = method_names([w for w in weights or ["derain"] if w != "none"], restored or [])
     if benchmark and (report or csv):
         raise UsageError("--benchmark writes --json; leave out --report and --csv")
-    results.refuse_existing([path for path in (report, json, csv) if path], overwrite)
+    refuse_existing([path for path in (report, json, csv) if path], overwrite)
     chosen = choose_device(device)
     if benchmark:
-        from derain.evaluation.benchmark import benchmark as measure
-
-        speeds = measure(list(ours.values()), chosen, report=lambda line: say(line, "dim"))
-        talk.print(results.speed_table(speeds))
-        if json:
-            results.write(json, results.speeds_as_json(speeds))
+        _measure(list(ours.values()), chosen, json)
         return
     given = open_samples(rainy, clean, theirs, frames) if rainy else rendered_samples()
     for left in given.left_out:
         say(left)
-    models = {name: load(file, chosen) for name, file in ours.items()}
+    found, gallery = _score(given, {name: load(file, chosen) for name, file in ours.items()}, workers)
+    if json:
+        write(json, as_json(found))
+    if csv:
+        write(csv, as_csv(found))
+    if report:
+        title = "/".join(rainy.resolve().parts[-2:]) if rainy else "Self-test"
+        write(report, as_html(found, gallery, title, roles(rainy, clean, ours, theirs)))
+    if found.problems:
+        say(f"{len(found.problems)} problems, {len(found.rows)} pictures scored")
+        raise typer.Exit(1)
+
+
+def _measure(weights: list[str], device: "torch.device", json: Path | None) -> None:
+    """Speed and memory, as a table and perhaps as JSON."""
+    from derain.cli.outputs import write
+    from derain.cli.tables import speed_table
+    from derain.evaluation.benchmark import benchmark
+    from derain.evaluation.results import speeds_as_json
+
+    speeds = benchmark(weights, device, report=lambda line: say(line, "dim"))
+    talk.print(speed_table(speeds))
+    if json:
+        write(json, speeds_as_json(speeds))
+
+
+def _score(given: "Samples", models: "dict[str, Derainer]", workers: int | None) -> "tuple[Evaluation, Gallery]":
+    """Scores as a table, and what could not be scored."""
+    from derain.cli.tables import scores_table
+    from derain.evaluation import evaluate as evaluation
+    from derain.evaluation.report import Gallery
+
     gallery = Gallery()
     with progress_bar() as bar:
         task = bar.add_task("pictures", total=given.total)
@@ -70,16 +105,7 @@ def evaluate(
 
         found = evaluation.evaluate(given, models, workers, watch)
     found.problems = [with_options(problem) for problem in found.problems]
-    talk.print(results.table(found))
+    talk.print(scores_table(found))
     for problem in found.problems:
         say(f"not scored: {problem}", "yellow")
-    if json:
-        results.write(json, results.as_json(found))
-    if csv:
-        results.write(csv, results.as_csv(found))
-    if report:
-        title = "/".join(rainy.resolve().parts[-2:]) if rainy else "Self-test"
-        results.write(report, as_html(found, gallery, title, results.roles(rainy, clean, ours, theirs)))
-    if found.problems:
-        say(f"{len(found.problems)} problems, {len(found.rows)} pictures scored")
-        raise typer.Exit(1)
+    return found, gallery

@@ -11,7 +11,7 @@ import numpy as np
 from derain.evaluation.evaluate import Evaluation
 from derain.evaluation.metrics import Picture
 from derain.evaluation.pictures import to_photo
-from derain.evaluation.results import comparisons, formatted, interval, settings, verdict
+from derain.evaluation.results import comparisons, conditions, formatted, interval, verdict
 from derain.evaluation.samples import INPUT, Sample
 from derain.evaluation.scores import SCORES, primary
 from derain.photos import Photo
@@ -152,7 +152,7 @@ def as_html(evaluation: Evaluation, gallery: Gallery, title: str, inputs: dict[s
     if evaluation.problems:
         listed = "".join(f"<li>{escape(problem)}</li>" for problem in evaluation.problems)
         parts.append(f"<h2>Not scored</h2><ul>{listed}</ul>")
-    rows = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in (inputs | settings(evaluation)).items())
+    rows = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in (inputs | conditions(evaluation)).items())
     parts.append(f"<h2>Settings</h2><dl>{rows}</dl>")
     head = (
         "<meta charset=utf-8><meta name=viewport content='width=device-width, initial-scale=1'>"
