@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 
 from derain.errors import PhotoError
@@ -218,3 +219,121 @@ def test_a_clip_that_is_cut_short_is_derained_as_far_as_it_goes_and_that_is_said
     clip.write_bytes(content[: content.index(bytes(packets(clip)[40]))])
     done = process(clip, tmp_path / f"b{ending}", Identity(), FRAME_BY_FRAME)
     assert done.frames == 40 and "cut short" in done.damage[-1]
+
+
+UNSEEN = {  # how pictures are hidden from a decoder: what begins one, and what begins something else
+    "a.mkv": ("libsvtav1", b"\x32", b"\x7a"),
+    "a.ts": ("mpeg2video", b"\0\0\1\0", b"\0\0\1\xb2"),
+    "a.avi": ("mpeg4", b"\0\0\1\xb6", b"\0\0\1\xb2"),
+}
+
+
+@pytest.mark.parametrize("name", UNSEEN)
+def test_whatever_the_codec_a_picture_that_does_not_come_out_is_said(tmp_path, name):
+    codec, begins, other = UNSEEN[name]
+    options = {"preset": "12"} if "av1" in codec else {"g": "10"}
+    base = {"base": Fraction(1, 25)} if codec == "mpeg2video" else {}
+    clip = make(tmp_path / name, count=20, codec=codec, options=options, draw=noise, **base)
+    packet = bytes(packets(clip)[15])
+    rest = packet[packet.index(begins) + len(begins) :][:100]  # which no part of the container stands in
+    content = clip.read_bytes()
+    assert content.count(begins + rest) == 1
+    clip.write_bytes(content.replace(begins + rest, other + rest))
+    done = process(clip, tmp_path / "b.mkv", Identity(), FRAME_BY_FRAME)
+    assert done.frames == 19 and "1 frame is damaged" in done.damage[0] and "number 15 (0.60 s)" in done.damage[0]
+
+
+def noise(index: int, size: tuple[int, int]) -> np.ndarray:
+    return np.random.default_rng(index).integers(0, 255, (*size, 3), np.uint8)
+
+
+def without(path: Path, start: int, end: int) -> Path:
+    content = path.read_bytes()
+    path.write_bytes(content[:start] + content[end:])
+    return path
+
+
+def test_frames_that_are_shown_though_damaged_are_said(tmp_path):
+    clip = make(tmp_path / "a.ts", count=20, options={"g": "10", "bf": "0"}, draw=noise)
+    place = packets(clip)[15].pos + 5 * 188
+    done = process(without(clip, place, place + 188), tmp_path / "b.mp4", Identity(), FRAME_BY_FRAME)
+    assert done.frames == 20 and "damaged but shown: number" in done.damage[0] and "15" in done.damage[0]
+
+
+def test_frames_whose_time_does_not_advance_are_damage(tmp_path):
+    clip = make(tmp_path / "a.avi", count=10, codec="mjpeg", pixel_format="yuvj420p", options={})
+    with av.open(str(clip)) as source, av.open(str(tmp_path / "b.mkv"), "w") as out:
+        video = out.add_stream_from_template(source.streams.video[0])
+        for number, packet in enumerate(packet for packet in source.demux(video=0) if packet.size):
+            packet.stream, packet.time_base = video, Fraction(1, 25)
+            packet.pts = packet.dts = number - (number > 5)
+            out.mux(packet)
+    done = process(tmp_path / "b.mkv", tmp_path / "c.mkv", Identity(), FRAME_BY_FRAME)
+    assert done.frames == 9 and "1 frame is not later than those before" in done.damage[0]
+
+
+STRUCTURED = {
+    "a.mkv": "libx264",
+    "a.webm": "libvpx-vp9",
+    "a.avi": "mpeg4",
+    "a.flv": "libx264",
+    "a.ts": "libx264",
+    "a.mpg": "mpeg2video",
+    "a.ogg": "libvpx",
+}
+
+
+def structured(path: Path) -> Path:
+    clocks = {".flv": 1000, ".mkv": 1000, ".webm": 1000}
+    drawing = {} if path.suffix == ".mpg" else {"draw": noise}
+    base = Fraction(1, clocks.get(path.suffix, 25))
+    return make(path, count=30, codec=STRUCTURED[path.name], options={"g": "5"}, base=base, **drawing)
+
+
+@pytest.mark.parametrize("name", STRUCTURED)
+def test_what_is_skipped_because_the_file_makes_no_sense_is_said(tmp_path, name):
+    clip = structured(tmp_path / name)
+    with Clip(clip) as whole:
+        assert len(list(whole.frames())) == 30 and not whole.damage
+    content = bytearray(clip.read_bytes())
+    start = packets(clip)[15].pos or len(content) // 2
+    content[start - 30 : start + 400] = b"\xee" * 430
+    clip.write_bytes(content)
+    done = process(clip, tmp_path / "b.mkv", Identity(), FRAME_BY_FRAME)
+    (sentence,) = [sentence for sentence in done.damage if "the file is damaged after" in sentence]
+    assert done.frames < 30 and 0.4 <= float(sentence.split("after ")[1].split(" s")[0]) <= 1.0
+
+
+@pytest.mark.parametrize("name", STRUCTURED)
+def test_files_of_every_kind_that_are_cut_short_are_said_to_be(tmp_path, name):
+    clip = structured(tmp_path / name)
+    content, last = clip.read_bytes(), packets(clip)[20]
+    clip.write_bytes(content[: (last.pos or len(content) * 2 // 3) + last.size // 2])
+    done = process(clip, tmp_path / "b.mkv", Identity(), FRAME_BY_FRAME)
+    assert 18 <= done.frames <= (30 if name == "a.mpg" else 21) and "cut short" in done.damage[-1]
+
+
+def test_fragments_of_an_mp4_that_make_no_sense_are_said(tmp_path):
+    clip = make(tmp_path / "a.mp4", muxing={"movflags": "frag_keyframe+empty_moov"})
+    with Clip(clip) as whole:
+        assert len(list(whole.frames())) == 60 and not whole.damage
+    content = clip.read_bytes()
+    place = [at for at in range(len(content)) if content[at : at + 4] == b"moof"][3]
+    clip.write_bytes(content[:place] + b"moox" + content[place + 4 :])
+    done = process(clip, tmp_path / "b.mp4", Identity(), FRAME_BY_FRAME)
+    assert done.frames == 50 and "the file is damaged after 1.1" in done.damage[-1]
+
+
+def test_a_clip_that_is_gone_when_it_is_read_is_a_sentence(tmp_path):
+    with Clip(make(tmp_path / "a.mp4")) as clip:
+        clip.path.unlink()
+        for since in (None, 2.0):
+            with pytest.raises(PhotoError, match="a.mp4: cannot be read as video"):
+                next(clip.frames(since))
+
+
+def test_a_preview_that_cannot_be_written_does_not_end_the_clip(tmp_path):
+    said = list[str]()
+    clip = make(tmp_path / "a.mp4", count=3)
+    done = process(clip, tmp_path / "b.mp4", Identity(), FRAME_BY_FRAME, preview=clip / "no.png", say=said.append)
+    assert done.frames == 3 and len(said) == 1 and "no.png: cannot be" in said[0]

@@ -72,11 +72,12 @@ def make_clip(
     sound: int = 0,
     subtitles: bool = False,
     draw: Callable[[int, tuple[int, int]], np.ndarray] = picture,
+    muxing: dict | None = None,
 ) -> Path:
     """A clip of ``count`` frames at 25 a second, or at ``times`` in units of ``base``."""
     times = times or [index * round(Fraction(1, 25) / base) for index in range(count)]
-    muxing = {"video_track_timescale": str(base.denominator)} if path.suffix in (".mp4", ".mov") else {}
-    with av.open(str(path), "w", options=muxing) as clip:
+    clock = {"video_track_timescale": str(base.denominator)} if path.suffix in (".mp4", ".mov") else {}
+    with av.open(str(path), "w", options=clock | (muxing or {})) as clip:
         clip.metadata["title"] = "Regen über Köln"
         video = clip.add_stream(codec, rate=25, options=options or {})
         video.height, video.width = size

@@ -1,7 +1,8 @@
 """What of a clip could not be read, and how that is said."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 from fractions import Fraction
+from typing import Any
 
 LISTED = 5  # stretches of damaged frames that are named
 
@@ -11,39 +12,45 @@ class Damage:
     """What could not be read of a picture track; times are in its units."""
 
     lost: set[int] = field(default_factory=set)  # times of frames that cannot be decoded
-    untimed: int = 0  # frames that cannot be decoded either, and of which nobody knows when they are
+    flawed: set[int] = field(default_factory=set)  # times of frames that are shown, though damaged
     behind: set[int] = field(default_factory=set)  # times of frames that are not after the frame before
+    gaps: set[int] = field(default_factory=set)  # times after which the file makes no sense for a while
+    untimed: int = 0  # frames that cannot be decoded either, and of which nobody knows when they are
     reason: str = ""  # of the last of them
     end: str = ""  # why the file could not be read any further
 
     def __bool__(self) -> bool:
-        return bool(self.lost or self.untimed or self.end)
+        return bool(self.times or self.untimed or self.end)
+
+    @property
+    def times(self) -> set[int]:
+        return self.lost | self.flawed | self.behind | self.gaps
 
     def clear(self) -> None:
-        self.lost, self.untimed, self.behind, self.reason, self.end = set(), 0, set(), "", ""
+        self.__init__()  # type: ignore[misc]
 
     def add(self, other: "Damage") -> None:
         """What another pass over the same track met."""
-        self.lost |= other.lost
-        self.behind |= other.behind
+        for name in TIMES:
+            getattr(self, name).update(getattr(other, name))
         self.untimed = max(self.untimed, other.untimed)
         self.reason, self.end = other.reason or self.reason, other.end or self.end
 
     def as_dict(self) -> dict[str, object]:
-        sets = {"lost": sorted(list(self.lost)), "behind": sorted(list(self.behind))}
-        return sets | {"untimed": self.untimed, "reason": self.reason, "end": self.end}
+        return asdict(self) | {name: sorted(getattr(self, name)) for name in TIMES}
 
     @classmethod
-    def of(cls, lost: list[int], behind: list[int], untimed: int, reason: str, end: str) -> "Damage":
-        return cls(set(lost), untimed, set(behind), reason, end)
+    def of(cls, known: dict[str, object]) -> "Damage":
+        """From what :meth:`as_dict` gave."""
+        return cls(**known | {name: set(known[name]) for name in TIMES})  # type: ignore[call-overload]
 
     def within(self, first: float, last: float) -> "Damage":
         """That of a stretch, from ``first`` to before ``last`` in the track's units."""
-        lost, behind = ({at for at in times if first <= at < last} for times in (self.lost, self.behind))
-        return Damage(lost, self.untimed, behind, self.reason, self.end)
+        inside: dict[str, Any] = {name: {at for at in getattr(self, name) if first <= at < last} for name in TIMES}
+        return replace(self, **inside)
 
     def said(self, shown: list[int], base: Fraction, begins: float) -> list[str]:
-        """Sentences about frames that are missing among those that are ``shown``."""
+        """Sentences about frames that are missing or damaged among those that are ``shown``."""
         sentences = []
         if self.lost:
             why = self.reason or "the decoder drops it"
@@ -51,23 +58,35 @@ class Damage:
                 f"{_frames(len(self.lost))} damaged ({why}) and left out, the one before stays instead: "
                 + _places(self.lost, shown, base, begins)
             )
+        flawed = self.flawed - self.lost
+        if flawed:
+            sentences.append(f"{_frames(len(flawed))} damaged but shown: {_places(flawed, shown, base, begins)}")
         if self.untimed:
             sentences.append(f"{_frames(self.untimed)} damaged, and nobody knows when in the clip")
+        if self.behind:
+            sentences.append(f"{_frames(len(self.behind))} not later than those before, and left out")
+        if self.gaps:
+            when = [f"{float(at * base) - begins:.2f} s" for at in sorted(self.gaps)]
+            more = f" and at {len(when) - LISTED} places more" if len(when) > LISTED else ""
+            sentences.append(f"the file is damaged after {', '.join(when[:LISTED])}{more}; frames may be missing there")
         if self.end:
             until = f" after {float(max(shown) * base) - begins:.2f} s" if shown else ""
             sentences.append(f"cannot be read to its end ({self.end}), the result ends{until}")
         return sentences
 
 
+TIMES = [each.name for each in fields(Damage) if each.default_factory is set]
+
+
 def _frames(count: int) -> str:
     return "1 frame is" if count == 1 else f"{count} frames are"
 
 
-def _places(lost: set[int], shown: list[int], base: Fraction, begins: float) -> str:
-    """Numbers and times of the frames that are lost, those side by side together."""
+def _places(times: set[int], shown: list[int], base: Fraction, begins: float) -> str:
+    """Numbers and times of frames, those side by side together."""
     stretches: list[list[tuple[int, float]]] = []
-    for number, at in enumerate(sorted(lost | set(shown))):
-        if at not in lost:
+    for number, at in enumerate(sorted(times | set(shown))):
+        if at not in times:
             continue
         if stretches and stretches[-1][-1][0] == number - 1:
             stretches[-1].append((number, float(at * base) - begins))

@@ -1,25 +1,24 @@
 """Pictures out of a file that may be damaged: all that can be decoded, and what could not."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
 
-from derain.errors import reason
+from derain.errors import PhotoError, reason
 from derain.video.damage import Damage
-from derain.video.extent import is_cut_short
-from derain.video.seeking import Landing, landing
+from derain.video.seeking import LEAP, Landing, landing
+from derain.video.structure import structure
 
 ANY_BYTES = "surrogateescape"  # tags need not be UTF-8, and are written back as they were
 ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
-ONE_BY_ONE = {
-    "h264",
-    "hevc",
-    "prores",
-    "mjpeg",
-    "ffv1",
-}  # decoders that show each packet's picture, if it is a whole one
+WITHOUT_PICTURES = ("indeo4", "indeo5")  # codecs with packets that say that nothing changes
+LEAST_PICTURE = 20  # bytes
+MOST_WAITING = 40  # packets after which a picture does not come any more: twice what codecs may hold back
+FIELD = 0.025  # seconds that lie between two fields at the most
 TRIES = 100  # times in a row that reading may fail before the file is taken to end there
 
 
@@ -28,8 +27,35 @@ def opened(path: Path) -> Any:
     return av.open(str(path.absolute()), metadata_errors=ANY_BYTES)
 
 
-def packets_of(container: Any, streams: Any, damage: Damage | None = None) -> Iterator[Any]:
-    """The packets of streams that hold something; what cannot be read is skipped if more comes after it."""
+def packets_of(container: Any, streams: Any, first: Any = None, damage: Damage | None = None) -> Iterator[Any]:
+    """The packets of streams that hold something; what cannot be read is skipped if more comes after it.
+
+    Args:
+        first: the packet before, which begins the row.
+        damage: filled on the way, for which the file's structure is followed too.
+    """
+    if first is not None:
+        yield first
+    if damage is None:
+        yield from _readable(container, streams, damage)
+        return
+    with structure(Path(container.name), (first.pos if first is not None else None) or 0) as parts:
+        before = first
+        for packet in _readable(container, streams, damage):
+            broken = packet.pos is not None and parts.is_broken_until(packet.pos)
+            if broken and (before is not None or not packet.is_keyframe):  # else the header is
+                damage.gaps.add(time_of(packet if before is None else before) or 0)
+            before = packet
+            yield packet
+        if damage.end:
+            return
+        if parts.is_broken_until(parts.size):
+            damage.gaps.add((time_of(before) if before is not None else None) or 0)
+        if parts.is_cut:
+            damage.end = "the file is cut short"
+
+
+def _readable(container: Any, streams: Any, damage: Damage | None) -> Iterator[Any]:
     failures = 0
     while True:
         try:
@@ -38,8 +64,6 @@ def packets_of(container: Any, streams: Any, damage: Damage | None = None) -> It
                 if packet.size:  # an empty one would end the decoder
                     failures = 0
                     yield packet
-            if damage is not None and is_cut_short(Path(container.name)):
-                damage.end = "the file is cut short"
             return
         except (av.FFmpegError, OSError, IndexError) as error:  # PyAV finds no stream that appears midway
             failures += 1
@@ -47,6 +71,12 @@ def packets_of(container: Any, streams: Any, damage: Damage | None = None) -> It
                 if damage is not None:
                     damage.end = reason(error)
                 return
+
+
+def time_of(packet: Any) -> int | None:
+    """When a packet's picture is shown, or where nothing tells that, when it is decoded."""
+    found: int | None = packet.dts if packet.pts is None else packet.pts
+    return found
 
 
 def decoded(path: Path, index: int, damage: Damage, since: int | None = None) -> Iterator[av.VideoFrame]:
@@ -59,19 +89,23 @@ def decoded(path: Path, index: int, damage: Damage, since: int | None = None) ->
         damage: filled on the way.
         since: in the stream's units.
     """
-    if since is not None:
+    try:
+        if since is not None:
+            with opened(path) as container:
+                stream = prepared(container.streams[index])
+                if found := landing(container, stream, lambda: opened(path), since):
+                    packets = packets_of(container, stream, found.packet, damage)
+                    frames = _decoded(decoder_of(stream), packets, damage)
+                    if first := _first(frames, found):
+                        yield first
+                        yield from frames
+                        return
+            damage.clear()
         with opened(path) as container:
             stream = prepared(container.streams[index])
-            if found := landing(container, stream, lambda: opened(path), since):
-                frames = _decoded(decoder_of(stream), _chained(found, container, stream, damage), damage)
-                if first := _first(frames, found):
-                    yield first
-                    yield from frames
-                    return
-        damage.clear()
-    with opened(path) as container:
-        stream = prepared(container.streams[index])
-        yield from _decoded(decoder_of(stream), packets_of(container, stream, damage), damage)
+            yield from _decoded(decoder_of(stream), packets_of(container, stream, damage=damage), damage)
+    except (av.FFmpegError, OSError, IndexError) as error:
+        raise PhotoError(f"{path}: cannot be read as video ({reason(error)})") from None
 
 
 def prepared(stream: Any) -> Any:
@@ -94,60 +128,124 @@ def decoder_of(stream: Any) -> Any:
 
 
 def _decoded(decoder: Any, packets: Iterable[Any], damage: Damage) -> Iterator[av.VideoFrame]:
-    """The pictures of packets in order, and in ``damage`` those that do not come out.
+    """The pictures of packets in order, and in ``damage`` those that do not come out, or not whole.
 
-    After damage a decoder may drop pictures without a word, even those of packets that were whole.
+    A decoder may drop pictures without a word, even those of packets that were whole, after damage before them.
     """
-    waiting = set[int]()  # times of packets whose pictures are to come
-    sure, strict = decoder.name in ONE_BY_ONE, False  # strict after an error: whatever does not come out is lost
-    last_decoded = last_shown = -(2**62)
+    decoder.copy_opaque = True
+    due = Due(decoder, damage)
     for packet in packets:
-        if packet.dts is not None:  # where clips were joined the same times come again, and AVI has no others
-            sure = sure and packet.dts > last_decoded and packet.stream.container.format.name != "avi"
-            last_decoded = packet.dts
+        due.add(packet)
         try:
             frames = decoder.decode(packet)
         except (av.FFmpegError, OSError) as error:
-            _note(packet, error, damage)
-            strict = True
+            due.fail(packet, error)
             continue
-        if packet.pts is not None and not packet.is_discard and (strict or packet.pts > last_shown):
-            waiting.add(packet.pts)
         for frame in frames:
-            sure = sure and not frame.interlaced_frame  # which may have come in two packets
-            if frame.pts is not None:
-                if strict or sure and last_shown > -(2**62):
-                    damage.lost |= {at for at in waiting if at < frame.pts}
-                waiting = {at for at in waiting if at > frame.pts}
-                last_shown = frame.pts
+            due.remove(frame)
             yield frame
     try:
         for frame in decoder.decode(None):
-            if sure and frame.pts is not None and last_shown > -(2**62):
-                damage.lost |= {at for at in waiting if at < frame.pts}
-            waiting.discard(frame.pts)
-            if sure and frame.pts is not None:
-                waiting = {at for at in waiting if at > frame.pts}
-                last_shown = frame.pts
+            due.remove(frame)
             yield frame
     except (av.FFmpegError, OSError) as error:
         damage.reason = reason(error)
-    if strict or sure:
-        damage.lost |= waiting
+    due.end()
 
 
-def _note(packet: Any, error: Exception, damage: Damage) -> None:
-    damage.reason = reason(error)
-    at = packet.dts if packet.pts is None else packet.pts
-    if at is None:
-        damage.untimed += 1
-    else:
-        damage.lost.add(at)
+@dataclass(frozen=True, eq=False)
+class Ticket:
+    """What a packet gets that the decoder hands on to its picture."""
+
+    number: int
+    time: int | None  # in the stream's units
 
 
-def _chained(found: Landing, container: Any, stream: Any, damage: Damage) -> Iterator[Any]:
-    yield found.packet
-    yield from packets_of(container, stream, damage)
+class Due:
+    """The packets of which a picture is to come."""
+
+    def __init__(self, decoder: Any, damage: Damage) -> None:
+        self.codec, self.damage = decoder.codec.canonical_name, damage
+        self.tickets: dict[int, Ticket] = {}
+        self.count, self.timed = 0, True
+        self.failed = False  # then those before the first that is shown are lost too; else nobody misses them
+        self.first: int | None = None  # time of the first that is shown
+        self.suspect: Any = None  # the packet before, if it is flagged
+
+    def add(self, packet: Any) -> None:
+        ticket = packet.opaque = Ticket(self.count, time_of(packet))  # one of its own: PyAV knows it by its place
+        self.count += 1
+        self.timed = packet.stream.container.format.name != "avi"  # which has no times but those of decoding
+        if self.suspect is not None and not self._is_new_clip(packet):
+            self._flaw(time_of(self.suspect))
+        self.suspect = packet if packet.is_corrupt else None
+        if not packet.is_discard and has_picture(self.codec, packet):
+            self.tickets[ticket.number] = ticket
+
+    def fail(self, packet: Any, error: Exception) -> None:
+        self.failed, self.damage.reason = True, reason(error)
+        self._lose(packet.opaque)
+
+    def remove(self, frame: av.VideoFrame) -> None:
+        """Those before this picture that did not come out do not come any more."""
+        ticket, at = frame.opaque, frame.pts if frame.pts is not None else frame.dts
+        if not isinstance(ticket, Ticket):
+            return
+        self.tickets.pop(ticket.number, None)
+        if frame.is_corrupt:
+            self._flaw(at)
+        second = self.tickets.get(ticket.number + 1)
+        if second and frame.interlaced_frame and self._is_field(second, at, frame.time_base or Fraction(0)):
+            del self.tickets[second.number]
+        if self.first is None:
+            self.first = at
+            if not self.failed:
+                self.tickets = {number: other for number, other in self.tickets.items() if number > ticket.number}
+        for other in [other for other in self.tickets.values() if other.number < ticket.number]:
+            late = self.timed and other.time is not None and at is not None and other.time < at
+            if late or other.number < ticket.number - MOST_WAITING:
+                self._lose(other)
+
+    def end(self) -> None:
+        if self.suspect is not None:
+            self._flaw(time_of(self.suspect))
+        if self.failed or self.first is not None:
+            for ticket in list(self.tickets.values()):
+                self._lose(ticket)
+
+    def _lose(self, ticket: Ticket) -> None:
+        self.tickets.pop(ticket.number, None)
+        if ticket.time is None:
+            self.damage.untimed += 1
+        elif self.failed or self.first is None or ticket.time > self.first:
+            self.damage.lost.add(ticket.time)
+
+    def _flaw(self, at: int | None) -> None:
+        if at is not None:
+            self.damage.flawed.add(at)
+
+    @staticmethod
+    def _is_field(ticket: Ticket, first: int | None, base: Fraction) -> bool:
+        """Whether a packet may hold the second field of the picture whose first one is shown then."""
+        return ticket.time is None or first is None or 0 <= (ticket.time - first) * base < FIELD
+
+    def _is_new_clip(self, packet: Any) -> bool:
+        """Whether this begins another clip that was put after the one before, whose end then is flagged."""
+        before, at = time_of(self.suspect), time_of(packet)
+        return before is not None and at is not None and (at - before) * packet.time_base < -LEAP
+
+
+def has_picture(codec: str, packet: Any) -> bool:
+    """Whether a whole packet of a codec must give a picture."""
+    if codec in ("mpeg4", "mpeg2video", "mpeg1video"):
+        return bool(packet.size > LEAST_PICTURE)  # less says that nothing changes, or ends a sequence
+    if codec not in ("vp8", "vp9"):
+        return codec not in WITHOUT_PICTURES
+    content = memoryview(packet)
+    if codec == "vp8":
+        return bool(content[0] & 0x10)
+    several, shift = content[-1] & 0xE0 == 0xC0, content[0] >> 4 & 3 == 3
+    return several or bool(content[0] >> (2 if shift else 3) & 1) or bool(content[0] >> (0 if shift else 1) & 1)
 
 
 def _first(frames: Iterator[av.VideoFrame], found: Landing) -> av.VideoFrame | None:

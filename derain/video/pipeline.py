@@ -76,7 +76,9 @@ def process(
         with kept_for(out):
             network = model or weights()
             origin = manifest(source, network, settings) if source.is_file() else ""
-            return process_sequence(source, out, network, settings, origin, overwrite, Preview(preview), report, say)
+            return process_sequence(
+                source, out, network, settings, origin, overwrite, Preview(preview, say), report, say
+            )
     check(source, out, overwrite)
     with ExitStack() as files:
         clips = [files.enter_context(Clip(source))]
@@ -125,7 +127,7 @@ def _process_clips(
         whole = folder / f"whole{out.suffix}"
         tracks = [Track(clip, work.segments, work.matrix) for clip, work in zip(clips, works) if work.segments]
         join(tracks, whole, FORMATS[out.suffix.lower()], taken, settings.audio, say)
-        damage = [line for clip, work in zip(clips, works) for line in damage_of(clip, work, settings, say)]
+        damage = [line for clip, work in zip(clips, works) for line in damage_of(clip, work, settings)]
         done = Done(out, sum(work.frames for work in works), time.monotonic() - began, failed, damage)
         put(whole, out)
         clear(folder)
@@ -224,13 +226,13 @@ class Work:
     def damage(self) -> Damage:
         """What of the clip could not be read before."""
         place = self.own / "damage.json"
-        return Damage.of(**json.loads(place.read_text())) if place.is_file() else Damage()
+        return Damage.of(json.loads(place.read_text())) if place.is_file() else Damage()
 
     def note(self, failed: list[int], damage: Damage) -> None:
         """Remember what went wrong, in case the run is interrupted."""
         if failed:
             write_bytes(self.own / "failed.json", json.dumps(failed).encode())
-        if damage or damage.behind:
+        if damage:
             before = self.damage
             before.add(damage)
             write_bytes(self.own / "damage.json", json.dumps(before.as_dict()).encode())
@@ -289,7 +291,7 @@ def _encode(
     network = Network(model, settings, say, before, done)
     network.failed += (frame for frame in work.failed if frame < done)
     wanted = stretch_of(clip, settings, work.shown, before)
-    began, index, looking = time.monotonic(), done, Preview(preview)
+    began, index, looking = time.monotonic(), done, Preview(preview, say)
     with ThreadPoolExecutor(1) as encoder:
         results = derained(drawn_ahead(wanted, AHEAD), network, settings)
         writing: deque[Future[None]] = deque()
@@ -329,13 +331,11 @@ def _encode(
     return network.failed
 
 
-def damage_of(clip: Clip, work: Work, settings: VideoSettings, say: Callable[[str], None]) -> list[str]:
+def damage_of(clip: Clip, work: Work, settings: VideoSettings) -> list[str]:
     """Sentences about what could not be read of the stretch that was asked for."""
     first = -float("inf") if settings.start is None else (settings.start + clip.begins) / float(clip.time_base)
     last = float("inf") if settings.end is None else (settings.end + clip.begins) / float(clip.time_base)
     damage = work.damage.within(first, last)
-    if damage.behind:
-        say(f"{clip.path}: {len(damage.behind)} frames are not later than those before them, and left out")
     return [f"{clip.path}: {sentence}" for sentence in damage.said(work.shown, clip.time_base, clip.begins)]
 
 

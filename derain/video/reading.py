@@ -142,8 +142,9 @@ class Clip:
                     self.damage.reason = reason(error)
                     continue
                 yield shown
-        if last is None and self.damage:
-            raise PhotoError(f"{self.path}: is damaged ({self.damage.reason or self.damage.end})")
+        if last is None and self.damage and (self.tracks == 1 or not self.damage.gaps):
+            why = self.damage.reason or self.damage.end or "no frame can be read"
+            raise PhotoError(f"{self.path}: is damaged ({why})")
 
     def _first(self) -> av.VideoFrame | None:
         return next(decoded(self.path, self.stream.index, Damage()), None)

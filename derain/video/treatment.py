@@ -105,15 +105,19 @@ def stretch_of(clip: Clip, settings: VideoSettings, shown: list[int], number: in
 
 
 class Preview:
-    """A picture of before and after that is written now and then, if it has a path."""
+    """A picture of before and after that is written now and then, if it has a path, until it cannot be written."""
 
-    def __init__(self, path: Path | None) -> None:
-        self.path, self.due = path, -float("inf")
+    def __init__(self, path: Path | None, say: Callable[[str], None]) -> None:
+        self.path, self.due, self.say = path, -float("inf"), say
 
     def show(self, frame: Frame, picture: Photo) -> None:
         if self.path and (now := time.monotonic()) >= self.due:
             self.due = now + BETWEEN_PREVIEWS
-            write_photo(self.path, to_8_bit(np.hstack([frame.pixels, picture])))
+            try:
+                write_photo(self.path, to_8_bit(np.hstack([frame.pixels, picture])))
+            except (PhotoError, OSError, ValueError) as error:
+                self.say(f"{error}; the clip goes on without previews")
+                self.path = None
 
 
 class Network:
