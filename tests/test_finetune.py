@@ -94,7 +94,7 @@ def test_finetuning_learns_streaks_that_the_network_does_not_know(tmp_path, monk
     In so few steps the rest suffers, so of the judgement only that on rain like the camera's counts here.
     """
     monkeypatch.setattr(Judge, "gain", lambda judge, scores: scores.matched - judge.start.matched)
-    monkeypatch.setattr("derain.finetuning.judge.PICTURES", 2)
+    monkeypatch.setattr("derain.finetuning.judge.MOST_PICTURES", 2)
     pairs = [wide(seed) for seed in range(16)]
     (tmp_path / "close").mkdir()
     for index, (_, rainy) in enumerate(pairs[:10]):
@@ -279,7 +279,7 @@ def test_a_photo_with_rain_in_it_judges(camera, bank, tmp_path):
 
 
 def test_rainy_photos_judge_before_dry_ones(camera, bank, tmp_path, monkeypatch):
-    monkeypatch.setattr("derain.finetuning.judge.PHOTOS", 1)
+    monkeypatch.setattr("derain.finetuning.judge.MOST_PHOTOS", 1)
     material = prepare(camera, tmp_path / "material", load(), scales=1)
     dry = [replace(source, rainy=False) for source in material.sources]
     last = replace(dry[-1], rainy=True, file=f"held out/{Path(dry[-1].file).name}")
@@ -356,6 +356,7 @@ def test_bad_input_is_one_clear_sentence(camera, tmp_path):
     ):
         with pytest.raises(TrainingError, match=sentence):
             finetune(folder, out, steps=1, **QUICK)  # nothing stands in the way of the next attempt
+        assert not work_folder(out).exists()
     out.write_bytes(b"mine")
     with pytest.raises(UsageError, match="mine.safetensors: exists"):
         finetune(camera, out, steps=1, **QUICK)

@@ -10,7 +10,7 @@ from derain.models.deployable import DerainConfig, DerainNet, receptive_radius
 from derain.restoring import devices
 from derain.restoring.restorer import restore
 from derain.restoring.tiling import automatic_tile, tiles
-from derain.training.start import grown
+from derain.training.learner import grown
 
 
 @pytest.fixture(params=["derain", "nlcl"])

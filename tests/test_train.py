@@ -20,14 +20,14 @@ from derain.errors import TrainingError, UsageError
 from derain.nlcl.losses import similarity
 from derain.rain.likeness import likeness
 from derain.restoring.restorer import Restorer
-from derain.training.checkpoint import load_checkpoint
 from derain.training.config import ENDLESS, Pasted, TrainConfig, load_config
 from derain.training.crops import Crops, affordable_cache
 from derain.training.discovery import find_rain
 from derain.training.distil import Batch, Distil, Source
+from derain.training.folder import load_checkpoint
+from derain.training.learner import first_network
 from derain.training.loop import optimise, train
 from derain.training.pairs import RainBank, pair
-from derain.training.start import first_network
 from derain.weights import load, read_header
 from tests.conftest import SMALL, Ticking
 
@@ -74,7 +74,7 @@ from derain.training.config import load_config
 from derain.training.distil import Distil
 from derain.training.loop import train
 from derain.training.pairs import RainBank, pair
-from derain.training.start import first_network
+from derain.training.learner import first_network
 torch.set_num_threads(1)
 rainy, clean, out, options, at = sys.argv[1:]
 def report(step, progress, losses):
@@ -520,6 +520,7 @@ def test_bad_input_is_one_clear_error(folders, tmp_path):
         config(crop=50)
     with pytest.raises(TrainingError, match="no checkpoint"):
         train(config(), rainy, clean, tmp_path / "out3", resume=True)
+    assert not list(tmp_path.glob("out*"))
 
 
 def test_a_run_is_not_overwritten_nor_mistaken(folders, tmp_path):

@@ -12,9 +12,9 @@ from derain.models.contract import Derainer
 from derain.training.clock import OutOfTime
 from derain.weights import fingerprint
 
-NOTICED = 0.02  # dB by which a judgement has to be better to count as improvement
-SLACK = 1.3  # how many times longer than the last one a judgement may take
-ON_THE_WAY = 0.25  # share of the time so far that looks before the last one may have taken
+LEAST_IMPROVEMENT = 0.02  # dB by which a judgement has to be better to count as improvement
+JUDGING_SLACK = 1.3  # how many times longer than the last one a judgement may take
+LOOKS_TIME_SHARE = 0.25  # share of the time so far that looks before the last one may have taken
 PATIENCE = 12  # judgements without improvement that end the run
 
 
@@ -33,7 +33,7 @@ class Best:
     @property
     def seconds(self) -> float:
         """That the last look will take, of what there is for the whole run a third at the most."""
-        one, most = SLACK * self.judge.seconds, self.judge.clock.seconds / 3
+        one, most = JUDGING_SLACK * self.judge.seconds, self.judge.clock.seconds / 3
         return max(one, min(one * len(self.shares), most)) if self.judge.clock.limited else 0.0
 
     def look(self, step: int, progress: float, model: Derainer) -> bool:
@@ -58,15 +58,15 @@ class Best:
                 kept = {name: tensor.cpu().clone() for name, tensor in tensors.items()}
                 self.tensors, self.scores, self.step, self.gain = kept, scores, step, gain
         self._judging += clock.spent - began
-        self.waited = 0 if self.gain > before + NOTICED else self.waited + 1
+        self.waited = 0 if self.gain > before + LEAST_IMPROVEMENT else self.waited + 1
         self.say(f"step {step}: {described(self.judge.start, self.scores)}")
         return self.waited >= PATIENCE
 
     def _affordable(self) -> bool:
         """Whether a look on the way leaves the time for training and the last look."""
         clock = self.judge.clock
-        cost = SLACK * self.judge.seconds * len(self.shares)
-        so_far = self._judging + cost <= ON_THE_WAY * (clock.spent - self._began)
+        cost = JUDGING_SLACK * self.judge.seconds * len(self.shares)
+        so_far = self._judging + cost <= LOOKS_TIME_SHARE * (clock.spent - self._began)
         return not clock.limited or (so_far and clock.left - clock.after > cost + self.seconds)
 
     def state(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ photos, and what it makes of rendered rain is kept. A part of the photos is held
 import errno
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
@@ -23,23 +24,24 @@ from derain.evaluation.samples import INPUT, Sample, open_samples
 from derain.files.writing import UNFINISHED, alone, check_name, write_bytes
 from derain.finetuning.best import Best
 from derain.finetuning.guide import load_guide
-from derain.finetuning.judge import Extent, Judge, Scores
+from derain.finetuning.judge import Earlier, Extent, Judge, Scores
 from derain.finetuning.material import (
-    LOOK,
-    LOSSY,
+    LOOK_WINDOW,
+    MOSTLY_JPEG,
     Material,
     check_folder,
     check_same,
     forget,
     prepare,
     remove_copies,
+    remove_if_empty,
     some,
 )
 from derain.models import describe
 from derain.models.contract import Derainer
 from derain.photos import find_photos
 from derain.restoring.devices import choose_device
-from derain.training import checkpoint, folder
+from derain.training import folder
 from derain.training.clock import Clock, OutOfTime, Watch
 from derain.training.config import TrainConfig, load_config
 from derain.training.crops import centre
@@ -48,16 +50,26 @@ from derain.training.torchrun import number_of, under_torchrun
 from derain.weights import bundled_folder, fingerprint, load, save
 
 P = ParamSpec("P")
-CHANGE = {"low": (1e-4, 0.35), "medium": (4e-4, 0.65), "high": (8e-4, 1.0)}  # learning rate at its peak, most of SHARES
-MINUTES = {"cpu": 15.0, "cuda": 3.0}  # of the whole run
-SUMMING_UP, LONGEST = 0.08, 60.0  # share of a run's time that is kept for saving and the summary, and most seconds
-SUMMARY_UNITS = 8.0  # how many times longer than in a judgement a pixel takes in the summary, as a first guess
-SMALLEST = 128  # px, side of what is shown of a photo
+DEFAULT_MINUTES = {"cpu": 15.0, "cuda": 3.0}  # of the whole run
+SUMMARY_TIME_SHARE, LONGEST_SUMMARY = 0.08, 60.0  # of the run's time, and in seconds: kept for saving and the summary
+SUMMARY_SLOWNESS = 8.0  # how many times longer than in a judgement a pixel takes in the summary, as a first guess
+LEAST_SIDE_SHOWN = 128  # px, of a photo in the summary
 SUMMARY = "summary.html"
 PHOTOS = "photos"
 INTERRUPTED = "interrupted"  # an empty file: the weights that were handed back are not the end
 SCALES = 3  # at which rain is discovered
-SHARES = (0.35, 0.65, 1.0)  # of the way from the starting weights to the trained ones: less of it forgets less
+BLENDS = (0.35, 0.65, 1.0)  # of the way from the starting weights to the trained ones: less of it forgets less
+
+
+@dataclass(frozen=True)
+class Change:
+    """How far the weights may move."""
+
+    lr: float  # at its peak
+    furthest: float  # of BLENDS
+
+
+CHANGES = {"low": Change(1e-4, 0.35), "medium": Change(4e-4, 0.65), "high": Change(8e-4, 1.0)}
 
 
 @dataclass(frozen=True)
@@ -78,9 +90,19 @@ class Result:
 
 
 @dataclass
-class Progress:
-    """How far a run came."""
+class Run:
+    """What a run is given, and how far it came."""
 
+    network: Derainer  # that it starts from
+    rainy: Path
+    bank: Path  # photos without rain
+    work: Path  # the folder beside the weights
+    recipe: dict[str, Any]  # settings of the training
+    blends: list[float]
+    clock: Clock
+    memory: dict[str, Any]  # of the sessions before; see remembered
+    say: Callable[[str], None]
+    report: Report | None = None
     material: Material | None = None
     judge: Judge | None = None
     best: Best | None = None
@@ -107,7 +129,7 @@ def one_at_a_time(
 
 
 @one_at_a_time
-def finetune(
+def finetune(  # the whole of what a caller may choose
     rainy: Path,
     out: Path,
     clean: Path | None = None,
@@ -150,40 +172,31 @@ def finetune(
         WeightsError: weights that are missing, of another preset, or cannot be written.
     """
     say = say or (lambda sentence: None)
-    if under_torchrun() and number_of("WORLD_SIZE") > 1:
-        raise UsageError("torchrun: finetuning runs as one process; start it without torchrun")
-    if change not in CHANGE:
-        raise UsageError(f"`change` {change}: choose one of {', '.join(CHANGE)}")
-    lr, furthest = CHANGE[change]
+    bank = clean or bundled_folder() / "finetune" / "clean"
+    lr = checked(change, rainy, bank)
     recipe = {"start": start, "device": device, "lr": lr, "minutes": minutes, "steps": steps} | settings
     configured((0.0, TrainConfig.jpeg_quality), recipe)  # refused before anything is loaded
-    bank = clean or bundled_folder() / "finetune" / "clean"
-    if not (bank.is_dir() and find_photos(bank)):
-        raise TrainingError(f"{bank}: holds no photos; give a folder of photos without rain")
-    check_folder(rainy)  # before an earlier run is removed
     chosen = choose_device(device)
     if steps is None and minutes is None:
-        recipe["minutes"] = minutes = MINUTES.get(chosen.type, MINUTES["cpu"])
+        recipe["minutes"] = minutes = DEFAULT_MINUTES.get(chosen.type, DEFAULT_MINUTES["cpu"])
     network = load(start, chosen)
     if (preset := describe(network)[0]) != "derain":
         raise WeightsError(f"{start}: is of preset {preset!r}; only weights of preset 'derain' can be finetuned")
-    work = begin(out, (rainy, bank, Path(start)), resume, overwrite)
-    memory = remembered(work, fingerprint(network), start) if resume else {}
-    check_same(rainy, work / PHOTOS)
-    clock = Clock(minutes, began, watch)
-    clock.earlier = memory.get("seconds", 0.0)
-    clock.after = min(SUMMING_UP * clock.seconds, LONGEST) if clock.limited else 0.0
-    shares = [share for share in SHARES if share <= furthest]
-    try:
-        run = adapt(network, rainy, bank, work, recipe, shares, clock, memory, say, report)
-        result = handed_back(run, memory, say)
+    blends = [blend for blend in BLENDS if blend <= CHANGES[change].furthest]
+    with run_folder(out, (rainy, bank, Path(start)), resume, overwrite) as work:
+        memory = remembered(work, fingerprint(network), start) if resume else {}
+        check_same(rainy, work / PHOTOS)
+        clock = Clock(minutes, began, watch)
+        clock.earlier = memory.get("seconds", 0.0)
+        clock.after = min(SUMMARY_TIME_SHARE * clock.seconds, LONGEST_SUMMARY) if clock.limited else 0.0
+        run = Run(network, rainy, bank, work, recipe, blends, clock, memory, say, report)
+        adapt(run)
+        result = handed_back(run)
         tuned = load(start, chosen)
         if result.tensors is not None:
             tuned.load_state_dict(result.tensors)
-        save(tuned, out, training=noted(run, result, recipe))
-        summary = summarise(work, rainy.name, run, {"finetuned": tuned, "start": network}, clock)
-    finally:
-        remove_copies(work / PHOTOS)
+        save(tuned, out, training=noted(run, result))
+        summary = summarise(run, tuned)
     if run.interrupted:
         write_bytes(work / INTERRUPTED, b"")
     else:
@@ -191,43 +204,48 @@ def finetune(
     return Result(out, summary, result.before, result.after, result.step, run.interrupted, result.judged)
 
 
-def adapt(
-    network: Derainer,
-    rainy: Path,
-    bank: Path,
-    work: Path,
-    recipe: dict[str, Any],
-    shares: list[float],
-    clock: Clock,
-    memory: dict[str, Any],
-    say: Callable[[str], None],
-    report: Report | None,
-) -> Progress:
+def checked(change: str, rainy: Path, bank: Path) -> float:
+    """The learning rate of a strength of change, and nothing against what is given.
+
+    Raises:
+        TrainingError: no folder of photos, or no photos without rain.
+        UsageError: an unknown strength of change, or several processes.
+    """
+    if under_torchrun() and number_of("WORLD_SIZE") > 1:
+        raise UsageError("torchrun: finetuning runs as one process; start it without torchrun")
+    if change not in CHANGES:
+        raise UsageError(f"`change` {change}: choose one of {', '.join(CHANGES)}")
+    if not (bank.is_dir() and find_photos(bank)):
+        raise TrainingError(f"{bank}: holds no photos; give a folder of photos without rain")
+    check_folder(rainy)  # before an earlier run is removed
+    return CHANGES[change].lr
+
+
+def adapt(run: Run) -> None:
     """Look at the photos, make the judge and train, as far as the clock or Ctrl-C lets it."""
-    run = Progress()
+    memory, clock, say = run.memory, run.clock, run.say
     try:
         say("looking for rain in the photos")
-        run.material = prepare(rainy, work / PHOTOS, network, SCALES, say, clock)
+        run.material = prepare(run.rainy, run.work / PHOTOS, run.network, SCALES, say, clock)
         for sentence in notes(run.material).items():
             say(": ".join(sentence))
-        extent = Extent(**memory["extent"]) if "extent" in memory else None
-        begun = Scores(**memory["begun"]) if "begun" in memory else None
-        guide = load_guide(next(network.parameters()).device)
-        run.judge = Judge(network, run.material, find_photos(bank), guide, SCALES, clock, extent, begun)
+        known = {"extent", "begun"} <= memory.keys()
+        earlier = Earlier(Extent(**memory["extent"]), Scores(**memory["begun"])) if known else None
+        guide = load_guide(next(run.network.parameters()).device)
+        run.judge = Judge(run.network, run.material, find_photos(run.bank), guide, SCALES, clock, earlier)
         pictures = len(run.material.sources)
         say(f"{pictures} pictures, {len(run.judge.trials)} of them held out to judge")
-        run.best = Best(run.judge, shares, say, memory.get("start"))
+        run.best = Best(run.judge, run.blends, say, memory.get("start"))
         if memory:
             run.best.load_state(memory)
-        config = configured(run.material.jpeg, recipe)
-        train(config, run.material.training, bank, work, bool(memory), report, say, run.best, clock)
+        config = configured(run.material.jpeg, run.recipe)
+        train(config, run.material.training, run.bank, run.work, bool(memory), run.report, say, run.best, clock)
     except OutOfTime:
         pass
     except KeyboardInterrupt:
         if run.best is None:
             raise
         run.interrupted = True
-    return run
 
 
 @dataclass(frozen=True)
@@ -241,8 +259,9 @@ class HandedBack:
     judged: bool
 
 
-def handed_back(run: Progress, memory: dict[str, Any], say: Callable[[str], None]) -> HandedBack:
+def handed_back(run: Run) -> HandedBack:
     """The best weights of the run, or of the sessions before it; a sentence says why if there are none."""
+    memory, say = run.memory, run.say
     if best := run.best:
         found = HandedBack(best.tensors, best.judge.start, best.scores, best.step, best.looked)
     elif "begun" in memory:
@@ -267,9 +286,9 @@ def remembered(work: Path, digest: str, start: str) -> dict[str, Any]:
         TrainingError: it is damaged, or not of finetuning.
         UsageError: the run began with weights of another ``digest``.
     """
-    if not checkpoint.exists(work):
+    if not folder.has_checkpoint(work):
         return {}
-    state = checkpoint.load_checkpoint(work, "derain")
+    state = folder.load_checkpoint(work, "derain")
     memory = state.get("onlooker")
     if not isinstance(memory, dict) or {"tensors", "scores", "step", "gain", "waited"} - memory.keys():
         raise TrainingError(f"{work}: its checkpoint is not one of finetuning; give `overwrite` to begin anew")
@@ -286,11 +305,11 @@ def notes(material: Material) -> dict[str, str]:
     return found
 
 
-def noted(run: Progress, found: HandedBack, recipe: dict[str, Any]) -> dict[str, Any]:
+def noted(run: Run, found: HandedBack) -> dict[str, Any]:
     """What the weights say of their training."""
-    start = recipe["start"]
+    start = run.recipe["start"]
     jpeg = run.material.jpeg if run.material else (0.0, TrainConfig.jpeg_quality)
-    return replace(configured(jpeg, recipe), device="").as_dict() | {
+    return replace(configured(jpeg, run.recipe), device="").as_dict() | {
         "start": Path(start).name if Path(start).is_file() else start,
         "steps": found.step,
         "finetuned": {
@@ -299,6 +318,22 @@ def noted(run: Progress, found: HandedBack, recipe: dict[str, Any]) -> dict[str,
             "after": found.after.as_dict(),
         },
     }
+
+
+@contextmanager
+def run_folder(out: Path, given: tuple[Path, ...], resume: bool, overwrite: bool) -> Iterator[Path]:
+    """The folder of the run, in the end without copies of the user's pictures, and gone if nothing is left in it.
+
+    Raises:
+        TrainingError: the folder cannot be made ready.
+        UsageError: results that exist, or in the place of what is given.
+    """
+    work = begin(out, given, resume, overwrite)
+    try:
+        yield work
+    finally:
+        remove_copies(work / PHOTOS)
+        remove_if_empty(work)
 
 
 def begin(out: Path, given: tuple[Path, ...], resume: bool, overwrite: bool) -> Path:
@@ -315,10 +350,10 @@ def begin(out: Path, given: tuple[Path, ...], resume: bool, overwrite: bool) -> 
         if {out.resolve(), work.resolve()} & {path.resolve(), *path.resolve().parents}:
             raise UsageError(f"{out}: with {work.name} beside it, it would replace {path}; give another `out`")
     if resume:
-        if out.exists() and not checkpoint.exists(work) and not (work / INTERRUPTED).exists():
+        if out.exists() and not folder.has_checkpoint(work) and not (work / INTERRUPTED).exists():
             raise UsageError(f"{out}: is finished, there is nothing to resume; give `overwrite` to begin anew")
     else:
-        for path in (out, work / checkpoint.NAME, work / SUMMARY):
+        for path in (out, work / folder.CHECKPOINT, work / SUMMARY):
             if os.path.lexists(path) and not overwrite:
                 raise UsageError(f"{path}: exists; give `resume` to go on, `overwrite` to replace it, or another `out`")
     try:
@@ -348,12 +383,12 @@ def configured(jpeg: tuple[float, tuple[int, int]], chosen: dict[str, Any]) -> T
         "scales": SCALES,
         "strict": True,
         "bank": 96,
-        "discovered": 0.45 if share > LOSSY else 0.3,
+        "discovered": 0.45 if share > MOSTLY_JPEG else 0.3,
         "alike": 1.0,
-        "own": 0.2 if share > LOSSY else 0.4,  # what JPEG makes of streaks stays in derained photos
+        "own": 0.2 if share > MOSTLY_JPEG else 0.4,  # what JPEG makes of streaks stays in derained photos
         "taught": 0.0,
         "dry": 0.12,
-        "leftover": 1.0 if share > LOSSY else 1.5,
+        "leftover": 1.0 if share > MOSTLY_JPEG else 1.5,
         "squares": 5.0,
         "psnr": 0.0,
         "remember": True,
@@ -365,21 +400,22 @@ def configured(jpeg: tuple[float, tuple[int, int]], chosen: dict[str, Any]) -> T
     return load_config(None, **(recipe | chosen))
 
 
-def summarise(work: Path, name: str, run: Progress, networks: dict[str, Derainer], clock: Clock) -> Path:
+def summarise(run: Run, tuned: Derainer) -> Path:
     """Write the summary: the held-out photos before and after, with scores that need no truth."""
+    networks, name = {"finetuned": tuned, "start": run.network}, run.rainy.name
     gallery, remarks = Gallery(), {"photos": name}
     found = Evaluation([INPUT, *networks])
     if run.material:
         remarks |= notes(run.material)
         given = open_samples(run.material.held_out)
-        pace = SUMMARY_UNITS * run.judge.pace / LOOK**2 if run.judge else 0.0
-        given.samples = in_time(given.samples, given.total or 1, clock, pace)
+        pace = SUMMARY_SLOWNESS * run.judge.pace / LOOK_WINDOW**2 if run.judge else 0.0
+        given.samples = in_time(given.samples, given.total or 1, run.clock, pace)
         found = evaluate(given, networks, watch=gallery.watch)
         if len(found.rows) < (given.total or 0):
             remarks["shown"] = f"{len(found.rows)} of {given.total} held-out photos: there was no time for more"
     page = as_html(found, gallery, f"{name}, finetuned", remarks)
-    write_bytes(work / SUMMARY, page.encode(errors="replace"))
-    return work / SUMMARY
+    write_bytes(run.work / SUMMARY, page.encode(errors="replace"))
+    return run.work / SUMMARY
 
 
 def in_time(samples: Iterator[Sample], total: int, clock: Clock, pace: float) -> Iterator[Sample]:
@@ -388,8 +424,8 @@ def in_time(samples: Iterator[Sample], total: int, clock: Clock, pace: float) ->
         clock.show("summing up", number / total)
         if clock.limited:
             affordable = max(clock.left, 0.0) / max(pace, 1e-9)  # px of all that is left
-            side = max(affordable / (total - number), min(affordable, SMALLEST**2)) ** 0.5
-            if side < SMALLEST:
+            side = max(affordable / (total - number), min(affordable, LEAST_SIDE_SHOWN**2)) ** 0.5
+            if side < LEAST_SIDE_SHOWN:
                 return
             sample = replace(sample, rainy=centre(sample.rainy, int(side)))
         began = clock.spent
@@ -399,6 +435,6 @@ def in_time(samples: Iterator[Sample], total: int, clock: Clock, pace: float) ->
 
 def clean_up(work: Path) -> None:
     """A finished run needs neither its checkpoint nor the weights that were not the best, nor to know its photos."""
-    for leftover in (work / checkpoint.NAME, folder.weights_in(work, "derain"), work / INTERRUPTED):
+    for leftover in (work / folder.CHECKPOINT, folder.weights_in(work, "derain"), work / INTERRUPTED):
         leftover.unlink(missing_ok=True)
     forget(work / PHOTOS)

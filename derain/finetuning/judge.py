@@ -15,10 +15,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from derain.arrays import UnitRgb
 from derain.errors import PhotoError, TrainingError
 from derain.evaluation.scores import unpaired_scores
 from derain.finetuning.guide import Guide
-from derain.finetuning.material import LOOK, LOSSY, Material, centre
+from derain.finetuning.material import LOOK_WINDOW, MOSTLY_JPEG, Material, centre
 from derain.models.contract import Derainer
 from derain.photos import read_photo
 from derain.rain.compose import add, jpeg
@@ -28,18 +29,16 @@ from derain.restoring.restorer import Restorer
 from derain.training.clock import Clock
 from derain.training.discovery import Found, find_rain
 
-PHOTOS = 12  # held-out photos that judge, at the most
-PICTURES = 8  # of the clean bank
-SEEN = 2 / 255  # height from which rain can be seen
-LEFT = 10.0  # dB that all of the rain left is worth
-UNCHANGED = 45.0  # dB, above which it matters little how unchanged the rest is
-FORGOTTEN = 0.2  # dB on rendered rain that may be lost
+MOST_PHOTOS = 12  # held-out photos that judge, at the most
+MOST_PICTURES = 8  # of the clean bank
+VISIBLE_HEIGHT = 2 / 255  # height from which rain can be seen
+RAIN_LEFT_WEIGHT = 10.0  # dB that all of the rain left is worth
+UNCHANGED_ENOUGH = 45.0  # dB, above which it matters little how unchanged the rest is
+TOLERATED_LOSS = 0.2  # dB on rendered rain that may be lost
 LOSSLESS = (0.0, (100, 100))  # share and quality of JPEG, see Material.jpeg
-JUDGING = 0.05  # share of a run's time that judging one network may take
-DRY_UNITS = 1.5  # a picture of the bank is restored three times, a photo twice
-AWAY = 15  # px from any rain found, where a photo counts as free of it
-
-Image = NDArray[np.float32]
+JUDGING_TIME_SHARE = 0.05  # share of a run's time that judging one network may take
+PICTURE_COST = 1.5  # a picture of the bank is restored three times, a photo twice
+FREE_DISTANCE = 15  # px from any rain found, where a photo counts as free of it
 
 
 @dataclass(frozen=True)
@@ -67,10 +66,10 @@ class Scores:
 class Trial:
     """A held-out photo ``(H, W, 3)`` in [0, 1], and the same derained and under another's rain."""
 
-    photo: Image
+    photo: UnitRgb
     free: NDArray[np.bool_]  # (H, W), where no rain was found
-    derained: Image
-    rainy: Image  # derained, with rain pasted on it
+    derained: UnitRgb
+    rainy: UnitRgb  # derained, with rain pasted on it
     pasted: NDArray[np.bool_]  # (H, W), where
 
 
@@ -82,13 +81,20 @@ class Extent:
     pictures: int  # of the clean bank
 
 
+@dataclass(frozen=True)
+class Earlier:
+    """What a run that was interrupted judged, and how."""
+
+    extent: Extent
+    start: Scores  # of the network at the start
+
+
 class Judge:
     """Scores networks on the held-out photos of ``material``; the trials are made once, by the network at the start.
 
     Args:
         clock: of the run: one picture is judged and timed, then as many are as there is time for.
-        extent: of an interrupted run, whose judgements this one's are compared with.
-        begun: that run's scores of the start.
+        earlier: of an interrupted run, whose judgements this one's are compared with.
 
     Raises:
         OutOfTime: there is no time to judge anything.
@@ -103,45 +109,47 @@ class Judge:
         guide: Guide,
         scales: int,
         clock: Clock | None = None,
-        extent: Extent | None = None,
-        begun: Scores | None = None,
+        earlier: Earlier | None = None,
     ) -> None:
         self.network, self.guide, self.clock = start, guide, clock or Clock()
         restorer = Restorer(start)
         self.pace = 0.0  # seconds that judging a photo takes
         held_out = [source for source in material.sources if source.held_out]
-        judging = sorted(held_out, key=lambda source: not source.rainy)[:PHOTOS]
-        crops: list[Image] = []
+        judging = sorted(held_out, key=lambda source: not source.rainy)[:MOST_PHOTOS]
+        extent = earlier.extent if earlier else None
+        crops: list[UnitRgb] = []
         found: list[Found] = []
         for source in judging:
-            if len(found) >= (extent.photos if extent else PHOTOS):
+            if len(found) >= (extent.photos if extent else MOST_PHOTOS):
                 break
             self.clock.check(self.clock.seconds)
             self.clock.show("looking at the photos that judge", len(found) / len(judging))
-            photo = centre(read_photo(material.folder / source.file), LOOK)
+            photo = centre(read_photo(material.folder / source.file), LOOK_WINDOW)
             crops.append(photo.astype(np.float32) / np.float32(255))
             found.append(find_rain(restorer, crops[-1], scales, strict=True))
             extent = extent or self.affordable(restorer, crops[0])
-        self.extent = extent or Extent(PHOTOS, PICTURES)
+        self.extent = extent or Extent(MOST_PHOTOS, MOST_PICTURES)
         self.trials = trials(crops, found, material.jpeg)
         self.dry = readable(bank, self.extent.pictures)
         rng = np.random.default_rng(0)
         likes = [likeness(rain.layer) for rain in found if rain.certain]
-        self.matched = [under(p, more_like(rng, LOOK, like), material.jpeg) for p, like in zip(self.dry, cycle(likes))]
-        self.rendered = [under(p, render(rng, LOOK, _any(rng)), LOSSLESS) for p in self.dry]
+        self.matched = [
+            under(p, more_like(rng, LOOK_WINDOW, like), material.jpeg) for p, like in zip(self.dry, cycle(likes))
+        ]
+        self.rendered = [under(p, render(rng, LOOK_WINDOW, _any(rng)), LOSSLESS) for p in self.dry]
         self.seconds = 0.0  # that judging a network took the last time
-        self.start = begun or self.scores(start)
+        self.start = earlier.start if earlier else self.scores(start)
 
-    def affordable(self, restorer: Restorer, crop: Image) -> Extent:
+    def affordable(self, restorer: Restorer, crop: UnitRgb) -> Extent:
         """How many pictures one judgement can take, by the time that judging one of them takes."""
         if not self.clock.limited:
-            return Extent(PHOTOS, PICTURES)
+            return Extent(MOST_PHOTOS, MOST_PICTURES)
         began = self.clock.spent
         unpaired_scores(to_bytes(restorer.background(crop)), to_bytes(restorer.background(crop)))
         each = self.pace = max(self.clock.spent - began, 1e-6)
-        units = JUDGING * self.clock.seconds / each
-        photos = int(np.clip(0.4 * units, 1, PHOTOS))
-        return Extent(photos, int(np.clip((units - photos) / DRY_UNITS, 1, PICTURES)))
+        units = JUDGING_TIME_SHARE * self.clock.seconds / each
+        photos = int(np.clip(0.4 * units, 1, MOST_PHOTOS))
+        return Extent(photos, int(np.clip((units - photos) / PICTURE_COST, 1, MOST_PICTURES)))
 
     def scores(self, network: Derainer, until: float = math.inf) -> Scores:
         """Scores of a network; the same network always has the same.
@@ -182,27 +190,27 @@ class Judge:
         for better, weight in (
             (scores.repasted - start.repasted, 0.5),
             (scores.matched - start.matched, 1.0),
-            (start.rain_left - scores.rain_left, LEFT),
+            (start.rain_left - scores.rain_left, RAIN_LEFT_WEIGHT),
             (scores.unchanged - start.unchanged, 0.25),
-            (min(scores.unchanged - min(start.unchanged, UNCHANGED), 0), 1.0),
+            (min(scores.unchanged - min(start.unchanged, UNCHANGED_ENOUGH), 0), 1.0),
             (scores.rendered - start.rendered, 0.25),
-            (min(scores.rendered - start.rendered + FORGOTTEN, 0), 3.0),
+            (min(scores.rendered - start.rendered + TOLERATED_LOSS, 0), 3.0),
         ):
             gain += 0.0 if np.isnan(better) else weight * better
         return gain
 
 
-def readable(bank: list[Path], count: int) -> list[Image]:
+def readable(bank: list[Path], count: int) -> list[UnitRgb]:
     """The middles of so many pictures from all over the bank; what cannot be read is passed over.
 
     Raises:
         TrainingError: none can be read.
     """
     spread = bank[:: -(-len(bank) // count)]
-    found: list[Image] = []
+    found: list[UnitRgb] = []
     for path in (*spread, *(other for other in bank if other not in spread)):
         try:
-            found.append(centre(read_photo(path), LOOK).astype(np.float32) / np.float32(255))
+            found.append(centre(read_photo(path), LOOK_WINDOW).astype(np.float32) / np.float32(255))
         except PhotoError:
             continue
         if len(found) == len(spread):
@@ -212,7 +220,7 @@ def readable(bank: list[Path], count: int) -> list[Image]:
     return found
 
 
-def trials(photos: list[Image], found: list[Found], lossy: tuple[float, tuple[int, int]]) -> list[Trial]:
+def trials(photos: list[UnitRgb], found: list[Found], lossy: tuple[float, tuple[int, int]]) -> list[Trial]:
     """One for each photo, given the rain found in each; it gets the rain of the photo before it, a single one its own
     mirrored.
     """
@@ -221,8 +229,10 @@ def trials(photos: list[Image], found: list[Found], lossy: tuple[float, tuple[in
         derained = np.maximum(photo - own.rain[..., None], 0)
         other = found[index - 1].layer if len(found) > 1 else own.layer[:, ::-1]
         layer = fitted(other, photo.shape[:2])
-        near = cv2.dilate(own.rain, np.ones((AWAY, AWAY)))
-        made.append(Trial(photo, near < SEEN / 2, derained, under(derained, layer, lossy), layer > SEEN))
+        near = cv2.dilate(own.rain, np.ones((FREE_DISTANCE, FREE_DISTANCE)))
+        made.append(
+            Trial(photo, near < VISIBLE_HEIGHT / 2, derained, under(derained, layer, lossy), layer > VISIBLE_HEIGHT)
+        )
     return made
 
 
@@ -230,20 +240,20 @@ def _any(rng: np.random.Generator) -> Kind:
     return FINE_RAIN if rng.random() < 0.5 else ANY_RAIN
 
 
-def under(picture: Image, layer: Image, lossy: tuple[float, tuple[int, int]]) -> Image:
+def under(picture: UnitRgb, layer: UnitRgb, lossy: tuple[float, tuple[int, int]]) -> UnitRgb:
     """The picture under rain as the camera writes it: through JPEG, if that is what most of the user's photos are."""
     rainy = add(picture, layer[: picture.shape[0], : picture.shape[1], None])
     share, quality = lossy
-    return jpeg(rainy, sum(quality) // 2) if share > LOSSY else rainy.astype(np.float32)
+    return jpeg(rainy, sum(quality) // 2) if share > MOSTLY_JPEG else rainy.astype(np.float32)
 
 
-def fitted(layer: Image, size: tuple[int, ...]) -> Image:
+def fitted(layer: UnitRgb, size: tuple[int, ...]) -> UnitRgb:
     """The layer mirrored or cut to ``size``."""
     down, right = (max(wanted - have, 0) for wanted, have in zip(size, layer.shape))
     return np.pad(layer, ((0, down), (0, right)), mode="symmetric")[: size[0], : size[1]]
 
 
-def decibel(error: Image, where: Any = slice(None)) -> float:
+def decibel(error: UnitRgb, where: Any = slice(None)) -> float:
     """PSNR of an error in [-1, 1]; no error, or one under half a grey level, counts as 54 dB."""
     return float(-10 * np.log10(max(np.square(error[where]).mean(), (0.5 / 255) ** 2)))
 
@@ -253,5 +263,5 @@ def mean(values: list[float]) -> float:
     return float(np.mean(known)) if known else float("nan")
 
 
-def to_bytes(picture: Image) -> NDArray[np.uint8]:
+def to_bytes(picture: UnitRgb) -> NDArray[np.uint8]:
     return (picture * 255 + 0.5).clip(0, 255).astype(np.uint8)

@@ -11,10 +11,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from derain.arrays import Rgb8
 from derain.errors import PhotoError, TrainingError, UsageError, reason
 from derain.files.writing import make_folder, write_bytes
 from derain.models.contract import Derainer
-from derain.photos import SUFFIXES, Photo, read_original, to_8_bit, write_photo
+from derain.photos import SUFFIXES, read_original, to_8_bit, write_photo
 from derain.photos.names import left_out, results_among
 from derain.restoring.restorer import Restorer
 from derain.training.clock import Clock, OutOfTime
@@ -25,19 +26,19 @@ from derain.video.reading import CLIPS, sample_frames
 LEAST_PHOTOS = 4
 LEAST_RAINY = 2  # of them: one to train on, one to judge by
 INDEX = "material.json"
-JUDGING = "held out"  # name of the folder
-FRAMES = 10  # of a clip
-HELD_OUT = 5  # one photo in so many, and the last frames of a clip
-FACTORS = (1, 2, 4, 8)
-SHORT_SIDE = 256  # px, of a photo that is reduced, at the least
-LARGEST = 1600  # px, side of what is kept of a photo
-CROP = 128  # px, side of a crop of training
-ANNEX_K = 57.625  # mean of the JPEG standard's example table for luma, which is quality 50
-LOSSY = 0.5  # share of JPEG photos from which all rain that is pasted goes through their JPEG
-END = 8 << 20  # bytes at either end of a large file, by which it is known again
-LOOKING = 0.25  # share of a run's time that looking at the photos may take
-AT_MOST = 0.5  # share that it takes at the most, where four photos take so long
-LOOK = 384  # px, side of the window in which rain is looked for
+HELD_OUT_FOLDER = "held out"  # name of the folder
+FRAMES_A_CLIP = 10  # of a clip
+HELD_OUT_EVERY = 5  # one photo in so many, and the last frames of a clip
+REDUCTIONS = (1, 2, 4, 8)
+LEAST_REDUCED_SIDE = 256  # px, of a photo that is reduced, at the least
+LARGEST_SIDE = 1600  # px, side of what is kept of a photo
+LEAST_SIDE = 128  # px, side of a crop of training
+STANDARD_TABLE_MEAN = 57.625  # mean of the JPEG standard's example table for luma, which is quality 50
+MOSTLY_JPEG = 0.5  # share of JPEG photos from which all rain that is pasted goes through their JPEG
+END_BYTES = 8 << 20  # bytes at either end of a large file, by which it is known again
+LOOKING_TIME_SHARE = 0.25  # share of a run's time that looking at the photos may take
+LONGEST_LOOKING = 0.5  # share that it takes at the most, where four photos take so long
+LOOK_WINDOW = 384  # px, side of the window in which rain is looked for
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Source:
 
     @property
     def held_out(self) -> bool:
-        return Path(self.file).parent.name == JUDGING
+        return Path(self.file).parent.name == HELD_OUT_FOLDER
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Material:
 
     @property
     def held_out(self) -> Path:
-        return self.folder / JUDGING
+        return self.folder / HELD_OUT_FOLDER
 
     @property
     def jpeg(self) -> tuple[float, tuple[int, int]]:
@@ -132,7 +133,7 @@ def prepare(
     for part in (material.training, material.held_out):
         make_folder(part, below=folder.parent)
     problems: list[str] = []
-    until, digests = clock.share(LOOKING), {}
+    until, digests = clock.share(LOOKING_TIME_SHARE), {}
     for path in clock.affordable(files, until, "looking for rain in the photos"):
         digests[path.name] = digest(path)
         try:
@@ -140,7 +141,7 @@ def prepare(
         except PhotoError as error:
             problems.append(str(error))
             say(f"skipped {error}")
-        if clock.spent >= (until if material.enough else AT_MOST * clock.seconds):
+        if clock.spent >= (until if material.enough else LONGEST_LOOKING * clock.seconds):
             break
     material = replace(material, unseen=len(files) - len(digests))
     if material.unseen and not material.enough:
@@ -169,7 +170,7 @@ def _share_out(material: Material) -> None:
     rainy_ones = [number for number, source in enumerate(material.sources) if source.rainy]
     judging = [number for number in rainy_ones if material.sources[number].held_out]
     if not judging:
-        for number in rainy_ones[HELD_OUT // 2 :: HELD_OUT] or rainy_ones[-1:]:
+        for number in rainy_ones[HELD_OUT_EVERY // 2 :: HELD_OUT_EVERY] or rainy_ones[-1:]:
             _move(material, number, material.held_out)
     elif judging == rainy_ones:
         _move(material, judging[-1], material.training)
@@ -208,11 +209,11 @@ def digest(path: Path) -> str:
     found = hashlib.sha256()
     try:
         with path.open("rb") as file:
-            if path.stat().st_size <= 4 * END:
+            if path.stat().st_size <= 4 * END_BYTES:
                 return hashlib.file_digest(file, "sha256").hexdigest()
-            for offset, origin in ((0, os.SEEK_SET), (-END, os.SEEK_END)):
+            for offset, origin in ((0, os.SEEK_SET), (-END_BYTES, os.SEEK_END)):
                 file.seek(offset, origin)
-                found.update(file.read(END))
+                found.update(file.read(END_BYTES))
     except OSError:
         return ""
     return found.hexdigest()
@@ -267,7 +268,7 @@ def copy_again(material: Material, files: list[Path], clock: Clock) -> None:
         wanted = {source.frame: source for source in missing if source.name == path.name}
         for frame, (photo, *_) in enumerate(_pictures(path, 0)):
             if frame in wanted:
-                reduced = centre(reduced_by(photo, wanted[frame].factor), LARGEST)
+                reduced = centre(reduced_by(photo, wanted[frame].factor), LARGEST_SIDE)
                 write_photo(material.folder / wanted[frame].file, reduced)
 
 
@@ -284,11 +285,11 @@ def remove_copies(folder: Path) -> None:
             continue
         for copy in (*part.glob("[0-9][0-9][0-9][0-9]*.png"), *part.glob(".derain-*.part")):
             copy.unlink(missing_ok=True)
-        _remove_if_empty(part)
-    _remove_if_empty(folder)
+        remove_if_empty(part)
+    remove_if_empty(folder)
 
 
-def _remove_if_empty(folder: Path) -> None:
+def remove_if_empty(folder: Path) -> None:
     with contextlib.suppress(OSError):
         folder.rmdir()
 
@@ -308,23 +309,23 @@ def some(things: list[str], count: int = 5) -> str:
     return ", ".join(things) if more <= 0 else f"{', '.join(things[:count])} and {more} more"
 
 
-def _pictures(path: Path, before: int) -> Iterator[tuple[Photo, int | None, bool]]:
-    """Photo, JPEG quality and whether it is held out; several of a clip."""
+def _pictures(path: Path, before: int) -> Iterator[tuple[Rgb8, int | None, bool]]:
+    """Rgb8, JPEG quality and whether it is held out; several of a clip."""
     if path.suffix.lower() in CLIPS:
-        frames = list(sample_frames(path, FRAMES))
+        frames = list(sample_frames(path, FRAMES_A_CLIP))
         for index, frame in enumerate(frames):
-            yield _large_enough(path, frame), None, index >= len(frames) - len(frames) // HELD_OUT
+            yield _large_enough(path, frame), None, index >= len(frames) - len(frames) // HELD_OUT_EVERY
     else:
         original = read_original(path)
         photo = _large_enough(path, to_8_bit(original.pixels))
         tables = original.options.get("qtables") if original.format == "JPEG" else None
-        yield photo, jpeg_quality(tables) if tables else None, before % HELD_OUT == HELD_OUT // 2
+        yield photo, jpeg_quality(tables) if tables else None, before % HELD_OUT_EVERY == HELD_OUT_EVERY // 2
 
 
-def _large_enough(path: Path, photo: Photo) -> Photo:
+def _large_enough(path: Path, photo: Rgb8) -> Rgb8:
     height, width = photo.shape[:2]
-    if min(height, width) < CROP:
-        raise PhotoError(f"{path}: {width}x{height} px is too small; finetuning needs {CROP} px a side")
+    if min(height, width) < LEAST_SIDE:
+        raise PhotoError(f"{path}: {width}x{height} px is too small; finetuning needs {LEAST_SIDE} px a side")
     return photo
 
 
@@ -338,23 +339,23 @@ def _refuse(rainy: Path, material: Material, problems: list[str]) -> None:
         raise TrainingError(f"{rainy}: {said}; give {LEAST_RAINY} rainy ones at least")
 
 
-def at_the_scale_of_its_rain(network: Derainer, photo: Photo, scales: int) -> tuple[Photo, int, bool]:
+def at_the_scale_of_its_rain(network: Derainer, photo: Rgb8, scales: int) -> tuple[Rgb8, int, bool]:
     """The photo reduced by the factor at which most rain is surely found; that factor; and whether there is any."""
     best, best_factor, found_most = photo, 1, 0.0
-    for factor in FACTORS:
+    for factor in REDUCTIONS:
         size = photo.shape[1] // factor, photo.shape[0] // factor
-        if factor > 1 and min(size) < SHORT_SIDE:
+        if factor > 1 and min(size) < LEAST_REDUCED_SIDE:
             break
         reduced = reduced_by(photo, factor)
-        window = centre(reduced, LOOK).astype(np.float32) / np.float32(255)
-        last = 2 * factor > FACTORS[-1] or min(size) < 2 * SHORT_SIDE
+        window = centre(reduced, LOOK_WINDOW).astype(np.float32) / np.float32(255)
+        last = 2 * factor > REDUCTIONS[-1] or min(size) < 2 * LEAST_REDUCED_SIDE
         found = find_rain(Restorer(network), window, scales if last else 1)
         if found.certain and found.layer.mean() > found_most:
             best, best_factor, found_most = reduced, factor, float(found.layer.mean())
-    return centre(best, LARGEST), best_factor, found_most > 0
+    return centre(best, LARGEST_SIDE), best_factor, found_most > 0
 
 
-def reduced_by(photo: Photo, factor: int) -> Photo:
+def reduced_by(photo: Rgb8, factor: int) -> Rgb8:
     if factor == 1:
         return photo
     size = photo.shape[1] // factor, photo.shape[0] // factor
@@ -363,5 +364,5 @@ def reduced_by(photo: Photo, factor: int) -> Photo:
 
 def jpeg_quality(tables: dict[int, list[int]]) -> int:
     """Quality, 1 to 100, at which the common encoders use a table as coarse as the file's for luma."""
-    percent = 100 * float(np.mean(tables[0])) / ANNEX_K
+    percent = 100 * float(np.mean(tables[0])) / STANDARD_TABLE_MEAN
     return round(float(np.clip((200 - percent) / 2 if percent <= 100 else 5000 / percent, 1, 100)))

@@ -8,16 +8,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from derain.arrays import Heights
 from derain.rain.render import line_kernel
 
-Layer = NDArray[np.float32]
 ANGLES = np.arange(-75, 90, 15)  # degrees from the vertical
-BOLD = 2.0  # how many times what was found is added to it at most, on flat background
-FAINT = 0.015  # height up to which a layer shows no streak
-WARY = 0.8  # share of what was found that is taken from texture
+MOST_ADDED = 2.0  # how many times what was found is added to it at most, on flat background
+FAINT_HEIGHT = 0.015  # height up to which a layer shows no streak
+TEXTURE_SHARE = 0.8  # share of what was found that is taken from texture
 
 
-def dominant_direction(layer: Layer) -> tuple[float, float]:
+def dominant_direction(layer: Heights) -> tuple[float, float]:
     """Degrees from the vertical that the streaks of ``(H, W)`` run along, and how certain that is, in [0, 1].
 
     The energy of the layer after a line filter at each angle; certainty is the share by which the best angle stands
@@ -28,13 +28,13 @@ def dominant_direction(layer: Layer) -> tuple[float, float]:
     return best, 1 - float(np.mean(list(energies.values()))) / (energies[best] + 1e-12)
 
 
-def line_energies(detail: Layer, where: NDArray[np.bool_] | slice = slice(None)) -> dict[float, float]:
+def line_energies(detail: Heights, where: NDArray[np.bool_] | slice = slice(None)) -> dict[float, float]:
     """Mean square of ``(H, W)`` detail after a line filter at each angle (degrees from the vertical)."""
     lines = {float(a): cv2.filter2D(detail, -1, line_kernel(13, float(a), 0.5)) for a in ANGLES}
     return {angle: float((line[where] ** 2).mean()) for angle, line in lines.items()}
 
 
-def clean_rain(rain: NDArray[np.float32]) -> tuple[Layer, float]:
+def clean_rain(rain: NDArray[np.float32]) -> tuple[Heights, float]:
     """Clean a discovered ``(H, W, 3)`` rain layer; returns ``(H, W)`` heights >= 0 and its certainty in [0, 1].
 
     Takes away colour (the channels' minimum is kept), what is smooth (a wide blur), what is negative, and what is not
@@ -49,12 +49,12 @@ def clean_rain(rain: NDArray[np.float32]) -> tuple[Layer, float]:
     return layer * elongated, certainty
 
 
-def distinct_rain(height: Layer) -> Layer:
+def distinct_rain(height: Heights) -> Heights:
     """``(H, W)`` heights without the faintest: between streaks a network finds a little of everything."""
-    return height * np.clip((height - FAINT) / (2 * FAINT), 0, 1)
+    return height * np.clip((height - FAINT_HEIGHT) / (2 * FAINT_HEIGHT), 0, 1)
 
 
-def complete_rain(rainy: NDArray[np.float32], rain: NDArray[np.float32], layer: Layer) -> Layer:
+def complete_rain(rainy: NDArray[np.float32], rain: NDArray[np.float32], layer: Heights) -> Heights:
     """``(H, W)`` heights of the rain to take from ``rainy``, given the ``(H, W, 3)`` layer that a network found there.
 
     A network in doubt finds streaks where they are, but lower than they are. What still stands above the median of its
@@ -66,22 +66,22 @@ def complete_rain(rainy: NDArray[np.float32], rain: NDArray[np.float32], layer: 
     return height + _standing_out(left, 0.5 * layer)
 
 
-def weigh_by_texture(rainy: NDArray[np.float32], rain: NDArray[np.float32], layer: Layer, flat: float) -> Layer:
+def weigh_by_texture(rainy: NDArray[np.float32], rain: NDArray[np.float32], layer: Heights, flat: float) -> Heights:
     """``(H, W)`` heights of the rain to take from ``rainy``, given the ``(H, W, 3)`` rain found and its cleaned layer.
 
     Where the background bends less than ``flat`` (mean absolute Laplacian, of 1), what stands above its surroundings
-    at a found streak is all rain, up to ``BOLD`` times what was found. In texture only what the cleaned layer has close
-    by is believed, and not to its full height: rain hardly shows there, and taken texture does.
+    at a found streak is all rain, up to ``MOST_ADDED`` times what was found. In texture only what the cleaned layer has
+    close by is believed, and not to its full height: rain hardly shows there, and taken texture does.
     """
     height = rain.min(axis=2)
     background = (rainy - height[..., None]).mean(axis=2)
     bends = cv2.blur(np.abs(cv2.Laplacian(cv2.GaussianBlur(background, (0, 0), 1.5), cv2.CV_32F)), (15, 15))
     flatness = np.clip(1.5 - bends / flat, 0, 1)
-    bold = height + _standing_out(background, BOLD * height)
-    wary = WARY * np.minimum(height, cv2.dilate(layer, np.ones((5, 5))))
+    bold = height + _standing_out(background, MOST_ADDED * height)
+    wary = TEXTURE_SHARE * np.minimum(height, cv2.dilate(layer, np.ones((5, 5))))
     return np.asarray(flatness * bold + (1 - flatness) * wary, np.float32)
 
 
-def _standing_out(left: Layer, most: Layer) -> Layer:
+def _standing_out(left: Heights, most: Heights) -> Heights:
     """By how much each pixel stands above the median of its surroundings, up to ``most``."""
     return np.clip(left - cv2.medianBlur(left, 5), 0, most)

@@ -4,63 +4,62 @@ from functools import partial
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-Image = NDArray[np.float32]
+from derain.arrays import UnitRgb
 
 FADING = (0.0, 1.2)  # from light that adds to drops under a sky darker than the brightest background
-LEAST_SHARE = 0.25  # of a streak's height that is left on the brightest background
-BINS, LEAST_IN_BIN = 10, 0.03  # of brightness; share of the pixels that tells anything
-UPPER = 90  # percentile of the heights: on streaks, not between them
+LEAST_HEIGHT_SHARE = 0.25  # of a streak's height that is left on the brightest background
+BRIGHTNESS_BINS, LEAST_IN_BIN = 10, 0.03  # of brightness; share of the pixels that tells anything
+STREAK_PERCENTILE = 90  # percentile of the heights: on streaks, not between them
 
 
-def add(background: Image, rain: Image) -> Image:
+def add(background: UnitRgb, rain: UnitRgb) -> UnitRgb:
     """Light adds: ``O = B + R``, clipped by the camera."""
     return np.clip(background + rain, 0, 1)
 
 
-def screen(background: Image, rain: Image) -> Image:
+def screen(background: UnitRgb, rain: UnitRgb) -> UnitRgb:
     """``O = B + R - B R``: streaks fade over bright background."""
     return background + rain - background * rain
 
 
-def cover(background: Image, rain: Image, light: float) -> Image:
+def cover(background: UnitRgb, rain: UnitRgb, light: float) -> UnitRgb:
     """A drop covers what is behind it with the sky's light, be that brighter or darker: ``O = B + R (light - B)``."""
     return background + rain * (np.float32(light) - background)
 
 
-def add_linear(background: Image, rain: Image) -> Image:
+def add_linear(background: UnitRgb, rain: UnitRgb) -> UnitRgb:
     """Light adds in linear light; the photo is seen through gamma 2.2."""
     return (np.clip(background**2.2 + rain**1.6, 0, 1) ** (1 / 2.2)).astype(np.float32)
 
 
-def fade(background: Image, rain: Image, fading: float) -> Image:
+def fade(background: UnitRgb, rain: UnitRgb, fading: float) -> UnitRgb:
     """``O = B + R (1 - u B)`` with the fading ``u``: 0 adds, 1 is :func:`screen`, more is :func:`cover`."""
     return np.clip(background + rain * (1 - np.float32(fading) * background), 0, 1)
 
 
-def unfaded(height: Image, background: Image, fading: float) -> Image:
+def unfaded(height: UnitRgb, background: UnitRgb, fading: float) -> UnitRgb:
     """``(H, W)`` heights of the rain over black, given those over an ``(H, W)`` background."""
-    return np.asarray(height / np.maximum(1 - fading * background, LEAST_SHARE), np.float32)
+    return np.asarray(height / np.maximum(1 - fading * background, LEAST_HEIGHT_SHARE), np.float32)
 
 
-def measured_fading(height: Image, background: Image) -> float:
+def measured_fading(height: UnitRgb, background: UnitRgb) -> float:
     """The fading of rain of ``(H, W)`` heights over an ``(H, W)`` background; 0 if their pixels cannot tell.
 
     Rain falls alike on what is dark and what is bright, so how its height falls with brightness tells how the two
     were composed.
     """
-    bins = np.minimum((background * BINS).astype(int), BINS - 1)
-    filled = [n for n in range(BINS) if (bins == n).mean() > LEAST_IN_BIN]
+    bins = np.minimum((background * BRIGHTNESS_BINS).astype(int), BRIGHTNESS_BINS - 1)
+    filled = [n for n in range(BRIGHTNESS_BINS) if (bins == n).mean() > LEAST_IN_BIN]
     if len(filled) < 3:
         return 0.0
     brightness = [background[bins == n].mean() for n in filled]
-    heights = [np.percentile(height[bins == n], UPPER) for n in filled]
+    heights = [np.percentile(height[bins == n], STREAK_PERCENTILE) for n in filled]
     slope, over_black = np.polyfit(brightness, heights, 1, w=[np.sqrt((bins == n).mean()) for n in filled])
     return float(np.clip(-slope / max(over_black, 1e-6), *FADING))
 
 
-def compose(rng: np.random.Generator, background: Image, rain: Image) -> Image:
+def compose(rng: np.random.Generator, background: UnitRgb, rain: UnitRgb) -> UnitRgb:
     """A random composition of an ``(H, W, 3)`` background and an ``(H, W)`` rain layer, both in [0, 1]."""
     tint = 1 + rng.normal(0, 0.02, 3).astype(np.float32)
     covered = partial(cover, light=rng.uniform(0.55, 0.95))
@@ -68,7 +67,7 @@ def compose(rng: np.random.Generator, background: Image, rain: Image) -> Image:
     return np.clip(rule(background, rain[..., None] * tint), 0, 1).astype(np.float32)
 
 
-def jpeg(image: Image, quality: int) -> Image:
+def jpeg(image: UnitRgb, quality: int) -> UnitRgb:
     """The photo after a JPEG round trip."""
     codes = cv2.imencode(".jpg", (image * 255 + 0.5).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
     return np.asarray(cv2.imdecode(codes, cv2.IMREAD_COLOR), np.float32) / np.float32(255)

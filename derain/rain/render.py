@@ -11,14 +11,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-Layer = NDArray[np.float32]
+from derain.arrays import Heights
 
-PIXEL = 12**-0.5  # px, standard deviation of the square that a pixel sees
+PIXEL_SIGMA = 12**-0.5  # px, standard deviation of the square that a pixel sees
 
-COVER = (0.0024, 0.18)  # length of all separate streaks of a layer together, px a pixel
+STREAK_COVER = (0.0024, 0.18)  # length of all separate streaks of a layer together, px a pixel
 
 
-def line_kernel(length: float, degrees: float, width: float) -> Layer:
+def line_kernel(length: float, degrees: float, width: float) -> Heights:
     """Motion-blur kernel: a Gaussian blob of ``width`` px (sigma) that moves ``length`` px at ``degrees`` from the
     vertical, seen by pixels; sum 1.
     """
@@ -26,7 +26,7 @@ def line_kernel(length: float, degrees: float, width: float) -> Layer:
     down, right = np.mgrid[-half : half + 1, -half : half + 1]
     cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
     along, across = down * cos + right * sin, right * cos - down * sin
-    sigma = np.hypot(max(width, 0.3), PIXEL)
+    sigma = np.hypot(max(width, 0.3), PIXEL_SIGMA)
     shape = np.exp(-((across / sigma) ** 2) / 2)
     shape = shape * (normal_cdf((length / 2 - along) / sigma) - normal_cdf((-length / 2 - along) / sigma))
     return np.asarray(shape / shape.sum(), np.float32)
@@ -36,17 +36,17 @@ def normal_cdf(x: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(torch.special.ndtr(torch.from_numpy(x)).numpy())
 
 
-def drops(rng: np.random.Generator, size: int, density: float) -> Layer:
+def drops(rng: np.random.Generator, size: int, density: float) -> Heights:
     """Sparse drops of uneven brightness."""
     return np.where(rng.random((size, size)) < density, rng.gamma(2.0, 0.5, (size, size)), 0).astype(np.float32)
 
 
-def grain(rng: np.random.Generator, size: int) -> Layer:
+def grain(rng: np.random.Generator, size: int) -> Heights:
     """Dense noise, which a line filter turns into a curtain of overlapping streaks."""
     return rng.standard_normal((size, size)).astype(np.float32)
 
 
-def curtain(rng: np.random.Generator, size: int, length: float, degrees: float, width: float) -> Layer:
+def curtain(rng: np.random.Generator, size: int, length: float, degrees: float, width: float) -> Heights:
     """A layer of many overlapping streaks, as heavy or distant rain gives."""
     layer = cv2.filter2D(grain(rng, size), -1, line_kernel(length, degrees, width), borderType=cv2.BORDER_REFLECT)
     layer = layer / (layer.std() + 1e-6) - rng.uniform(-0.5, 1.8)
@@ -54,8 +54,13 @@ def curtain(rng: np.random.Generator, size: int, length: float, degrees: float, 
 
 
 def streaks(
-    rng: np.random.Generator, size: int, length: float, degrees: float, width: float, cover: tuple[float, float] = COVER
-) -> Layer:
+    rng: np.random.Generator,
+    size: int,
+    length: float,
+    degrees: float,
+    width: float,
+    cover: tuple[float, float] = STREAK_COVER,
+) -> Heights:
     """A layer of separate streaks whose directions spread by a few degrees."""
     layer = np.zeros((size, size), np.float32)
     density = between(rng, cover) / length
@@ -75,7 +80,7 @@ class Kind:
     width: tuple[float, float]  # px
     strength: tuple[float, float]  # height of a streak, of 1
     curtains: float  # share of curtains, the rest is separate streaks
-    cover: tuple[float, float] = COVER
+    cover: tuple[float, float] = STREAK_COVER
 
 
 ANY_RAIN = Kind(slant=18, oblique=0.4, length=(6, 110), width=(0.3, 1.5), strength=(0.03, 0.7), curtains=0.5)
@@ -86,7 +91,7 @@ HEAVY_RAIN = Kind(
 )
 
 
-def render(rng: np.random.Generator, size: int, kind: Kind = ANY_RAIN) -> Layer:
+def render(rng: np.random.Generator, size: int, kind: Kind = ANY_RAIN) -> Heights:
     """A random rain layer: ``(size, size)`` heights in [0, 1], one to three sizes of streaks over each other."""
     degrees = rng.uniform(-60, 60) if rng.random() < kind.oblique else rng.normal(0, kind.slant)
     layer = np.zeros((size, size), np.float32)
@@ -106,7 +111,7 @@ def between(rng: np.random.Generator, limits: tuple[float, float]) -> float:
     return float(np.exp(rng.uniform(*np.log(limits))))
 
 
-def patchiness(rng: np.random.Generator, size: int) -> Layer:
+def patchiness(rng: np.random.Generator, size: int) -> Heights:
     """Smooth gains in [0, 1]: rain is rarely even across a photo."""
     coarse = rng.random((4, 4)).astype(np.float32)
     return cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC).clip(0, 1)

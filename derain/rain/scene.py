@@ -6,14 +6,12 @@ day the background is grey and hazy, and rain and background went through the sa
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from derain.arrays import UnitRgb
 from derain.rain.render import between
 
-Image = NDArray[np.float32]
 
-
-def overcast(rng: np.random.Generator, photo: Image) -> Image:
+def overcast(rng: np.random.Generator, photo: UnitRgb) -> UnitRgb:
     """An ``(H, W, 3)`` photo in [0, 1] with less light and colour, under a haze of the sky's light."""
     grey = photo.mean(axis=2, keepdims=True)
     dull = grey + (photo - grey) * np.float32(rng.uniform(0.4, 1))
@@ -22,7 +20,7 @@ def overcast(rng: np.random.Generator, photo: Image) -> Image:
     return np.clip(dark * (1 - haze) + haze * light.astype(np.float32), 0, 1)
 
 
-def photographed(rng: np.random.Generator, *pictures: Image) -> list[Image]:
+def photographed(rng: np.random.Generator, *pictures: UnitRgb) -> list[UnitRgb]:
     """``(H, W, 3)`` pictures in [0, 1] as one camera gives them: softened, sharpened, and now and then with noise."""
     soft, around, amount = rng.uniform(0.01, 0.8), rng.uniform(0.6, 1.6), np.float32(rng.uniform(0, 1))
     noise = np.zeros_like(pictures[0])

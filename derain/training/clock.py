@@ -1,11 +1,20 @@
-"""The wall-clock time that a run may take, and how its stages share it."""
+"""The wall-clock time that a run may take, how its stages share it, and when the training loop has to end."""
 
 import math
+import statistics
+from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from time import monotonic
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+from derain.training.torchrun import shared_maximum
+
+if TYPE_CHECKING:
+    from derain.training.learner import Onlooker
 
 Item = TypeVar("Item")
+KEEPING_SECONDS = 4.0  # seconds that writing a checkpoint takes at the most, as long as none was written
 Watch = Callable[[str, float], None]  # what is being done, and what share of the run is over
 
 
@@ -73,3 +82,46 @@ class Clock:
                 in_time = max((until - self.spent) / each, 1.0) if each > 0 else math.inf
                 at += math.ceil(len(left) / in_time) - 1
             at = at if at < len(left) else 0
+
+
+class Timing:
+    """The training loop on the clock of its run.
+
+    Args:
+        clock: of the whole run.
+        onlooker: whose last look follows the loop.
+        trained: seconds in the loop before this session.
+    """
+
+    def __init__(self, clock: Clock, onlooker: "Onlooker | None", trained: float) -> None:
+        self.clock, self.onlooker = clock, onlooker
+        self.kept = min(KEEPING_SECONDS, 0.05 * clock.seconds)
+        self.steps: deque[float] = deque(maxlen=5)  # seconds of the last ones
+        self._began = clock.spent - trained
+
+    @property
+    def trained(self) -> float:
+        """Seconds in the loop, those of earlier sessions included."""
+        return self.clock.spent - self._began
+
+    def progress(self, step: int, steps: int) -> float:
+        """Share of the training that is done, by steps or by the clock; 1 as soon as no further step ends in time."""
+        progress = step / steps if steps else 1.0
+        if self.clock.limited:
+            left = self.clock.left - self.clock.after - self.kept - (self.onlooker.seconds if self.onlooker else 0.0)
+            pace = statistics.median(self.steps) if self.steps else 0.0
+            progress = max(progress, self.trained / (self.trained + left) if left > pace else 1.0)
+        return shared_maximum(progress)
+
+    @contextmanager
+    def step(self) -> Iterator[None]:
+        began = self.clock.spent
+        yield
+        self.steps.append(self.clock.spent - began)
+
+    @contextmanager
+    def keeping(self) -> Iterator[None]:
+        """Measure what writing a checkpoint takes."""
+        began = self.clock.spent
+        yield
+        self.kept = 1.2 * (self.clock.spent - began)

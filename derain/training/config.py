@@ -14,10 +14,10 @@ from derain.training.learner import learner_of
 
 ENDLESS = 10**9  # steps of a run that the clock ends
 LARGEST_BATCH = 2**26  # px of all crops of a step
-FILE_BYTES = 64 << 10  # of a TOML file, at the most
-DOTS = 100  # in a line of it: the parser's memory grows with the square of a key's parts
-DEPTH = 4  # of tables and arrays in each other
-SHOWN = 60  # characters of a value that a message repeats
+LARGEST_FILE = 64 << 10  # of a TOML file, at the most
+MOST_DOTS = 100  # in a line of it: the parser's memory grows with the square of a key's parts
+DEEPEST_TABLES = 4  # of tables and arrays in each other
+MOST_CHARACTERS = 60  # characters of a value that a message repeats
 
 
 def weight(default: float) -> Any:
@@ -147,11 +147,11 @@ def read_toml(file: Path) -> dict[str, Any]:
         TrainingError: it cannot be read, is no TOML, or is larger or deeper than settings ever are.
     """
     try:
-        content = read_option(file, FILE_BYTES + 1)
-        if len(content) > FILE_BYTES:
-            raise TrainingError(f"{file}: is larger than {FILE_BYTES >> 10} KiB; settings take less")
-        if any(line.count(b".") > DOTS for line in content.splitlines()):
-            raise TrainingError(f"{file}: has more than {DOTS} dots in a line; settings need fewer")
+        content = read_option(file, LARGEST_FILE + 1)
+        if len(content) > LARGEST_FILE:
+            raise TrainingError(f"{file}: is larger than {LARGEST_FILE >> 10} KiB; settings take less")
+        if any(line.count(b".") > MOST_DOTS for line in content.splitlines()):
+            raise TrainingError(f"{file}: has more than {MOST_DOTS} dots in a line; settings need fewer")
         found = tomllib.loads(content.decode())
     except OSError as error:
         raise TrainingError(f"{file}: cannot be read ({reason(error)})") from None
@@ -159,8 +159,10 @@ def read_toml(file: Path) -> dict[str, Any]:
         found = None
     except ValueError as error:  # of the encoding, of the syntax, or of a number with thousands of digits
         raise TrainingError(f"{file}: cannot be read as TOML ({shown_text(str(error))})") from None
-    if found is None or deeper(found, DEPTH):
-        raise TrainingError(f"{file}: has tables or arrays more than {DEPTH} deep in each other; settings need fewer")
+    if found is None or deeper(found, DEEPEST_TABLES):
+        raise TrainingError(
+            f"{file}: has tables or arrays more than {DEEPEST_TABLES} deep in each other; settings need fewer"
+        )
     return found
 
 
@@ -224,4 +226,4 @@ def shown(value: Any) -> str:
 
 
 def shown_text(text: str) -> str:
-    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
+    return text if len(text) <= MOST_CHARACTERS else f"{text[: MOST_CHARACTERS - 3]}..."

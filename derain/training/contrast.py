@@ -19,11 +19,11 @@ from derain.restoring.devices import place
 from derain.training.clock import Clock
 from derain.training.config import TrainConfig
 from derain.training.crops import Crops, to_tensor
+from derain.training.learner import first_network
 from derain.training.pairs import pair
-from derain.training.start import first_network
 
-WARM_RATE = 4  # how much higher the learning rate starts
-CONSTANT = 200 / 210  # share of the run before the learning rate's linear decay
+WARM_START_RATE = 4  # how much higher the learning rate starts
+CONSTANT_RATE_SHARE = 200 / 210  # share of the run before the learning rate's linear decay
 
 
 @dataclass(frozen=True)
@@ -128,8 +128,8 @@ class Contrast:
     def learning_rate(self, progress: float) -> float:
         """Constant, then linear to zero (paper: 200 epochs and 10); a warm start comes down to it from above."""
         if progress < self.config.warm:
-            return 1 + WARM_RATE * (1 - progress / self.config.warm)
-        return min(1.0, (1 - progress) / (1 - CONSTANT))
+            return 1 + WARM_START_RATE * (1 - progress / self.config.warm)
+        return min(1.0, (1 - progress) / (1 - CONSTANT_RATE_SHARE))
 
     def after_step(self, step: int) -> None:
         """Nothing to do between steps."""

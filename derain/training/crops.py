@@ -6,18 +6,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from derain.arrays import Rgb8, UnitRgb
 from derain.errors import PhotoError, TrainingError
-from derain.photos import Photo, read_photo
+from derain.photos import read_photo
 from derain.photos.names import left_out, results_among
 from derain.restoring.devices import SHARE, free_memory
 from derain.training.clock import Clock
 from derain.training.torchrun import under_torchrun
 
 CACHE_BYTES = 4 << 30  # of decoded photos that a folder keeps in memory, at the most
-Image = NDArray[np.float32]
 
 
 class Crops:
@@ -49,7 +48,7 @@ class Crops:
         clock = clock or Clock()
         until = clock.share(share)
         self.photos: list[Path] = []
-        self._cache: dict[Path, Photo] = {}
+        self._cache: dict[Path, Rgb8] = {}
         self._cached = 0
         files = sorted(p for p in folder.iterdir() if not p.is_dir() and not p.name.startswith("."))
         results = results_among(files)
@@ -82,7 +81,7 @@ class Crops:
             return f"{path}: {width}x{height} px is smaller than the crop of {self.crop} px"
         return None
 
-    def _read(self, path: Path) -> Photo:
+    def _read(self, path: Path) -> Rgb8:
         if path in self._cache:
             return self._cache[path]
         photo = read_photo(path)
@@ -91,18 +90,18 @@ class Crops:
             self._cached += photo.nbytes
         return photo
 
-    def sample(self, rng: np.random.Generator, size: int | None = None) -> Image:
+    def sample(self, rng: np.random.Generator, size: int | None = None) -> UnitRgb:
         """One ``(size, size, 3)`` crop in [0, 1], perhaps reduced and perhaps flipped."""
         return self.cut(rng, self.choose(rng), size or self.crop)
 
     def choose(self, rng: np.random.Generator) -> Path:
         return self.photos[rng.integers(len(self.photos))]
 
-    def middle(self, path: Path, size: int) -> Image:
+    def middle(self, path: Path, size: int) -> UnitRgb:
         """The middle of the photo at ``path``, at most ``size`` px wide and high, in [0, 1]."""
         return centre(self._read(path), size).astype(np.float32) / np.float32(255)
 
-    def cut(self, rng: np.random.Generator, path: Path, size: int) -> Image:
+    def cut(self, rng: np.random.Generator, path: Path, size: int) -> UnitRgb:
         """As :meth:`sample`, from the photo at ``path``."""
         photo = self._read(path)
         side = min(int(size * rng.uniform(1, 2)) if rng.random() < self.reduced else size, *photo.shape[:2])
@@ -114,7 +113,7 @@ class Crops:
             crop = crop[:, ::-1]
         return np.ascontiguousarray(crop).astype(np.float32) / np.float32(255)
 
-    def batch(self, rng: np.random.Generator, count: int) -> Image:
+    def batch(self, rng: np.random.Generator, count: int) -> UnitRgb:
         """``(count, crop, crop, 3)`` crops."""
         return np.stack([self.sample(rng) for _ in range(count)])
 
@@ -125,12 +124,12 @@ def affordable_cache(folders: int) -> float:
     return min(CACHE_BYTES, SHARE * free_memory(torch.device("cpu")) / (folders * processes))
 
 
-def centre(photo: Photo, side: int) -> Photo:
+def centre(photo: Rgb8, side: int) -> Rgb8:
     """The middle of the photo, at most ``side`` px wide and high."""
     top, left = (max(length - side, 0) // 2 for length in photo.shape[:2])
     return np.ascontiguousarray(photo[top : top + side, left : left + side])
 
 
-def to_tensor(images: Image, device: torch.device) -> Tensor:
+def to_tensor(images: UnitRgb, device: torch.device) -> Tensor:
     """``(N, H, W, 3)`` in [0, 1] to ``(N, 3, H, W)``, channels last in memory."""
     return torch.from_numpy(images).to(device).permute(0, 3, 1, 2)

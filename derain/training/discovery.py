@@ -13,8 +13,8 @@ from derain.rain.clean import clean_rain, complete_rain, distinct_rain, weigh_by
 from derain.rain.compose import measured_fading
 from derain.restoring.restorer import Restorer, to_picture
 
-CERTAIN = 0.3  # layers whose direction is less certain than this are not rain
-VISIBLE = 0.004  # mean height under which a layer teaches nothing
+LEAST_CERTAINTY = 0.3  # layers whose direction is less certain than this are not rain
+LEAST_VISIBLE_MEAN = 0.004  # mean height under which a layer teaches nothing
 
 
 class Found(NamedTuple):
@@ -34,7 +34,7 @@ class Found(NamedTuple):
     @property
     def certain(self) -> bool:
         """Whether this is surely rain, and enough to be seen."""
-        return self.certainty > CERTAIN
+        return self.certainty > LEAST_CERTAINTY
 
 
 def find_rain(restorer: Restorer, rainy: UnitRgb, scales: int = 1, strict: bool = False, flat: float = 0.0) -> Found:
@@ -82,7 +82,7 @@ def _find_at_one_scale(restorer: Restorer, rainy: UnitRgb, strict: bool, flat: f
     height = weigh_by_texture(rainy, rain, layer, flat) if flat else complete_rain(rainy, rain, layer)
     if strict:
         height = np.minimum(height, cv2.dilate(layer, np.ones((7, 7))))
-    return Found(height, layer, rain.min(axis=2), certainty if layer.mean() > VISIBLE else 0.0, 1.0)
+    return Found(height, layer, rain.min(axis=2), certainty if layer.mean() > LEAST_VISIBLE_MEAN else 0.0, 1.0)
 
 
 def detail(picture: UnitRgb) -> float:

@@ -26,15 +26,17 @@ from derain.training.clock import Clock
 from derain.training.config import TrainConfig
 from derain.training.crops import Crops, affordable_cache, to_tensor
 from derain.training.discovery import Found, find_fading, find_rain
-from derain.training.pairs import Image, Pair, RainBank, pair
-from derain.training.start import first_network
+from derain.training.learner import first_network
+from derain.training.pairs import Pair, RainBank, pair
 from derain.weights import load
 
-LOOK = 512  # px, side of the middle of a photo that tells how its rain fades over bright background
-RIGHT = 1e-4  # squared error, 40 dB, below which a crop counts as right: dry ones are not to outweigh all others
-DISCOVERING = 0.3  # share of a run's time that all rounds of discovery may take
-LOOKING = 0.1  # share that looking at the further photos may take
-FEWEST = 8  # discoveries that are kept where the time allowed for few tries
+FADING_WINDOW = 512  # px, side of the middle of a photo that tells how its rain fades over bright background
+LEAST_SQUARED_ERROR = (
+    1e-4  # squared error, 40 dB, below which a crop counts as right: dry ones are not to outweigh all others
+)
+DISCOVERY_TIME_SHARE = 0.3  # share of a run's time that all rounds of discovery may take
+LOOKING_TIME_SHARE = 0.1  # share that looking at the further photos may take
+FEWEST_DISCOVERIES = 8  # discoveries that are kept where the time allowed for few tries
 GUIDED_EVERY = 4  # steps between those with the guide's terms, which take as long as four crops
 
 
@@ -80,7 +82,7 @@ class Distil:
         room = affordable_cache(2 + len(config.pasted))
         self.further = [
             Source(
-                Crops(Path(pasted.folder), config.crop, 0.0, room, self.clock, LOOKING / len(config.pasted)),
+                Crops(Path(pasted.folder), config.crop, 0.0, room, self.clock, LOOKING_TIME_SHARE / len(config.pasted)),
                 loaded(pasted.teacher) if pasted.teacher else self.discoverer,
                 pasted.bank or config.bank,
                 of_rendered,
@@ -111,7 +113,7 @@ class Distil:
             sources = [(real, self.bank), *((source, self.pasted) for source in self.further)]
             due_ones = [(s, bank) for s, bank in sources if self.round == 0 or s.network is self.teacher]
             for source, bank in due_ones:
-                until = self.clock.share(DISCOVERING / self.config.rounds / len(due_ones))
+                until = self.clock.share(DISCOVERY_TIME_SHARE / self.config.rounds / len(due_ones))
                 self.discover(rng, source, bank, min(until, self.clock.seconds - self.clock.after))
             self.round = due
         pairs = [pair(rng, truth, self.config, self.bank, self.pasted) for truth in clean.batch(rng, self.config.batch)]
@@ -131,7 +133,7 @@ class Distil:
         photos, network, kept, kind = source
         restorer = Restorer(network, self.config.precision)
         size, config = self.config.crop * 3 // 2 // 16 * 16, self.config
-        found: list[tuple[Path, Image, Found]] = []
+        found: list[tuple[Path, UnitRgb, Found]] = []
         tried = 0
         while tried < config.tries * kept and self.clock.spent < until:
             self.clock.show("finding rain to learn from", tried / (config.tries * kept))
@@ -141,11 +143,11 @@ class Distil:
             tried += 1
             if rain.certain:
                 found.append((photo, crop, rain))
-        kept = min(kept, max(math.ceil(tried / config.tries), FEWEST))
+        kept = min(kept, max(math.ceil(tried / config.tries), FEWEST_DISCOVERIES))
         fadings: dict[Path, float] = {}
         for photo, crop, rain in sorted(found, key=lambda f: f[-1].purity)[-kept:]:
             if config.faithful and photo not in fadings and self.clock.spent < until:
-                fadings[photo] = find_fading(restorer, photos.middle(photo, LOOK))
+                fadings[photo] = find_fading(restorer, photos.middle(photo, FADING_WINDOW))
             again = rng.random() < config.alike
             layer = more_like(rng, size, likeness(rain.layer)) if again else getattr(rain, kind)
             bank.add(crop, rain.rain, layer, rain.purity, fadings.get(photo, 0.0))
@@ -174,7 +176,7 @@ class Distil:
         if self.config.squares:
             found["squares"] = self.config.squares * squared.mean()
         if self.config.psnr:
-            found["psnr"] = self.config.psnr * torch.log(squared + RIGHT).mean()
+            found["psnr"] = self.config.psnr * torch.log(squared + LEAST_SQUARED_ERROR).mean()
         if self.guide and batch.guided is not None:
             O = to_tensor(batch.guided, self.device)
             terms = self.guide.terms(O, self.model(O)[0].float())

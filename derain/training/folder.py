@@ -2,6 +2,8 @@
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,19 +16,34 @@ from torch import nn
 from derain.errors import PhotoError, TrainingError, WeightsError, reason
 from derain.files.writing import append_line, atomic, make_folder
 from derain.photos import write_photo
-from derain.training import checkpoint
+from derain.training.clock import Timing
 from derain.training.config import TrainConfig
 from derain.training.crops import Crops, to_tensor
 from derain.training.learner import Learner, Onlooker
-from derain.training.timing import Timing
 from derain.weights import save
 
+CHECKPOINT = "checkpoint.pt"
 LOG = "log.jsonl"
 PREVIEWS = "previews"
 
 
 def weights_in(out: Path, preset: str) -> Path:
     return out / f"{preset}.safetensors"
+
+
+@contextmanager
+def run_folder(out: Path, preset: str, resume: bool) -> Iterator[None]:
+    """``out`` made ready; what it holds in vain in the end, as of a run that is refused, is gone.
+
+    Raises:
+        TrainingError: as :func:`prepare_folder`.
+    """
+    try:
+        prepare_folder(out, preset, resume)
+        yield
+    finally:
+        with suppress(OSError):
+            (out / PREVIEWS).rmdir()
 
 
 def prepare_folder(out: Path, preset: str, resume: bool) -> None:
@@ -44,7 +61,7 @@ def prepare_folder(out: Path, preset: str, resume: bool) -> None:
         raise TrainingError(str(error)) from None
     except OSError as error:
         raise TrainingError(f"{out}: cannot be written ({reason(error)})") from None
-    if not resume and checkpoint.exists(out):
+    if not resume and has_checkpoint(out):
         raise TrainingError(f"{out}: holds a run already; give `resume` to continue it, or another `out`")
     if not resume and (weights := weights_in(out, preset)).exists():
         raise TrainingError(f"{weights}: exists and would be replaced; give another `out`")
@@ -53,7 +70,7 @@ def prepare_folder(out: Path, preset: str, resume: bool) -> None:
 def forget(out: Path, preset: str) -> None:
     """Remove what a run left, and nothing else."""
     previews = (out / PREVIEWS).glob("[0-9]*.jpg")
-    for path in (*previews, out / checkpoint.NAME, out / LOG, weights_in(out, preset)):
+    for path in (*previews, out / CHECKPOINT, out / LOG, weights_in(out, preset)):
         path.unlink(missing_ok=True)
 
 
@@ -83,11 +100,43 @@ def keep(
         state["onlooker"] = onlooker.state()
     summary = replace(config, device="").as_dict() | {"steps": step, "minutes": round(spent / 60, 1)}
     try:
-        checkpoint.save_checkpoint(out, state)
+        save_checkpoint(out, state)
         save(learner.result, weights_in(out, config.preset), training=summary)
         write_photo(out / PREVIEWS / f"{step:07d}.jpg", preview(learner.result, rainy))
     except (OSError, RuntimeError, PhotoError, WeightsError) as error:  # torch.save raises RuntimeError on a full disk
         raise TrainingError(f"{out}: cannot be written ({error}); the last checkpoint that was is whole") from None
+
+
+def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
+    """Write ``folder/checkpoint.pt`` whole or not at all."""
+    with atomic(folder / CHECKPOINT) as part:
+        torch.save(state, part)
+
+
+def has_checkpoint(folder: Path) -> bool:
+    return (folder / CHECKPOINT).is_file()
+
+
+def load_checkpoint(folder: Path, preset: str) -> dict[str, Any]:
+    """Read it back, without executing code: config, learner, step, seconds and perhaps onlooker.
+
+    Raises:
+        TrainingError: there is none, it is damaged, or it belongs to another preset.
+    """
+    path = folder / CHECKPOINT
+    if not path.is_file():
+        raise TrainingError(f"{path}: no checkpoint to resume; leave out `resume` to start anew")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        saved = state["config"]["preset"]
+        state["learner"]
+        state["step"], state["seconds"] = int(state["step"]), float(state["seconds"])
+        state["trained"] = float(state.get("trained", state["seconds"]))  # older checkpoints count the loop alone
+    except Exception as error:  # torch.load raises many kinds, all of which mean a damaged file
+        raise TrainingError(f"{path}: damaged or not a checkpoint of derain ({type(error).__name__})") from None
+    if saved != preset:
+        raise TrainingError(f"{path}: is of preset {saved!r}, not {preset!r}; give `preset` {saved} or another `out`")
+    return state
 
 
 @torch.no_grad()

@@ -17,18 +17,16 @@ from torch import Tensor
 from derain.errors import TrainingError
 from derain.files.writing import alone
 from derain.restoring.devices import half_precision
-from derain.training.checkpoint import load_checkpoint
-from derain.training.clock import Clock
+from derain.training.clock import Clock, Timing
 from derain.training.config import TrainConfig, check
 from derain.training.crops import Crops, affordable_cache
-from derain.training.folder import LOG, Log, keep, prepare_folder, weights_in
+from derain.training.folder import LOG, Log, keep, load_checkpoint, run_folder, weights_in
 from derain.training.learner import Batch, Learner, Onlooker, learner_of
-from derain.training.timing import Timing
 from derain.training.torchrun import average, processes
 
 Report = Callable[[int, float, dict[str, float]], None]
-READING = 0.1  # share of a run's time that looking at the photos of a folder may take
-FEW = 50  # steps that teach nothing
+LOOKING_TIME_SHARE = 0.1  # share of a run's time that looking at the photos of a folder may take
+FEWEST_STEPS = 50  # steps that teach nothing
 
 
 def train(
@@ -62,14 +60,17 @@ def train(
         WeightsError: weights to start from or to discover rain with that are not there, or a model that cannot be.
     """
     check(config)
-    with processes(config.device) as (rank, device), alone(out, out) if rank == 0 else nullcontext():
-        prepare_folder(out, config.preset, resume)
+    with (
+        processes(config.device) as (rank, device),
+        alone(out, out) if rank == 0 else nullcontext(),
+        run_folder(out, config.preset, resume),
+    ):
         state = load_checkpoint(out, config.preset) if resume else None
         clock = clock or Clock(config.minutes)
         clock.earlier = state["seconds"] if state else 0.0
         cache = affordable_cache(2 + len(config.pasted))
         rainy_crops, clean_crops = (
-            Crops(folder, config.crop, cache=cache, clock=clock, share=READING) for folder in (rainy, clean)
+            Crops(folder, config.crop, cache=cache, clock=clock, share=LOOKING_TIME_SHARE) for folder in (rainy, clean)
         )
         torch.manual_seed(config.seed)
         learner = learner_of(config.preset)(config, device, clock)
@@ -108,7 +109,7 @@ def train(
             if onlooker:
                 onlooker.look(step, 1.0, learner.result)
             keep(out, config, learner, step, timing, rainy_crops, onlooker)
-        if rank == 0 and say and clock.limited and step < FEW and not onlooker:
+        if rank == 0 and say and clock.limited and step < FEWEST_STEPS and not onlooker:
             say(f"{step} steps are too few to learn from; give more minutes")
     return weights_in(out, config.preset)
 

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from derain.arrays import UnitRgb
 from derain.rain.compose import compose, fade, jpeg, unfaded
 from derain.rain.render import ANY_RAIN, FAR_RAIN, FINE_RAIN, HEAVY_RAIN, between, render
 from derain.rain.scene import overcast, photographed
@@ -20,8 +21,6 @@ from derain.training.config import TrainConfig
 
 ANY_GAIN = (0.7, 2.5)
 FAITHFUL_GAIN = (0.95, 1.5)  # a network in doubt finds streaks a tenth to a quarter lower than they are
-
-Image = NDArray[np.float32]
 
 
 class Discovery(NamedTuple):
@@ -37,7 +36,7 @@ class Discovery(NamedTuple):
 class Rain(NamedTuple):
     """A rain layer to paste."""
 
-    heights: Image  # (size, size) over black
+    heights: UnitRgb  # (size, size) over black
     fading: float | None = None  # over bright background; None: composed at random
 
 
@@ -56,7 +55,7 @@ class RainBank:
         self.faithful, self.oblique, self.widest = faithful, oblique, widest
         self._keep([])
 
-    def add(self, rainy: Image, rain: Image, layer: Image, purity: float = 1.0, fading: float = 0.0) -> None:
+    def add(self, rainy: UnitRgb, rain: UnitRgb, layer: UnitRgb, purity: float = 1.0, fading: float = 0.0) -> None:
         """Keep what was found in a rainy crop ``(size, size, 3)``: its rain to take away and the layer to paste, both
         ``(size, size)`` as they lie over the crop, all in [0, 1]. The oldest goes where there are too many.
         """
@@ -80,7 +79,7 @@ class RainBank:
         layer = self._one(rng, size)
         return Rain(np.clip(layer + self._one(rng, size), 0, 1) if rng.random() < 0.3 else layer)
 
-    def _one(self, rng: np.random.Generator, size: int) -> Image:
+    def _one(self, rng: np.random.Generator, size: int) -> UnitRgb:
         layer = _heights(self._pure(rng))
         side = layer.shape[0]
         degrees = rng.uniform(-45, 45) if rng.random() < self.oblique else rng.normal(0, 8)
@@ -88,7 +87,7 @@ class RainBank:
         layer = np.asarray(cv2.warpAffine(layer, turn, (side, side), borderMode=cv2.BORDER_REFLECT), np.float32)
         return window(rng, layer, size, ANY_GAIN)
 
-    def taught(self, rng: np.random.Generator, size: int) -> tuple[Image, Image]:
+    def taught(self, rng: np.random.Generator, size: int) -> tuple[UnitRgb, UnitRgb]:
         """A real rainy crop and the same less the rain that was found in it."""
         found = self._any(rng)
         where = square(rng, found.rain.shape[0], size)
@@ -112,11 +111,11 @@ class RainBank:
         self._keep([Discovery(*(part.numpy() for part in parts)) for parts in zip(*state.values())])
 
 
-def _heights(found: Discovery) -> Image:
+def _heights(found: Discovery) -> UnitRgb:
     return found.layer.astype(np.float32) / np.float32(255)
 
 
-def window(rng: np.random.Generator, layer: Image, size: int, gain: tuple[float, float]) -> Image:
+def window(rng: np.random.Generator, layer: UnitRgb, size: int, gain: tuple[float, float]) -> UnitRgb:
     """A random square of a square layer, perhaps mirrored, times a gain between two limits."""
     cut = layer[square(rng, layer.shape[0], size)]
     return cut[:, :: rng.choice([-1, 1])] * np.float32(between(rng, gain))
@@ -131,15 +130,15 @@ def square(rng: np.random.Generator, side: int, size: int) -> tuple[slice, slice
 class Pair(NamedTuple):
     """A rainy crop and what it should become, ``(size, size, 3)`` in [0, 1]."""
 
-    rainy: Image
-    clean: Image
+    rainy: UnitRgb
+    clean: UnitRgb
     doubtful: bool  # fine or real rain, which a network in doubt leaves
     remembered: bool = False  # not the crop is the target, but what the network made of it at the start
 
 
 def pair(
     rng: np.random.Generator,
-    truth: Image,
+    truth: UnitRgb,
     config: TrainConfig,
     bank: RainBank | None = None,
     pasted: RainBank | None = None,
@@ -169,14 +168,14 @@ def pair(
     return seen(rng, truth, rendered, config, doubtful=fine)
 
 
-def under(rng: np.random.Generator, truth: Image, rain: Rain) -> Image:
+def under(rng: np.random.Generator, truth: UnitRgb, rain: Rain) -> UnitRgb:
     """The truth under a rain layer."""
     if rain.fading is None:
         return compose(rng, truth, rain.heights)
     return fade(truth, rain.heights[..., None], rain.fading)
 
 
-def seen(rng: np.random.Generator, truth: Image, rain: Rain, config: TrainConfig, doubtful: bool) -> Pair:
+def seen(rng: np.random.Generator, truth: UnitRgb, rain: Rain, config: TrainConfig, doubtful: bool) -> Pair:
     """The truth under a rain layer, as a camera sees and stores them."""
     rainy = under(rng, truth, rain)
     if rng.random() < config.camera:
