@@ -1,14 +1,17 @@
 """`derain run`."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
 from derain.cli.options import Device, Precision, Quiet, Strength, Threads, Weights
 from derain.cli.terminal import progress_bar, say, say_error, tell, tell_text, with_options
 from derain.errors import PhotoError, UsageError
+
+if TYPE_CHECKING:
+    from derain.batch import Job, Outcome
 
 
 def run(
@@ -82,40 +85,63 @@ def run(
     left = dict[Path, str]()
     jobs = batch.plan(named, batch.Target(output, suffix, format, in_place, rain, compare), recursive, left.__setitem__)
     todo = jobs if overwrite or in_place else batch.pending(jobs)
-    if left and not quiet:
-        first, why = next(iter(left.items()))
-        say(f"{len(left)} left out: {first} is {why}; name it by itself to derain it")
-    if len(todo) < len(jobs) and not quiet:
-        say(f"{len(jobs) - len(todo)} skipped: their results exist (--overwrite replaces them)")
-    for path, why in left.items() if json else ():
-        tell_text(batch.skipped_as_json(path, why))
-    wanted = set(todo)
-    for job in jobs if json else ():
-        if job not in wanted:
-            tell_text(batch.skipped_as_json(job.source, "its results exist", job.background))
+    telling = Telling(json, quiet, verbose)
+    telling.skipped(left, jobs, set(todo))
     if not todo:
         return
     chosen = choose_device(device)
-    if not quiet:
-        say(f"weights {weights} on {chosen}")
+    telling.say(f"weights {weights} on {chosen}")
     outcomes = []
     with progress_bar(hidden=quiet) as bar:
         task = bar.add_task("photos", total=len(todo))
         for outcome in batch.run(todo, load(weights, chosen), treatment):
             outcomes.append(outcome)
-            if outcome.error:
-                say_error(outcome.error)
-            for note in () if quiet else outcome.notes:
-                say(f"{outcome.job.source}: {note}")
-            if not outcome.error and (verbose or (outcome.untouched and not quiet)):
-                say(f"{outcome.job.source}: {batch.describe(outcome)}")
-            if json:
-                error = PhotoError(with_options(str(outcome.error))) if outcome.error else None
-                tell_text(batch.as_json(replace(outcome, error=error)))
-            elif not outcome.error:
-                tell(str(outcome.job.background))
+            telling.done(outcome)
             bar.update(task, advance=1, description=f"photos, {batch.pace(outcomes)}")
-    if not quiet:
-        say(batch.summary(outcomes))
+    telling.say(batch.summary(outcomes))
     if any(outcome.error for outcome in outcomes):
         raise typer.Exit(1)
+
+
+@dataclass(frozen=True)
+class Telling:
+    """What is told of a batch: results on stdout, as paths or as JSON, and all else on stderr."""
+
+    json: bool
+    quiet: bool
+    verbose: bool
+
+    def say(self, sentence: str) -> None:
+        if not self.quiet:
+            say(sentence)
+
+    def skipped(self, left_out: dict[Path, str], jobs: "list[Job]", todo: "set[Job]") -> None:
+        """Photos that nothing is done for, and why."""
+        from derain.batch import skipped_as_json
+
+        if left_out:
+            first, why = next(iter(left_out.items()))
+            self.say(f"{len(left_out)} left out: {first} is {why}; name it by itself to derain it")
+        there = [job for job in jobs if job not in todo]
+        if there:
+            self.say(f"{len(there)} skipped: their results exist (--overwrite replaces them)")
+        if self.json:
+            for path, why in left_out.items():
+                tell_text(skipped_as_json(path, why))
+            for job in there:
+                tell_text(skipped_as_json(job.source, "its results exist", job.background))
+
+    def done(self, outcome: "Outcome") -> None:
+        from derain.batch import as_json, describe
+
+        source, error = outcome.job.source, outcome.error
+        if error:
+            say_error(error)
+        for note in outcome.notes:
+            self.say(f"{source}: {note}")
+        if not error and (self.verbose or outcome.untouched and not self.quiet):
+            say(f"{source}: {describe(outcome)}")
+        if self.json:
+            tell_text(as_json(replace(outcome, error=error and PhotoError(with_options(str(error))))))
+        elif not error:
+            tell(str(outcome.job.background))
