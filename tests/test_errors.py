@@ -87,6 +87,7 @@ def test_train_names_what_was_given(shell, tmp_path, folders):
     assert python(train, config, *folders, out, resume=True).endswith("leave out `resume` to start anew")
     _, err = shell("train", "--rainy", folders[0], "--clean", folders[1], "--out", out, "--resume", "--device", "cpu")
     assert err.strip().endswith("leave out --resume to start anew")
+    out.mkdir()
     (out / "derain.safetensors").touch()
     assert python(train, config, *folders, out).endswith("give another `out`")
     _, err = shell("train", "--rainy", folders[0], "--clean", folders[1], "--out", out, "--device", "cpu")
