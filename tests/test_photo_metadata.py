@@ -120,7 +120,7 @@ def test_a_preview_in_a_makers_note_is_made_anew_and_other_pictures_stay(photo, 
 
 
 def with_segment(jpeg: bytes, marker: int, data: bytes) -> bytes:
-    place = next(place for place, kind, _ in segments(jpeg) if kind == b"\xff\xdb")
+    place = next(part.place for part in segments(jpeg) if part.kind == 0xDB)
     return jpeg[:place] + bytes([0xFF, marker]) + struct.pack(">H", len(data) + 2) + data + jpeg[place:]
 
 
@@ -134,7 +134,7 @@ def test_photoshops_thumbnail_shows_the_result(photo):
     source = with_segment(saved(photo, "JPEG"), 0xED, data[:cut])
     source = with_segment(source, 0xED, b"Photoshop 3.0\0" + data[cut:])
     result, notes = darker(source)
-    parts = [data[14:] for _, kind, data in segments(result) if kind == b"\xff\xed"]
+    parts = [part.data[14:] for part in segments(result) if part.kind == 0xED]
     assert [len(part) for part in parts] == [cut - 14, 100] and caption in parts[0] and not notes
     assert shows_result(b"".join(parts)[len(caption) + 12 + 28 :], photo)
 
@@ -158,7 +158,7 @@ def test_segments_that_nobody_knows_are_carried_over_in_their_order(photo):
     for marker, data in (*known, (0xFE, b"second"), (0xFE, b"third")):
         source = with_segment(source, marker, data)
     result, notes = darker(source)
-    carried = [(kind[1], data) for _, kind, data in segments(result)]
+    carried = [(part.kind, part.data) for part in segments(result)]
     assert [entry for entry in carried if entry in known] == known and not notes
     assert [data for kind, data in carried if kind == 0xFE] == [b"first", b"second", b"third"]
     assert len([data for kind, data in carried if data.startswith((b"Exif", b"JFIF"))]) == 2
@@ -184,7 +184,7 @@ def multi_picture(photo, *further: tuple[int, bytes]) -> bytes:
 
 
 def pictures(content: bytes) -> list[bytes]:
-    listed = next(data for _, kind, data in segments(content) if data.startswith(b"MPF\0"))
+    listed = next(part.data for part in segments(content) if part.data.startswith(b"MPF\0"))
     place = content.index(b"MPF\0") + 4
     entries = [struct.unpack_from("<III", listed, 4 + 50 + 16 * index) for index in range((len(listed) - 54) // 16)]
     return [content[offset and place + offset :][:size] for _, size, offset in entries]

@@ -404,7 +404,7 @@ def test_further_pictures_in_a_jpeg_are_carried_over(rgb, rng):
     assert np.array_equal(np.asarray(before), np.asarray(after))
 
 
-def test_a_damaged_list_of_pictures_is_left_out(rgb, rng):
+def test_a_damaged_list_of_pictures_does_not_cost_the_photo(rgb, rng):
     file = io.BytesIO()
     Image.fromarray(rgb).save(file, format="MPO", save_all=True, append_images=[Image.fromarray(rgb)])
     place = file.getvalue().index(b"MPF\0")

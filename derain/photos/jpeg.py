@@ -1,41 +1,43 @@
-"""JPEG, with what it holds beside its image and Pillow does not write.
+"""JPEG, whose segments beside the image stay as they are and in their order, whether anybody knows them or not.
 
-IPTC captions, extended XMP, comments, makers' segments and whatever else; and what a phone adds: further pictures (gain
-map, depth, preview) by CIPA's Multi-Picture Format, a video after the end.
+Only previews in them are made anew, and what they say of places in the file. The same goes for what a phone adds after
+the end: further pictures (gain map, depth, preview) by CIPA's Multi-Picture Format, a video.
 """
 
+import hashlib
 import math
 import struct
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
+from PIL import Image
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile, get_sampling
 
 from derain.errors import PhotoError
 from derain.photos import segments
-from derain.photos.codec import QUALITY, Codec, NewPhoto
+from derain.photos.codec import EXIF, QUALITY, Codec, NewPhoto
 from derain.photos.previews import LEFT_OUT, STILL_RAINY, Previews
+from derain.photos.segments import Segment
 
-ENTRIES = 0xB002  # tag of the list of pictures: attributes, size, offset, dependencies; 16 bytes each
-SEGMENT = b"\xff\xe2"
-NAME = b"MPF\0"
-ITS_OWN = (  # marker and beginning of what is written anew, or is of the old image alone
-    (b"\xff\xe0", b"JFIF\0"),
-    (b"\xff\xe0", b"JFXX\0"),
-    (b"\xff\xe1", b"Exif\0"),
-    (b"\xff\xe1", b"http://ns.adobe.com/xap/1.0/\0"),
-    (b"\xff\xe2", b"ICC_PROFILE\0"),
-    (b"\xff\xe2", NAME),
-    (b"\xff\xee", b"Adobe"),  # how the colours are coded
-)
-PHOTOSHOP = b"Photoshop 3.0\0"
-KIND, PREVIEW, VIEW = 0xFFFFFF, 0x01, 0x02  # of a picture in the list; its highest byte
-UNDEFINED, SMALL = 0, 4  # pictures of no kind are previews if they show the photo on so small a share of its pixels
-CREDENTIALS = b"c2pa"
 SIGNATURE = b"\xff\xd8\xff"
+JFIF, JFXX, PROFILE, LIST = b"JFIF\0", b"JFXX\0", b"ICC_PROFILE\0", b"MPF\0"
+XMP, FURTHER_XMP, PHOTOSHOP = (
+    b"http://ns.adobe.com/xap/1.0/\0",
+    b"http://ns.adobe.com/xmp/extension/\0",
+    b"Photoshop 3.0\0",
+)
+DIGEST = slice(len(FURTHER_XMP), len(FURTHER_XMP) + 32)  # of all further XMP; its length and a place in it follow
+HEAD = DIGEST.stop + 8
+ENTRIES = 0xB002  # tag of the list of pictures: attributes, size, offset, dependencies; 16 bytes each
+KIND, PREVIEW, VIEW, UNDEFINED = 0xFFFFFF, 0x01, 0x02, 0  # of a picture in the list; its highest byte
+SMALL = 1 / 4  # of the photo's pixels, which a picture of no kind has at the most where it is a preview
+CREDENTIALS = 0xEB, b"c2pa"  # marker, and what is in it
 MOST_SCANS = 100  # each of which goes over all of the picture; encoders write about ten
 BLOCKS_A_BYTE = 8  # of 64 pixels: each takes one bit at the least
-LONGEST_XMP = 65_502  # bytes that a segment holds
+LONGEST_XMP, LONGEST_EXIF, LONG = 65_502, 65_533, 1000  # bytes: of what a segment holds, and of one value
+CAMERA, PLACE = 0x8769, 0x8825  # EXIF tags
 
 
 class Jpeg(Codec):
@@ -55,123 +57,163 @@ class Jpeg(Codec):
 
     def kept(self, image: ImageFile) -> dict[str, Any]:
         assert isinstance(image, JpegImageFile)
-        sampling = get_sampling(image)
         return super().kept(image) | {
             "qtables": image.quantization,
             "progressive": bool(image.info.get("progressive")),
-            "subsampling": sampling if sampling >= 0 else 0,
+            "subsampling": max(get_sampling(image), 0),
         }
 
     def holds_more(self, content: bytes) -> bool:
-        return holds_more(content)
+        """Whether there is more than a picture with EXIF, XMP and profile."""
+        parts = segments.metadata(content)
+        known = JFIF, JFXX, EXIF, XMP, PROFILE, LIST
+        further = [part for part in parts if not part.data.startswith(known)]
+        return bool(further) or 0 < segments.length(content) < len(content) or _has_second(parts)
 
-    def options(self, new: NewPhoto) -> dict[str, Any]:
-        options, own = self.metadata(new), new.original.options
+    def write(self, new: NewPhoto) -> bytes:
+        if not new.same:
+            return self.save(new, new.channels(), self.metadata(new) | self.coding(new))
+        plain = self.save(new, new.channels(), self.coding(new))
+        return with_rest_of(plain, new.original.content, new.previews)
+
+    def metadata(self, new: NewPhoto) -> dict[str, Any]:
+        options = super().metadata(new)
         if len(options.get("xmp", b"")) > LONGEST_XMP:
             del options["xmp"]
             new.previews.say("its XMP is left out, which is longer than a JPEG holds")
+        if len(options.get("exif", b"")) > LONGEST_EXIF:
+            options["exif"] = _shortened(options["exif"])
+            new.previews.say("long values of its EXIF are left out, which is longer than a JPEG holds")
+        return options
+
+    def coding(self, new: NewPhoto) -> dict[str, Any]:
         if new.same and new.quality is None:
-            tables = ("qtables", "subsampling", "progressive")
-            return options | {name: own[name] for name in tables if name in own}
-        return options | {"quality": new.quality or QUALITY, "subsampling": 0 if new.quality is None else -1}
-
-    def write(self, new: NewPhoto) -> bytes:
-        plain = super().write(new)
-        if not new.same:
-            return plain
-        content = with_further_segments_of(plain, new.original.content, new.previews)
-        return with_further_pictures_of(content, new.original.content, new.previews)
+            return {name: new.original.options[name] for name in ("qtables", "subsampling", "progressive")}
+        return {"quality": new.quality or QUALITY, "subsampling": 0 if new.quality is None else -1}
 
 
-def holds_more(source: bytes) -> bool:
-    """Whether there is more than a picture with EXIF, XMP and profile."""
-    try:
-        return any(_is_further(kind, data) for _, kind, data in segments.segments(source)) or (
-            segments.end(source) < len(source)
-        )
-    except (struct.error, IndexError):
-        return False
+def _has_second(parts: list[Segment]) -> bool:
+    """Whether there are several XMP packets, of which other formats hold one, or part of a profile is missing."""
+    profiles = [part.data[len(PROFILE) : len(PROFILE) + 2] for part in parts if part.data.startswith(PROFILE)]
+    missing = bool(profiles) and {data[0] for data in profiles if data} != set(range(1, profiles[0][-1] + 1))
+    return missing or sum(part.data.startswith(XMP) for part in parts) > 1
 
 
-def _is_further(kind: bytes, data: bytes) -> bool:
-    return segments.is_metadata(kind) and not any(kind == marker and data.startswith(name) for marker, name in ITS_OWN)
+def _shortened(exif: bytes) -> bytes:
+    """EXIF without thumbnail, maker's note and other long values."""
+    whole, short = Image.Exif(), Image.Exif()
+    whole.load(exif)
+    of = ((short, whole), *((short.get_ifd(tag), whole.get_ifd(tag)) for tag in (CAMERA, PLACE)))
+    for kept, values in of:
+        kept.update({tag: v for tag, v in values.items() if not isinstance(v, dict) and len(str(v)) < LONG})
+    return short.tobytes()
 
 
-def with_further_segments_of(plain: bytes, source: bytes, previews: Previews) -> bytes:
-    """The JPEG ``plain``, which has none, with the segments of the JPEG ``source`` that are not of its image.
-
-    They keep their order, known or not. A damaged ``source`` may give fewer.
-    """
-    kept: list[tuple[bytes, bytes]] = []
-    try:
-        for _, kind, data in segments.segments(source):
-            if _is_further(kind, data):
-                kept.append((kind, data))
-            elif data.startswith(b"JFXX\0") or (data.startswith(b"JFIF\0") and any(data[12:14])):
-                previews.say(LEFT_OUT)
-    except (struct.error, IndexError):
-        pass
-    if any(CREDENTIALS in data for kind, data in kept if kind == b"\xff\xeb"):
+def with_rest_of(plain: bytes, source: bytes, previews: Previews) -> bytes:
+    """The JPEG ``plain`` with all that the JPEG ``source`` holds beside its picture."""
+    parts = segments.metadata(source)
+    if any(part.kind == CREDENTIALS[0] and CREDENTIALS[1] in part.data for part in parts):
         previews.say("its content credentials are those of the photo as it was")
-    added = b"".join(segments.segment(kind, data) for kind, data in _with_new_thumbnails(kept, previews))
-    start = segments.after_first(plain)
-    return plain[:start] + added + plain[start:]
+    first = segments.with_metadata(plain, renewed(parts, previews))
+    tail = source[segments.length(source) or len(source) :]
+    here, there = _pictures(first), _pictures(source)
+    if not here or not there:
+        return first + previews.in_blob(tail, most=SMALL)
+    return _joined(first, here, source, there, previews)
 
 
-def _with_new_thumbnails(parts: list[tuple[bytes, bytes]], previews: Previews) -> list[tuple[bytes, bytes]]:
-    """Photoshop's blocks may go on from segment to segment, so they are taken together."""
-    blocks = b"".join(data[len(PHOTOSHOP) :] for _, data in parts if data.startswith(PHOTOSHOP))
-    renewed, result = previews.in_photoshop(blocks), []
-    for kind, data in parts:
-        if data.startswith(PHOTOSHOP):
-            room = len(data) - len(PHOTOSHOP)
-            data, renewed = PHOTOSHOP + renewed[:room], renewed[room:]
-        result.append((kind, data))
+def renewed(parts: list[Segment], previews: Previews) -> list[Segment]:
+    """The segments, with the previews in them made anew; all but JFIF keep their length."""
+    result = []
+    for part in parts:
+        data = part.data
+        if data.startswith(JFXX) or (data.startswith(JFIF) and any(data[12:14])):
+            previews.say(LEFT_OUT)
+            if data.startswith(JFXX):
+                continue
+            data = data[:12] + bytes(2)
+        elif data.startswith(XMP):
+            data = previews.in_xmp(data)
+        elif not data.startswith((EXIF, PHOTOSHOP, FURTHER_XMP)):
+            data = previews.in_blob(data)
+        result.append(replace(part, data=data))
+    result = _renewed_together(result, EXIF, len(EXIF), previews.in_exif)
+    result = _renewed_together(result, PHOTOSHOP, len(PHOTOSHOP), previews.in_photoshop)
+    further = _renewed_together(result, FURTHER_XMP, HEAD, previews.in_xmp)
+    return further if further == result else _with_digest(further)
+
+
+def _renewed_together(parts: list[Segment], name: bytes, head: int, renew: Callable[[bytes], bytes]) -> list[Segment]:
+    """Make anew what goes on from segment to segment: those of a name, each after a head of so many bytes."""
+    result, rest = [], renew(b"".join(part.data[head:] for part in parts if part.data.startswith(name)))
+    for part in parts:
+        if part.data.startswith(name) and (room := len(part.data) - head) > 0:
+            part, rest = replace(part, data=part.data[:head] + rest[:room]), rest[room:]
+        result.append(part)
     return result
 
 
-def with_further_pictures_of(plain: bytes, source: bytes, previews: Previews) -> bytes:
-    """The JPEG ``plain`` with what follows the first picture of the JPEG ``source``, and its list of pictures.
+def _with_digest(parts: list[Segment]) -> list[Segment]:
+    """XMP names its further part by a digest."""
+    for digest in {part.data[DIGEST] for part in parts if part.data.startswith(FURTHER_XMP)}:
+        of = [part.data for part in parts if part.data.startswith(FURTHER_XMP + digest)]
+        new = hashlib.md5(b"".join(data[HEAD:] for data in of), usedforsecurity=False).hexdigest().upper().encode()
+        if len(digest) == len(new):
+            parts = [
+                replace(part, data=part.data.replace(digest, new)) if part.data.startswith((XMP, FURTHER_XMP)) else part
+                for part in parts
+            ]
+    return parts
 
-    ``source`` may have none, or a damaged list; then only what follows it.
-    """
+
+@dataclass(frozen=True)
+class _Pictures:
+    """The list of pictures in a JPEG."""
+
+    order: str  # of bytes
+    start: int  # where all offsets count from
+    entries: list[int]  # where each lies in the file
+
+
+def _pictures(jpeg: bytes) -> _Pictures | None:
+    """``None`` if there is no list, or a damaged one."""
+    place = next((part.place + 4 for part in segments.metadata(jpeg) if part.data.startswith(LIST)), None)
+    if place is None:
+        return None
+    start = place + len(LIST)
     try:
-        return _joined(plain, source, previews)
-    except (struct.error, StopIteration, ValueError):
-        return plain + source[segments.end(source) :]
+        order = {b"II": "<", b"MM": ">"}[jpeg[start : start + 2]]
+        (directory,) = struct.unpack_from(order + "I", jpeg, start + 4)
+        (count,) = struct.unpack_from(order + "H", jpeg, start + directory)
+        for index in range(count):
+            tag, _, size, offset = struct.unpack_from(order + "HHII", jpeg, start + directory + 2 + 12 * index)
+            if tag == ENTRIES:
+                entries = [start + offset + 16 * picture for picture in range(size // 16)]
+                return _Pictures(order, start, entries) if start + offset + size <= len(jpeg) else None
+    except (struct.error, KeyError):
+        pass
+    return None
 
 
-def _joined(plain: bytes, source: bytes, previews: Previews) -> bytes:
-    place = next(start for start, kind, data in segments.segments(source) if kind == SEGMENT and data.startswith(NAME))
-    (length,) = struct.unpack_from(">H", source, place + 2)
-    header = place + 8  # all offsets count from here
-    pictures = bytearray(source[place : place + 2 + length])
-    order, entries = _entries(pictures)
-    offsets = [struct.unpack_from(order + "I", pictures, entry + 8)[0] for entry in entries]
-    end = min(header + offset for offset in offsets if offset)
-    if not 0 < end < len(source):
-        raise ValueError("pictures outside the file")
-    tail = bytearray(source[end:])
-    for entry, offset in zip(entries, offsets):
-        kind, size = struct.unpack_from(order + "II", pictures, entry)
-        if offset:
-            place = header + offset - end
+def _joined(first: bytes, here: _Pictures, source: bytes, there: _Pictures, previews: Previews) -> bytes:
+    """A picture and what follows that of the source, with its list of pictures set right."""
+    end = segments.length(source) or len(source)
+    tail, file = bytearray(source[end:]), bytearray(first)
+    for entry, old in zip(here.entries, there.entries):
+        kind, size, offset = struct.unpack_from(there.order + "III", source, old)
+        place = there.start + offset - end
+        if not offset:
+            struct.pack_into(here.order + "I", file, entry + 4, len(first))
+        elif 0 <= place < len(tail):
             tail[place : place + size] = _renewed(bytes(tail[place : place + size]), kind & KIND, previews)
-    start = segments.after_first(plain)
-    first = len(plain) + len(pictures)
-    for entry, offset in zip(entries, offsets):
-        if offset:
-            moved = header + offset - end + first - (start + 8)
-            struct.pack_into(order + "I", pictures, entry + 8, moved)
-        else:
-            struct.pack_into(order + "I", pictures, entry + 4, first)
-    return plain[:start] + bytes(pictures) + plain[start:] + bytes(tail)
+            struct.pack_into(here.order + "I", file, entry + 8, len(first) + place - here.start)
+    return bytes(file + tail)
 
 
 def _renewed(picture: bytes, kind: int, previews: Previews) -> bytes:
     """A further picture: made anew if it is a preview, else as it is."""
     shown = kind >> 16 == PREVIEW or (kind == UNDEFINED and previews.shows_photo(picture))
-    if kind >> 16 == VIEW or (shown and kind == UNDEFINED and previews.share(picture) * SMALL > 1):
+    if kind >> 16 == VIEW or (shown and kind == UNDEFINED and previews.share(picture) > SMALL):
         previews.say(STILL_RAINY)
         return picture
     if not shown:
@@ -180,18 +222,3 @@ def _renewed(picture: bytes, kind: int, previews: Previews) -> bytes:
     if new is None:
         previews.say(LEFT_OUT)
     return (new or b"").ljust(len(picture), b"\0")
-
-
-def _entries(segment: bytearray) -> tuple[str, list[int]]:
-    """Byte order, and where in the segment the entry of each picture lies."""
-    header = 8
-    order = {b"II": "<", b"MM": ">"}.get(bytes(segment[header : header + 2]), "")
-    if not order:
-        raise ValueError("no byte order")
-    (directory,) = struct.unpack_from(order + "I", segment, header + 4)
-    (count,) = struct.unpack_from(order + "H", segment, header + directory)
-    for index in range(count):
-        tag, _, size, offset = struct.unpack_from(order + "HHII", segment, header + directory + 2 + 12 * index)
-        if tag == ENTRIES:
-            return order, [header + offset + 16 * picture for picture in range(size // 16)]
-    raise ValueError("no list of pictures")

@@ -6,6 +6,7 @@ points into the metadata stays right: makers' notes are full of places that nobo
 
 import base64
 import io
+import math
 import re
 import struct
 from collections.abc import Callable
@@ -59,14 +60,23 @@ class Previews:
             renewed = bytes(tiff)
         return head + renewed
 
-    def in_blob(self, blob: bytes, certain: int | None = None, swapped: bool = False) -> bytes:
-        """Bytes with the JPEGs in them made anew that look like the photo, or that begin at ``certain``."""
+    def in_blob(self, blob: bytes, certain: int | None = None, swapped: bool = False, most: float = math.inf) -> bytes:
+        """Bytes with the JPEGs in them made anew that look like the photo, or that begin at ``certain``.
+
+        Args:
+            swapped: whether red and blue are changed over.
+            most: share of the photo's pixels above which a JPEG is no preview, but a picture that is kept.
+        """
         place = 0
         while (place := blob.find(START, place)) >= 0:
             length = segments.length(blob[place:])
             old = blob[place : place + length]
             if not length or not (place == certain or self.shows_photo(old)):
                 place += len(START)
+                continue
+            if place != certain and self.share(old) > most:
+                self.say(STILL_RAINY)
+                place += length
                 continue
             new = self.like(old, swapped)
             if new is None:
@@ -82,7 +92,7 @@ class Previews:
         return self.in_blob(resources, place if place >= 0 else None, swapped)
 
     def in_xmp(self, xmp: bytes) -> bytes:
-        """XMP with its thumbnails made anew."""
+        """XMP with its thumbnails made anew; as long as it was, as it may be part of something longer."""
 
         def renewed(found: re.Match[bytes]) -> bytes:
             try:
@@ -92,7 +102,8 @@ class Previews:
             new = self.like(old)
             if new is None:
                 self.say(LEFT_OUT)
-            return found[1] + base64.b64encode(new or b"")
+            text = base64.b64encode((new or b"").ljust(len(old), b"\0")) if new else b""
+            return found[1] + text.ljust(len(found[2]))
 
         return XMP_IMAGE.sub(renewed, xmp)
 
@@ -138,7 +149,7 @@ class Previews:
         for how in (own, *({"quality": quality} for quality in QUALITIES)):
             file = io.BytesIO()
             new.save(file, format="JPEG", optimize=True, **how)  # type: ignore[arg-type]
-            content = segments.with_metadata_of(file.getvalue(), old)
+            content = segments.with_metadata(file.getvalue(), segments.metadata(old))
             if len(content) <= len(old):
                 return content
         return None
