@@ -19,9 +19,13 @@ def ahead(
     Args:
         most: how many items are in work, or done and not yet asked for, at the most; or how many there may be as a
             certain item begins. One there always is.
+        threads: with 0 each item is drawn and done when it is asked for, in the caller's own thread.
 
     What ``work`` raises is raised at its item's place, and ends it.
     """
+    if not threads:
+        yield from map(work, items)
+        return
     waiting: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         for item in items:

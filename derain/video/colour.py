@@ -1,10 +1,14 @@
 """Frames between YUV and RGB with matrix and range named both ways, never left to a default."""
 
 from dataclasses import dataclass
+from threading import local
+from typing import Any
 
+import cv2
 import numpy as np
 from av import VideoFrame
-from av.video.reformatter import ColorRange, Colorspace, Interpolation
+from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+from numpy.typing import NDArray
 
 from derain.photos import Photo
 
@@ -70,34 +74,55 @@ def is_rgb(pixel_format: str) -> bool:
     return pixel_format.startswith(RGB)
 
 
-def to_rgb(frame: VideoFrame, colours: Colours) -> Photo:
-    """``(H, W, 3)`` full-range RGB, uint8, or uint16 of a clip with more than 8 bits; and alpha as a fourth."""
-    alpha = any(part.is_alpha for part in frame.format.components)
-    form = ("rgba64le" if alpha else "rgb48le") if colours.deep else ("rgba" if alpha else "rgb24")
-    rgb = frame.reformat(
+class _Converter(local):
+    """Of each thread its own: to set one up takes as long as to convert a small frame."""
+
+    def __init__(self) -> None:
+        self.reformatter = VideoReformatter()
+
+
+_CONVERTER = _Converter()
+
+
+def _converted(frame: VideoFrame, form: str, colours: Colours, given: ColorRange, wanted: ColorRange) -> VideoFrame:
+    return _CONVERTER.reformatter.reformat(
+        frame,
         format=form,
         src_colorspace=colours.converter_matrix,
         dst_colorspace=colours.converter_matrix,
-        src_color_range=colours.converter_range,
-        dst_color_range=ColorRange.JPEG,
+        src_color_range=given,
+        dst_color_range=wanted,
         interpolation=EXACT,
+        threads=1,  # several frames are converted side by side
     )
-    return np.asarray(rgb.to_ndarray())
+
+
+def to_rgb(frame: VideoFrame, colours: Colours) -> Photo:
+    """``(H, W, 3)`` full-range RGB, uint8, or uint16 of a clip with more than 8 bits; and alpha as a fourth."""
+    alpha = any(part.is_alpha for part in frame.format.components)
+    if is_rgb(frame.format.name):
+        form = ("rgba64le" if alpha else "rgb48le") if colours.deep else ("rgba" if alpha else "rgb24")
+        return np.asarray(_converted(frame, form, colours, colours.converter_range, ColorRange.JPEG).to_ndarray())
+    form = ("gbrap" if alpha else "gbrp") + ("16le" if colours.deep else "")  # the same values in a third of the time
+    planar = _converted(frame, form, colours, colours.converter_range, ColorRange.JPEG)
+    green, blue, red, *rest = (_values(plane, np.uint16 if colours.deep else np.uint8) for plane in planar.planes)
+    return np.asarray(cv2.merge([red, green, blue, *rest]))
+
+
+def _values(plane: Any, dtype: type) -> NDArray[Any]:
+    """``(H, W)`` view of a plane whose lines are padded."""
+    return np.frombuffer(plane, dtype).reshape(plane.height, -1)[:, : plane.width]
 
 
 def from_rgb(picture: Photo, colours: Colours, pixel_format: str) -> VideoFrame:
-    """A frame of ``pixel_format`` with the clip's own matrix, range and tags; ``(H, W, 3)``, or 4 with alpha."""
+    """A frame of ``pixel_format`` with the clip's own matrix, range and tags; ``(H, W, 3)``, or 4 with alpha.
+
+    The frame may share the picture's memory, which is to stay as it is until the frame is encoded.
+    """
     alpha = picture.shape[2] == 4
     form = ("rgba64le" if alpha else "rgb48le") if picture.dtype == np.uint16 else ("rgba" if alpha else "rgb24")
-    frame = VideoFrame.from_ndarray(np.ascontiguousarray(picture), form)
-    frame = frame.reformat(
-        format=pixel_format,
-        src_colorspace=colours.converter_matrix,
-        dst_colorspace=colours.converter_matrix,
-        src_color_range=ColorRange.JPEG,
-        dst_color_range=colours.converter_range,
-        interpolation=EXACT,
-    )
+    frame = VideoFrame.from_numpy_buffer(np.ascontiguousarray(picture), form)
+    frame = _converted(frame, pixel_format, colours, ColorRange.JPEG, colours.converter_range)
     frame.colorspace, frame.color_range = colours.matrix, colours.range
     if (is_rgb(colours.pixel_format) or colours.matrix == 0) and not is_rgb(pixel_format):
         frame.colorspace = next(code for code, matrix in MATRICES.items() if matrix == colours.converter_matrix)

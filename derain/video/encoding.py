@@ -11,7 +11,8 @@ import av
 
 from derain.errors import PhotoError, reason
 from derain.files.writing import write_bytes
-from derain.video.colour import from_rgb
+from derain.photos import Photo
+from derain.video.colour import Colours, from_rgb
 from derain.video.decoding import ANY_BYTES
 from derain.video.formats import has_alpha
 from derain.video.reading import Frame
@@ -105,22 +106,28 @@ class SegmentWriter:
             raise PhotoError(f"{path}: cannot be written ({reason(error)})") from None
         self._opened = False
 
-    def write(self, frame: Frame, picture: Any) -> None:
-        """Encode ``picture``, which stands as the stored frame does, at the time of ``frame``.
+    def _colours(self, frame: Frame) -> Colours:
+        if self.encoding.codec == "mpeg4":  # has no tags, so what players take for granted
+            return replace(frame.colours, pixel_format=self.encoding.pixel_format, matrix=2, range=1)
+        return frame.colours
+
+    def converted(self, frame: Frame, picture: Photo) -> av.VideoFrame:
+        """``picture``, which stands as the stored frame does, as the encoder takes it, at the time of ``frame``."""
+        encoded = from_rgb(picture, self._colours(frame), self.encoding.pixel_format)
+        encoded.pts, encoded.time_base = round(frame.pts * self.encoding.time_base / self.base), self.base
+        return encoded
+
+    def write(self, frame: Frame, encoded: av.VideoFrame) -> None:
+        """Encode what was ``converted`` of a frame; all of them in order.
 
         Raises:
             PhotoError: the encoder does not take it, or the disk is full.
         """
-        colours = frame.colours
-        if self.encoding.codec == "mpeg4":  # has no tags, so what players take for granted
-            colours = replace(colours, pixel_format=self.encoding.pixel_format, matrix=2, range=1)
-        encoded = from_rgb(picture, colours, self.encoding.pixel_format)
-        encoded.pts, encoded.time_base = round(frame.pts * self.encoding.time_base / self.base), self.base
         if self.base != self.encoding.time_base:
             self.exact.append(frame.pts)
         if not self._opened:
             context = self.stream.codec_context
-            context.colorspace, context.color_range = encoded.colorspace, int(colours.converter_range)
+            context.colorspace, context.color_range = encoded.colorspace, int(self._colours(frame).converter_range)
             context.color_primaries, context.color_trc = encoded.color_primaries, encoded.color_trc
             self._opened = True
         self._mux(encoded)

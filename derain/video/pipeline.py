@@ -11,6 +11,7 @@ from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 
+import av
 import numpy as np
 
 from derain.errors import PhotoError, UsageError, reason
@@ -28,7 +29,17 @@ from derain.video.naming import FORMATS, check_result, check_source, is_sequence
 from derain.video.reading import Clip, Frame
 from derain.video.sequences import check_sequence, process_sequence
 from derain.video.sides import Light, lost_sides, merged
-from derain.video.treatment import Done, Network, Preview, Report, VideoSettings, alpha_shown, derained, stretch_of
+from derain.video.treatment import (
+    CONVERTERS,
+    Done,
+    Network,
+    Preview,
+    Report,
+    VideoSettings,
+    alpha_shown,
+    derained,
+    stretch_of,
+)
 from derain.weights import fingerprint, load, sha256
 
 SEGMENT = 100  # frames: what a kill costs at the most
@@ -292,7 +303,7 @@ def _encode(
     network.failed += (frame for frame in work.failed if frame < done)
     wanted = stretch_of(clip, settings, work.shown, before)
     began, index, looking = time.monotonic(), done, Preview(preview, say)
-    with ThreadPoolExecutor(1) as encoder:
+    with ThreadPoolExecutor(CONVERTERS) as converters, ThreadPoolExecutor(1) as encoder:
         results = derained(drawn_ahead(wanted, AHEAD), network, settings)
         writing: deque[Future[None]] = deque()
         writer: SegmentWriter | None = None
@@ -311,8 +322,8 @@ def _encode(
             for loss in sorted({*lost_sides(frame.sides)} - told):
                 told.add(loss)
                 say(f"{loss} cannot be kept")
-            stored = turned_back(with_alpha(picture, frame, settings), frame.rotation)
-            writing.append(encoder.submit(writer.write, frame, stored))
+            converted = converters.submit(as_stored, writer, frame, picture, settings)
+            writing.append(encoder.submit(write_converted, writer, frame, converted))
             while len(writing) > AHEAD:
                 writing.popleft().result()
             index += 1
@@ -329,6 +340,16 @@ def _encode(
             future.result()
     work.note(network.failed, clip.damage)
     return network.failed
+
+
+def as_stored(writer: SegmentWriter, frame: Frame, picture: Photo, settings: VideoSettings) -> av.VideoFrame:
+    """The picture as the encoder takes it."""
+    return writer.converted(frame, turned_back(with_alpha(picture, frame, settings), frame.rotation))
+
+
+def write_converted(writer: SegmentWriter, frame: Frame, converted: "Future[av.VideoFrame]") -> None:
+    """Encode a picture once it is as the encoder takes it."""
+    writer.write(frame, converted.result())
 
 
 def damage_of(clip: Clip, work: Work, settings: VideoSettings) -> list[str]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from derain.errors import PhotoError, reason
 from derain.files.writing import refuse_special
 from derain.photos import Photo, to_8_bit
+from derain.restoring.ahead import ahead
 from derain.video.colour import Colours, to_rgb
 from derain.video.damage import Damage
 from derain.video.decoding import decoded, opened
@@ -38,6 +39,15 @@ class Frame:
     matrix: bytes  # the container's display matrix, 36 bytes; empty if there is none
     alpha: Plane | None = None  # (H, W), as deep as the pixels; None if all is opaque
     sides: dict[str, bytes] = field(default_factory=dict)  # what stands beside the pixels, by FFmpeg's names
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A frame as it is stored."""
+
+    frame: av.VideoFrame
+    pts: int  # as a frame's that is upright
+    size: tuple[int, int]  # width and height that it is to have
 
 
 class Clip:
@@ -103,7 +113,7 @@ class Clip:
     def interlaced(self) -> bool:
         return str(self.stream.codec_context.field_order) not in ("0", "1", "unknown", "progressive", "None")
 
-    def frames(self, since: float | None = None) -> Iterator[Frame]:
+    def frames(self, since: float | None = None, converters: int = 0) -> Iterator[Frame]:
         """Every frame in order, all of the first one's size; interlaced ones deinterlaced.
 
         Frames that are damaged are left out and noted in ``damage``.
@@ -111,11 +121,18 @@ class Clip:
         Args:
             since: seconds by the clip's own clock; only frames from there on, read from the keyframe before if that
                 gives the same.
+            converters: threads that make RGB of frames while further ones are decoded.
 
         Raises:
             PhotoError: no frame can be decoded, or they have no times.
         """
         self.damage = Damage()
+        for frame in ahead(self._frame, self._decoded(since), converters + 1, converters):
+            if frame is not None:
+                yield frame
+
+    def _decoded(self, since: float | None) -> Iterator["Decoded"]:
+        """Frames as they are stored, at times that rise."""
         last: int | None = None
         clock, step = Clock(self.time_base), round(1 / self.rate / self.time_base)
         size: tuple[int, int] | None = None
@@ -135,13 +152,7 @@ class Clip:
             step = step if last is None else pts - last
             last = pts
             if since is None or float(pts * self.time_base) >= since:
-                try:
-                    shown = self._frame(frame, pts, size)
-                except (av.FFmpegError, OSError, ValueError, cv2.error) as error:
-                    self.damage.lost.add(pts)
-                    self.damage.reason = reason(error)
-                    continue
-                yield shown
+                yield Decoded(frame, pts, size)
         if last is None and self.damage and (self.tracks == 1 or not self.damage.gaps):
             why = self.damage.reason or self.damage.end or "no frame can be read"
             raise PhotoError(f"{self.path}: is damaged ({why})")
@@ -149,7 +160,15 @@ class Clip:
     def _first(self) -> av.VideoFrame | None:
         return next(decoded(self.path, self.stream.index, Damage()), None)
 
-    def _frame(self, frame: av.VideoFrame, pts: int, size: tuple[int, int]) -> Frame:
+    def _frame(self, decoded: "Decoded") -> Frame | None:
+        try:
+            return self._upright(decoded.frame, decoded.pts, decoded.size)
+        except (av.FFmpegError, OSError, ValueError, cv2.error) as error:
+            self.damage.lost.add(decoded.pts)
+            self.damage.reason = reason(error)
+            return None
+
+    def _upright(self, frame: av.VideoFrame, pts: int, size: tuple[int, int]) -> Frame:
         colours = Colours.of(frame)
         turned = round((frame.rotation or 0) / 90) % 4
         stored = to_rgb(frame, colours)

@@ -19,6 +19,7 @@ from derain.video.fusion import fused
 from derain.video.reading import Clip, Frame, Plane
 
 BETWEEN_PREVIEWS = 5.0  # seconds
+CONVERTERS = 2  # threads that make RGB of what is decoded, and as many that make of RGB what is encoded
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def stretch_of(clip: Clip, settings: VideoSettings, shown: list[int], number: in
     since = times.pop() if times else None
     if since is None and settings.start is not None:
         since = settings.start + clip.begins
-    return islice(stretch(clip.frames(since), settings, clip.begins, times), number - known, None)
+    return islice(stretch(clip.frames(since, CONVERTERS), settings, clip.begins, times), number - known, None)
 
 
 class Preview:
