@@ -9,7 +9,8 @@ from derain.video.colour import EXACT, MATRICES, Colours, from_rgb, to_rgb
 from derain.video.reading import Clip
 from tests.test_video import make_clip
 
-STORED = ["yuv420p", "yuvj422p", "yuv411p", "nv12", "yuva420p", "gray", "yuv422p10le", "p010le", "yuva444p10le", "gbrp10le"]
+STORED = ["yuv420p", "yuvj422p", "yuv411p", "nv12", "yuva420p", "gray"]
+STORED += ["yuv422p10le", "p010le", "yuva444p10le", "gbrp10le"]
 ENCODED = ["yuv420p", "yuv444p", "yuva420p", "yuv420p10le", "gbrp", "gbrp10le"]
 
 
