@@ -5,7 +5,8 @@ import pytest
 import torch
 
 import derain
-from derain.models import build
+from derain.errors import PhotoError
+from derain.models import build, nlcl
 from derain.models.deployable import DerainConfig, DerainNet, receptive_radius
 from derain.restoring import devices
 from derain.restoring.restorer import restore
@@ -104,6 +105,29 @@ def test_receptive_radius_covers_what_the_network_sees():
     model.predict(image)[0][..., centre, centre].sum().backward()
     rows = image.grad.abs().sum(dim=(0, 1, 3)).nonzero()
     assert centre - radius <= rows.min() and rows.max() <= centre + radius
+
+
+@pytest.mark.parametrize("kept", [0, 1e9])
+@pytest.mark.parametrize("keep_colours", [False, True])
+def test_strips_by_the_generators_equal_the_whole(rng, monkeypatch, keep_colours, kept):
+    """The right is darker and the top is flat: no strip has the statistics of the whole."""
+    monkeypatch.setattr(nlcl, "MOST_KEPT", kept)
+    model = build("nlcl", {"width": 8, "blocks": 3, "keep_colours": keep_colours}).eval()
+    photo = rng.integers(0, 256, (150, 61, 3), dtype=np.uint8) // np.linspace(1, 3, 61).astype(np.uint8)[:, None]
+    photo[:50] = 200
+    for pixels in (photo, photo.astype(np.uint16) * 257):
+        whole, strips = (restore(model, pixels, tile)[0] / np.iinfo(pixels.dtype).max for tile in (0, 32))
+        assert np.abs(pixels / np.iinfo(pixels.dtype).max - whole).mean() > 0.004
+        assert np.abs(whole - strips).max() <= 1.01 / 255
+
+
+def test_what_strips_overflow_is_computed_again_or_refused(rng):
+    photo = rng.integers(0, 256, (80, 40, 3), dtype=np.uint8)
+    model = build("nlcl", {"width": 4, "blocks": 1}).eval()
+    torch.nn.init.constant_(model.background_generator.levels[-1].bias, 1e30)
+    for tile in (0, 32):
+        with pytest.raises(PhotoError, match="not finite"):
+            restore(model, photo, tile, "bfloat16")
 
 
 def test_tiles_cover_a_photo_once():

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from derain.bounds import bounds_of, is_like
 from derain.errors import WeightsError
+from derain.models.strips import Map
 
 LARGEST = torch.finfo(torch.float16).max  # of all numbers of a network: its weights are stored as float16
 
@@ -36,7 +37,8 @@ class Derainer(nn.Module):
     dtype and device: the background in [0, 1] and the rain layer, with ``background + rain == input``.
 
     ``multiple`` is the grid in pixels that H and W are padded to, ``halo`` the overlap in pixels that makes tiles
-    agree with the whole, or ``None`` if the network looks across the whole photo. ``reductions`` are the factors by
+    agree with the whole, or ``None`` if the network looks across the whole photo: it then takes a large one by
+    :meth:`in_strips`. ``reductions`` are the factors by
     which a large photo is reduced to look for streaks that are wider than those of training. ``name`` is what messages
     call the network, ``heaviness`` how many times the memory of the default network it takes.
 
@@ -52,6 +54,14 @@ class Derainer(nn.Module):
     @abstractmethod
     def layers(self, rainy: Tensor) -> tuple[Tensor, Tensor]:
         """Split photos whose sides are multiples of ``multiple``."""
+
+    def in_strips(self, photo: Map) -> Map:
+        """Background of a large photo in [0, 1], both of them maps that give some rows at a time; for ``halo = None``.
+
+        Raises:
+            MemoryError: not even that fits into the memory.
+        """
+        raise NotImplementedError
 
     def forward(self, rainy: Tensor) -> tuple[Tensor, Tensor]:
         height, width = rainy.shape[-2:]

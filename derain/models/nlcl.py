@@ -8,8 +8,10 @@ from torch import Tensor, nn
 
 from derain.bounds import bounded
 from derain.models.contract import Config, Derainer, nan_where_too_large
+from derain.models.strips import Kept, Map
 
 SMOOTH = 17  # radius in px over which a change of light is no streak
+MOST_KEPT = 1.6e9  # bytes that two maps of a large photo may take; if they take more, one is computed again and again
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,11 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x + instance_norm(self.second(F.relu(instance_norm(self.first(x)))))
 
+    def in_strips(self, x: Kept, spare: Kept | None) -> Kept:
+        first = once(x.convolved(self.first), spare).normalised().then(F.relu)
+        second = once(first.convolved(self.second), spare).normalised()
+        return x.replaced(x.then(torch.add, second))
+
 
 class Tail(nn.Module):
     """conv3x3, instance norm, ReLU, conv3x3."""
@@ -49,6 +56,14 @@ class Tail(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.second(F.relu(instance_norm(self.first(x))))
+
+    def in_strips(self, x: Kept, spare: Kept | None) -> Map:
+        return once(x.convolved(self.first), spare).normalised().then(F.relu).convolved(self.second)
+
+
+def once(found: Map, spare: Kept | None) -> Map:
+    """A map worked out once, in the place of the spare one; without, anew whenever it is asked for."""
+    return spare.replaced(found) if spare else found
 
 
 class Generator(nn.Module):
@@ -68,6 +83,14 @@ class Generator(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return self.features(x, (len(self.levels) - 1,))[0]
 
+    def in_strips(self, photo: Map) -> Kept:
+        """The layer of a large photo: never more than two of its maps and some strips are in memory."""
+        x = photo.convolved(self.levels[0]).kept()  # type: ignore[arg-type]
+        spare = Kept.on(torch.empty_like(x.values), x.strip) if 2 * x.values.nbytes <= MOST_KEPT else None
+        for block in self.levels[1:-2]:
+            x = block.in_strips(x, spare)  # type: ignore[operator]
+        return self.levels[-2].in_strips(x, spare).convolved(self.levels[-1]).kept()  # type: ignore[operator]
+
     def features(self, x: Tensor, levels: tuple[int, ...]) -> list[Tensor]:
         """Outputs of the given levels: 0 the first conv, then the blocks, the tail and the last conv, the layer."""
         found = []
@@ -85,10 +108,21 @@ def match_colours(background: Tensor, rainy: Tensor) -> Tensor:
     """
     deviation = background - background.mean((2, 3), keepdim=True)
     mean = rainy.mean((2, 3), keepdim=True)
-    gain = (deviation * (rainy - mean)).mean((2, 3), keepdim=True) / (
-        deviation.square().mean((2, 3), keepdim=True) + 1e-6
-    )
-    return gain * deviation + mean
+    covariance, variance = covariances(deviation, rainy - mean)
+    return covariance / (variance + 1e-6) * deviation + mean
+
+
+def match_colours_in_strips(background: Map, rainy: Map) -> Map:
+    """As :func:`match_colours`."""
+    centre, mean = background.moments()[0], rainy.moments()[0]
+    covariance, variance = background.mean(lambda b, o: covariances(b - centre, o - mean), rainy).float()
+    gain = covariance / (variance + 1e-6)
+    return background.then(lambda b: gain * (b - centre) + mean)
+
+
+def covariances(deviation: Tensor, other: Tensor) -> Tensor:
+    """``(2, N, C, 1, 1)``: of two maps of zero mean, and of the first with itself."""
+    return torch.stack([(deviation * each).mean((2, 3), keepdim=True) for each in (other, deviation)])
 
 
 def blur(image: Tensor, radius: int) -> Tensor:
@@ -96,6 +130,11 @@ def blur(image: Tensor, radius: int) -> Tensor:
     for size, pad in (((2 * radius + 1, 1), (radius, 0)), ((1, 2 * radius + 1), (0, radius))):
         image = F.avg_pool2d(image, size, 1, pad, count_include_pad=False)
     return image
+
+
+def height_of_rain(found: Tensor) -> Tensor:
+    """``(N, 1, H, W)``: what can be rain of what was found, less its smooth part and as high as its lowest channel."""
+    return F.relu(found - blur(found, SMOOTH)).amin(1, keepdim=True)
 
 
 class NLCL(Derainer):
@@ -111,16 +150,26 @@ class NLCL(Derainer):
         self.config = config
         self.background_generator = Generator(config)
         self.rain_generator = Generator(config)
+        self.heaviness = max(3.0 * config.width / NLCLConfig.width, 1.0)
 
     def layers(self, rainy: Tensor) -> tuple[Tensor, Tensor]:
         if rainy.shape[-2:] == (1, 1):  # one pixel has no statistics to normalise by
             return rainy, rainy * 0
-        generated = nan_where_too_large(self.background_generator(rainy * 2 - 1))
-        background = ((generated + 1) / 2).to(rainy.dtype)
+        background = to_unit(self.background_generator(rainy * 2 - 1)).to(rainy.dtype)
         if self.config.keep_colours:
-            found = rainy - match_colours(background, rainy)
-            height = F.relu(found - blur(found, SMOOTH)).amin(1, keepdim=True)
-            background = torch.relu(rainy - height)
+            background = torch.relu(rainy - height_of_rain(rainy - match_colours(background, rainy)))
         else:
             background = background.clamp(0, 1)
         return background, rainy - background
+
+    def in_strips(self, photo: Map) -> Map:
+        background = self.background_generator.in_strips(photo.then(lambda x: x * 2 - 1)).then(to_unit)
+        if not self.config.keep_colours:
+            return background.then(lambda x: x.clamp(0, 1))
+        found = photo.then(torch.sub, match_colours_in_strips(background, photo))
+        return photo.then(lambda o, r: F.relu(o - r), found.seen_around(height_of_rain, SMOOTH))
+
+
+def to_unit(generated: Tensor) -> Tensor:
+    """From [-1, 1] to [0, 1], with NaN for what overflowed."""
+    return (nan_where_too_large(generated.float()) + 1) / 2

@@ -12,11 +12,14 @@ from torch import Tensor
 from derain.arrays import Pixels, UnitRgb
 from derain.errors import PhotoError
 from derain.models.contract import Derainer
+from derain.models.strips import Map
 from derain.restoring.devices import check_precision, half_precision, is_out_of_memory
 from derain.restoring.scales import is_evident, reduced_sizes
 from derain.restoring.tiling import automatic_tile, tiles
 
 SMALLEST_TILE = 64  # px
+FEWEST_ROWS = 16  # of a strip
+MOST_IN_STRIP = 2**19  # px
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,8 @@ class Restorer:
         model: on the device where it is to run.
         precision: float32, bfloat16, or auto: bfloat16 where the device is good at it.
         tile: side of the tiles in px, 0 takes the photo whole; default: by the free memory. Each tile sees as far
-            around itself as the network can, so tiled and whole agree. Models without a halo take photos whole.
+            around itself as the network can, so tiled and whole agree. Models without a halo take what is larger than
+            a tile in strips of as many pixels, layer by layer.
 
     Raises:
         UsageError: an unknown precision.
@@ -88,14 +92,14 @@ class Restorer:
                 if not is_out_of_memory(error):
                     raise
                 side = min(side or longest, longest) // 2
-                if side < SMALLEST_TILE or model.halo is None:
+                if side < SMALLEST_TILE:
                     raise PhotoError("not enough memory for it; close other programs, or use a smaller photo") from None
 
     def _in_tiles(self, photo: Pixels, tile: int | None) -> Layers:
+        if tile and self.model.halo is None and max(photo.shape[:2]) > tile:
+            return self._in_strips(photo, tile)
         background, rain = (np.empty_like(photo, order="C") for _ in range(2))  # a photo that was turned is a view
-        for inner, outer in tiles(
-            photo.shape[0], photo.shape[1], tile if self.model.halo is not None else None, self.model
-        ):
+        for inner, outer in tiles(photo.shape[0], photo.shape[1], tile, self.model):
             found = self.layers_of_tile(photo[outer])
             crop = tuple(slice(i.start - o.start, i.stop - o.start) for i, o in zip(inner, outer))
             background[inner], rain[inner] = found.background[crop], found.rain[crop]
@@ -107,8 +111,7 @@ class Restorer:
         Raises:
             PhotoError: the result is not finite.
         """
-        white = np.iinfo(tile.dtype).max
-        image = self.to_tensor(tile.astype(np.float32) / np.float32(white))
+        image = self.to_tensor(in_unit(tile))
         with self.computing():
             found = self.model(image)[0]
         if self.half and not found.isfinite().all():
@@ -116,9 +119,23 @@ class Restorer:
                 found = self.model(image)[0]
         if not found.isfinite().all():
             raise PhotoError(f"{self.model.name} gives a result that is not finite; give other `weights`")
-        with torch.inference_mode():
-            background = (found[0].permute(1, 2, 0) * white).round().clamp(0, white).cpu().numpy().astype(tile.dtype)
-        return Layers(background, np.where(tile > background, tile - background, 0).astype(tile.dtype))
+        background = to_pixels(found, tile)
+        return Layers(background, less(tile, background))
+
+    def _in_strips(self, photo: Pixels, tile: int) -> Layers:
+        """Layers by a network that looks across the whole photo, in strips of about as many pixels as a tile has."""
+        height, width = photo.shape[:2]
+        strip = max(min(tile**2, MOST_IN_STRIP) // width, FEWEST_ROWS)
+        rows = Map(lambda first, last: self.to_tensor(in_unit(photo[first:last])), height, strip)
+        for half in (True, False) if self.half else (False,):
+            with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=half):
+                found = self.model.in_strips(rows)
+                parts = [finite_pixels(found.rows(first, last), photo) for first, last in found.strips()]
+            finite = [part for part in parts if part is not None]
+            if len(finite) == len(parts):
+                background: Pixels = np.concatenate(finite)
+                return Layers(background, less(photo, background))
+        raise PhotoError(f"{self.model.name} gives a result that is not finite; give other `weights`")
 
     @contextmanager
     def computing(self) -> Iterator[None]:
@@ -135,6 +152,26 @@ class Restorer:
         with self.computing():
             found = self.model(self.to_tensor(picture))[0]
         return to_picture(found)
+
+
+def in_unit(pixels: Pixels) -> UnitRgb:
+    return pixels.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
+
+
+def to_pixels(found: Tensor, like: Pixels) -> Pixels:
+    """``(H, W, 3)`` of ``(1, 3, H, W)`` in [0, 1]."""
+    white = np.iinfo(like.dtype).max
+    with torch.inference_mode():
+        return (found[0].permute(1, 2, 0).float() * white).round().clamp(0, white).cpu().numpy().astype(like.dtype)
+
+
+def finite_pixels(found: Tensor, like: Pixels) -> Pixels | None:
+    return to_pixels(found, like) if found.isfinite().all() else None
+
+
+def less(photo: Pixels, background: Pixels) -> Pixels:
+    """The rain: what the background lacks of the photo, not below 0."""
+    return np.where(photo > background, photo - background, 0).astype(photo.dtype)
 
 
 def to_picture(image: Tensor) -> UnitRgb:
