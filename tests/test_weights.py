@@ -20,6 +20,7 @@ from derain.models import PRESETS, build
 from derain.restoring.restorer import restore
 from derain.weights import about, load, read_header, save, sha256, verify
 from derain.weights import bundled as store
+from derain.weights.bundled import PURPOSES, bundled_weights
 from tests.conftest import SMALL
 
 
@@ -357,3 +358,7 @@ def test_the_command_says_it_in_one_line(tmp_path, small_weights, rng):
     assert done.returncode == 2 and done.stdout == "" and len(done.stderr.strip().splitlines()) == 1
     assert done.stderr.strip().endswith("must be 1 to 6 whole numbers from 0 to 32")
     assert not (tmp_path / "photo.derained.png").exists()
+
+
+def test_all_bundled_weights_say_what_they_are_for():
+    assert set(PURPOSES) == set(bundled_weights())

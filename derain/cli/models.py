@@ -11,11 +11,12 @@ models = typer.Typer(no_args_is_help=True, help="Weights: what there is, where i
 
 @models.command("list")
 def list_models() -> None:
-    """Names of the bundled weights."""
+    """Names of the bundled weights, and what each is for."""
     from derain.weights import bundled_weights
+    from derain.weights.bundled import PURPOSES
 
     for name, path in bundled_weights().items():
-        tell(f"{name}\t{path.stat().st_size / 1e6:.1f} MB\t{path}")
+        tell(f"{name}\t{path.stat().st_size / 1e6:.1f} MB\t{path}\t{PURPOSES.get(name, '')}")
 
 
 @models.command()
