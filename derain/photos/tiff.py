@@ -1,32 +1,43 @@
 """TIFF: one photo among its pages, of 8 or 16 bits."""
 
-import io
 import math
 import struct
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from PIL.ImageFile import ImageFile
 
-from derain.arrays import Pixels
 from derain.errors import PhotoError
 from derain.photos import tiff_tags
 from derain.photos.codec import SEVERAL, Codec, NewPhoto, has_bytes, read_plain
 from derain.photos.original import WHITE, Original, as_rgb, upright
 from derain.photos.previews import LEFT_OUT, has_thumbnail
-from derain.photos.tiff_strips import TiffPicture, read_strips
+from derain.photos.tiff_strips import (
+    BITS,
+    CHANNELS_A_PIXEL,
+    COMPRESSION,
+    DIFFERENCES,
+    EXTRA,
+    LIGHT,
+    PREDICTOR,
+    UNASSOCIATED,
+    TiffPicture,
+    packed,
+    read_strips,
+    tags_of_packed,
+)
 
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-RESOLUTION, PREDICTOR, XMP, COMPRESSION, CHANNELS = 282, 317, 700, 259, 277  # tags
-REDUCED, BITS, LIGHT, FURTHER, EXTRA, SAMPLES, RAW = 254, 258, 262, 330, 338, 339, 50706
+REDUCED, ORIENTATION, RESOLUTION, FURTHER, SAMPLES, XMP, RAW = 254, 274, 282, 330, 339, 700, 50706  # tags
 IS_REDUCED, IS_MASK = 1, 4  # bits of the first of them
-UNSPECIFIED, ASSOCIATED, UNASSOCIATED = 0, 1, 2
+UNSPECIFIED, ASSOCIATED = 0, 1
 UNPACKED_DEFLATE = 1032  # bytes that one byte becomes at the most
 BYTES_A_BYTE = {1: 1, 5: 2731, 8: UNPACKED_DEFLATE, 32946: UNPACKED_DEFLATE, 32773: 64}  # by compression
 DEFLATE = "tiff_adobe_deflate"  # where the source has no lossless compression of its own
-NOT_OF_COLOURS = {"jpeg", "tiff_jpeg", "group3", "group4", "tiff_ccitt", "tiff_raw_16"}  # lossy, or of black and white
+DIFFERING = {"tiff_lzw", "tiff_deflate", DEFLATE, "lzma", "zstd"}  # halve photos by differences of neighbours
+KEPT = {"raw", "packbits", *DIFFERING}  # all others are lossy, of black and white, or past
 
 
 class Tiff(Codec):
@@ -35,11 +46,11 @@ class Tiff(Codec):
     def least_bytes(self, image: ImageFile, content: bytes) -> float:
         tags = tags_of(image)
         ratio = BYTES_A_BYTE.get(tags.get(COMPRESSION, 1), math.inf)
-        bits = tags.get(BITS, (1,))[0] * tags.get(CHANNELS, 1)
+        bits = tags.get(BITS, (1,))[0] * tags.get(CHANNELS_A_PIXEL, 1)
         return image.height * math.ceil(image.width * bits / 8) / ratio
 
     def choose_page(self, image: ImageFile) -> tuple[str, ...]:
-        others = _turn_to_photo(image)
+        others = _pages(image).left_out
         tags = tags_of(image)
         if RAW in tags or (tags.get(REDUCED, 0) & IS_REDUCED and FURTHER in tags):
             raise PhotoError("is a camera's raw file; develop it first")
@@ -50,9 +61,11 @@ class Tiff(Codec):
         orientation, options = self.orientation(image), self.kept(image)
         found = Original(np.empty(0), "TIFF", orientation=orientation, content=content, options=options)
         if has_bytes(image) and 16 in tags.get(BITS, ()):
-            return _read_deep(found, tags)
-        image.load()  # which turns it upright, and then drops the tag
-        return read_plain(found, image, upright(1), inverted=tags.get(LIGHT) == 0)
+            found = _read_deep(found, tags)
+        else:
+            image.load()  # which turns it upright, and then drops the tag
+            found = read_plain(found, image, upright(1), inverted=tags.get(LIGHT) == 0)
+        return found if found.alpha is not None else _with_mask(found, image)
 
     def kept(self, image: ImageFile) -> dict[str, Any]:
         tags = image.getexif()
@@ -76,40 +89,57 @@ class Tiff(Codec):
     def options(self, new: NewPhoto) -> dict[str, Any]:
         options = self.metadata(new)
         compression = new.original.options.get("compression") if new.same else DEFLATE
-        if compression in NOT_OF_COLOURS:
+        if compression not in KEPT:
+            new.previews.say(f"is compressed with Deflate instead of {compression}")
             compression = DEFLATE
         options["compression"] = None if compression == "raw" else compression
         options["tiffinfo"] = {XMP: options["xmp"]} if "xmp" in options else {}
-        if compression in ("tiff_lzw", "tiff_deflate", DEFLATE):
-            options["tiffinfo"][PREDICTOR] = 2  # differences of neighbours: photos halve in size
+        if compression in DIFFERING:
+            options["tiffinfo"][PREDICTOR] = DIFFERENCES
         options.pop("exif", None)
         return options
 
     def write(self, new: NewPhoto) -> bytes:
         channels, options = new.channels(), self.options(new)
-        deep = channels.dtype == np.uint16 and channels.ndim == 3
-        return _with_tags(_deep(channels, options) if deep else self.save(new, channels, options), new)
+        if "mask" in new.original.options and new.same:
+            new.previews.say("its page with a mask has become an alpha channel")
+        if channels.dtype == np.uint8:
+            return _with_tags(self.save(new, channels, options), new)
+        predicted = options["tiffinfo"].pop(PREDICTOR, None) == DIFFERENCES
+        content = self.save(new, packed(channels, predicted), options)
+        return _with_tags(tiff_tags.with_changed(content, tags_of_packed(channels, predicted)), new)
 
 
 def tags_of(image: ImageFile) -> Any:
     return image.tag_v2  # type: ignore[attr-defined]
 
 
-def _turn_to_photo(image: ImageFile) -> tuple[str, ...]:
-    count = getattr(image, "n_frames", 1)
-    if count == 1:
-        return ()
-    pages = {}
-    for index in range(count):
+@dataclass(frozen=True)
+class _Pages:
+    photo: int
+    mask: int | None  # of what is to be seen of the photo, of its size
+    left_out: tuple[str, ...]
+
+
+def _pages(image: ImageFile) -> _Pages:
+    """The pages, of which the photo's is turned to.
+
+    Raises:
+        PhotoError: there are several photos.
+    """
+    kinds, sizes = {}, {}
+    for index in range(getattr(image, "n_frames", 1)):
         image.seek(index)
-        pages[index] = int(tags_of(image).get(REDUCED, 0))
-    photos = [index for index, kind in pages.items() if not kind & (IS_REDUCED | IS_MASK)]
+        kinds[index], sizes[index] = int(tags_of(image).get(REDUCED, 0)), image.size
+    photos = [index for index, kind in kinds.items() if not kind & (IS_REDUCED | IS_MASK)] or list(kinds)
     if len(photos) != 1:
         raise PhotoError(SEVERAL)
     image.seek(photos[0])
-    others = [kind for index, kind in pages.items() if index != photos[0]]
+    masks = [i for i, kind in kinds.items() if kind == IS_MASK and sizes[i] == image.size and i != photos[0]]
+    others = [kind for index, kind in kinds.items() if index not in (photos[0], *masks[:1])]
     named = {"its reduced copy": IS_REDUCED, "its page with a mask": IS_MASK}
-    return tuple(name for name, bit in named.items() if any(kind & bit for kind in others))
+    left_out = tuple(name for name, bit in named.items() if any(kind & bit for kind in others))
+    return _Pages(photos[0], masks[0] if masks else None, left_out)
 
 
 def _read_deep(found: Original, tags: Any) -> Original:
@@ -138,24 +168,15 @@ def _with_tags(content: bytes, new: NewPhoto) -> bytes:
     return tiff_tags.with_exif(content, exif, new.previews) if exif else content
 
 
-def _deep(channels: Pixels, options: dict[str, Any]) -> bytes:
-    import tifffile
-
-    content = io.BytesIO()
-    tifffile.imwrite(
-        content,
-        channels,
-        byteorder="<",
-        photometric="rgb" if channels.shape[2] > 2 else "minisblack",
-        planarconfig="contig",
-        compression="zlib" if options.get("compression") else None,
-        predictor=2 if options.get("compression") else None,
-        extrasamples=["unassalpha"] if channels.shape[2] in (2, 4) else None,
-        iccprofile=options.get("icc_profile"),
-        resolution=options.get("dpi"),
-        resolutionunit="INCH" if options.get("dpi") else None,
-        metadata=None,
-        software=False,
-        extratags=[(XMP, "B", len(xmp), xmp, True)] if (xmp := options.get("xmp")) else (),
+def _with_mask(found: Original, image: ImageFile) -> Original:
+    """The photo with the page that says what of it is to be seen as its alpha."""
+    mask = _pages(image).mask
+    if mask is None:
+        return found
+    image.seek(mask)
+    turned = ORIENTATION in tags_of(image)
+    white = np.iinfo(found.pixels.dtype).max
+    seen = np.asarray(image.convert("1")).astype(found.pixels.dtype) * white
+    return replace(
+        found, alpha=seen if turned else upright(found.orientation)(seen), options=found.options | {"mask": True}
     )
-    return content.getvalue()

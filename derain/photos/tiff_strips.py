@@ -1,4 +1,4 @@
-"""16-bit colours of TIFF, which Pillow would cut to 8, by libtiff, which only has to unpack bytes."""
+"""16-bit colours of TIFF, which Pillow would cut to 8, by libtiff, which only has to pack and unpack bytes."""
 
 import struct
 from copy import copy
@@ -10,6 +10,7 @@ from PIL import Image
 from PIL.ImageFile import ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
+from derain.arrays import Pixels
 from derain.errors import PhotoError
 from derain.photos.codec import opened
 
@@ -17,25 +18,27 @@ WIDTH, HEIGHT, BITS, COMPRESSION, LIGHT, FILL_ORDER, CHANNELS_A_PIXEL = 256, 257
 EXTRA = 338
 OFFSETS, ROWS, COUNTS, PLANES, PREDICTOR = 273, 278, 279, 284, 317
 TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_COUNTS = 322, 323, 324, 325
-UNPACKED = {1, 5, 8, 32773, 32946}  # compressions of bytes: none, LZW, Deflate, PackBits
-DIFFERENCES, GRAY = 2, 1
-
+PACKED = {1, 5, 8, 32773, 32946, 34925, 50000}  # compressions of bytes: none, LZW, Deflate, PackBits, LZMA, Zstandard
+DIFFERENCES, GREY, RGB, MASK, UNASSOCIATED = 2, 1, 2, 4, 2
 DEEP_WITH_ALPHA = (16, 16)
 
 
 class TiffPicture(TiffImageFile):
-    """Without the limit of the whole process, as derain has its own, and with grey and alpha of 16 bits.
+    """Without the limit of the whole process, as derain has its own; opens masks, and grey and alpha of 16 bits, too.
 
-    The latter can be opened; ``read_strips`` decodes it.
+    The latter are decoded by :func:`read_strips`.
     """
 
     def _setup(self) -> None:
-        tags = self.tag_v2
-        if tags.get(BITS) != DEEP_WITH_ALPHA or tags.get(LIGHT) not in (0, 1):
-            return super()._setup()
-        self.tag_v2 = copy(tags)
-        self.tag_v2._tags_v2 = dict(tags) | {BITS: (8, 8), LIGHT: 1, EXTRA: (2,)}
-        self.tag_v2._tagdata = {}
+        tags, known = self.tag_v2, {}
+        if tags.get(BITS) == DEEP_WITH_ALPHA and tags.get(LIGHT) in (0, GREY):
+            known = {BITS: (8, 8), LIGHT: GREY, EXTRA: (UNASSOCIATED,)}
+        elif tags.get(LIGHT) == MASK:
+            known = {LIGHT: GREY}
+        if known:
+            self.tag_v2 = copy(tags)
+            self.tag_v2._tags_v2 = dict(tags) | known
+            self.tag_v2._tagdata = {}
         super()._setup()
         self.tag_v2 = tags
 
@@ -52,7 +55,7 @@ def read_strips(content: bytes, tags: Any) -> NDArray[np.uint16]:
         PhotoError: its compression is one that derain does not know.
         OSError: it is damaged.
     """
-    if tags.get(COMPRESSION, 1) not in UNPACKED:
+    if tags.get(COMPRESSION, 1) not in PACKED:
         raise PhotoError("the compression of its 16-bit colours is not supported; save it with LZW or Deflate")
     channels = tags.get(CHANNELS_A_PIXEL, 1)
     planes = channels if tags.get(PLANES) == 2 else 1
@@ -73,6 +76,24 @@ def read_strips(content: bytes, tags: Any) -> NDArray[np.uint16]:
     return picture
 
 
+def packed(channels: Pixels, predicted: bool) -> NDArray[np.uint8]:
+    """``(H, W)`` or ``(H, W, C)`` of 16 bits as a picture of grey bytes, which libtiff packs; tags then say the truth.
+
+    Args:
+        predicted: whether to store differences to the pixel before.
+    """
+    values = np.diff(channels, axis=1, prepend=np.zeros_like(channels[:, :1])) if predicted else channels
+    return values.astype("<u2").view(np.uint8).reshape(len(channels), -1)
+
+
+def tags_of_packed(channels: Pixels, predicted: bool) -> dict[int, Any]:
+    """Tags that differ from those of the picture of grey bytes."""
+    _, width, count = np.atleast_3d(channels).shape
+    tags = {WIDTH: width, BITS: (16,) * count, CHANNELS_A_PIXEL: count, LIGHT: RGB if count > 2 else GREY}
+    extra = {EXTRA: UNASSOCIATED} if count in (2, 4) else {}
+    return tags | extra | ({PREDICTOR: DIFFERENCES} if predicted else {})
+
+
 def _unpacked(content: bytes, tags: Any, pieces: slice, channels: int) -> NDArray[np.uint8]:
     """The bytes of the strips or tiles, ``(H, bytes of a row)``: libtiff takes them for a picture of grey bytes."""
     wide = 2 * channels
@@ -81,7 +102,7 @@ def _unpacked(content: bytes, tags: Any, pieces: slice, channels: int) -> NDArra
         HEIGHT: tags[HEIGHT],
         BITS: 8,
         COMPRESSION: tags.get(COMPRESSION, 1),
-        LIGHT: GRAY,
+        LIGHT: GREY,
         FILL_ORDER: tags.get(FILL_ORDER, 1),
         CHANNELS_A_PIXEL: 1,
     }

@@ -69,11 +69,7 @@ def with_exif(plain: bytes, exif: bytes, previews: Previews | None = None) -> by
             place = _end(file)
             _append(file, {tag: value for tag, value in found.items() if tag != INTEROPERABILITY}, directory)
             entries[directory] = struct.pack("<HHII", directory, 4, 1, place)
-    entries |= _entries(file, first)
-    place = _end(file)
-    file += _rows(entries)
-    struct.pack_into("<I", file, 4, place)
-    return bytes(file)
+    return _with_entries(file, entries | _entries(file, first))
 
 
 def with_tags_of(plain: bytes, source: bytes, place: int, previews: Previews) -> bytes:
@@ -95,7 +91,18 @@ def with_tags_of(plain: bytes, source: bytes, place: int, previews: Previews) ->
         tags[PHOTOSHOP] = kind, count, previews.in_photoshop(value)
     (first,) = struct.unpack_from("<I", file, 4)
     kept = {tag: value for tag, value in tags.items() if tag not in STRUCTURE}
-    entries = _copied(file, reader, kept) | _entries(file, first)
+    return _with_entries(file, _copied(file, reader, kept) | _entries(file, first))
+
+
+def with_changed(plain: bytes, tags: Mapping[int, Any]) -> bytes:
+    """``plain``, a little-endian TIFF of one picture, with these tags instead of its own."""
+    file = bytearray(plain)
+    own = _entries(file, struct.unpack_from("<I", file, 4)[0])
+    return _with_entries(file, own | _append(file, tags))
+
+
+def _with_entries(file: bytearray, entries: Mapping[int, bytes]) -> bytes:
+    """The file with another first directory."""
     place = _end(file)
     file += _rows(entries)
     struct.pack_into("<I", file, 4, place)

@@ -1,0 +1,66 @@
+"""TIFFs keep their compression at every depth, and what is seen of a photo with a mask."""
+
+import io
+
+import cv2
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from derain.photos import decode, encode_with_notes, original
+from derain.photos.tiff import DEFLATE
+from tests.test_photo_metadata import darker, opened, saved
+
+SIZE = 24, 36
+
+
+def deep(values, compression: str) -> bytes:
+    """A TIFF of 16 bits in a compression, which derain itself has to write, as no library at hand does."""
+    photo = decode(saved(Image.fromarray(np.zeros((*SIZE, 3), np.uint8)), "TIFF", compression=compression))
+    colours = values[..., :1] if values.shape[2] < 3 else values[..., :3]
+    alpha = values[..., -1] if values.shape[2] in (2, 4) else None
+    made = original.Original(
+        original.as_rgb(colours), "TIFF", alpha, colours.shape[2] == 1, content=photo.content, options=photo.options
+    )
+    return encode_with_notes(made, made.pixels).content
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("compression", ["raw", "packbits", "tiff_lzw", DEFLATE, "lzma", "zstd"])
+def test_16_bits_keep_their_compression(rng, compression, channels):
+    values = rng.integers(0, 65536, (*SIZE, channels), dtype=np.uint16) & 0xFF0F
+    source = deep(values, None if compression == "raw" else compression)
+    again = decode(source)
+    result = encode_with_notes(again, again.pixels)
+    assert again.options["compression"] == decode(result.content).options["compression"] == compression
+    assert np.array_equal(decode(result.content).pixels, again.pixels) and not result.notes
+    if compression not in ("lzma", "zstd") and channels != 2:  # which OpenCV does not read
+        read = cv2.imdecode(np.frombuffer(result.content, np.uint8), cv2.IMREAD_UNCHANGED)
+        order = [2, 1, 0, 3][:channels]
+        assert np.array_equal(np.atleast_3d(read)[..., order] if channels > 2 else np.atleast_3d(read), values)
+
+
+def test_a_compression_that_loses_is_not_kept_and_that_is_said(rng):
+    photo = Image.fromarray(rng.integers(90, 250, (*SIZE, 3), dtype=np.uint8))
+    result, notes = darker(saved(photo, "TIFF", compression="jpeg"))
+    assert opened(result).info["compression"] == DEFLATE and notes == ("is compressed with Deflate instead of jpeg",)
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_page_with_a_mask_is_transparency(rng, depth, orientation):
+    values = rng.integers(0, 256, (*SIZE, 3)).astype(np.uint8 if depth == 8 else np.uint16)
+    seen = np.zeros(SIZE, bool)
+    seen[4:9, 5:30] = True
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file) as writer:
+        turned = [(274, 3, 1, orientation, True)]
+        writer.write(values, photometric="rgb", metadata=None, extratags=turned)
+        writer.write(seen, photometric="mask", subfiletype=4, metadata=None, extratags=turned)
+    photo = decode(file.getvalue())
+    white = np.iinfo(values.dtype).max
+    assert np.array_equal(photo.alpha, original.upright(orientation)(seen) * white)
+    result = encode_with_notes(photo, photo.pixels)
+    assert np.array_equal(decode(result.content).alpha, photo.alpha) and "alpha channel" in result.notes[0]
+    assert np.array_equal(decode(encode_with_notes(photo, photo.pixels, "PNG").content).alpha, photo.alpha)
