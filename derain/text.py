@@ -1,6 +1,5 @@
 """Names of files as messages, tables and JSON show them: whatever they hold, it is text and does nothing else."""
 
-import json
 import math
 import re
 from typing import Any
@@ -49,6 +48,8 @@ def as_json(content: Any, indent: int | None = None) -> str:
 
     Numbers that are not finite become null.
     """
+    import json  # which help needs not
+
     dumped = json.dumps(_finite(content), indent=indent, ensure_ascii=False, allow_nan=False)
     return UNSAFE.sub(lambda found: found[0] if found[0] == "\n" else f"\\u{ord(found[0]):04x}", decoded(dumped))
 
