@@ -1,5 +1,9 @@
 """The contract, and what the deployable network promises by construction."""
 
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -8,10 +12,15 @@ import derain
 from derain.errors import PhotoError
 from derain.models import build, nlcl
 from derain.models.deployable import DerainConfig, DerainNet, receptive_radius
+from derain.photos import read_photo
+from derain.rain.render import render
 from derain.restoring import devices
-from derain.restoring.restorer import restore
-from derain.restoring.tiling import automatic_tile, tiles
+from derain.restoring.restorer import Restorer, restore
+from derain.restoring.tiling import fitting_tile, tiles
 from derain.training.learner import grown
+from tests.conftest import scene, stripes
+
+REPOSITORY = Path(__file__).parents[1]
 
 
 @pytest.fixture(params=["derain", "nlcl"])
@@ -147,8 +156,22 @@ def test_tiles_are_no_larger_than_their_number_needs():
 def test_tiles_of_a_wider_network_are_smaller(monkeypatch):
     monkeypatch.setattr(devices, "free_memory", lambda device: 2e9)
     default, wide, narrow = (build("derain", {"widths": (w, w), "blocks": (1, 1)}) for w in (24, 512, 8))
-    sides = [automatic_tile(torch.device("cpu"), m.halo, m.heaviness) for m in (narrow, default, wide)]
-    assert sides[0] == sides[1] == 1536 and sides[2] < 512
+    giant = np.broadcast_to(np.uint8(0), (8000, 8000, 3))
+    areas = [np.prod(Restorer(m).first_tile(giant)) for m in (narrow, default, wide)]
+    assert areas[0] == areas[1] > 4e6 and areas[2] < 512**2
+
+
+@pytest.mark.parametrize("pixels", [0.4e6, 1e6, 5e6, 20e6])
+@pytest.mark.parametrize("size", [(4000, 6000), (9000, 2000), (300, 40000)])
+def test_tiles_take_what_they_may_and_waste_little(size, pixels):
+    model = derain.load()
+    seen = [
+        math.prod(w.stop - w.start for w in outer)
+        for _, outer in tiles(*size, fitting_tile(*size, pixels, model), model)
+    ]
+    squares = [math.prod(w.stop - w.start for w in outer) for _, outer in tiles(*size, int(pixels**0.5) - 448, model)]
+    assert max(seen) <= pixels or max(seen) <= (256 + 2 * model.halo) ** 2
+    assert sum(seen) <= sum(squares) and (len(seen) == 1) == (math.prod(size) <= pixels)
 
 
 def test_tiled_equals_whole(rng):
@@ -159,3 +182,27 @@ def test_tiled_equals_whole(rng):
     whole, tiled = (restore(model, photo, tile)[0].astype(int) for tile in (0, 64))
     assert np.abs(photo - whole).max() > 5
     assert np.abs(whole - tiled).max() <= 1
+
+
+def pictures() -> Iterator[np.ndarray]:
+    """Long and narrow ones, of which a tile of 64 px sees little: blocks, noise, a flat and a photo in the rain."""
+    rng = np.random.default_rng(0)
+    rain = sum(render(rng, 960) for _ in range(2))[:48, :, None]
+    photo = read_photo(REPOSITORY / "examples" / "rainy.jpg")
+    yield stripes(rng, scene(rng, 48, 960))
+    yield rng.integers(0, 256, (48, 960, 3), dtype=np.uint8)
+    yield np.clip(90 + 255 * rain, 0, 255).repeat(3, 2).astype(np.uint8)
+    yield np.hstack([photo[:48], photo[-48:]])[:, :960]
+    yield np.vstack([photo[:, 100:148], photo[:, -48:]])[:960]
+
+
+@pytest.mark.parametrize("picture", list(pictures()), ids=["blocks", "noise", "flat", "photo", "upright"])
+def test_tiles_that_see_what_the_default_network_sees_equal_the_whole(picture):
+    model = derain.load()
+    whole, tiled = (restore(model, picture, tile)[0].astype(int) for tile in (0, 64))
+    assert np.abs(whole - tiled).max() <= 1
+
+
+def test_the_default_network_sees_far_but_not_all_that_it_could():
+    model = derain.load()
+    assert 100 <= model.halo <= 0.75 * receptive_radius(model.config)

@@ -12,9 +12,11 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
+from typer.testing import CliRunner
 
 import derain
 from derain import batch
+from derain.cli.app import app
 from derain.errors import PhotoError, UsageError, WeightsError
 from derain.files.writing import atomic
 from derain.models import describe
@@ -398,13 +400,37 @@ def test_16_bit_rain_is_finer_than_8_bit_steps(rng):
     assert len(np.unique(rain)) > 256
 
 
+GIANT = np.broadcast_to(np.uint8(0), (20_000, 20_000, 3))
+
+
+def seen_by(restorer: Restorer) -> int:
+    """Pixels of the largest tile of a giant, with what is around it."""
+    windows = tiling.tiles(*GIANT.shape[:2], restorer.first_tile(GIANT), restorer.model)
+    return max((rows.stop - rows.start) * (columns.stop - columns.start) for _, (rows, columns) in windows)
+
+
 @pytest.mark.parametrize("free", [0.5e9, 1e9, 4e9, 64e9])
 def test_a_tile_with_what_is_around_it_takes_its_share_of_the_memory(monkeypatch, free):
     monkeypatch.setattr(devices, "free_memory", lambda device: free)
-    model = load()
-    seen = tiling.automatic_tile(torch.device("cpu"), model.halo) + 2 * model.halo
-    assert seen**2 * tiling.BYTES_A_PIXEL < 0.45 * free
-    assert seen > min(0.9 * (devices.SHARE * free / tiling.BYTES_A_PIXEL) ** 0.5, 1536)
+    seen = seen_by(Restorer(load())) * tiling.BYTES_A_PIXEL
+    assert 0.8 * devices.SHARE * free < seen < 0.45 * free
+
+
+def test_a_tile_takes_no_more_than_what_derain_may_take_still_leaves(monkeypatch):
+    monkeypatch.setattr(devices, "free_memory", lambda device: 64e9)
+    monkeypatch.setattr("derain.restoring.restorer.used_memory", lambda device: 1e9)
+    monkeypatch.setattr("derain.restoring.restorer.STILL_TO_COME", 0)
+    assert 0.8e9 < seen_by(Restorer(load(), max_memory=2e9)) * tiling.BYTES_A_PIXEL <= 1e9
+    assert Restorer(load(), max_memory=0.5e9).first_tile(GIANT) == (256, 256)
+
+
+def test_the_most_memory_is_told_in_gb(photo, tmp_path, small_weights, monkeypatch):
+    told = []
+    real = Restorer.first_tile
+    monkeypatch.setattr(Restorer, "first_tile", lambda self, photo: told.append(self.max_memory) or real(self, photo))
+    options = ["--weights", str(small_weights), "--max-memory", "1.5", "-o", str(tmp_path / "out.png")]
+    assert CliRunner().invoke(app, ["run", str(photo), *options]).exit_code == 0
+    assert set(told) == {1.5e9}
 
 
 def test_the_advice_for_a_large_photo_works(rng):

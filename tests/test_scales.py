@@ -8,7 +8,7 @@ import torch
 import derain
 from derain.models.contract import Derainer
 from derain.rain.render import FINE_RAIN, render
-from derain.restoring import restorer
+from derain.restoring import restorer, scales
 from derain.restoring.restorer import Restorer
 from derain.restoring.scales import is_evident
 
@@ -77,3 +77,29 @@ def test_a_network_without_reductions_sees_the_photo_once(scene):
 
     derain.restore(Counting(), larger(scene[0], 4))
     assert Counting.seen == [(4 * SIDE, 4 * SIDE)]
+
+
+class Lamps(Derainer):
+    """Takes what is bright for rain, in pictures that are not as large as the whole photo."""
+
+    halo, reductions = 0, (4,)
+
+    def __init__(self):
+        super().__init__()
+        self.weight, self.seen = torch.nn.Parameter(torch.zeros(1)), list[int]()
+
+    def layers(self, rainy):
+        self.seen.append(rainy.shape[-1])
+        rain = (rainy - 0.25).clamp(min=0) * (max(rainy.shape[-2:]) < 8 * SIDE)
+        return rainy - rain, rain
+
+
+@pytest.mark.parametrize("rains", [True, False])
+def test_a_glimpse_at_a_large_photo_tells_whether_it_is_worth_a_look(scene, monkeypatch, rains):
+    photo = larger(scene[int(rains)], 8)
+    whole, glimpsed = Lamps(), Lamps()
+    monkeypatch.setattr(scales, "WORTH_A_GLIMPSE", 1e9)
+    expected = derain.restore(whole, photo)
+    monkeypatch.setattr(scales, "WORTH_A_GLIMPSE", 0)
+    assert all(np.array_equal(*pair) for pair in zip(derain.restore(glimpsed, photo), expected))
+    assert 2 * SIDE in whole.seen and (2 * SIDE in glimpsed.seen) == rains and len(glimpsed.seen) >= 10

@@ -45,7 +45,11 @@ class Treatment:
     strength: float = 1.0  # share of the rain that is taken away, 0 to 1
     quality: int | None = None  # of lossy formats; default: the photo's own
     max_megapixels: float = MAX_MEGAPIXELS
+    max_memory: float | None = None  # bytes that the process should take; None: a share of what is free
     overwrite: bool = False  # replace files that exist, instead of leaving them; in place the photo goes either way
+
+    def restorer(self, model: Derainer) -> Restorer:
+        return Restorer(model, self.precision, self.tile, self.max_memory)
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ def run(jobs: Iterable[Job], model: Derainer, treatment: Treatment = Treatment()
 
     A file that declares a photo much larger than it can well hold waits until all others are done.
     """
-    restorer = Restorer(model, treatment.precision, treatment.tile)
+    restorer = treatment.restorer(model)
     late: dict[Job, str] = {}
     yield from _run(jobs, restorer, treatment, late)
     for outcome in _run(list(late), restorer, treatment, None):
@@ -222,7 +226,7 @@ def through_pipe(model: Derainer, treatment: Treatment, format: str | None = Non
     original = decode(content, "stdin", treatment.max_megapixels)
     to = FORMATS[ending] if ending else original.format
     try:
-        layers = separate(original, Restorer(model, treatment.precision, treatment.tile), treatment.strength)
+        layers = separate(original, treatment.restorer(model), treatment.strength)
         finished = finished_file(original, layers, to, treatment.quality)
     except PhotoError as error:
         raise PhotoError(f"stdin: {error}") from None

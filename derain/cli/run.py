@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from derain.cli.options import Device, Precision, Quiet, Strength, Threads, Weights
+from derain.cli.options import Device, MaxMemory, Precision, Quiet, Strength, Threads, Weights
 from derain.cli.terminal import progress_bar, say, say_error, tell, tell_text, with_options
 from derain.errors import PhotoError, UsageError
 
@@ -50,6 +50,7 @@ def run(
     precision: Precision = "auto",
     tile: Annotated[str, typer.Option(help="auto (by the free memory), none, or the tiles' side in px.")] = "auto",
     max_megapixels: Annotated[float, typer.Option(min=0, help="Refuse photos that are larger.")] = 500.0,
+    max_memory: MaxMemory = None,
     threads: Threads = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object a photo.")] = False,
     quiet: Quiet = False,
@@ -70,7 +71,9 @@ def run(
     if tile not in ("auto", "none") and not tile.isdecimal():
         raise UsageError(f"--tile {tile}: give auto, none, or a side in px")
     side = None if tile == "auto" else 0 if tile == "none" else max(int(tile), 64)
-    treatment = batch.Treatment(side, precision, strength, quality, max_megapixels, overwrite)
+    treatment = batch.Treatment(
+        side, precision, strength, quality, max_megapixels, max_memory and max_memory * 1e9, overwrite
+    )
     if threads:
         torch.set_num_threads(threads)
     if inputs == ["-"]:

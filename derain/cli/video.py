@@ -5,7 +5,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from derain.cli.options import Device, Precision, Quiet, Strength, Threads, Weights
+from derain.cli.options import Device, MaxMemory, Precision, Quiet, Strength, Threads, Weights
 from derain.cli.terminal import progress_bar, say, say_error, tell
 from derain.errors import PhotoError, UsageError
 
@@ -45,6 +45,7 @@ def video(
     ] = None,
     device: Device = "auto",
     precision: Precision = "auto",
+    max_memory: MaxMemory = None,
     threads: Threads = None,
     quiet: Quiet = False,
 ) -> None:
@@ -77,6 +78,7 @@ def video(
         audio=not no_audio,
         keep_going=keep_going,
         precision=precision,
+        max_memory=max_memory and max_memory * 1e9,
     )
     out = out or default_result(source)
     if threads:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
-from derain.restoring.devices import proc_bytes
+from derain.restoring.devices import process_peak
 from derain.restoring.restorer import Restorer
 from derain.weights import load
 
@@ -85,19 +85,7 @@ def _peak(weights: str, device_name: str, precision: str) -> float:
     seconds_for(Restorer(load(weights, device), precision))
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e6
-    return _process_peak()
-
-
-def _process_peak() -> float:
-    peak = proc_bytes("self/status", "VmHWM")
-    if peak is not None:  # getrusage would count the parent's memory at the start of this process
-        return peak / 1e6
-    try:
-        import resource
-    except ImportError:  # Windows
-        return float("nan")
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+    return process_peak() / 1e6
 
 
 if __name__ == "__main__":

@@ -150,7 +150,7 @@ class NLCL(Derainer):
         self.config = config
         self.background_generator = Generator(config)
         self.rain_generator = Generator(config)
-        self.heaviness = max(3.0 * config.width / NLCLConfig.width, 1.0)
+        self.heaviness = max(4.6 * config.width / NLCLConfig.width, 1.0)
 
     def layers(self, rainy: Tensor) -> tuple[Tensor, Tensor]:
         if rainy.shape[-2:] == (1, 1):  # one pixel has no statistics to normalise by

@@ -1,7 +1,9 @@
 """The device that work runs on, chosen once and said once."""
 
 import logging
+import math
 import re
+import sys
 import warnings
 from pathlib import Path
 from typing import TypeVar
@@ -95,9 +97,33 @@ def proc_bytes(file: str, field: str) -> float | None:
 def free_memory(device: torch.device) -> float:
     """Bytes free on the device; infinite where it cannot be told."""
     if device.type == "cuda":
-        return float(torch.cuda.mem_get_info(device)[0])
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # free to torch alone
+        return float(torch.cuda.mem_get_info(device)[0] + kept)
     free = proc_bytes("meminfo", "MemAvailable") if device.type == "cpu" else None
     return float("inf") if free is None else free
+
+
+def used_memory(device: torch.device) -> float:
+    """Bytes that this process has on the device; what it had at the most where the present cannot be told."""
+    if device.type == "cuda":
+        return float(torch.cuda.memory_allocated(device))
+    if device.type == "mps":
+        return float(torch.mps.current_allocated_memory())
+    used = proc_bytes("self/status", "VmRSS")
+    return process_peak() if used is None else used
+
+
+def process_peak() -> float:
+    """Bytes that this process had in memory at the most; NaN where that cannot be told."""
+    peak = proc_bytes("self/status", "VmHWM")
+    if peak is not None:  # getrusage would count the parent's memory at the start of this process
+        return peak
+    try:
+        import resource
+    except ImportError:  # Windows
+        return float("nan")
+    unit = 1 if sys.platform == "darwin" else 1024
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -105,9 +131,9 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or any(phrase in text for phrase in NO_MEMORY)
 
 
-def affordable_pixels(device: torch.device, bytes_a_pixel: float) -> float:
-    """How many pixels fit into the share of the memory that is free now that one piece of work may take."""
-    return SHARE * free_memory(device) / bytes_a_pixel
+def affordable_pixels(device: torch.device, bytes_a_pixel: float, room: float = math.inf) -> float:
+    """How many pixels fit into ``room`` bytes and the share of the memory that is free now that one work may take."""
+    return min(SHARE * free_memory(device), room) / bytes_a_pixel
 
 
 def place(network: Network, device: str | torch.device) -> Network:

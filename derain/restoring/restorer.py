@@ -1,5 +1,6 @@
 """A photo in, its layers out: the one place that knows device, precision, tiles, scales and running out of memory."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,13 +14,15 @@ from derain.arrays import Pixels, UnitRgb
 from derain.errors import PhotoError
 from derain.models.contract import Derainer
 from derain.models.strips import Map
-from derain.restoring.devices import check_precision, half_precision, is_out_of_memory
-from derain.restoring.scales import is_evident, reduced_sizes
-from derain.restoring.tiling import automatic_tile, tiles
+from derain.restoring.devices import affordable_pixels, check_precision, half_precision, is_out_of_memory, used_memory
+from derain.restoring.scales import glimpses, is_evident, reduced_sizes, stand_out
+from derain.restoring.tiling import BYTES_A_PIXEL, LEAST, Tile, fitting_tile, tiles, within
 
 SMALLEST_TILE = 64  # px
+LARGEST_WHOLE = 1536  # px: longer photos are taken in strips by a network that looks across the whole photo
 FEWEST_ROWS = 16  # of a strip
 MOST_IN_STRIP = 2**19  # px
+STILL_TO_COME = 8  # times the photo's bytes: its layers, the result's file, the next photo that is read meanwhile
 
 
 @dataclass(frozen=True)
@@ -38,8 +41,9 @@ class Restorer:
         model: on the device where it is to run.
         precision: float32, bfloat16, or auto: bfloat16 where the device is good at it.
         tile: side of the tiles in px, 0 takes the photo whole; default: by the free memory. Each tile sees as far
-            around itself as the network can, so tiled and whole agree. Models without a halo take what is larger than
+            around itself as the network does, so tiled and whole agree. Models without a halo take what is larger than
             a tile in strips of as many pixels, layer by layer.
+        max_memory: bytes that the process should take on the device at the most; default: a share of what is free.
 
     Raises:
         UsageError: an unknown precision.
@@ -48,6 +52,7 @@ class Restorer:
     model: Derainer
     precision: str = "auto"
     tile: int | None = None
+    max_memory: float | None = None
 
     def __post_init__(self) -> None:
         check_precision(self.precision)
@@ -74,6 +79,8 @@ class Restorer:
             reduced, before = (
                 np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA)) for part in (background, rain)
             )
+            if not self._may_be_evident(reduced, before):
+                continue
             wide = self.layers_at_own_scale(reduced).rain
             if is_evident(wide, before):
                 enlarged = cv2.resize(wide, (width, height), interpolation=cv2.INTER_CUBIC)
@@ -81,27 +88,48 @@ class Restorer:
                 np.subtract(photo, background, out=rain)
         return found
 
+    def _may_be_evident(self, reduced: Pixels, before: Pixels) -> bool:
+        """Whether a glimpse at the photo leaves it open that :func:`is_evident` will hold of its rain."""
+        around = glimpses(reduced.shape[0], reduced.shape[1], self.model.multiple)
+        try:
+            parts = [self.layers_of_tile(reduced[outer]).rain[within(inner, outer)] for inner, outer in around]
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            return True
+        return not parts or stand_out(parts, before)
+
     def layers_at_own_scale(self, photo: Pixels) -> Layers:
         """Layers of a photo as it is, in tiles that are halved until they fit; errors as :meth:`layers`."""
-        model, longest = self.model, max(photo.shape[:2])
-        side = automatic_tile(self.device, model.halo or 0, model.heaviness) if self.tile is None else self.tile
+        longest = max(photo.shape[:2])
+        tile = self.first_tile(photo) if self.tile is None else self.tile or None
         while True:
             try:
-                return self._in_tiles(photo, side or None)
+                return self._in_tiles(photo, tile)
             except (MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error):
                     raise
-                side = min(side or longest, longest) // 2
-                if side < SMALLEST_TILE:
+                tile = min(int(np.max(tile or longest)), longest) // 2
+                if tile < SMALLEST_TILE:
                     raise PhotoError("not enough memory for it; close other programs, or use a smaller photo") from None
 
-    def _in_tiles(self, photo: Pixels, tile: int | None) -> Layers:
-        if tile and self.model.halo is None and max(photo.shape[:2]) > tile:
+    def first_tile(self, photo: Pixels) -> int | Tile | None:
+        """Tiles by the memory that is free now; ``None`` takes the photo whole."""
+        room = math.inf
+        if self.max_memory is not None:
+            room = self.max_memory - used_memory(self.device) - STILL_TO_COME * photo.nbytes
+        pixels = affordable_pixels(self.device, BYTES_A_PIXEL * self.model.heaviness, room)
+        if self.model.halo is None:
+            return int(np.clip(max(pixels, 0) ** 0.5, LEAST, LARGEST_WHOLE))
+        return fitting_tile(photo.shape[0], photo.shape[1], pixels, self.model)
+
+    def _in_tiles(self, photo: Pixels, tile: int | Tile | None) -> Layers:
+        if isinstance(tile, int) and self.model.halo is None and max(photo.shape[:2]) > tile:
             return self._in_strips(photo, tile)
         background, rain = (np.empty_like(photo, order="C") for _ in range(2))  # a photo that was turned is a view
         for inner, outer in tiles(photo.shape[0], photo.shape[1], tile, self.model):
             found = self.layers_of_tile(photo[outer])
-            crop = tuple(slice(i.start - o.start, i.stop - o.start) for i, o in zip(inner, outer))
+            crop = within(inner, outer)
             background[inner], rain[inner] = found.background[crop], found.rain[crop]
         return Layers(background, rain)
 
@@ -180,11 +208,15 @@ def to_picture(image: Tensor) -> UnitRgb:
 
 
 def restore(
-    model: Derainer, photo: Pixels, tile: int | None = None, precision: str = "float32"
+    model: Derainer,
+    photo: Pixels,
+    tile: int | None = None,
+    precision: str = "float32",
+    max_memory: float | None = None,
 ) -> tuple[Pixels, Pixels]:
     """Background and rain layer of an ``(H, W, 3)`` RGB photo of any size, uint8 or uint16; both like it.
 
     Arguments and errors are those of :class:`Restorer`.
     """
-    found = Restorer(model, precision, tile).layers(photo)
+    found = Restorer(model, precision, tile, max_memory).layers(photo)
     return found.background, found.rain

@@ -10,11 +10,14 @@ import numpy as np
 
 from derain.arrays import Pixels, UnitRgb
 from derain.rain.clean import clean_rain
+from derain.restoring.tiling import Window
 
 LEAST = 400  # px: short side of a reduced photo at the least, about that of the photos of training
 EVIDENT = 0.002  # mean height of the cleaned layer from which rain at another scale is believed
 SHARE = 0.4  # and how much that must be of the rain found before: remains of it are no rain of their own
 WINDOW = 128  # px
+AROUND = 112  # px around a window in a glimpse
+WORTH_A_GLIMPSE = 2  # times the pixels of all glimpses that a photo must have
 
 
 def reduced_sizes(width: int, height: int, factors: tuple[int, ...]) -> Iterator[tuple[int, int]]:
@@ -30,18 +33,45 @@ def is_evident(found: Pixels, before: Pixels) -> bool:
     """Whether ``found`` is rain of a scale of its own, given the layer that was found ``before``."""
     if found.mean() <= EVIDENT * np.iinfo(found.dtype).max:  # cleaning only takes away
         return False
-    return mean_height(found) > max(EVIDENT, SHARE * mean_height(before))
+    return stand_out([found[window] for window in windows(*found.shape[:2])], before)
 
 
-def mean_height(layer: Pixels) -> float:
-    """Mean height in [0, 1] of what is streaks in a layer."""
-    return float(np.mean([clean_rain(part)[0].mean() for part in windows(layer)]))
+def stand_out(parts: list[Pixels], before: Pixels) -> bool:
+    """The same of the ``parts`` in the windows of what was found."""
+    earlier = mean_height([before[window] for window in windows(*before.shape[:2])])
+    return mean_height(parts) > max(EVIDENT, SHARE * earlier)
 
 
-def windows(layer: Pixels) -> Iterator[UnitRgb]:
-    """Nine windows of the layer, spread over it, in [0, 1]; of a small layer all of it."""
-    side = min(WINDOW, *layer.shape[:2])
-    for top in np.unique(np.linspace(0, layer.shape[0] - side, 3).astype(int)):
-        for left in np.unique(np.linspace(0, layer.shape[1] - side, 3).astype(int)):
-            part = layer[top : top + side, left : left + side]
-            yield part.astype(np.float32) / np.float32(np.iinfo(layer.dtype).max)
+def mean_height(parts: list[Pixels]) -> float:
+    """Mean height in [0, 1] of what is streaks in parts of a layer."""
+    return float(np.mean([clean_rain(_unit(part))[0].mean() for part in parts]))
+
+
+def windows(height: int, width: int) -> Iterator[tuple[slice, slice]]:
+    """Nine windows of a layer, spread over it; of a small layer all of it."""
+    side = min(WINDOW, height, width)
+    for top in np.unique(np.linspace(0, height - side, 3).astype(int)):
+        for left in np.unique(np.linspace(0, width - side, 3).astype(int)):
+            yield slice(top, top + side), slice(left, left + side)
+
+
+def glimpses(height: int, width: int, grid: int) -> list[tuple[Window, Window]]:
+    """The windows, each with one around it that shows the network enough to tell whether there is rain, all alike.
+
+    None if the photo is so small that all of it is looked at as quickly.
+    """
+    side = WINDOW + 2 * AROUND
+    if height * width < WORTH_A_GLIMPSE * 9 * side**2 or min(height, width) < side:
+        return []
+    found = []
+    for rows, columns in windows(height, width):
+        top, left = (
+            min(max(inner.start - AROUND, 0), length - side) // grid * grid
+            for inner, length in ((rows, height), (columns, width))
+        )
+        found.append(((rows, columns), (slice(top, top + side), slice(left, left + side))))
+    return found
+
+
+def _unit(part: Pixels) -> UnitRgb:
+    return part.astype(np.float32) / np.float32(np.iinfo(part.dtype).max)

@@ -4,6 +4,8 @@ import numpy as np
 
 from derain.arrays import Pixels
 
+ROWS = 64  # at a time: numbers in between take 24 times the memory of the layer
+
 
 def at_strength(none: Pixels | int, full: Pixels, strength: float) -> Pixels:
     """What lies between a layer at strength 0 and the same layer at strength 1, rounded to the nearest value.
@@ -12,4 +14,9 @@ def at_strength(none: Pixels | int, full: Pixels, strength: float) -> Pixels:
     """
     if strength >= 1:
         return full
-    return np.asarray(none * (1 - strength) + full * strength + 0.5).astype(full.dtype)
+    between = np.empty_like(full)
+    for top in range(0, len(full), ROWS):
+        rows = slice(top, top + ROWS)
+        least = none if isinstance(none, int) else none[rows]
+        between[rows] = least * (1 - strength) + full[rows] * strength + 0.5
+    return between

@@ -3,38 +3,64 @@
 import math
 from collections.abc import Iterator
 
-import numpy as np
-import torch
-
 from derain.models.contract import Derainer
-from derain.restoring.devices import affordable_pixels
 
-SIDES = (256, 1536)  # px: least and greatest automatic tile
-BYTES_A_PIXEL = 260  # that the default network takes at its height, in float32
+LEAST = 256  # px: side of the least automatic tile
+BYTES_A_PIXEL = 170  # that the default network takes at its height in float32, with the photo in and the layers out
 Window = tuple[slice, slice]
+Tile = tuple[int, int]  # height and width in px
 
 
-def automatic_tile(device: torch.device, halo: int, heaviness: float = 1.0) -> int:
-    """Side of a tile that, with the ``halo`` around it, takes no more than a share of the memory that is free now.
+def fitting_tile(height: int, width: int, pixels: float, model: Derainer) -> Tile | None:
+    """The tiles of which the least is computed twice; with what is around them they have no more than ``pixels``.
 
-    ``heaviness`` is the network's; see :class:`Derainer`.
+    ``None`` takes the photo whole. None is smaller than ``LEAST`` px, however few pixels there may be.
     """
-    side = np.sqrt(affordable_pixels(device, BYTES_A_PIXEL * heaviness)) - 2 * halo
-    return int(np.clip(side, *SIDES)) // 16 * 16
+    if height * width <= pixels:
+        return None
+    fitting = []
+    for tall in _lengths(height, model):
+        for wide in _lengths(width, model):
+            rows, columns = list(spans(height, tall, model)), list(spans(width, wide, model))
+            if _longest(rows) * _longest(columns) <= pixels:
+                fitting.append((_together(rows) * _together(columns), (tall, wide)))
+                break  # narrower ones only see more twice
+    return min(fitting)[1] if fitting else (LEAST, LEAST)
 
 
-def tiles(height: int, width: int, tile: int | None, model: Derainer) -> Iterator[tuple[Window, Window]]:
+def _lengths(length: int, model: Derainer) -> list[int]:
+    """Lengths of tiles that part ``length`` px into 1, 2, 3, ... , longest first."""
+    grid = model.multiple
+    return [math.ceil(length / count / grid) * grid for count in range(1, max(length // LEAST, 1) + 1)]
+
+
+def _longest(parts: list[tuple[slice, slice]]) -> int:
+    return max(outer.stop - outer.start for _, outer in parts)
+
+
+def _together(parts: list[tuple[slice, slice]]) -> int:
+    return sum(outer.stop - outer.start for _, outer in parts)
+
+
+def tiles(height: int, width: int, tile: int | Tile | None, model: Derainer) -> Iterator[tuple[Window, Window]]:
     """Windows that cover the photo once, each with the window around it that the network has to see.
 
     Outer windows start on the model's padding grid, so that pixel-unshuffle falls on the same pixels as in the whole.
     """
-    if tile is None or max(height, width) <= tile + (model.halo or 0):
+    if tile is None or isinstance(tile, int) and max(height, width) <= tile + (model.halo or 0):
         whole = (slice(0, height), slice(0, width))
         yield whole, whole
         return
-    for rows, outer_rows in spans(height, tile, model):
-        for columns, outer_columns in spans(width, tile, model):
+    tall, wide = (tile, tile) if isinstance(tile, int) else tile
+    for rows, outer_rows in spans(height, tall, model):
+        for columns, outer_columns in spans(width, wide, model):
             yield (rows, columns), (outer_rows, outer_columns)
+
+
+def within(inner: Window, outer: Window) -> Window:
+    """The inner window as seen from the outer one."""
+    rows, columns = (slice(i.start - o.start, i.stop - o.start) for i, o in zip(inner, outer))
+    return rows, columns
 
 
 def spans(length: int, tile: int, model: Derainer) -> Iterator[tuple[slice, slice]]:

@@ -40,6 +40,7 @@ class VideoSettings:
     keep_going: bool = False  # a frame that fails is passed through
     tile: int | None = None  # px
     precision: str = "auto"
+    max_memory: float | None = None  # bytes that the process should take
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ class Network:
     def __init__(
         self, model: Derainer, settings: VideoSettings, say: Callable[[str], None], first: int = 0, done: int = 0
     ) -> None:
-        self.restorer = Restorer(model, settings.precision, settings.tile)
+        self.restorer = Restorer(model, settings.precision, settings.tile, settings.max_memory)
         self.settings, self.say = settings, say
         self.index, self.done = first, done
         self.failed: list[int] = []  # frames that were passed through
