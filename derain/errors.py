@@ -36,4 +36,4 @@ def reason(error: BaseException) -> str:
     """What went wrong, in the words of the error, or else its kind."""
     if isinstance(error, MemoryError):
         return "not enough memory"
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__

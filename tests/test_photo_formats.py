@@ -21,7 +21,7 @@ from derain.photos.codec import Codec
 class Ppm(Codec):
     opener = PpmImageFile
 """
-ROW = 'TABLE = (\n    Format("PPM", (".ppm",), lambda content: content.startswith(b"P6"), Ppm(), metadata=False),'
+ROW = 'TABLE = (\n    Format("PPM", (".ppm",), lambda content: content.startswith(b"P6"), Ppm(), holds=()),'
 
 
 def test_a_format_is_one_row_and_its_codec(small_weights, tmp_path):

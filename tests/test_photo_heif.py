@@ -1,5 +1,6 @@
 """HEIC and AVIF: depth, turns, thumbnails and whatever else their files hold come back."""
 
+import base64
 import io
 import struct
 
@@ -179,3 +180,57 @@ def test_damaged_files_end_in_a_sentence(photo, rng, file_format):
             darker(bytes(damaged))
         except PhotoError:
             continue
+
+
+TWELVE_BITS = """
+AAAAHGZ0eXBhdmlmAAAAAGF2aWZtaWYxbWlhZgAAAPltZXRhAAAAAAAAAC9oZGxyAAAAAAAAAABwaWN0AAAAAAAAAAAAAAAAUGljdHVyZUhhbm
+RsZXIAAAAADnBpdG0AAAAAAAEAAAAeaWxvYwAAAABEAAABAAEAAAABAAABHQAAABMAAAAoaWluZgAAAAAAAQAAABppbmZlAgAAAAABAABhdjAx
+Q29sb3IAAAAAamlwcnAAAABLaXBjbwAAABRpc3BlAAAAAAAAABAAAAAQAAAAEHBpeGkAAAAAAwwMDAAAAAxhdjFDgUBgAAAAABNjb2xybmNseA
+ACAAIAAgAAAAAXaXBtYQAAAAAAAAABAAEEAQKDBAAAABttZGF0CgZYDP/awIAyCRgAAABQAAAAnA==
+"""
+
+
+def test_an_avif_of_12_bits_becomes_one_of_10_and_that_is_said():
+    content = base64.b64decode(TWELVE_BITS)
+    result, notes = darker(content)
+    assert heif.bits(content) == 12 and heif.bits(result) == 10
+    assert len(notes) == 1 and "12 bits and 4:4:4" in notes[0] and "10 bits and 4:2:0" in notes[0]
+
+
+@pytest.mark.parametrize("file_format", ["HEIF", "AVIF"])
+@pytest.mark.parametrize("damage", ["magic", "offset", "length"])
+def test_damaged_exif_costs_neither_picture_nor_itself(photo, file_format, damage):
+    exif = Image.Exif()
+    exif[271] = "Hans Camera"
+    plain = heic(photo, exif=exif.tobytes()) if file_format == "HEIF" else avif(photo, exif=exif.tobytes())
+    place = plain.index(b"MM\0*\0\0\0\x08")
+    start, value = {"magic": (0, b"XX"), "offset": (4, b"\xff\xff\xff\xff"), "length": (-10, b"\xff\xff\xff\xff")}[
+        damage
+    ]
+    source = plain[: place + start] + value + plain[place + start + len(value) :]
+    result, _ = darker(source)
+    kept = [item.data for item in items.read(result).items.values() if item.kind == b"Exif"]
+    assert kept == [item.data for item in items.read(source).items.values() if item.kind == b"Exif"]
+    assert np.abs(decode(result).pixels + 60.0 - photo).mean() < 5
+
+
+def avif(photo, **options) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(photo).save(file, "AVIF", quality=90, **options)
+    return file.getvalue()
+
+
+def test_the_moving_picture_of_a_heic_is_left_out_and_that_is_said(photo):
+    plain = heic(photo)
+    brands = b"heic\0\0\0\0mif1heicmsf1hevcmiaf"
+    (size,) = struct.unpack(">I", plain[:4])
+    moved = len(brands) + 8 - size
+    source = bytearray(items.box(b"ftyp", brands) + plain[size:] + items.box(b"moov", b"tracks" * 20))
+    extent = source.index(b"iloc")
+    place = source.index(struct.pack(">I", plain.index(b"mdat") + 4), extent)
+    struct.pack_into(">I", source, place, plain.index(b"mdat") + 4 + moved)
+    result, notes = darker(bytes(source))
+    assert len(notes) == 1 and "moving picture" in notes[0]
+    assert b"moov" not in result and result[4:32] == b"ftypheic\0\0\0\0mif1heicmiaf" + result[28:32]
+    assert np.abs(decode(result).pixels + 60.0 - photo).mean() < 5
+    assert "only HEIF holds" in darker(bytes(source), "PNG")[1][0]

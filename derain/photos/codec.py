@@ -31,7 +31,7 @@ class Format:
     has_signature: Callable[[bytes], bool]
     codec: "Codec"
     lossless: bool = False  # its photos stay lossless in formats that can be either
-    metadata: bool = True  # EXIF, XMP, profile
+    holds: tuple[str, ...] = METADATA
     alpha: bool = False
     deep: bool = False  # 16 bits, of photos of other formats too
     inks: bool = False  # CMYK
@@ -57,7 +57,7 @@ class NewPhoto:
     def channels(self) -> Pixels:
         """``(H, W)`` or ``(H, W, C)`` as the file is to store them."""
         original, pixels = self.original, self.pixels
-        turn, alpha = as_stored(original.orientation if self.format.metadata else 1), original.alpha
+        turn, alpha = as_stored(original.orientation if "exif" in self.format.holds else 1), original.alpha
         if original.inks is not None and self.format.inks:
             inks = original.inks.copy()  # rain is light: taking it away adds ink
             darker = np.maximum(original.pixels.astype(int) - pixels, 0)
@@ -66,6 +66,7 @@ class NewPhoto:
             return np.ascontiguousarray(turn(inks))
         if pixels.dtype == np.uint16 and not self.format.deep:
             pixels, alpha = to_8_bit(pixels), None if alpha is None else to_8_bit(alpha)
+            self.previews.say(f"its 16 bits have become 8, which are all that {self.format.name} holds here")
         colours = _mean(pixels) if original.grey else pixels
         channels: Pixels = turn(colours if alpha is None else np.dstack([colours, alpha]))
         return np.ascontiguousarray(channels if channels.shape[-1] != 1 else channels[..., 0])
@@ -180,7 +181,7 @@ class Codec:
 
     def metadata(self, new: NewPhoto) -> dict[str, Any]:
         """The original's metadata, with its previews made anew."""
-        options = {name: new.original.options[name] for name in METADATA if name in new.original.options}
+        options = {name: value for name, value in new.original.options.items() if name in new.format.holds}
         if new.original.inks is not None and not new.format.inks:
             options.pop("icc_profile", None)  # it describes inks
         if "exif" in options:
@@ -192,7 +193,7 @@ class Codec:
         return options
 
     def renewed_exif(self, exif: bytes, new: NewPhoto) -> bytes:
-        return new.previews.in_exif(exif) if new.format.metadata else exif
+        return new.previews.in_exif(exif)
 
     def save(self, new: NewPhoto, channels: Pixels, options: dict[str, Any]) -> bytes:
         """A file by Pillow."""
@@ -205,7 +206,9 @@ class Codec:
         except PhotoError:
             raise
         except Exception as error:  # encoders raise anything on what their format cannot hold
-            raise PhotoError(f"cannot be written as {new.format.name} ({reason(error)})") from None
+            raise PhotoError(
+                f"cannot be written as {new.format.name} ({reason(error)}); choose another format"
+            ) from None
         return file.getvalue()
 
     def save_image(self, image: Image.Image, file: io.BytesIO, name: str, options: dict[str, Any]) -> None:

@@ -1,7 +1,5 @@
 """The formats of photos. A new one is a row here and its codec."""
 
-from PIL import UnidentifiedImageError
-
 from derain.photos import jpeg, png
 from derain.photos.bmp import Bmp
 from derain.photos.codec import Format
@@ -37,7 +35,15 @@ TABLE = (
         deep=True,
         inks=True,
     ),
-    Format("BMP", (".bmp",), lambda content: content.startswith(b"BM"), Bmp(), lossless=True, metadata=False),
+    Format(
+        "BMP",
+        (".bmp",),
+        lambda content: content.startswith(b"BM"),
+        Bmp(),
+        lossless=True,
+        holds=("icc_profile", "dpi"),
+        alpha=True,
+    ),
     Format("AVIF", (".avif",), is_avif, Avif(), alpha=True, codes=True),  # before HEIF, whose brands it may have, too
     Format("HEIF", (".heic", ".heif", ".hif"), is_heif, Heif(), alpha=True, codes=True),
 )
@@ -45,13 +51,6 @@ BY_NAME = {row.name: row for row in TABLE}
 FORMATS = {suffix: row.name for row in TABLE for suffix in row.suffixes}  # suffix to Pillow's name
 
 
-def format_by_content(content: bytes) -> Format:
-    """The format of a file, whatever its name says: no decoder sees bytes but that of their format.
-
-    Raises:
-        UnidentifiedImageError: derain reads no such files.
-    """
-    for row in TABLE:
-        if row.has_signature(content):
-            return row
-    raise UnidentifiedImageError("none of derain's formats")
+def format_by_content(content: bytes) -> Format | None:
+    """The format of a file, whatever its name says: no decoder sees bytes but that of their format."""
+    return next((row for row in TABLE if row.has_signature(content)), None)

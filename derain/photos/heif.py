@@ -5,6 +5,7 @@ H.273 codes in their ``colr`` box.
 import io
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from importlib import import_module
 from typing import Any
@@ -66,6 +67,9 @@ class _Items(Codec):
 class Avif(_Items):
     opener = AvifImageFile
 
+    def open(self, content: bytes) -> ImageFile:
+        return super().open(items.readable(content))
+
     def read_deep(self, found: Original, image: ImageFile) -> Original:
         """Of which Pillow has decoded the alpha."""
         turn = upright(found.orientation)
@@ -77,7 +81,7 @@ class Avif(_Items):
 class Heif(_Items):
     def open(self, content: bytes) -> ImageFile:
         coded.heif_library()
-        return opened(import_module("pillow_heif.as_plugin").HeifImageFile, content)
+        return opened(import_module("pillow_heif.as_plugin").HeifImageFile, items.readable(content, still=True))
 
     def choose_page(self, image: ImageFile) -> tuple[str, ...]:
         return ()  # the picture that is shown stands open; the others are kept
@@ -86,7 +90,7 @@ class Heif(_Items):
         return 1  # the library turns it upright
 
     def read_deep(self, found: Original, image: ImageFile) -> Original:
-        values = np.atleast_3d(coded.read_hevc(found.content, bits(found.content)))
+        values = np.atleast_3d(coded.read_hevc(items.readable(found.content, still=True), bits(found.content)))
         alpha = values[..., -1] if values.shape[2] in (2, 4) else None
         colours = values[..., : 1 if values.shape[2] < 3 else 3]
         return replace(found, pixels=as_rgb(colours), alpha=alpha, grey=colours.shape[2] == 1)
@@ -134,16 +138,11 @@ def with_colours_of(plain: bytes, source: bytes) -> bytes:
 
 def _place(content: bytes) -> int:
     """Where the codes of the picture stand, not those of a video beside it; 0 if it has none."""
-    start = 0
-    while start + 8 <= len(content):
-        size, kind = struct.unpack_from(">I4s", content, start)
-        if size == 1 and start + 16 <= len(content):  # the size follows, in 64 bits
-            (size,) = struct.unpack_from(">Q", content, start + 8)
-        size = size or len(content) - start
-        if kind == b"meta":
-            found = content.find(BOX, start, start + size)
-            return found + len(BOX) if found > 0 else 0
-        start += max(size, 8)
+    with suppress(PhotoError):
+        for start, kind, inner in items.placed_boxes(content):
+            if kind == b"meta":
+                found = content.find(BOX, start, start + len(inner))
+                return found + len(BOX) if found > 0 else 0
     return 0
 
 
@@ -177,15 +176,16 @@ def _with_picture(file: items.ItemFile, picture: Pixels, quality: int, previews:
     new = items.read(coded.encode(stored, kind, coding, quality))
     file.replace(file.primary, new)
     if (left := coded.coding_of(file, file.primary)).bits < coding.bits or left.chroma < coding.chroma:
-        previews.say(
-            f"has {coding.bits} bits and {coding.chroma}, of which {left.bits} bits and {left.chroma} are kept"
-        )
+        had, has = (f"{c.bits} bits and {':'.join(c.chroma)}" for c in (coding, left))
+        previews.say(f"had {had}, of which {has} are kept, the most that is written; PNG would keep its depth")
     for item in file.items.values():
         if item.kind == b"Exif":
             start = 4 + int.from_bytes(item.data[:4], "big")
             item.data = item.data[:start] + previews.in_exif(item.data[start:])
         elif item.kind == b"mime" and b"rdf+xml" in item.entry:
             item.data = previews.in_xmp(item.data)
+    if file.moves:
+        previews.say("the moving picture in it, which shows the rain, is left out")
     if len(file.pictures()) > 1:
         previews.say(STILL_RAINY)
     return items.write(file)
@@ -216,6 +216,8 @@ def holds_more(content: bytes) -> bool:
         file = items.read(content)
     except UNREADABLE:
         return False
+    if file.moves:
+        return True
     own = {file.primary, *file.of(items.TILES, file.primary), *file.to(items.THUMBNAIL, file.primary)}
     alpha = {number for number, item in file.items.items() if item.is_alpha}
     return any(item.holds(b"ispe") for number, item in file.items.items() if number not in own | alpha)

@@ -16,6 +16,7 @@ GRID, TILES, THUMBNAIL = b"grid", b"dimg", b"thmb"
 ALPHA = (b":alpha", b"hevc:2015:auxid:1")  # ends of the name of its kind
 COLOURS, CODES = b"colr", b"nclx"
 REWRITTEN = {b"pitm", b"iinf", b"iloc", b"iref", b"iprp", b"idat"}  # boxes of meta
+MOVING = {b"msf1", b"hevc", b"hevx", b"avis"}  # brands
 DROPPED = {b"mdat", b"free", b"skip", b"moov"}  # boxes of the file: data goes along with its items
 Box = tuple[bytes, bytes]
 
@@ -63,6 +64,7 @@ class ItemFile:
     references: list[tuple[bytes, int, list[int]]]  # kind, from, to
     further: list[Box]  # boxes of meta
     after: bytes  # boxes of the file
+    moves: bool  # whether there is a moving picture beside it, which is dropped
 
     def of(self, kind: bytes, item: int) -> list[int]:
         """Items that an item refers to in this way."""
@@ -116,6 +118,11 @@ def _recoded(entry: tuple[bytes, bool], new: Item) -> tuple[bytes, bool]:
 
 def boxes(content: bytes, place: int = 0) -> Iterator[Box]:
     """Kind and content of each box."""
+    return ((kind, inner) for _, kind, inner in placed_boxes(content, place))
+
+
+def placed_boxes(content: bytes, place: int = 0) -> Iterator[tuple[int, bytes, bytes]]:
+    """Place, kind and content of each box."""
     while place + 8 <= len(content):
         size, kind = struct.unpack_from(">I4s", content, place)
         head = 8
@@ -124,7 +131,7 @@ def boxes(content: bytes, place: int = 0) -> Iterator[Box]:
         size = size or len(content) - place
         if size < head:
             raise PhotoError("a box of it has no size")
-        yield kind, content[place + head : place + size]
+        yield place, kind, content[place + head : place + size]
         place += size
 
 
@@ -157,7 +164,49 @@ def read(content: bytes) -> ItemFile:
     further = [(kind, inner) for kind, inner in parts if kind not in REWRITTEN]
     after = b"".join(box(kind, inner) for kind, inner in file if kind not in DROPPED | {b"ftyp", b"meta"})
     references = list(_references(meta[b"iref"])) if b"iref" in meta else []
-    return ItemFile(box(*file[0]), primary, items, references, further, after)
+    moves = any(kind == b"moov" for kind, _ in file)
+    brands = box(b"ftyp", _of_still(file[0][1]) if moves else file[0][1])
+    return ItemFile(brands, primary, items, references, further, after, moves)
+
+
+def _of_still(brands: bytes) -> bytes:
+    """Brands of a file without the moving picture."""
+    kept = [brand for brand in _fours(brands[8:]) if brand not in MOVING]
+    first = next(brand for brand in (brands[:4], b"heic", b"avif", b"mif1") if brand in {*kept, b"mif1"})
+    return first + brands[4:8] + b"".join(kept)
+
+
+def _fours(data: bytes) -> list[bytes]:
+    return [data[place : place + 4] for place in range(0, len(data), 4)]
+
+
+def readable(content: bytes, still: bool = False) -> bytes:
+    """The file with damaged EXIF under a name that decoders pass over: some refuse the picture for it.
+
+    Args:
+        still: whether to do the same with a moving picture.
+    """
+    file = bytearray(content)
+    try:
+        for place, kind, inner in placed_boxes(content) if still else ():
+            if kind == b"moov":
+                file[place + 4 : place + 8] = b"free"
+            elif kind == b"ftyp":
+                file[place + 8 : place + 8 + len(inner)] = b"".join(
+                    b"mif1" if brand in MOVING else brand for brand in _fours(inner)
+                )
+        damaged = [
+            item.entry for item in read(content).items.values() if item.kind == b"Exif" and not _is_exif(item.data)
+        ]
+    except (PhotoError, struct.error, KeyError, IndexError, StopIteration):
+        damaged = []
+    for entry in damaged:
+        file = file.replace(box(b"infe", entry), box(b"infe", entry.replace(b"Exif", b"skip", 1)))
+    return bytes(file)
+
+
+def _is_exif(data: bytes) -> bool:
+    return data[4 + int.from_bytes(data[:4], "big") :].startswith((b"II*\0", b"MM\0*"))
 
 
 def _located(iloc: bytes, content: bytes, idat: bytes) -> Iterator[tuple[int, bytes]]:

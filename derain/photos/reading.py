@@ -11,10 +11,11 @@ from derain.arrays import Rgb8
 from derain.errors import PhotoError, reason
 from derain.files.writing import read_file
 from derain.photos.extent import SparseError, check_extent
-from derain.photos.formats import format_by_content
+from derain.photos.formats import BY_NAME, format_by_content
 from derain.photos.original import Original, to_8_bit
 
 MAX_MEGAPIXELS = 500.0
+ANEW = "copy it again from where it came, or save it anew with another program"
 
 
 def read_original(path: Path, max_megapixels: float = MAX_MEGAPIXELS, patient: bool = False) -> Original:
@@ -44,8 +45,12 @@ def decode(
     Raises:
         PhotoError: as :func:`read_original`.
     """
+    form = format_by_content(content)
+    if form is None:
+        hint = "derain video takes GIFs" if content.startswith(b"GIF8") else f"it reads {', '.join(BY_NAME)}"
+        raise PhotoError(f"{name}: not a photo that derain can read; {hint}")
+    codec = form.codec
     try:
-        codec = format_by_content(content).codec
         _check_size(*codec.declared_size(content), max_megapixels)
         with codec.open(content) as image:
             _check_size(image.width, image.height, max_megapixels)
@@ -54,14 +59,15 @@ def decode(
             left_out = codec.choose_page(image)
             return replace(codec.read(image, content), left_out=left_out)
     except UnidentifiedImageError:
-        hint = "; derain video takes GIFs" if content.startswith(b"GIF8") else ""
-        raise PhotoError(f"{name}: not a photo that derain can read{hint}") from None
+        raise PhotoError(f"{name}: cannot be read as {form.name}, is damaged or of a rare kind; {ANEW}") from None
     except SparseError as error:
         raise SparseError(error.what, name) from None
     except PhotoError as error:
         raise PhotoError(f"{name}: {error}") from None
+    except MemoryError:
+        raise PhotoError(f"{name}: cannot be read, as there is not enough memory; close other programs") from None
     except Exception as error:  # decoders raise anything on damaged files
-        raise PhotoError(f"{name}: cannot be read ({reason(error)})") from None
+        raise PhotoError(f"{name}: cannot be read ({reason(error)}); {ANEW}") from None
 
 
 def _check_size(width: int, height: int, max_megapixels: float) -> None:

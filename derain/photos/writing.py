@@ -45,7 +45,7 @@ def encode_with_notes(original: Original, pixels: Pixels, to: str | None = None,
     if not holds_colours(original, target):
         raise PhotoError(f"{target.name} cannot hold its colours, which only HEIC and AVIF name so; leave out `format`")
     previews = Previews(original.pixels, pixels, as_stored(original.orientation))
-    if not target.metadata and (lost := [NAMES[name] for name in NAMES if name in original.options]):
+    if lost := [NAMES[name] for name in NAMES if name in original.options and name not in target.holds]:
         previews.say(f"{', '.join(lost)} left out: {target.name} holds none")
     if source and source is not target and source.codec.holds_more(original.content):
         previews.say(f"what only {source.name} holds of it, such as comments or further pictures, is left out")
