@@ -337,3 +337,31 @@ def test_a_preview_that_cannot_be_written_does_not_end_the_clip(tmp_path):
     clip = make(tmp_path / "a.mp4", count=3)
     done = process(clip, tmp_path / "b.mp4", Identity(), FRAME_BY_FRAME, preview=clip / "no.png", say=said.append)
     assert done.frames == 3 and len(said) == 1 and "no.png: cannot be" in said[0]
+
+
+@pytest.mark.parametrize("ending", [".mkv", ".mp4"])
+def test_packets_that_the_container_refuses_are_left_out_and_said(tmp_path, ending):
+    clip = make(tmp_path / "a.ts", count=25, sound=1)
+    with av.open(str(clip)) as source:
+        sound = [bytes(packet) for packet in source.demux(audio=0) if packet.size]
+    content = bytearray(clip.read_bytes())
+    place = content.index(sound[20][:40])
+    content[place + 1] &= 0xFE  # a checksum, and several frames in one: which FFmpeg does not know
+    content[place + 6] |= 1
+    clip.write_bytes(content)
+    done = process(clip, tmp_path / f"b{ending}", Identity(), FRAME_BY_FRAME)
+    assert len(list(frames(tmp_path / f"b{ending}"))) == done.frames == 25
+    with av.open(str(tmp_path / f"b{ending}")) as result:
+        assert len(sound) - 2 <= sum(packet.size > 0 for packet in result.demux(audio=0)) < len(sound)
+    assert "1 packets beside the pictures are damaged, and left out" in done.damage[-1]
+
+
+def test_sound_that_is_damaged_is_said(tmp_path):
+    clip = make(tmp_path / "a.ts", count=25, sound=1)
+    with av.open(str(clip)) as source:
+        place = [packet.pos for packet in source.demux(audio=0) if packet.size][20]
+    done = process(without(clip, place + 188, place + 376), tmp_path / "b.mp4", Identity(), FRAME_BY_FRAME)
+    assert done.frames == 25 and "beside the pictures are damaged" in done.damage[-1]
+    whole = make(tmp_path / "c.ts", count=60, sound=1)
+    whole.write_bytes(whole.read_bytes() * 2)
+    assert not process(whole, tmp_path / "d.mp4", Identity(), FRAME_BY_FRAME).damage

@@ -18,6 +18,7 @@ ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 WITHOUT_PICTURES = ("indeo4", "indeo5")  # codecs with packets that say that nothing changes
 LEAST_PICTURE = 20  # bytes
 MOST_WAITING = 40  # packets after which a picture does not come any more: twice what codecs may hold back
+FLAGGED_AT_END = 5  # packets of a clip that are flagged at the most because another follows
 FIELD = 0.025  # seconds that lie between two fields at the most
 TRIES = 100  # times in a row that reading may fail before the file is taken to end there
 
@@ -159,6 +160,7 @@ class Ticket:
 
     number: int
     time: int | None  # in the stream's units
+    is_suspect: bool  # whether the packet is flagged
 
 
 class Due:
@@ -170,15 +172,21 @@ class Due:
         self.count, self.timed = 0, True
         self.failed = False  # then those before the first that is shown are lost too; else nobody misses them
         self.first: int | None = None  # time of the first that is shown
-        self.suspect: Any = None  # the packet before, if it is flagged
+        self.suspects: list[Ticket] = []  # of packets that are flagged, as the last ones before another clip are too
+        self.last: Any = None
 
     def add(self, packet: Any) -> None:
-        ticket = packet.opaque = Ticket(self.count, time_of(packet))  # one of its own: PyAV knows it by its place
+        ticket = packet.opaque = Ticket(
+            self.count, time_of(packet), packet.is_corrupt
+        )  # one of its own: PyAV knows it by its place
         self.count += 1
         self.timed = packet.stream.container.format.name != "avi"  # which has no times but those of decoding
-        if self.suspect is not None and not self._is_new_clip(packet):
-            self._flaw(time_of(self.suspect))
-        self.suspect = packet if packet.is_corrupt else None
+        if self._is_new_clip(packet):
+            self.suspects.clear()
+        self._flaw_suspects(older_than=self.count - FLAGGED_AT_END)
+        if packet.is_corrupt:
+            self.suspects.append(ticket)
+        self.last = packet
         if not packet.is_discard and has_picture(self.codec, packet):
             self.tickets[ticket.number] = ticket
 
@@ -192,7 +200,7 @@ class Due:
         if not isinstance(ticket, Ticket):
             return
         self.tickets.pop(ticket.number, None)
-        if frame.is_corrupt:
+        if frame.is_corrupt and not ticket.is_suspect:
             self._flaw(at)
         second = self.tickets.get(ticket.number + 1)
         if second and frame.interlaced_frame and self._is_field(second, at, frame.time_base or Fraction(0)):
@@ -207,8 +215,7 @@ class Due:
                 self._lose(other)
 
     def end(self) -> None:
-        if self.suspect is not None:
-            self._flaw(time_of(self.suspect))
+        self._flaw_suspects(older_than=self.count)
         if self.failed or self.first is not None:
             for ticket in list(self.tickets.values()):
                 self._lose(ticket)
@@ -229,10 +236,14 @@ class Due:
         """Whether a packet may hold the second field of the picture whose first one is shown then."""
         return ticket.time is None or first is None or 0 <= (ticket.time - first) * base < FIELD
 
+    def _flaw_suspects(self, older_than: int) -> None:
+        while self.suspects and self.suspects[0].number < older_than:
+            self._flaw(self.suspects.pop(0).time)
+
     def _is_new_clip(self, packet: Any) -> bool:
-        """Whether this begins another clip that was put after the one before, whose end then is flagged."""
-        before, at = time_of(self.suspect), time_of(packet)
-        return before is not None and at is not None and (at - before) * packet.time_base < -LEAP
+        """Whether this begins another clip that was put after the one before."""
+        before, at = self.last and time_of(self.last), time_of(packet)
+        return before is not None and at is not None and bool((at - before) * packet.time_base < -LEAP)
 
 
 def has_picture(codec: str, packet: Any) -> bool:

@@ -4,15 +4,16 @@ import heapq
 import io
 import json
 import math
+import shutil
 import struct
+from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import av
-from av.error import ArgumentError, InvalidDataError
 
 from derain.errors import PhotoError, reason
 from derain.video.decoding import opened, packets_of
@@ -24,6 +25,7 @@ from derain.video.reading import Clip, Clock, is_cover
 MATRIX_PLACE = {0: 40, 1: 52}  # of the display matrix in a tkhd box, by its version
 OF_A_FILE = {"major_brand", "minor_version", "compatible_brands", "encoder"}  # tags that speak of the old file
 CODEC_PLACE = 12  # of the codec's name in an stsd box
+LEAST_FREE = 1 << 20  # bytes, below which the disk is full
 LONGEST_STEP = 10  # seconds that a last frame may stay
 Timed = tuple[float, Any]  # seconds, packet
 
@@ -37,6 +39,38 @@ class Track:
     matrix: bytes  # the display matrix, 36 bytes, or empty
 
 
+@dataclass
+class Beside:
+    """Packets beside the pictures that are not as they should be."""
+
+    refused: int = 0  # by the container
+    damaged: int = 0
+
+    def said(self) -> list[str]:
+        """In sentences."""
+        left_out = f"{self.refused} packets beside the pictures are damaged, and left out"
+        copied = f"{self.damaged} packets beside the pictures are damaged, and copied as they are"
+        return [left_out] * (self.refused > 0) + [copied] * (self.damaged > 0)
+
+
+@dataclass(frozen=True)
+class Joining:
+    """What a result is put together from, and how much of it."""
+
+    tracks: list[Track]
+    out: Path
+    form: str  # FFmpeg's name of the container
+    stretch: tuple[float, float]  # seconds of the source that were taken
+    audio: bool
+    say: Callable[[str], None]
+    keep_header: bool = True  # the source's, with what FFmpeg does not know, where the containers are of one kind
+    keep_others: bool = True  # the streams beside the pictures
+
+    @property
+    def source(self) -> Clip:
+        return self.tracks[0].clip
+
+
 def join(
     tracks: list[Track],
     out: Path,
@@ -44,60 +78,101 @@ def join(
     stretch: tuple[float, float],
     audio: bool,
     say: Callable[[str], None],
-    keep_header: bool = True,
-) -> None:
+) -> list[str]:
     """Write ``out``: the picture tracks anew, and audio, subtitles, chapters, tags and attachments of the source.
 
     Args:
         form: FFmpeg's name of the container.
         stretch: seconds of the source that were taken; what lies before is cut away, times included.
         say: told of streams that the container cannot hold.
-        keep_header: the source's, with what FFmpeg does not know, where the containers are of one kind.
+
+    Returns:
+        What of the source is damaged beside the pictures, in sentences.
 
     Raises:
         PhotoError: the container cannot hold the video, or the disk is full.
     """
-    begin, end = stretch
-    source = tracks[0].clip
-    header = Header.for_result(source, out, form, stretch, keep_header)
+    joining, lost = Joining(tracks, out, form, stretch, audio, say), list[str]()
+    while True:
+        try:
+            return lost + _write(joining)
+        except DAMAGE:
+            if not joining.keep_header:
+                raise
+            say("its header is damaged: of what it says, only what FFmpeg knows is kept")
+            joining = replace(joining, keep_header=False)
+        except PhotoError:
+            if not joining.keep_others or len(joining.source.container.streams) == len(tracks) or _is_full(out):
+                raise
+            lost = ["what is beside the pictures is so damaged that it cannot be written, and left out"]
+            joining = replace(joining, keep_others=False)
+
+
+def _is_full(out: Path) -> bool:
+    return shutil.disk_usage(out.parent).free < LEAST_FREE
+
+
+def _write(joining: Joining) -> list[str]:
+    """Write the result once; returns what is damaged, in sentences.
+
+    Raises:
+        PhotoError: FFmpeg cannot write it.
+        DAMAGE: the source's header cannot be kept.
+    """
+    source, out, say = joining.source, joining.out, joining.say
+    header = Header.for_result(source, out, joining.form, joining.stretch, joining.keep_header)
+    beside = Beside()
     try:
-        with open_output(out, header.form, **_options(tracks, header)) as container:
+        with open_output(out, header.form, **_options(joining.tracks, header)) as container:
             container.metadata.update(_tags(source))
-            pictures, copied = _add_streams(container, tracks, audio, say, header)
+            pictures, copied = _add_streams(container, joining, header)
             if not header.has_chapters:
-                _set_chapters(container, source, begin, end)
+                _set_chapters(container, source, *joining.stretch)
             packets = heapq.merge(
-                *(_video_packets(track, new, begin, header.whole) for track, new in pictures),
-                _other_packets(source, copied, begin, end),
+                *(_video_packets(track, new, joining.stretch[0], header.whole) for track, new in pictures),
+                _other_packets(source, copied, joining.stretch, beside),
                 key=lambda timed: timed[0],
             )
-            encoded, refused = {new.index for _, new in pictures}, 0
             for _, packet in packets:
                 try:
                     container.mux(packet)
-                except (ArgumentError, InvalidDataError):  # a damaged packet, or at a damaged time
-                    if packet.stream.index in encoded:
+                except (av.FFmpegError, ValueError) as error:  # of this packet, or of one that waited for it
+                    if isinstance(error, OSError) or not copied:
                         raise
-                    refused += 1
-            if refused:
-                say(f"{source.path}: {refused} packets beside the pictures are damaged, and left out")
-    except (av.FFmpegError, OSError, ValueError) as error:
-        raise PhotoError(f"{out}: cannot be written as {form} ({reason(error)})") from None
-    for sentence in header.what_is_lost(source) if keep_header else []:
+                    beside.refused += 1
+        if beside.refused:
+            _check_pictures(out, pictures)
+    except (av.FFmpegError, OSError, ValueError, ArithmeticError) as error:
+        raise PhotoError(f"{out}: cannot be written as {joining.form} ({reason(error)})") from None
+    for sentence in header.what_is_lost(source) if joining.keep_header else []:
         say(sentence)
-    if form in BOXES:
+    if joining.form in BOXES:
         write_in_header(out, *(track.matrix for track, _ in pictures))
-    elif not header.kept and any(track.matrix for track in tracks):
-        say(f"{form} holds no rotation: the frames are stored as in the source, turn them in the player")
+    elif not header.kept and any(track.matrix for track in joining.tracks):
+        say(f"{joining.form} holds no rotation: the frames are stored as in the source, turn them in the player")
     anew = {track.clip.stream.index: stream.index for track, stream in pictures}
     others = {index: stream.index for index, stream in copied.items()}
-    try:
-        header.write(source, out, anew, others, audio, say)
-        if form in ELEMENTS:
-            set_aspect(out, {stream.index: track.clip.stream.sample_aspect_ratio for track, stream in pictures})
-    except DAMAGE:
-        say("its header is damaged: of what it says, only what FFmpeg knows is kept")
-        join(tracks, out, form, stretch, audio, say, keep_header=False)
+    header.write(source, out, anew, others, joining.audio and joining.keep_others, say)
+    if joining.form in ELEMENTS:
+        set_aspect(out, {stream.index: track.clip.stream.sample_aspect_ratio for track, stream in pictures})
+    return beside.said()
+
+
+def _check_pictures(out: Path, pictures: list[tuple[Track, Any]]) -> None:
+    """
+    Raises:
+        ValueError: not every picture is in the result.
+    """
+    with opened(out) as container:
+        found = Counter(packet.stream_index for packet in container.demux(container.streams.video) if packet.size)
+    for track, stream in pictures:
+        if found[stream.index] < sum(len(times) for times in _times(track)):
+            raise ValueError("a picture is refused")
+
+
+def _times(track: Track) -> list[list[int]]:
+    """Of the pictures in each segment, in the order of decoding."""
+    return [json.loads(path.with_suffix(".json").read_text()) for path in track.segments]
 
 
 def _options(tracks: list[Track], header: Header) -> dict[str, str]:
@@ -116,17 +191,15 @@ def _tags(source: Clip) -> dict[str, str]:
     return {key: value for key, value in source.container.metadata.items() if key not in OF_A_FILE}
 
 
-def _add_streams(
-    container: Any, tracks: list[Track], audio: bool, say: Callable[[str], None], header: Header
-) -> tuple[list[tuple[Track, Any]], dict[int, Any]]:
+def _add_streams(container: Any, joining: Joining, header: Header) -> tuple[list[tuple[Track, Any]], dict[int, Any]]:
     """Streams in the order of the source: those of the picture tracks, and by their numbers those that are copied."""
-    anew = {track.clip.stream.index: track for track in tracks}
+    anew = {track.clip.stream.index: track for track in joining.tracks}
     pictures, copied = [], {}
-    for stream in tracks[0].clip.container.streams:
+    for stream in joining.source.container.streams:
         if stream.index in anew:
             pictures.append((anew[stream.index], _add_picture(container, anew[stream.index])))
             continue
-        if stream.type == "audio" and not audio or header.holds(stream):
+        if not joining.keep_others or stream.type == "audio" and not joining.audio or header.holds(stream):
             continue
         if stream.type == "data" and "timecode" in stream.metadata:
             continue  # written anew from the video's tag
@@ -141,7 +214,9 @@ def _add_streams(
             if header.says_what_is_missing():
                 continue
             codec = stream.codec_context.name if stream.codec_context else stream.type
-            say(f"stream {stream.index} ({stream.type}, {codec}) is left out: {container.format.name} cannot hold it")
+            joining.say(
+                f"stream {stream.index} ({stream.type}, {codec}) is left out: {container.format.name} cannot hold it"
+            )
     return pictures, copied
 
 
@@ -181,8 +256,7 @@ def _set_chapters(container: Any, source: Clip, begin: float, end: float) -> Non
 
 def _video_packets(track: Track, stream: Any, begin: float, whole: bool) -> Iterator[Timed]:
     """Packets in the order of decoding; each is decoded as late as all may be, in even steps."""
-    segments, base = track.segments, track.clip.time_base
-    times = [json.loads(path.with_suffix(".json").read_text()) for path in segments]
+    segments, base, times = track.segments, track.clip.time_base, _times(track)
     shown = sorted(pts for segment in times for pts in segment)
     in_order = [pts for segment in times for pts in segment]
     late = max(early - pts for early, pts in zip(shown, in_order))
@@ -209,32 +283,54 @@ def _last_step(clip: Clip, last: int) -> int:
     return told if 0 < told * clip.time_base < LONGEST_STEP else 0
 
 
-def _other_packets(source: Clip, copied: dict[int, Any], begin: float, end: float) -> Iterator[Timed]:
+def _other_packets(
+    source: Clip, copied: dict[int, Any], stretch: tuple[float, float], beside: Beside
+) -> Iterator[Timed]:
     """The source's packets of the streams that are copied, from the beginning."""
     if not copied:
         return
     with Clip(source.path) as clip:
         streams = [clip.container.streams[index] for index in copied]
         clocks = {stream.index: Clock(stream.time_base) for stream in streams}
+        damaged = set[int]()  # streams whose last packet is
         for packet in packets_of(clip.container, streams):
-            if is_cover(packet.stream):
-                packet.pts = packet.dts = math.ceil(begin / packet.time_base)
-            if packet.dts is None and packet.pts is None:
+            index, clock = packet.stream.index, clocks[packet.stream.index]
+            jump = clock.jump
+            try:
+                timed = _moved(packet, clock, *stretch)
+            except (ArithmeticError, ValueError, TypeError):  # at times that no file holds
+                beside.refused += 1
                 continue
-            base, pts, dts = packet.time_base, packet.pts, packet.dts
-            moved = clocks[packet.stream.index].moved(pts if dts is None else dts, packet.duration or 0)
-            pts, dts = (None if t is None else t + moved for t in (pts, dts))
-            late = math.ceil(begin / base) - (dts if pts is None else pts)
-            if begin and packet.stream.type == "subtitle" and 0 < late < packet.duration:  # it shows at the beginning
-                pts, dts = (None if t is None else t + late for t in (pts, dts))
-                packet.duration -= late
-            time = float((dts if pts is None else pts) * base)
-            if begin and time < begin or time >= end:
-                continue
-            packet.stream = copied[packet.stream.index]
-            shift = round(begin / base)
-            packet.pts, packet.dts = (None if t is None else t - shift for t in (pts, dts))
-            yield float((pts if dts is None else dts) * base) - begin, packet
+            if clock.jump != jump and index in damaged:  # it only ended a clip that this one was put after
+                beside.damaged -= 1
+            damaged.discard(index)
+            if timed is not None:
+                if packet.is_corrupt:
+                    beside.damaged += 1
+                    damaged.add(index)
+                packet.stream = copied[packet.stream.index]
+                yield timed
+
+
+def _moved(packet: Any, clock: Clock, begin: float, end: float) -> Timed | None:
+    """A packet at its time in the result; None if it is not in the stretch, or without a time."""
+    if is_cover(packet.stream):
+        packet.pts = packet.dts = math.ceil(begin / packet.time_base)
+    if packet.dts is None and packet.pts is None:
+        return None
+    base, pts, dts = packet.time_base, packet.pts, packet.dts
+    moved = clock.moved(pts if dts is None else dts, packet.duration or 0)
+    pts, dts = (None if t is None else t + moved for t in (pts, dts))
+    late = math.ceil(begin / base) - (dts if pts is None else pts)
+    if begin and packet.stream.type == "subtitle" and 0 < late < packet.duration:  # it shows at the beginning
+        pts, dts = (None if t is None else t + late for t in (pts, dts))
+        packet.duration -= late
+    time = float((dts if pts is None else pts) * base)
+    if begin and time < begin or time >= end:
+        return None
+    shift = round(begin / base)
+    packet.pts, packet.dts = (None if t is None else t - shift for t in (pts, dts))
+    return float((pts if dts is None else dts) * base) - begin, packet
 
 
 def write_in_header(path: Path, *matrices: bytes) -> None:

@@ -137,8 +137,9 @@ def _process_clips(
         taken = start, float("inf") if settings.end is None else settings.end + clips[0].begins
         whole = folder / f"whole{out.suffix}"
         tracks = [Track(clip, work.segments, work.matrix) for clip, work in zip(clips, works) if work.segments]
-        join(tracks, whole, FORMATS[out.suffix.lower()], taken, settings.audio, say)
+        beside = join(tracks, whole, FORMATS[out.suffix.lower()], taken, settings.audio, say)
         damage = [line for clip, work in zip(clips, works) for line in damage_of(clip, work, settings)]
+        damage += [f"{clips[0].path}: {sentence}" for sentence in beside]
         done = Done(out, sum(work.frames for work in works), time.monotonic() - began, failed, damage)
         put(whole, out)
         clear(folder)
