@@ -3,8 +3,11 @@
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from derain.evaluation.self_test import draw_scene
+from derain.video import consensus as consensus_module
+from derain.video import device_fusion, fusion
 from derain.video.fusion import REACH, Aligned, consensus, fused
 
 HEIGHT, WIDTH, COUNT = 120, 160, 8
@@ -156,3 +159,46 @@ def test_nothing_changes_where_the_network_sees_no_rain():
     rng = np.random.default_rng(0)
     frames = [rng.integers(90, 110, (60, 80, 3), dtype=np.uint8) for _ in range(6)]
     assert all(np.array_equal(r, f) for r, f in zip(fused(zip(frames, frames)), frames))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("shift", [0.0, 1.7])
+def test_a_device_gives_what_the_processor_gives(shift, dtype):
+    """Seldom a threshold falls to the other side."""
+    pairs = list(zip(*panned(shift, dtype=dtype)[:2]))
+    level = np.iinfo(dtype).max / 255
+    on_device = list(fused(pairs, torch.device("cpu"), threads=2))
+    assert all(picture.dtype == dtype and picture.shape == (HEIGHT, WIDTH, 3) for picture in on_device)
+    differences = np.abs([a.astype(float) - b for a, b in zip(on_device, fused(pairs), strict=True)]) / level
+    assert np.mean(differences > 1) < 0.001 and differences.mean() < 0.02
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 50), (33, 27)])
+def test_a_device_takes_small_clips(size):
+    rng = np.random.default_rng(0)
+    pairs = [(p, p // 2) for p in rng.integers(0, 255, (3, *size, 3), dtype=np.uint8)]
+    on_device = list(fused(pairs, torch.device("cpu")))
+    assert np.mean([np.abs(a.astype(int) - b) > 1 for a, b in zip(on_device, fused(pairs), strict=True)]) < 0.05
+
+
+@pytest.mark.parametrize("place", ["place_frame", "fused_on_device"])
+def test_on_a_full_device_fusion_goes_on_without_it(monkeypatch, place):
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    pairs = list(zip(*panned(0.0)[:2]))
+    expected = list(fused(pairs))
+    monkeypatch.setattr(fusion, place, full)
+    assert all(np.array_equal(a, b) for a, b in zip(fused(pairs, torch.device("cpu")), expected, strict=True))
+
+
+def test_threads_change_nothing():
+    pairs = list(zip(*panned(1.7)[:2]))
+    assert all(np.array_equal(a, b) for a, b in zip(fused(pairs, threads=3), fused(pairs), strict=True))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_grey_on_a_device_is_the_processors(dtype):
+    picture = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, (40, 50, 3), dtype=dtype, endpoint=True)
+    there = torch.from_numpy(picture.astype(np.float32)).permute(2, 0, 1)
+    assert np.array_equal(device_fusion.grey(there).numpy(), consensus_module.grey(picture))

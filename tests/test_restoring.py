@@ -89,6 +89,18 @@ def test_what_fails_ahead_is_raised_at_its_place():
         next(drawn)
 
 
+def test_what_was_drawn_before_a_failure_is_not_lost():
+    def numbers():
+        yield from range(3)
+        raise PhotoError("damaged")
+
+    for threads in (0, 1, 2):
+        doubled = ahead(lambda n: 2 * n, numbers(), most=5, threads=threads)
+        assert [next(doubled) for _ in range(3)] == [0, 2, 4]
+        with pytest.raises(PhotoError, match="damaged"):
+            next(doubled)
+
+
 def test_items_are_drawn_in_another_thread():
     threads = list(drawn_ahead((threading.get_ident() for _ in range(4)), most=2))
     assert len(threads) == 4 and set(threads) != {threading.get_ident()}

@@ -21,20 +21,30 @@ def ahead(
             certain item begins. One there always is.
         threads: with 0 each item is drawn and done when it is asked for, in the caller's own thread.
 
-    What ``work`` raises is raised at its item's place, and ends it.
+    What ``work`` raises is raised at its item's place, and ends it; what drawing raises comes after all before it.
     """
     if not threads:
         yield from map(work, items)
         return
     waiting: deque[Future[Result]] = deque()
+    failure: list[Exception] = []
     with ThreadPoolExecutor(threads) as pool:
-        for item in items:
+        for item in _until_failure(items, failure):
             room = most(item) if callable(most) else most
             while waiting and len(waiting) + 1 > room:
                 yield waiting.popleft().result()
             waiting.append(pool.submit(work, item))
         while waiting:
             yield waiting.popleft().result()
+    if failure:
+        raise failure[0]
+
+
+def _until_failure(items: Iterable[Item], failure: list[Exception]) -> Iterator[Item]:
+    try:
+        yield from items
+    except Exception as error:
+        failure.append(error)
 
 
 def drawn_ahead(items: Iterable[Item], most: int) -> Iterator[Item]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import torch
 
 from derain.motion import (
     FLOW_TOLERANCE,
@@ -25,6 +26,10 @@ from derain.motion import (
     warped,
 )
 from derain.photos import Photo, to_8_bit
+from derain.restoring.ahead import ahead
+from derain.restoring.devices import is_out_of_memory
+from derain.video.consensus import Aligned, consensus, grey
+from derain.video.device_fusion import Placed, PlacedLook, fused_on_device, place_frame
 
 REACH = 2  # frames to each side
 
@@ -35,14 +40,7 @@ ALIGNMENT_TOLERANCE = 10.0  # grey levels by which aligned frames without thin b
 RESIDUAL_RAIN = 4.0  # grey levels more of tolerance for each that the network took as rain around there
 ALIGNMENT_MARGIN = 3  # px at the size of the flow, side of the square that must be alike as a whole
 
-BRIGHTER_TOLERANCE = 6.0  # grey levels above the background, up to which a sample shows it
-DARKER_TOLERANCE = 10.0  # grey levels below the background, up to which a sample shows it
-SINGLE_IMAGE_WEIGHT = 0.25  # of the single-image background, where a sample has 1
-RAIN_CHROMA = 12.0  # grey levels that the channels of colourless rain differ by
-CHROMA_PER_HEIGHT = 1.25  # grey levels more for each of the rain's height: over coloured things rain looks coloured
-CHROMA_PER_RAIN = 2.0  # grey levels more for each that the network took around there: lamps colour rain
 BAND = 32  # rows at a time, as many as a processor's cache holds
-NOISE_ABOVE = 2  # grey levels by which noise may put the result above the frame
 
 
 @dataclass(frozen=True)
@@ -54,45 +52,90 @@ class Shot:
     smooth: Small  # of the background
     plain: Small  # the same without thin bright lines
     rain: Small  # how much the network took around there
+    placed: Placed | None = None  # on a device, if it has one with room for it
 
 
 @dataclass(frozen=True)
-class Aligned:
-    """A neighbour as it looks from a frame."""
+class Look:
+    """How a frame sees a neighbour."""
 
-    rainy: Photo
-    background: Photo  # grey
-    seen: Small  # 1 where it shows the same things
-
-    def rows(self, rows: slice) -> "Aligned":
-        return Aligned(self.rainy[rows], self.background[rows], self.seen[rows])
+    other: Shot
+    field: Field  # where its pixels are in the neighbour, at the size of the flow
+    valid: Small  # 1 where the neighbour shows the same things
 
 
-def fused(pairs: Iterable[tuple[Photo, Photo]]) -> Iterator[Photo]:
+@dataclass(frozen=True)
+class Step:
+    """A shot, and the motion between the one before it and itself; ``None`` across a cut and for the first."""
+
+    shot: Shot
+    since: Motion | None = None
+    back: Motion | None = None
+
+
+@dataclass(frozen=True)
+class Window:
+    """What a frame is made of."""
+
+    shots: list[Shot]
+    motions: Motions
+    last: int  # number of the last shot
+    index: int  # number of the frame
+
+
+def fused(
+    pairs: Iterable[tuple[Photo, Photo]], device: torch.device | None = None, threads: int = 0
+) -> Iterator[Photo]:
     """Backgrounds that agree with the frames around them, one for each pair, :data:`REACH` frames late.
 
     Each depends on nothing but the pairs up to REACH before and after it, so a run may start anywhere: from the
-    REACH-th on its frames are those of any other run. No more than 2 REACH + 1 pairs are kept.
+    REACH-th on its frames are those of any other run. No more than 2 REACH + 1 pairs are kept, and those in work.
 
     Args:
         pairs: rainy frames and their single-image backgrounds, ``(H, W, 3)`` RGB, uint8 or uint16, all of one size.
+        device: where whole frames are warped and compared; default: on the CPU.
+        threads: for each of three stages of the work; pairs are drawn about three times so far ahead.
     """
+
+    def shot(pair: tuple[Photo, Photo]) -> Shot:
+        return shot_of(*pair, device)
+
+    shots = ahead(shot, pairs, threads + 1, threads)
+    steps = ahead(step_of, before_and_after(shots), threads + 1, threads)
+    yield from ahead(fuse, windows(steps), threads + 1, threads)
+
+
+def before_and_after(shots: Iterable[Shot]) -> Iterator[tuple[Shot | None, Shot]]:
+    """Each shot with the one before it."""
+    before = None
+    for shot in shots:
+        yield before, shot
+        before = shot
+
+
+def step_of(pair: tuple[Shot | None, Shot]) -> Step:
+    before, shot = pair
+    both = before and motion_both_ways(before.smooth, shot.smooth)
+    return Step(shot, *both) if both else Step(shot)
+
+
+def windows(steps: Iterable[Step]) -> Iterator[Window]:
+    """What each frame is made of, REACH frames late."""
     shots: deque[Shot] = deque(maxlen=2 * REACH + 1)
     motions: Motions = {}
     last = -1
-    for last, (rainy, background) in enumerate(pairs):
-        shots.append(shot_of(rainy, background))
-        if last > 0:
-            both = motion_both_ways(shots[-2].smooth, shots[-1].smooth)
-            motions[last - 1, last], motions[last, last - 1] = both or (None, None)
+    for last, step in enumerate(steps):
+        shots.append(step.shot)
         motions = {key: value for key, value in motions.items() if min(key) >= last - 2 * REACH}
+        if last > 0:
+            motions |= {(last - 1, last): step.since, (last, last - 1): step.back}
         if last >= REACH:
-            yield fuse(shots, motions, last, last - REACH)
+            yield Window(list(shots), motions, last, last - REACH)
     for index in range(max(last - REACH + 1, 0), last + 1):
-        yield fuse(shots, motions, last, index)
+        yield Window(list(shots), motions, last, index)
 
 
-def shot_of(rainy: Photo, background: Photo) -> Shot:
+def shot_of(rainy: Photo, background: Photo, device: torch.device | None = None) -> Shot:
     height, width = background.shape[:2]
     scale = min(1.0, FLOW_SIDE / max(height, width))
     size = max(round(width * scale), 1), max(round(height * scale), 1)
@@ -103,29 +146,61 @@ def shot_of(rainy: Photo, background: Photo) -> Shot:
     smooth = np.asarray(cv2.GaussianBlur(small, (0, 0), 1.0), np.uint8)
     rain = np.asarray(cv2.GaussianBlur(small_rain, (0, 0), 3.0), np.uint8)
     thin = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (STREAK_WIDTH, STREAK_WIDTH))
-    return Shot(rainy, background, smooth, np.asarray(cv2.morphologyEx(smooth, cv2.MORPH_OPEN, thin), np.uint8), rain)
+    plain = np.asarray(cv2.morphologyEx(smooth, cv2.MORPH_OPEN, thin), np.uint8)
+    return Shot(rainy, background, smooth, plain, rain, placed_if_it_fits(rainy, background, device))
 
 
-def grey(photo: Photo) -> Photo:
-    return np.asarray(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY))
+def placed_if_it_fits(rainy: Photo, background: Photo, device: torch.device | None) -> Placed | None:
+    try:
+        return place_frame(rainy, background, device) if device else None
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        return None
 
 
-def fuse(shots: deque[Shot], motions: Motions, last: int, index: int) -> Photo:
-    """The background of frame ``index``; the last of the ``shots`` is frame ``last``."""
-    first = last - len(shots) + 1
+def fuse(window: Window) -> Photo:
+    """The background of a frame."""
+    shots, index = window.shots, window.index
+    first = window.last - len(shots) + 1
     shot = shots[index - first]
-    near = range(max(index - REACH, first), min(index + REACH, last) + 1)
+    near = range(max(index - REACH, first), min(index + REACH, window.last) + 1)
     if not any(shots[other - first].rain.any() for other in near):
         return shot.background  # noise and what moves are no rain, whatever the neighbours show
-    neighbours = []
+    looks = []
     for other in near:
-        there, back = composed_motion(motions, index, other), composed_motion(motions, other, index)
+        there, back = composed_motion(window.motions, index, other), composed_motion(window.motions, other, index)
         if there and back:
-            neighbours.append(align_neighbour(shot, shots[other - first], there, back))
-    if not neighbours:
+            looks.append(Look(shots[other - first], *choose_flow(shot, shots[other - first], there, back)))
+    if not looks:
         return shot.background
+    rain = np.asarray(cv2.resize(shot.rain, shot.background.shape[1::-1]), np.uint8)
+    found = agreed_on_device(shot, rain, looks)
+    return agreed(shot, rain, looks) if found is None else found
+
+
+def agreed_on_device(shot: Shot, rain: Small, looks: list[Look]) -> Photo | None:
+    """The background that a frame and its neighbours agree on; ``None`` if they are not on a device, or it is full."""
+    placed = [look.other.placed for look in looks]
+    if shot.placed is None or None in placed:
+        return None
+    seen = [
+        PlacedLook(other, look.field if look.field.any() else None, look.valid)
+        for look, other in zip(looks, placed)
+        if other
+    ]
+    try:
+        return fused_on_device(shot.placed, rain, seen, int(np.iinfo(shot.rainy.dtype).max))
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        return None
+
+
+def agreed(shot: Shot, rain: Small, looks: list[Look]) -> Photo:
+    """The background that a frame and its neighbours agree on."""
+    neighbours = [align_neighbour(look, shot.rainy.shape[1::-1]) for look in looks]
     result = np.empty_like(shot.background)
-    rain = np.asarray(cv2.resize(shot.rain, result.shape[1::-1]), np.uint8)
     for top in range(0, len(result), BAND):
         rows = slice(top, top + BAND)
         result[rows] = consensus(
@@ -134,11 +209,11 @@ def fuse(shots: deque[Shot], motions: Motions, last: int, index: int) -> Photo:
     return result
 
 
-def align_neighbour(shot: Shot, other: Shot, there: Motion, back: Motion) -> Aligned:
-    """The other frame as it looks from this one."""
-    height, width = shot.rainy.shape[:2]
-    field, valid = choose_flow(shot, other, there, back)
-    seen = np.asarray(cv2.resize(valid, (width, height), interpolation=cv2.INTER_NEAREST), np.uint8)
+def align_neighbour(look: Look, size: tuple[int, ...]) -> Aligned:
+    """The neighbour as it looks from the frame."""
+    width, height = size
+    field, other = look.field, look.other
+    seen = np.asarray(cv2.resize(look.valid, (width, height), interpolation=cv2.INTER_NEAREST), np.uint8)
     if not field.any():
         return Aligned(other.rainy, grey(other.background), seen)
     field = field * np.array([width / field.shape[1], height / field.shape[0]], np.float32)
@@ -165,45 +240,3 @@ def choose_flow(shot: Shot, other: Shot, there: Motion, back: Motion) -> tuple[F
     for target, size in zip(cv2.split(places + field), reversed(shot.smooth.shape)):
         valid &= (target > -0.5) & (target < size - 0.5)
     return field, valid.astype(np.uint8)
-
-
-def consensus(rainy: Photo, background: Photo, rain: Small, neighbours: list[Aligned]) -> Photo:
-    """The background that a frame and its aligned neighbours agree on."""
-    level = np.float32(np.iinfo(rainy.dtype).max / 255)
-    single = grey(background)
-    samples = [grey(rainy), *(np.where(n.seen, grey(n.rainy), single) for n in neighbours)]
-    darkest, second = samples[0], np.full_like(single, np.iinfo(single.dtype).max)
-    for sample in samples[1:]:
-        second = np.minimum(second, np.maximum(darkest, sample))
-        darkest = np.minimum(darkest, sample)
-    network = lower_median([single, *(np.where(n.seen, n.background, single) for n in neighbours)])
-    pivot = np.clip(network, darkest, second).astype(np.float32)
-    total = SINGLE_IMAGE_WEIGHT * (background + (pivot - single)[..., None])
-    weights = np.full(single.shape, SINGLE_IMAGE_WEIGHT, np.float32)
-    seen_by = [n.seen for n in neighbours]
-    witnessed = np.maximum.reduce(seen_by)  # alone, a frame cannot tell rain from background
-    for picture, sample, seen in zip(
-        [rainy, *(n.rainy for n in neighbours)], samples, [witnessed, *seen_by], strict=True
-    ):
-        height = (sample - pivot) / level
-        weight = (
-            np.maximum(1 - np.square(np.maximum(height / BRIGHTER_TOLERANCE, -height / DARKER_TOLERANCE)), 0) * seen
-        )
-        total += picture * weight[..., None]
-        weights += weight
-    shown = np.rint(total / weights[..., None])
-    red, green, blue = cv2.split((rainy - shown) / level)
-    brightest, least = np.maximum(np.maximum(red, green), blue), np.minimum(np.minimum(red, green), blue)
-    coloured = brightest - least > RAIN_CHROMA + CHROMA_PER_HEIGHT * np.maximum(green, 0) + CHROMA_PER_RAIN * rain
-    shown[coloured] = background[coloured]
-    return np.asarray(np.clip(shown, 0, np.minimum(rainy + NOISE_ABOVE * level, 255 * level))).astype(rainy.dtype)
-
-
-def lower_median(pictures: list[Photo]) -> Photo:
-    """At each pixel; of an even number the darker of the middle two."""
-    ordered = list(pictures)
-    for turn in range(len(ordered)):
-        for i in range(turn % 2, len(ordered) - 1, 2):
-            low, high = np.minimum(ordered[i], ordered[i + 1]), np.maximum(ordered[i], ordered[i + 1])
-            ordered[i], ordered[i + 1] = low, high
-    return ordered[(len(ordered) - 1) // 2]

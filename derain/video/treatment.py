@@ -1,6 +1,7 @@
 """What is done to the frames of a clip, whatever they come from: the network, fusion, the layer that is shown."""
 
 import time
+from bisect import insort
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -9,16 +10,20 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 import numpy as np
+import torch
 
 from derain.errors import PhotoError
 from derain.models.contract import Derainer
 from derain.photos import Photo, to_8_bit, write_photo
+from derain.restoring.ahead import ahead
 from derain.restoring.restorer import Restorer
 from derain.restoring.strength import at_strength
 from derain.video.fusion import fused
 from derain.video.reading import Clip, Frame, Plane
 
 BETWEEN_PREVIEWS = 5.0  # seconds
+FUSION_THREADS = 6  # at the most, of each stage
+NETWORKS = 4  # frames at once on a GPU
 CONVERTERS = 2  # threads that make RGB of what is decoded, and as many that make of RGB what is encoded
 
 
@@ -123,8 +128,9 @@ class Preview:
 
 
 class Network:
-    """The single-image network on one frame after the other, from number ``first``; those before ``done`` are only
-    looked back at.
+    """The single-image network on frames with their numbers, from ``first`` on; several threads may use it at once.
+
+    Those before ``done`` are only looked back at.
     """
 
     def __init__(
@@ -132,36 +138,50 @@ class Network:
     ) -> None:
         self.restorer = Restorer(model, settings.precision, settings.tile, settings.max_memory)
         self.settings, self.say = settings, say
-        self.index, self.done = first, done
-        self.failed: list[int] = []  # frames that were passed through
+        self.first, self.done = first, done
+        self.failed: list[int] = []  # frames that were passed through, in order
 
-    def __call__(self, frame: Frame) -> Photo:
-        index, self.index = self.index, self.index + 1
+    def __call__(self, numbered: tuple[int, Frame]) -> tuple[Frame, Photo]:
+        index, frame = numbered
+        torch.get_num_threads()  # without a question a new thread takes all cores, whatever was set
         try:
-            return self.restorer.layers(frame.pixels).background
+            return frame, self.restorer.layers(frame.pixels).background
         except Exception as error:
             if not self.settings.keep_going:
                 if isinstance(error, PhotoError):
                     raise PhotoError(f"frame {index}: {error}; `keep_going` passes such frames through") from None
                 raise
             if index >= self.done:
-                self.failed.append(index)
+                insort(self.failed, index)
                 self.say(f"frame {index} is passed through ({error})")
-            return frame.pixels
+            return frame, frame.pixels
+
+    @property
+    def at_once(self) -> int:
+        """How many frames it takes at once: on a GPU one is computed while others come and go."""
+        return NETWORKS if self.restorer.device.type == "cuda" else 1
 
 
 def derained(frames: Iterator[Frame], network: Network, settings: VideoSettings) -> Iterator[tuple[Frame, Photo]]:
     """Each frame with what is to be shown for it."""
+    numbered = enumerate(frames, start=network.first)
+    done = ahead(network, numbered, network.at_once + 1, network.at_once)
+    for frame, background in done if settings.temporal == "off" else _fused(done, network.restorer.device):
+        yield frame, shown(frame.pixels, background, settings)
+
+
+def _fused(done: Iterator[tuple[Frame, Photo]], device: torch.device) -> Iterator[tuple[Frame, Photo]]:
     waiting: deque[Frame] = deque()
 
     def pairs() -> Iterator[tuple[Photo, Photo]]:
-        for frame in frames:
+        for frame, background in done:
             waiting.append(frame)
-            yield frame.pixels, network(frame)
+            yield frame.pixels, background
 
-    for background in fused(pairs()) if settings.temporal != "off" else (after for _, after in pairs()):
-        frame = waiting.popleft()
-        yield frame, shown(frame.pixels, background, settings)
+    on_gpu = device.type == "cuda"
+    threads = min(max(torch.get_num_threads() // (2 if on_gpu else 4), 1), FUSION_THREADS)
+    for background in fused(pairs(), device if on_gpu else None, threads):
+        yield waiting.popleft(), background
 
 
 def alpha_shown(frame: Frame, settings: VideoSettings) -> Plane | None:
