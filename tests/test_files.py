@@ -183,6 +183,20 @@ def test_folders_of_results_are_not_links_either(tmp_path, rng, rainy_model):
 
 
 @posix
+def test_a_folder_of_results_that_nobody_named_is_no_link(tmp_path, rng, small_weights):
+    for number in range(2):
+        picture(tmp_path / "trip" / f"{number}.png", rng)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "trip.derained").symlink_to(tmp_path / "elsewhere")
+    command = [sys.executable, "-m", "derain", "video", "trip", "--weights", str(small_weights), "-q"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2 and "trip.derained: is a link" in done.stderr and "-o" in done.stderr
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    done = subprocess.run([*command, "-o", "trip.derained"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0 and len(list((tmp_path / "elsewhere").glob("*.png"))) == 2
+
+
+@posix
 def test_training_writes_through_no_link_either(folders, tmp_path):
     out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
     out.mkdir()

@@ -302,6 +302,18 @@ def test_damaged_exif_does_not_cost_the_photo_and_is_carried_over(photo, file_fo
     assert opened(result).size == opened(content).size
 
 
+@pytest.mark.parametrize("to", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "BMP", "HEIF"])
+@pytest.mark.parametrize(
+    "damaged", [b"no TIFF at all" * 6000, b"MM\0*\0\0\xff\xff", b"II*\0\x08\0\0\0\xff\xff" + bytes(60_000)]
+)
+def test_damaged_exif_does_not_cost_the_photo_another_format_either(photo, to, damaged):
+    if to == "HEIF":
+        pytest.importorskip("pillow_heif")
+    source = saved(photo, "PNG", exif=b"Exif\0\0" + damaged + bytes(9_000))
+    result, _ = darker(source, to)
+    assert decode(result).pixels.shape[:2] == photo.size[::-1]
+
+
 @pytest.mark.parametrize(
     ("kind", "data"),
     [

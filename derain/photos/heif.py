@@ -67,6 +67,15 @@ class _Items(Codec):
 class Avif(_Items):
     opener = AvifImageFile
 
+    def renewed_exif(self, exif: bytes, new: NewPhoto) -> bytes:
+        """Empty if it is damaged, as AVIF's encoder takes none then."""
+        try:
+            Image.Exif().load(exif)
+        except Exception:  # damaged EXIF raises anything
+            new.previews.say("its EXIF is left out, which is damaged")
+            return b""
+        return super().renewed_exif(exif, new)
+
     def open(self, content: bytes) -> ImageFile:
         return super().open(items.readable(content))
 

@@ -8,6 +8,7 @@ import hashlib
 import math
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -102,7 +103,8 @@ def _has_second(parts: list[Segment]) -> bool:
 def _shortened(exif: bytes) -> bytes:
     """EXIF without thumbnail, maker's note and other long values."""
     whole, short = Image.Exif(), Image.Exif()
-    whole.load(exif)
+    with suppress(Exception):  # damaged EXIF raises anything
+        whole.load(exif)
     of = ((short, whole), *((short.get_ifd(tag), whole.get_ifd(tag)) for tag in (CAMERA, PLACE)))
     for kept, values in of:
         kept.update({tag: v for tag, v in values.items() if not isinstance(v, dict) and len(str(v)) < LONG})

@@ -1,6 +1,7 @@
 """Photos read from their files."""
 
 import math
+import struct
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from derain.photos.formats import BY_NAME, format_by_content
 from derain.photos.original import Original, to_8_bit
 
 MAX_MEGAPIXELS = 500.0
+INNER = (UnidentifiedImageError, LookupError, struct.error, ArithmeticError)  # whose words tell users nothing
 ANEW = "copy it again from where it came, or save it anew with another program"
 
 
@@ -58,7 +60,7 @@ def decode(
         with codec.open(codec.completed(content)) as image:
             left_out = codec.choose_page(image)
             return replace(codec.read(image, content), left_out=left_out)
-    except UnidentifiedImageError:
+    except INNER:
         raise PhotoError(f"{name}: cannot be read as {form.name}, is damaged or of a rare kind; {ANEW}") from None
     except SparseError as error:
         raise SparseError(error.what, name) from None

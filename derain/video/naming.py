@@ -55,11 +55,14 @@ def default_result(source: Path) -> Path:
 
     Raises:
         PhotoError: a file that is no clip.
-        UsageError: a photo.
+        UsageError: a photo, or a link in the place of a folder of results.
     """
     name = named(source)
     if os.path.isdir(source):
-        return name.with_name(name.name + MARK)
+        folder = name.with_name(name.name + MARK)
+        if folder.is_symlink():
+            raise UsageError(f"{folder}: is a link, through which results go only if you name it as `out`")
+        return folder
     check_source(source)
     if is_sequence(source) or name.suffix.lower() in FORMATS:
         return name.with_name(f"{name.stem}{MARK}{name.suffix}")
