@@ -9,6 +9,7 @@ from typer.core import TyperCommand, TyperGroup
 import derain
 from derain.cli.doctor import doctor
 from derain.cli.evaluate import evaluate
+from derain.cli.export import export
 from derain.cli.finetune import finetune
 from derain.cli.models import models
 from derain.cli.quiet import quiet_libraries
@@ -99,3 +100,4 @@ for command in (run, video, train, finetune):
 app.command("eval", cls=Command)(evaluate)
 app.command(cls=Command)(doctor)
 app.add_typer(models, name="models")
+app.add_typer(export, name="export")
