@@ -84,7 +84,9 @@ def export_onnx(
     difference = _difference(load(weights) if half else model, content, with_rain)
     if not difference <= (LARGEST_DIFFERENCE_HALF if half else LARGEST_DIFFERENCE):
         advice = "; export it without `half`" if half else ""
-        raise WeightsError(f"{weights}: ONNX Runtime's result is {255 * difference:.1f} grey levels off torch's{advice}")
+        raise WeightsError(
+            f"{weights}: ONNX Runtime's result is {255 * difference:.1f} grey levels off torch's{advice}"
+        )
     write_bytes(out, content)
     return 255 * difference
 

@@ -71,6 +71,8 @@ class Derainer(nn.Module):
 
 def nan_where_too_large(x: Tensor) -> Tensor:
     """``x`` with NaN for what overflowed: a limit put on it later would make an ordinary value of it."""
+    if torch.compiler.is_exporting():  # OpenCV 5.0's Where goes wrong from 2**23 numbers on
+        return x
     return x.where(x.abs() <= LARGEST, torch.nan)
 
 
