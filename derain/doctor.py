@@ -11,7 +11,7 @@ from PIL import features
 
 import derain
 from derain.errors import DerainError, UsageError
-from derain.evaluation.benchmark import SIDE, seconds_for
+from derain.evaluation.benchmark import PICTURE_SIDE, seconds_for
 from derain.restoring.devices import choose_device, trouble
 from derain.restoring.restorer import Restorer
 from derain.weights import about, bundled_weights, load
@@ -63,7 +63,7 @@ def _speed(device: torch.device) -> str:
         spent = [[seconds_for(restorer) for _ in range(2)][1] for restorer in restorers]
     except (DerainError, RuntimeError) as error:
         return f"fails: {error}"
-    full, half = (SIDE * SIDE / 1e6 / seconds for seconds in spent)
+    full, half = (PICTURE_SIDE * PICTURE_SIDE / 1e6 / seconds for seconds in spent)
     return f"{full:.1f} megapixels/s in float32, {half:.1f} in bfloat16"
 
 

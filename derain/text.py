@@ -5,8 +5,8 @@ import re
 from typing import Any
 
 # what moves a terminal's cursor, ends a line or turns the direction of writing, and bytes of names that are no UTF-8
-UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-FORMULA = (
+UNSAFE_CHARACTERS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+FORMULA_STARTS = (
     "=",
     "+",
     "-",
@@ -27,7 +27,7 @@ def printable(text: str, kept: str = "") -> str:
     Args:
         kept: characters that stay, such as ends of lines.
     """
-    return UNSAFE.sub(lambda found: found[0] if found[0] in kept else _escaped(found[0]), decoded(text))
+    return UNSAFE_CHARACTERS.sub(lambda found: found[0] if found[0] in kept else _escaped(found[0]), decoded(text))
 
 
 def decoded(text: str) -> str:
@@ -51,7 +51,9 @@ def as_json(content: Any, indent: int | None = None) -> str:
     import json  # which help needs not
 
     dumped = json.dumps(_finite(content), indent=indent, ensure_ascii=False, allow_nan=False)
-    return UNSAFE.sub(lambda found: found[0] if found[0] == "\n" else f"\\u{ord(found[0]):04x}", decoded(dumped))
+    return UNSAFE_CHARACTERS.sub(
+        lambda found: found[0] if found[0] == "\n" else f"\\u{ord(found[0]):04x}", decoded(dumped)
+    )
 
 
 def _finite(value: Any) -> Any:
@@ -64,7 +66,7 @@ def _finite(value: Any) -> Any:
 
 def cell(text: str) -> str:
     """For a table that spreadsheets open: never a formula."""
-    return f"'{text}" if text.startswith(FORMULA) else text
+    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
 
 
 def _escaped(character: str) -> str:

@@ -247,7 +247,7 @@ def test_pictures_are_read_only_as_they_are_needed():
 @pytest.mark.parametrize("room, expected", [(0.2, 1), (1.9, 1), (3.0, 3)])
 def test_large_pictures_wait_for_memory(monkeypatch, room, expected):
     """There are never more pictures on their way than there is room for, however many threads there are."""
-    needed = 64 * 64 * evaluation.BYTES_A_PIXEL / devices.SHARE
+    needed = 64 * 64 * evaluation.METRICS_BYTES_PER_PIXEL / devices.FREE_MEMORY_SHARE
     monkeypatch.setattr(devices, "free_memory", lambda device: room * needed)
     read, scored, most = 0, 0, 0
 

@@ -340,7 +340,7 @@ def test_temporary_files_of_the_dead_are_swept_and_no_others(tmp_path):
     old = f"{other}-00000001.part"
     for name in (*kept, old):
         (tmp_path / name).write_bytes(b"")
-    long_ago = time.time() - 2 * parts.OLD
+    long_ago = time.time() - 2 * parts.ABANDONED_AFTER
     for name in (old, ".derain-mine.part", "b.part"):
         os.utime(tmp_path / name, (long_ago, long_ago))
     with atomic(tmp_path / "b") as part:

@@ -412,15 +412,15 @@ def seen_by(restorer: Restorer) -> int:
 @pytest.mark.parametrize("free", [0.5e9, 1e9, 4e9, 64e9])
 def test_a_tile_with_what_is_around_it_takes_its_share_of_the_memory(monkeypatch, free):
     monkeypatch.setattr(devices, "free_memory", lambda device: free)
-    seen = seen_by(Restorer(load())) * tiling.BYTES_A_PIXEL
-    assert 0.8 * devices.SHARE * free < seen < 0.45 * free
+    seen = seen_by(Restorer(load())) * tiling.NETWORK_BYTES_PER_PIXEL
+    assert 0.8 * devices.FREE_MEMORY_SHARE * free < seen < 0.45 * free
 
 
 def test_a_tile_takes_no_more_than_what_derain_may_take_still_leaves(monkeypatch):
     monkeypatch.setattr(devices, "free_memory", lambda device: 64e9)
     monkeypatch.setattr("derain.restoring.restorer.used_memory", lambda device: 1e9)
-    monkeypatch.setattr("derain.restoring.restorer.STILL_TO_COME", 0)
-    assert 0.8e9 < seen_by(Restorer(load(), max_memory=2e9)) * tiling.BYTES_A_PIXEL <= 1e9
+    monkeypatch.setattr("derain.restoring.restorer.LATER_BYTES", 0)
+    assert 0.8e9 < seen_by(Restorer(load(), max_memory=2e9)) * tiling.NETWORK_BYTES_PER_PIXEL <= 1e9
     assert Restorer(load(), max_memory=0.5e9).first_tile(GIANT) == (256, 256)
 
 

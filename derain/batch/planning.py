@@ -15,7 +15,7 @@ from derain.files.writing import read_option
 from derain.photos import SUFFIXES, find_photos
 from derain.photos.names import FORMATS, MARKS, results_among
 
-MOVING = {
+MOVING_SUFFIXES = {
     ".gif",
     ".mp4",
     ".m4v",
@@ -32,7 +32,7 @@ MOVING = {
     ".flv",
 }
 NAMES = {"jpg": ".jpg", "jpeg": ".jpg", "png": ".png", "webp": ".webp", "tiff": ".tif", "avif": ".avif", "bmp": ".bmp"}
-DERAINED = ".derained"  # end of the stem of a background, wherever it lies
+DERAINED_MARK = ".derained"  # end of the stem of a background, wherever it lies
 Leave = Callable[[Path, str], None]
 
 
@@ -121,7 +121,7 @@ def plan(
 
 def is_moving(path: Path) -> bool:
     """Whether a file is by its name no photo but a clip, or a GIF."""
-    return path.suffix.lower() in MOVING
+    return path.suffix.lower() in MOVING_SUFFIXES
 
 
 def ending_of(format: str | None) -> str | None:
@@ -185,9 +185,9 @@ def _is_left(photo: Path, beside: dict[Path, Path], leave: Leave) -> bool:
         return True
     if photo in beside:
         leave(photo, f"a result of {beside[photo].name}")
-    elif photo.stem.endswith(DERAINED):
+    elif photo.stem.endswith(DERAINED_MARK):
         leave(photo, "a result, by its name")
-    return photo in beside or photo.stem.endswith(DERAINED)
+    return photo in beside or photo.stem.endswith(DERAINED_MARK)
 
 
 def _readable(folder: Path) -> list[Path]:

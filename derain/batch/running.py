@@ -32,8 +32,8 @@ from derain.restoring.ahead import ahead
 from derain.restoring.restorer import Layers, Restorer
 from derain.restoring.strength import at_strength
 
-SEEN = 2 / 255  # height from which rain can be seen
-DRY = 0.003  # share of pixels with rain that can be seen, under which a photo counts as dry
+VISIBLE_HEIGHT = 2 / 255  # height from which rain can be seen
+DRY_COVERAGE = 0.003  # share of pixels with rain that can be seen, under which a photo counts as dry
 
 
 @dataclass(frozen=True)
@@ -140,8 +140,8 @@ def separate(original: Original, restorer: Restorer, strength: float = 1.0) -> S
     started = time.perf_counter()
     found = restorer.layers(original.pixels)
     seconds = time.perf_counter() - started
-    coverage = float((found.rain.max(axis=2) > SEEN * np.iinfo(found.rain.dtype).max).mean())
-    if coverage < DRY:
+    coverage = float((found.rain.max(axis=2) > VISIBLE_HEIGHT * np.iinfo(found.rain.dtype).max).mean())
+    if coverage < DRY_COVERAGE:
         return Separated(original.pixels, np.zeros_like(found.rain), seconds, coverage, dry=True)
     if strength < 1:
         rain = at_strength(0, found.rain, strength)

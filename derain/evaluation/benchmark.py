@@ -13,7 +13,7 @@ from derain.restoring.devices import process_peak
 from derain.restoring.restorer import Restorer
 from derain.weights import load
 
-SIDE = 1024  # px, of the random square that is restored
+PICTURE_SIDE = 1024  # px, of the random square that is restored
 
 
 @dataclass(frozen=True)
@@ -51,14 +51,14 @@ def benchmark(
 
 
 def _speed(name: str, device: torch.device, precision: str, seconds: list[float]) -> Speed:
-    each = statistics.median(seconds) / (SIDE * SIDE / 1e6)
+    each = statistics.median(seconds) / (PICTURE_SIDE * PICTURE_SIDE / 1e6)
     return Speed(name, str(device), precision, each, 1 / each, peak_memory(name, device, precision), len(seconds))
 
 
 def seconds_for(restorer: Restorer) -> float:
-    """Seconds that one picture of ``SIDE`` px takes, once."""
+    """Seconds that one picture of ``PICTURE_SIDE`` px takes, once."""
     device = restorer.device
-    image = torch.rand(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0)).to(device)
+    image = torch.rand(1, 3, PICTURE_SIDE, PICTURE_SIDE, generator=torch.Generator().manual_seed(0)).to(device)
     with restorer.computing():
         _wait(device)
         started = time.perf_counter()

@@ -28,7 +28,7 @@ from derain.restoring.ahead import ahead
 from derain.restoring.devices import affordable_pixels
 from derain.restoring.restorer import Layers, Restorer
 
-BYTES_A_PIXEL = 180  # that the metrics take at their height
+METRICS_BYTES_PER_PIXEL = 180  # that the metrics take at their peak
 
 
 @dataclass
@@ -87,7 +87,7 @@ def evaluate(
     """
     evaluation = Evaluation([INPUT, *models, *given.tools], problems=given.problems, left_out=given.left_out)
     limit = workers or os.cpu_count() or 1
-    room = affordable_pixels(torch.device("cpu"), BYTES_A_PIXEL)
+    room = affordable_pixels(torch.device("cpu"), METRICS_BYTES_PER_PIXEL)
 
     def scored(restored: Restored) -> tuple[Restored, dict[str, dict[str, float]], list[str]]:
         return restored, *score(restored.sample, restored.outputs, restored.extra, restored.before)

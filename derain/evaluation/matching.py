@@ -15,10 +15,10 @@ from pathlib import Path
 from derain.errors import UsageError
 from derain.photos import find_photos, without_results
 
-APART = r"(?:^|[-_ .]|(?<=\d))"  # no mark is the end of a word: cab is not the truth of cabin
-RAINY_MARKS = re.compile(rf"{APART}(rainy|rain|input|in|lq)$")
-RESULT_MARKS = re.compile(rf"{APART}(derained|restored)$")
-CLEAN_MARKS = re.compile(rf"{APART}(norain|clean|target|truth|hq|gt)$")
+START_OF_MARK = r"(?:^|[-_ .]|(?<=\d))"  # no mark is the end of a word: cab is not the truth of cabin
+RAINY_MARKS = re.compile(rf"{START_OF_MARK}(rainy|rain|input|in|lq)$")
+RESULT_MARKS = re.compile(rf"{START_OF_MARK}(derained|restored)$")
+CLEAN_MARKS = re.compile(rf"{START_OF_MARK}(norain|clean|target|truth|hq|gt)$")
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def match(
 def find_twins(rainy: list[Path], others: list[Path]) -> dict[Path, Path]:
     """The twin among ``others`` of each rainy photo that has exactly one; the closest reading of the names wins."""
     found: dict[Path, Path] = {}
-    for read_rainy, read_other in READINGS:
+    for read_rainy, read_other in NAME_READINGS:
         twins: dict[str, list[Path]] = {}
         for path in others:
             twins.setdefault(read_other(path.stem.lower()), []).append(path)
@@ -95,7 +95,7 @@ def _rainy_scene(stem: str) -> str:
     return re.sub(r"_\d+$", "", _rainy_key(stem))
 
 
-READINGS = ((_as_is, _as_is), (_rainy_key, _clean_key), (_rainy_scene, _clean_key))
+NAME_READINGS = ((_as_is, _as_is), (_rainy_key, _clean_key), (_rainy_scene, _clean_key))
 
 
 def _photos(folder: Path) -> list[Path]:

@@ -13,7 +13,7 @@ from derain.photos import as_rgb
 Picture = NDArray[Any]  # uint8 or uint16
 Values = NDArray[np.float64]
 
-IDENTICAL = 100.0  # dB that identical pictures count as in means; infinity has no mean
+IDENTICAL_PSNR = 100.0  # dB that identical pictures count as in means; infinity has no mean
 WINDOW, SIGMA = 11, 1.5  # SSIM's Gaussian window, px
 
 
@@ -41,8 +41,8 @@ def psnr(one: Values, other: Values) -> float:
 
 
 def capped_psnr(one: Values, other: Values) -> float:
-    """As :func:`psnr`, at the most :data:`IDENTICAL`."""
-    return min(psnr(one, other), IDENTICAL)
+    """As :func:`psnr`, at the most :data:`IDENTICAL_PSNR`."""
+    return min(psnr(one, other), IDENTICAL_PSNR)
 
 
 def ssim(one: Values, other: Values) -> float:

@@ -15,8 +15,8 @@ from derain.motion import optical_flow, pixel_grid
 from derain.photos import as_rgb
 from derain.rain.clean import clean_rain, line_energies
 
-CLEAR = 0.08  # certainty of direction under which a photo has no streaks to speak of
-FLAT = 1 / 3  # share of a photo, the flattest, in which streaks are measured: elsewhere edges drown them
+LEAST_CERTAINTY = 0.08  # certainty of direction under which a photo has no streaks to speak of
+FLATTEST_SHARE = 1 / 3  # share of a photo, the flattest, in which streaks are measured: elsewhere edges drown them
 
 
 class Unpaired:
@@ -40,7 +40,7 @@ def rain_left(photo: Unpaired) -> float:
     flat = _flattest(photo.grey_before)
     energies = line_energies(_thin_bright(photo.grey_before), flat)
     degrees = max(energies, key=energies.__getitem__)
-    clear = energies[degrees] > 0 and 1 - np.mean(list(energies.values())) / energies[degrees] > CLEAR
+    clear = energies[degrees] > 0 and 1 - np.mean(list(energies.values())) / energies[degrees] > LEAST_CERTAINTY
     remaining = line_energies(_thin_bright(photo.grey_after), flat)
     left = _beyond_others(remaining, degrees) / max(_beyond_others(energies, degrees), 1e-9)
     return float(np.sqrt(left)) if clear else float("nan")
@@ -78,7 +78,7 @@ def _flattest(grey: NDArray[np.float32]) -> NDArray[np.bool_]:
     smooth = cv2.GaussianBlur(grey, (0, 0), 3)
     slope = np.hypot(cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1))
     around = cv2.blur(slope, (15, 15))
-    return around <= np.quantile(around, FLAT)
+    return around <= np.quantile(around, FLATTEST_SHARE)
 
 
 def _rgb(picture: Picture) -> NDArray[np.float32]:

@@ -16,7 +16,7 @@ from derain.evaluation.samples import INPUT, Sample
 from derain.evaluation.scores import SCORES, primary
 from derain.photos import Photo
 
-SHOWN = 1200  # px: of larger pictures the window of this side with most change is shown
+LARGEST_WINDOW = 1200  # px, side of the part of a larger picture that is shown: the one with most change
 STYLE = """
 :root { color-scheme: light dark; --ink: #1c2126; --faint: #5d6872; --line: #d5dade; --paper: #ffffff; --mark: #0a63b0;
   --good: #14713d; --bad: #a62a1c; }
@@ -114,12 +114,15 @@ def _figures(
 def _window(rain: Photo) -> tuple[slice, slice]:
     """Where most rain was found, as much as is shown."""
     height, width = rain.shape[:2]
-    if max(height, width) <= SHOWN:
+    if max(height, width) <= LARGEST_WINDOW:
         return slice(0, height), slice(0, width)
-    total = cv2.blur(rain.mean(axis=2), (min(SHOWN, width), min(SHOWN, height)))
+    total = cv2.blur(rain.mean(axis=2), (min(LARGEST_WINDOW, width), min(LARGEST_WINDOW, height)))
     row, column = np.unravel_index(int(total.argmax()), total.shape)
-    top, left = (int(np.clip(c - SHOWN // 2, 0, max(n - SHOWN, 0))) for c, n in ((row, height), (column, width)))
-    return slice(top, min(top + SHOWN, height)), slice(left, min(left + SHOWN, width))
+    top, left = (
+        int(np.clip(c - LARGEST_WINDOW // 2, 0, max(n - LARGEST_WINDOW, 0)))
+        for c, n in ((row, height), (column, width))
+    )
+    return slice(top, min(top + LARGEST_WINDOW, height)), slice(left, min(left + LARGEST_WINDOW, width))
 
 
 def _figure(photo: Photo, caption: str) -> str:

@@ -17,7 +17,7 @@ from derain.evaluation.statistics import Estimate
 from derain.text import as_json as dumped
 from derain.text import cell, printable
 
-COMPARED = {
+COMPARISONS_EXPLAINED = {
     "intervals": "95%, Student's t over pictures taken as independent, which frames of one clip are not",
     "differences": "picture by picture; called noise where the interval holds zero",
 }
@@ -32,7 +32,7 @@ def conditions(evaluation: Evaluation) -> dict[str, str]:
         "date": datetime.now(UTC).date().isoformat(),
     }
     by_truth, by_input = (explanations(evaluation.scores, with_truth) for with_truth in (True, False))
-    return (by_truth or by_input) | COMPARED | by_input | versions
+    return (by_truth or by_input) | COMPARISONS_EXPLAINED | by_input | versions
 
 
 def formatted(value: float, score: str, sign: bool = False) -> str:

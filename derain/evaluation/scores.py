@@ -22,9 +22,11 @@ from derain.evaluation.no_truth import (
     sharpness_kept,
 )
 
-PSNR = {"PSNR": "peak 255 over the whole picture; identical pictures count as 100 dB in means"}
-SSIM = {"SSIM": "Gaussian window 11x11, sigma 1.5, K 0.01 and 0.03, range 255, windows inside, mean of channels"}
-LUMA = {"luma": "BT.601 in studio range 16 to 235, rounded as MATLAB's rgb2ycbcr"}
+PSNR_EXPLAINED = {"PSNR": "peak 255 over the whole picture; identical pictures count as 100 dB in means"}
+SSIM_EXPLAINED = {
+    "SSIM": "Gaussian window 11x11, sigma 1.5, K 0.01 and 0.03, range 255, windows inside, mean of channels"
+}
+LUMA_EXPLAINED = {"luma": "BT.601 in studio range 16 to 235, rounded as MATLAB's rgb2ycbcr"}
 
 
 @dataclass(frozen=True)
@@ -55,10 +57,12 @@ class Score(Generic[Scored]):
 
 
 SCORES: dict[str, Score[Any]] = {
-    "psnr_luma": Score("PSNR luma", "dB", True, Paired, lambda p: capped_psnr(p.luma, p.truth_luma), PSNR),
-    "ssim_luma": Score("SSIM luma", "", True, Paired, lambda p: ssim(p.luma, p.truth_luma), SSIM | LUMA, 4),
-    "psnr_rgb": Score("PSNR RGB", "dB", True, Paired, lambda p: capped_psnr(p.values, p.truth_values), PSNR),
-    "ssim_rgb": Score("SSIM RGB", "", True, Paired, lambda p: ssim(p.values, p.truth_values), SSIM, 4),
+    "psnr_luma": Score("PSNR luma", "dB", True, Paired, lambda p: capped_psnr(p.luma, p.truth_luma), PSNR_EXPLAINED),
+    "ssim_luma": Score(
+        "SSIM luma", "", True, Paired, lambda p: ssim(p.luma, p.truth_luma), SSIM_EXPLAINED | LUMA_EXPLAINED, 4
+    ),
+    "psnr_rgb": Score("PSNR RGB", "dB", True, Paired, lambda p: capped_psnr(p.values, p.truth_values), PSNR_EXPLAINED),
+    "ssim_rgb": Score("SSIM RGB", "", True, Paired, lambda p: ssim(p.values, p.truth_values), SSIM_EXPLAINED, 4),
     "mae": Score(
         "MAE",
         "grey levels",

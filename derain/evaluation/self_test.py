@@ -13,7 +13,7 @@ from derain.evaluation.samples import Sample, Samples
 from derain.rain.compose import compose
 from derain.rain.render import ANY_RAIN, FINE_RAIN, render
 
-SIZE = 320  # px
+SCENE_SIDE = 320  # px, of the drawn scenes
 
 
 def rendered_samples(count: int = 12, seed: int = 0) -> Samples:
@@ -24,8 +24,8 @@ def rendered_samples(count: int = 12, seed: int = 0) -> Samples:
 def _render_all(count: int, seed: int) -> Iterator[Sample]:
     for index in range(count):
         rng = np.random.default_rng((seed, index))
-        clean = draw_scene(rng, SIZE)
-        rainy = compose(rng, clean, render(rng, SIZE, FINE_RAIN if index % 2 else ANY_RAIN))
+        clean = draw_scene(rng, SCENE_SIDE)
+        rainy = compose(rng, clean, render(rng, SCENE_SIDE, FINE_RAIN if index % 2 else ANY_RAIN))
         rainy_bytes, clean_bytes = ((picture * 255 + 0.5).astype(np.uint8) for picture in (rainy, clean))
         yield Sample(f"rendered {index + 1:02d}", rainy_bytes, clean_bytes)
 

@@ -5,7 +5,7 @@ from functools import cache
 
 import numpy as np
 
-LEVEL = 0.95
+CONFIDENCE_LEVEL = 0.95
 
 
 @dataclass(frozen=True)
@@ -41,5 +41,5 @@ def _estimated(scores: tuple[float, ...]) -> Estimate:
         return Estimate(mean, float("-inf"), float("inf"), 1)
     from scipy.stats import t
 
-    reach = float(t.ppf((1 + LEVEL) / 2, len(known) - 1) * known.std(ddof=1) / np.sqrt(len(known)))
+    reach = float(t.ppf((1 + CONFIDENCE_LEVEL) / 2, len(known) - 1) * known.std(ddof=1) / np.sqrt(len(known)))
     return Estimate(mean, mean - reach, mean + reach, len(known))

@@ -5,8 +5,13 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
-KEPT = ("user.", "system.posix_acl_access", "system.nfs4_acl", "security.selinux")  # beginnings of names
-CLOCK = 2 * 10**9  # ns, the coarsest step of a file system's times
+KEPT_ATTRIBUTES = (
+    "user.",
+    "system.posix_acl_access",
+    "system.nfs4_acl",
+    "security.selinux",
+)  # beginnings of their names
+CLOCK_STEP = 2 * 10**9  # ns, the coarsest step of a file system's times
 
 
 def keep(old: Path, new: Path, times: bool = False) -> list[str]:
@@ -57,7 +62,7 @@ def _keep_extended(old: Path, new: Path) -> bool:
         return True
     whole = True
     try:
-        names = [name for name in os.listxattr(old) if name.startswith(KEPT)]
+        names = [name for name in os.listxattr(old) if name.startswith(KEPT_ATTRIBUTES)]
     except OSError:  # there are none here
         return True
     for name in names:
@@ -75,4 +80,4 @@ def _keep_extended(old: Path, new: Path) -> bool:
 def _keep_times(before: os.stat_result, new: Path) -> bool:
     with suppress(OSError):
         os.utime(new, ns=(before.st_atime_ns, before.st_mtime_ns))
-    return abs(os.lstat(new).st_mtime_ns - before.st_mtime_ns) <= CLOCK
+    return abs(os.lstat(new).st_mtime_ns - before.st_mtime_ns) <= CLOCK_STEP

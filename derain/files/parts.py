@@ -12,8 +12,8 @@ from hashlib import sha256
 from pathlib import Path
 from uuid import getnode
 
-NAME = re.compile(r"\.derain-(?P<machine>[0-9a-f]{8})-(?P<process>\d+)-[0-9a-f]{8}\.part")
-OLD = 24 * 3600  # seconds after which nobody is still writing
+PART_NAME = re.compile(r"\.derain-(?P<machine>[0-9a-f]{8})-(?P<process>\d+)-[0-9a-f]{8}\.part")
+ABANDONED_AFTER = 24 * 3600  # seconds after which nobody is still writing
 _swept: set[Path] = set()
 
 
@@ -44,11 +44,11 @@ def sweep(folder: Path, now: float | None = None) -> None:
     now = time.time() if now is None else now
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
-            found = NAME.fullmatch(entry.name)
+            found = PART_NAME.fullmatch(entry.name)
             with suppress(OSError):
                 if found and entry.is_file(follow_symlinks=False):
                     age = now - entry.stat(follow_symlinks=False).st_mtime
-                    if age > OLD or (found["machine"] == machine() and not is_alive(int(found["process"]))):
+                    if age > ABANDONED_AFTER or (found["machine"] == machine() and not is_alive(int(found["process"]))):
                         os.unlink(entry.path)
 
 

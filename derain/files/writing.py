@@ -14,11 +14,11 @@ from derain.errors import PhotoError, UsageError, reason
 from derain.files.attributes import keep
 from derain.files.parts import create, kind
 
-UNFINISHED = ".unfinished"  # after a result's name: the folder of the run that makes it
-SUBSTITUTED = ("/dev/fd/", "/proc/self/fd/", "/dev/stdin")
-LOCK = "lock"  # in the folder of a run
-UNKNOWN = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)  # to a file system that does not sync
-TOO_LONG = (errno.ENAMETOOLONG, 123, 206)  # POSIX; Windows: no such name, too long a name
+UNFINISHED_SUFFIX = ".unfinished"  # of the folder in which a run makes a result
+SUBSTITUTED_PATHS = ("/dev/fd/", "/proc/self/fd/", "/dev/stdin")  # that a shell puts in the place of <(...)
+LOCK_NAME = "lock"  # in the folder of a run
+CANNOT_SYNC = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)  # errors of file systems that do not sync
+NAME_TOO_LONG = (errno.ENAMETOOLONG, 123, 206)  # POSIX; Windows: no such name, too long a name
 
 
 def read_file(path: Path, limit: int = -1) -> bytes:
@@ -42,7 +42,7 @@ def read_option(path: Path, limit: int = -1) -> bytes:
     Raises:
         OSError: as :func:`read_file`.
     """
-    if not str(path).startswith(SUBSTITUTED):
+    if not str(path).startswith(SUBSTITUTED_PATHS):
         return read_file(path, limit)
     with path.open("rb") as file:
         return file.read(limit)
@@ -172,7 +172,7 @@ def alone(folder: Path, result: Path) -> Iterator[None]:
     """
     if folder.is_symlink():
         raise PhotoError(f"{folder}: is a link, and results are not written through links; remove it")
-    path = folder / LOCK
+    path = folder / LOCK_NAME
     lock = FileLock(path, timeout=0)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -199,7 +199,7 @@ def clear(folder: Path) -> None:
     for path in folder.iterdir() if folder.is_dir() else ():
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
-        elif path.name != LOCK:
+        elif path.name != LOCK_NAME:
             path.unlink(missing_ok=True)
 
 
@@ -219,7 +219,7 @@ def check_name(path: Path, *endings: str) -> None:
 
 def is_too_long(error: OSError) -> bool:
     """Whether a name was more than the file system takes."""
-    return (getattr(error, "winerror", None) or error.errno) in TOO_LONG
+    return (getattr(error, "winerror", None) or error.errno) in NAME_TOO_LONG
 
 
 class atomic:
@@ -284,7 +284,7 @@ def sync(path: Path, flags: int = os.O_RDWR) -> None:
     try:
         os.fsync(handle)
     except OSError as error:
-        if error.errno not in UNKNOWN:
+        if error.errno not in CANNOT_SYNC:
             raise
     finally:
         os.close(handle)

@@ -21,7 +21,7 @@ from derain.errors import TrainingError, UsageError, WeightsError, reason
 from derain.evaluation.evaluate import Evaluation, evaluate
 from derain.evaluation.report import Gallery, as_html
 from derain.evaluation.samples import INPUT, Sample, open_samples
-from derain.files.writing import UNFINISHED, alone, check_name, write_bytes
+from derain.files.writing import UNFINISHED_SUFFIX, alone, check_name, write_bytes
 from derain.finetuning.best import Best
 from derain.finetuning.guide import load_guide
 from derain.finetuning.judge import Earlier, Extent, Judge, Scores
@@ -121,8 +121,8 @@ def one_at_a_time(
 
     @wraps(tune)
     def alone_with(rainy: Path, out: Path, *rest: P.args, **settings: P.kwargs) -> Result:
-        check_name(out, UNFINISHED)
-        with alone(out.with_name(out.name + UNFINISHED), out):
+        check_name(out, UNFINISHED_SUFFIX)
+        with alone(out.with_name(out.name + UNFINISHED_SUFFIX), out):
             return tune(rainy, out, *rest, **settings)
 
     return alone_with

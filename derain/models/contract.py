@@ -12,7 +12,7 @@ from derain.bounds import bounds_of, is_like
 from derain.errors import WeightsError
 from derain.models.strips import Map
 
-LARGEST = torch.finfo(torch.float16).max  # of all numbers of a network: its weights are stored as float16
+LARGEST_NUMBER = torch.finfo(torch.float16).max  # of all numbers of a network: its weights are stored as float16
 
 
 class Config:
@@ -73,7 +73,7 @@ def nan_where_too_large(x: Tensor) -> Tensor:
     """``x`` with NaN for what overflowed: a limit put on it later would make an ordinary value of it."""
     if torch.compiler.is_exporting():  # OpenCV 5.0's Where goes wrong from 2**23 numbers on
         return x
-    return x.where(x.abs() <= LARGEST, torch.nan)
+    return x.where(x.abs() <= LARGEST_NUMBER, torch.nan)
 
 
 def pad_to_multiple(image: Tensor, multiple: int) -> Tensor:

@@ -12,8 +12,11 @@ from derain.bounds import bounded
 from derain.errors import WeightsError
 from derain.models.contract import Config, Derainer, nan_where_too_large
 
-STEEPEST = 4.0  # fading under a sky of a quarter of the greatest brightness
-CLIPPED = (0.94, 0.99)  # brightness from which a channel may be, and surely is, clipped; JPEG makes it uneven
+STEEPEST_FADING = 4.0  # that of rain under a sky of a quarter of the greatest brightness
+CLIPPED_BRIGHTNESS = (
+    0.94,
+    0.99,
+)  # brightness from which a channel may be, and surely is, clipped; JPEG makes it uneven
 STANDARD_DEVIATIONS = 4.8  # of the Gaussian that the network sees, within which all is that counts
 
 
@@ -105,12 +108,12 @@ class DerainNet(Derainer):
         chroma = self.config.chroma
         if not self.config.clipping:
             return chroma * tint
-        clipped = ((rainy - CLIPPED[0]) / (CLIPPED[1] - CLIPPED[0])).clamp(0, 1)
+        clipped = ((rainy - CLIPPED_BRIGHTNESS[0]) / (CLIPPED_BRIGHTNESS[1] - CLIPPED_BRIGHTNESS[0])).clamp(0, 1)
         return ((chroma + (1 - chroma) * clipped) * tint).clamp(max=chroma)
 
     def predict(self, rainy: Tensor) -> tuple[Tensor, ...]:
         """``(N, 1, H, W)`` signed height of the rain layer before its clipping at 0, ``(N, 3, H, W)`` tint, and with
-        ``fading`` the ``(N, 1, H, W)`` fading, from ``-STEEPEST`` to ``STEEPEST``.
+        ``fading`` the ``(N, 1, H, W)`` fading, from ``-STEEPEST_FADING`` to ``STEEPEST_FADING``.
         """
         x = self.head(F.pixel_unshuffle(rainy - 0.5, 2))
         skips = []
@@ -126,7 +129,7 @@ class DerainNet(Derainer):
         if not self.config.fading:
             return height, tint
         fading = F.pixel_shuffle(nan_where_too_large(self.fade(x)), 2).to(rainy.dtype)
-        return height, tint, STEEPEST * torch.tanh(fading / STEEPEST)
+        return height, tint, STEEPEST_FADING * torch.tanh(fading / STEEPEST_FADING)
 
 
 def numbers_a_pixel(config: DerainConfig) -> float:

@@ -13,9 +13,13 @@ from torch import nn
 
 from derain.errors import UsageError
 
-SHARE = 0.4  # of the free memory that one piece of work may take
-NO_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")  # torch's words for it, by system
-FORM = re.compile(r"cpu|mps|cuda(:[0-9]{1,3})?")
+FREE_MEMORY_SHARE = 0.4  # that one piece of work may take
+OUT_OF_MEMORY_PHRASES = (
+    "out of memory",
+    "not enough memory",
+    "can't allocate memory",
+)  # torch's words for it, by system
+DEVICE_NAME = re.compile(r"cpu|mps|cuda(:[0-9]{1,3})?")
 Network = TypeVar("Network", bound=nn.Module)
 
 
@@ -27,7 +31,7 @@ def choose_device(name: str = "auto") -> torch.device:
     """
     if name == "auto":
         return _best_device()
-    if not FORM.fullmatch(name):
+    if not DEVICE_NAME.fullmatch(name):
         raise UsageError(f"`device` {name}: choose auto, cpu, cuda, a certain GPU such as cuda:1, or mps")
     if why := trouble(name):
         raise UsageError(f"`device` {name}: not available here ({why}); use `device` auto or `device` cpu")
@@ -128,12 +132,12 @@ def process_peak() -> float:
 
 def is_out_of_memory(error: BaseException) -> bool:
     text = str(error).lower()
-    return isinstance(error, MemoryError) or any(phrase in text for phrase in NO_MEMORY)
+    return isinstance(error, MemoryError) or any(phrase in text for phrase in OUT_OF_MEMORY_PHRASES)
 
 
 def affordable_pixels(device: torch.device, bytes_a_pixel: float, room: float = math.inf) -> float:
     """How many pixels fit into ``room`` bytes and the share of the memory that is free now that one work may take."""
-    return min(SHARE * free_memory(device), room) / bytes_a_pixel
+    return min(FREE_MEMORY_SHARE * free_memory(device), room) / bytes_a_pixel
 
 
 def place(network: Network, device: str | torch.device) -> Network:

@@ -16,13 +16,13 @@ from derain.models.contract import Derainer
 from derain.models.strips import Map
 from derain.restoring.devices import affordable_pixels, check_precision, half_precision, is_out_of_memory, used_memory
 from derain.restoring.scales import glimpses, is_evident, reduced_sizes, stand_out
-from derain.restoring.tiling import BYTES_A_PIXEL, LEAST, Tile, fitting_tile, tiles, within
+from derain.restoring.tiling import LEAST_AUTOMATIC_TILE, NETWORK_BYTES_PER_PIXEL, Tile, fitting_tile, tiles, within
 
 SMALLEST_TILE = 64  # px
 LARGEST_WHOLE = 1536  # px: longer photos are taken in strips by a network that looks across the whole photo
 FEWEST_ROWS = 16  # of a strip
-MOST_IN_STRIP = 2**19  # px
-STILL_TO_COME = 8  # times the photo's bytes: its layers, the result's file, the next photo that is read meanwhile
+MOST_STRIP_PIXELS = 2**19
+LATER_BYTES = 8  # for each of the photo's: its layers, the result's file, the next photo that is read meanwhile
 
 
 @dataclass(frozen=True)
@@ -117,10 +117,10 @@ class Restorer:
         """Tiles by the memory that is free now; ``None`` takes the photo whole."""
         room = math.inf
         if self.max_memory is not None:
-            room = self.max_memory - used_memory(self.device) - STILL_TO_COME * photo.nbytes
-        pixels = affordable_pixels(self.device, BYTES_A_PIXEL * self.model.heaviness, room)
+            room = self.max_memory - used_memory(self.device) - LATER_BYTES * photo.nbytes
+        pixels = affordable_pixels(self.device, NETWORK_BYTES_PER_PIXEL * self.model.heaviness, room)
         if self.model.halo is None:
-            return int(np.clip(max(pixels, 0) ** 0.5, LEAST, LARGEST_WHOLE))
+            return int(np.clip(max(pixels, 0) ** 0.5, LEAST_AUTOMATIC_TILE, LARGEST_WHOLE))
         return fitting_tile(photo.shape[0], photo.shape[1], pixels, self.model)
 
     def _in_tiles(self, photo: Pixels, tile: int | Tile | None) -> Layers:
@@ -153,7 +153,7 @@ class Restorer:
     def _in_strips(self, photo: Pixels, tile: int) -> Layers:
         """Layers by a network that looks across the whole photo, in strips of about as many pixels as a tile has."""
         height, width = photo.shape[:2]
-        strip = max(min(tile**2, MOST_IN_STRIP) // width, FEWEST_ROWS)
+        strip = max(min(tile**2, MOST_STRIP_PIXELS) // width, FEWEST_ROWS)
         rows = Map(lambda first, last: self.to_tensor(in_unit(photo[first:last])), height, strip)
         for half in (True, False) if self.half else (False,):
             with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=half):

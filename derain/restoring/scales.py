@@ -12,11 +12,13 @@ from derain.arrays import Pixels, UnitRgb
 from derain.rain.clean import clean_rain
 from derain.restoring.tiling import Window
 
-LEAST = 400  # px: short side of a reduced photo at the least, about that of the photos of training
-EVIDENT = 0.002  # mean height of the cleaned layer from which rain at another scale is believed
-SHARE = 0.4  # and how much that must be of the rain found before: remains of it are no rain of their own
-WINDOW = 128  # px
-AROUND = 112  # px around a window in a glimpse
+LEAST_SHORT_SIDE = 400  # px, of a reduced photo at the least: about that of the photos of training
+EVIDENT_MEAN_HEIGHT = 0.002  # mean height of the cleaned layer from which rain at another scale is believed
+EVIDENT_SHARE = (
+    0.4  # share of the mean height found before that another scale must exceed: less is what remains of that rain
+)
+EVIDENCE_WINDOW = 128  # px, side of the windows of a layer in which streaks are told from the rest
+GLIMPSE_MARGIN = 112  # px around a window in a glimpse
 WORTH_A_GLIMPSE = 2  # times the pixels of all glimpses that a photo must have
 
 
@@ -24,14 +26,14 @@ def reduced_sizes(width: int, height: int, factors: tuple[int, ...]) -> Iterator
     """Width and height of a photo reduced by each of the factors, down to the least that is worth a look."""
     for factor in factors:
         size = width // factor, height // factor
-        if min(size) < LEAST:
+        if min(size) < LEAST_SHORT_SIDE:
             return
         yield size
 
 
 def is_evident(found: Pixels, before: Pixels) -> bool:
     """Whether ``found`` is rain of a scale of its own, given the layer that was found ``before``."""
-    if found.mean() <= EVIDENT * np.iinfo(found.dtype).max:  # cleaning only takes away
+    if found.mean() <= EVIDENT_MEAN_HEIGHT * np.iinfo(found.dtype).max:  # cleaning only takes away
         return False
     return stand_out([found[window] for window in windows(*found.shape[:2])], before)
 
@@ -39,7 +41,7 @@ def is_evident(found: Pixels, before: Pixels) -> bool:
 def stand_out(parts: list[Pixels], before: Pixels) -> bool:
     """The same of the ``parts`` in the windows of what was found."""
     earlier = mean_height([before[window] for window in windows(*before.shape[:2])])
-    return mean_height(parts) > max(EVIDENT, SHARE * earlier)
+    return mean_height(parts) > max(EVIDENT_MEAN_HEIGHT, EVIDENT_SHARE * earlier)
 
 
 def mean_height(parts: list[Pixels]) -> float:
@@ -49,7 +51,7 @@ def mean_height(parts: list[Pixels]) -> float:
 
 def windows(height: int, width: int) -> Iterator[tuple[slice, slice]]:
     """Nine windows of a layer, spread over it; of a small layer all of it."""
-    side = min(WINDOW, height, width)
+    side = min(EVIDENCE_WINDOW, height, width)
     for top in np.unique(np.linspace(0, height - side, 3).astype(int)):
         for left in np.unique(np.linspace(0, width - side, 3).astype(int)):
             yield slice(top, top + side), slice(left, left + side)
@@ -60,13 +62,13 @@ def glimpses(height: int, width: int, grid: int) -> list[tuple[Window, Window]]:
 
     None if the photo is so small that all of it is looked at as quickly.
     """
-    side = WINDOW + 2 * AROUND
+    side = EVIDENCE_WINDOW + 2 * GLIMPSE_MARGIN
     if height * width < WORTH_A_GLIMPSE * 9 * side**2 or min(height, width) < side:
         return []
     found = []
     for rows, columns in windows(height, width):
         top, left = (
-            min(max(inner.start - AROUND, 0), length - side) // grid * grid
+            min(max(inner.start - GLIMPSE_MARGIN, 0), length - side) // grid * grid
             for inner, length in ((rows, height), (columns, width))
         )
         found.append(((rows, columns), (slice(top, top + side), slice(left, left + side))))

@@ -4,7 +4,7 @@ import numpy as np
 
 from derain.arrays import Pixels
 
-ROWS = 64  # at a time: numbers in between take 24 times the memory of the layer
+ROWS_AT_A_TIME = 64  # at a time: numbers in between take 24 times the memory of the layer
 
 
 def at_strength(none: Pixels | int, full: Pixels, strength: float) -> Pixels:
@@ -15,8 +15,8 @@ def at_strength(none: Pixels | int, full: Pixels, strength: float) -> Pixels:
     if strength >= 1:
         return full
     between = np.empty_like(full)
-    for top in range(0, len(full), ROWS):
-        rows = slice(top, top + ROWS)
+    for top in range(0, len(full), ROWS_AT_A_TIME):
+        rows = slice(top, top + ROWS_AT_A_TIME)
         least = none if isinstance(none, int) else none[rows]
         between[rows] = least * (1 - strength) + full[rows] * strength + 0.5
     return between

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 from derain.models.contract import Derainer
 
-LEAST = 256  # px: side of the least automatic tile
-BYTES_A_PIXEL = 170  # that the default network takes at its height in float32, with the photo in and the layers out
+LEAST_AUTOMATIC_TILE = 256  # px
+NETWORK_BYTES_PER_PIXEL = 170  # of the default network at its peak in float32, with the photo in and the layers out
 Window = tuple[slice, slice]
 Tile = tuple[int, int]  # height and width in px
 
@@ -14,7 +14,7 @@ Tile = tuple[int, int]  # height and width in px
 def fitting_tile(height: int, width: int, pixels: float, model: Derainer) -> Tile | None:
     """The tiles of which the least is computed twice; with what is around them they have no more than ``pixels``.
 
-    ``None`` takes the photo whole. None is smaller than ``LEAST`` px, however few pixels there may be.
+    ``None`` takes the photo whole. None is smaller than ``LEAST_AUTOMATIC_TILE`` px, however few pixels there may be.
     """
     if height * width <= pixels:
         return None
@@ -25,13 +25,13 @@ def fitting_tile(height: int, width: int, pixels: float, model: Derainer) -> Til
             if _longest(rows) * _longest(columns) <= pixels:
                 fitting.append((_together(rows) * _together(columns), (tall, wide)))
                 break  # narrower ones only see more twice
-    return min(fitting)[1] if fitting else (LEAST, LEAST)
+    return min(fitting)[1] if fitting else (LEAST_AUTOMATIC_TILE, LEAST_AUTOMATIC_TILE)
 
 
 def _lengths(length: int, model: Derainer) -> list[int]:
     """Lengths of tiles that part ``length`` px into 1, 2, 3, ... , longest first."""
     grid = model.multiple
-    return [math.ceil(length / count / grid) * grid for count in range(1, max(length // LEAST, 1) + 1)]
+    return [math.ceil(length / count / grid) * grid for count in range(1, max(length // LEAST_AUTOMATIC_TILE, 1) + 1)]
 
 
 def _longest(parts: list[tuple[slice, slice]]) -> int:

@@ -12,7 +12,7 @@ from derain.arrays import Rgb8, UnitRgb
 from derain.errors import PhotoError, TrainingError
 from derain.photos import read_photo
 from derain.photos.names import left_out, results_among
-from derain.restoring.devices import SHARE, free_memory
+from derain.restoring.devices import FREE_MEMORY_SHARE, free_memory
 from derain.training.clock import Clock
 from derain.training.torchrun import under_torchrun
 
@@ -121,7 +121,7 @@ class Crops:
 def affordable_cache(folders: int) -> float:
     """Bytes of decoded photos that each of so many folders may keep, in each process of this machine."""
     processes = int(os.environ.get("LOCAL_WORLD_SIZE") or 1) if under_torchrun() else 1
-    return min(CACHE_BYTES, SHARE * free_memory(torch.device("cpu")) / (folders * processes))
+    return min(CACHE_BYTES, FREE_MEMORY_SHARE * free_memory(torch.device("cpu")) / (folders * processes))
 
 
 def centre(photo: Rgb8, side: int) -> Rgb8:

@@ -8,7 +8,7 @@ from typing import Any
 import av
 
 from derain.errors import UsageError
-from derain.files.writing import UNFINISHED, check_name, refuse_special
+from derain.files.writing import UNFINISHED_SUFFIX, check_name, refuse_special
 from derain.photos import SUFFIXES
 from derain.video.joining import try_header
 from derain.video.reading import Clip
@@ -47,7 +47,7 @@ def named(path: Path) -> Path:
 def unfinished(out: Path) -> Path:
     """The folder of a run that is not finished."""
     out = named(out)
-    return out.with_name(out.name + UNFINISHED)
+    return out.with_name(out.name + UNFINISHED_SUFFIX)
 
 
 def default_result(source: Path) -> Path:
@@ -107,4 +107,4 @@ def check_result(out: Path) -> None:
     Raises:
         UsageError: the file system has no room for the result's name, or for that of the folder that it is made in.
     """
-    check_name(named(out), UNFINISHED)
+    check_name(named(out), UNFINISHED_SUFFIX)

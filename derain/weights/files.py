@@ -11,12 +11,12 @@ from safetensors.torch import save as as_bytes
 from derain.errors import PhotoError, WeightsError
 from derain.files.writing import refuse_special, write_bytes
 from derain.models import build, describe
-from derain.models.contract import LARGEST, Derainer
+from derain.models.contract import LARGEST_NUMBER, Derainer
 from derain.restoring.devices import place
 from derain.weights import public
 from derain.weights.bundled import locate_bundled
 from derain.weights.checksums import sha256
-from derain.weights.header import FORMAT, listed, naming, opened, read_header, without_paths
+from derain.weights.header import FORMAT_VERSION, listed, naming, opened, read_header, without_paths
 from derain.weights.hub import Reference, fetch
 
 
@@ -66,7 +66,7 @@ def about(weights: str | Path) -> dict[str, Any]:
     path = locate(weights)
     if public.is_public(path):
         _read(path)
-        header = {"preset": "nlcl", "config": public.CONFIG, "training": "not known"}
+        header = {"preset": "nlcl", "config": public.PUBLIC_CONFIG, "training": "not known"}
     else:
         header = read_header(path)
     return {**header, "file": str(path), "bytes": path.stat().st_size, "sha256": sha256(path)}
@@ -90,7 +90,7 @@ def save(model: Derainer, path: Path, training: dict[str, Any] | None = None) ->
         WeightsError: the file cannot be written, or the network has numbers that float16 cannot hold.
     """
     preset, config = describe(model)
-    header = {"format": FORMAT, "preset": preset, "config": config, "training": without_paths(training or {})}
+    header = {"format": FORMAT_VERSION, "preset": preset, "config": config, "training": without_paths(training or {})}
     tensors = {name: t.detach().cpu().half().contiguous() for name, t in model.state_dict().items()}
     with naming(path):
         refuse_not_finite(tensors)
@@ -105,14 +105,14 @@ def refuse_not_finite(tensors: dict[str, torch.Tensor]) -> None:
     Raises:
         WeightsError: some of their numbers are not finite, or larger than float16 holds.
     """
-    if bad := [name for name, tensor in tensors.items() if not tensor.abs().max() <= LARGEST]:
+    if bad := [name for name, tensor in tensors.items() if not tensor.abs().max() <= LARGEST_NUMBER]:
         raise WeightsError(f"holds numbers that are not finite or too large, in {listed(bad)}")
 
 
 def _read(path: Path) -> Derainer:
     """The network in a file; its header, shapes and numbers are checked."""
     if public.is_public(path):
-        preset, config, tensors = "nlcl", public.CONFIG, public.read_tensors(path)
+        preset, config, tensors = "nlcl", public.PUBLIC_CONFIG, public.read_tensors(path)
     else:
         header = read_header(path)
         preset, config = header["preset"], header["config"]

@@ -14,17 +14,17 @@ from safetensors import SafetensorError, safe_open
 from derain.errors import WeightsError
 from derain.models import blank
 
-FORMAT = "1"
-MOST_BYTES = 2**20  # of a header; derain's own have some 20 kB
-LEVELS = 10  # of objects and lists in each other
-NAMED = 3  # so many names at the most in a sentence
-FLOATS = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32, "F64": torch.float64}
+FORMAT_VERSION = "1"
+LARGEST_HEADER = 2**20  # bytes; derain's own have some 20 kB
+DEEPEST_NESTING = 10  # of objects and lists in each other
+MOST_NAMED = 3  # tensors in a sentence
+FLOAT_DTYPES = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32, "F64": torch.float64}
 
 
 class Described(NamedTuple):
     """A tensor as a file's header has it."""
 
-    dtype: str  # as in :data:`FLOATS`, if it is one of those
+    dtype: str  # as in :data:`FLOAT_DTYPES`, if it is one of those
     shape: tuple[int, ...]
 
 
@@ -39,8 +39,8 @@ def read_header(path: Path) -> dict[str, Any]:
         slices = {name: file.get_slice(name) for name in file.keys()}
         found = {name: Described(part.get_dtype(), tuple(part.get_shape())) for name, part in slices.items()}
     with naming(path):
-        if header["format"] != FORMAT:
-            raise WeightsError(f"format {shortened(header['format'])} is not {FORMAT}; update derain")
+        if header["format"] != FORMAT_VERSION:
+            raise WeightsError(f"format {shortened(header['format'])} is not {FORMAT_VERSION}; update derain")
         refuse_misfit(found, header["preset"], header["config"])
     return header
 
@@ -55,7 +55,7 @@ def opened(path: Path) -> Iterator[Any]:
     try:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
-        if length > MOST_BYTES:
+        if length > LARGEST_HEADER:
             raise ValueError(f"a header of {length} bytes")
         with safe_open(path, framework="pt") as found:
             yield found
@@ -73,9 +73,11 @@ def parsed(text: str) -> dict[str, Any]:
     header = json.loads(text)
     if not isinstance(header, dict) or "format" not in header:
         raise ValueError("its header names no format")
-    if not _is_within(header, LEVELS):
+    if not _is_within(header, DEEPEST_NESTING):
         raise ValueError("its header is nested too deep")
-    if header["format"] == FORMAT and (missing := [k for k in ("preset", "config", "training") if k not in header]):
+    if header["format"] == FORMAT_VERSION and (
+        missing := [k for k in ("preset", "config", "training") if k not in header]
+    ):
         raise ValueError(f"its header has no {missing[0]}")
     return header
 
@@ -95,7 +97,7 @@ def refuse_misfit(found: Mapping[str, Described], preset: Any, config: Any) -> N
         "it lacks": [name for name in wanted if name not in found],
         "its preset has no": [name for name in found if name not in wanted],
         "of another shape is": [n for n in wanted if n in found and found[n].shape != wanted[n]],
-        "of another kind of number is": [n for n in wanted if n in found and found[n].dtype not in FLOATS],
+        "of another kind of number is": [n for n in wanted if n in found and found[n].dtype not in FLOAT_DTYPES],
     }
     for problem, names in problems.items():
         if names:
@@ -105,8 +107,8 @@ def refuse_misfit(found: Mapping[str, Described], preset: Any, config: Any) -> N
 def listed(names: Iterable[str]) -> str:
     """The first of the names, and how many there are besides."""
     shown = [name if name.isprintable() and len(name) < 80 else shortened(name) for name in names]
-    more = f" and {len(shown) - NAMED} more" if len(shown) > NAMED else ""
-    return ", ".join(shown[:NAMED]) + more
+    more = f" and {len(shown) - MOST_NAMED} more" if len(shown) > MOST_NAMED else ""
+    return ", ".join(shown[:MOST_NAMED]) + more
 
 
 @contextmanager

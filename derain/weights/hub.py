@@ -9,8 +9,8 @@ from derain.errors import WeightsError
 from derain.weights.checksums import digest
 from derain.weights.header import listed
 
-FORM = re.compile(r"hf:(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[^/]+))?(/(?P<file>.+))?")
-PATIENCE = 8  # seconds for the Hub to answer at all
+REFERENCE_FORM = re.compile(r"hf:(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[^/]+))?(/(?P<file>.+))?")
+HUB_TIMEOUT = 8  # seconds for the Hub to answer at all
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Reference:
         Raises:
             WeightsError: the text has another form.
         """
-        found = FORM.fullmatch(text)
+        found = REFERENCE_FORM.fullmatch(text)
         if not found:
             raise WeightsError(f"{text}: give weights on the Hub as hf:OWNER/REPO[@REVISION][/FILE]")
         return cls(found["repo"], found["revision"], found["file"])
@@ -51,7 +51,7 @@ def fetch(reference: Reference) -> Path:
 
     try:
         file = reference.file or _weights_of(reference)
-        path = Path(hf_hub_download(reference.repo, file, revision=reference.revision, etag_timeout=PATIENCE))
+        path = Path(hf_hub_download(reference.repo, file, revision=reference.revision, etag_timeout=HUB_TIMEOUT))
     except WeightsError:
         raise
     except Exception as error:  # the client's own, and those of whichever transport its version uses
@@ -68,7 +68,7 @@ def _weights_of(reference: Reference) -> str:
     from huggingface_hub.errors import HfHubHTTPError
 
     try:
-        siblings = HfApi().model_info(reference.repo, revision=reference.revision, timeout=PATIENCE).siblings or []
+        siblings = HfApi().model_info(reference.repo, revision=reference.revision, timeout=HUB_TIMEOUT).siblings or []
         files = [sibling.rfilename for sibling in siblings]
     except HfHubHTTPError:  # the Hub's answer
         raise

@@ -8,10 +8,10 @@ from pathlib import Path
 import torch
 
 from derain.errors import WeightsError
-from derain.weights.header import FLOATS, Described, naming, refuse_misfit
+from derain.weights.header import FLOAT_DTYPES, Described, naming, refuse_misfit
 
-CONFIG = {"keep_colours": False}  # of the public network
-MOST_BYTES = 2**23  # of a file, unpacked; the public ones have 1.3 MB
+PUBLIC_CONFIG = {"keep_colours": False}  # of the public network
+LARGEST_FILE = 2**23  # bytes, unpacked; the public ones have 1.3 MB
 
 
 def is_public(path: Path) -> bool:
@@ -30,7 +30,7 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
         raise WeightsError(f"{path}: not the public NLCL weights ({type(error).__name__})") from None
     both = ("background_generator", "rain_generator")
     with naming(path):
-        refuse_misfit({f"{g}.{name}": each for g in both for name, each in found.items()}, "nlcl", CONFIG)
+        refuse_misfit({f"{g}.{name}": each for g in both for name, each in found.items()}, "nlcl", PUBLIC_CONFIG)
     return {f"{g}.{name}": tensor.float() for g in both for name, tensor in renamed.items()}
 
 
@@ -40,10 +40,10 @@ def _refuse_large(path: Path) -> None:
         ValueError: a file that holds, or unpacks to, more than the public weights could.
     """
     size = path.stat().st_size
-    if size <= MOST_BYTES and zipfile.is_zipfile(path):
+    if size <= LARGEST_FILE and zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as packed:
             size = sum(each.file_size for each in packed.infolist())
-    if size > MOST_BYTES:
+    if size > LARGEST_FILE:
         raise ValueError(f"{size} bytes")
 
 
@@ -51,7 +51,7 @@ def _kind(tensor: torch.Tensor) -> str:
     """As :class:`Described` has it; empty for what is no plain tensor of numbers."""
     if tensor.layout is not torch.strided or tensor.device.type != "cpu":
         return ""
-    return next((name for name, dtype in FLOATS.items() if dtype is tensor.dtype), "")
+    return next((name for name, dtype in FLOAT_DTYPES.items() if dtype is tensor.dtype), "")
 
 
 def _from_public(name: str) -> str:

@@ -10,7 +10,7 @@ from derain.weights.files import about, load, save
 from derain.weights.header import read_header, without_paths
 from derain.weights.hub import first_line
 
-CARD = """---
+CARD_TEMPLATE = """---
 library_name: derain
 pipeline_tag: image-to-image
 tags: [deraining, rain-removal, image-restoration]
@@ -87,7 +87,7 @@ def model_card(repo: str, weights: Path) -> str:
         for name, value in found["before"].items()
         if value is not None and found["after"][name] is not None
     )
-    return CARD.format(
+    return CARD_TEMPLATE.format(
         name=repo.split("/")[-1],
         repo=repo,
         version=derain.__version__,
