@@ -8,10 +8,15 @@ import numpy as np
 import pytest
 import torch
 
+from derain import batch
+from derain.batch import running
 from derain.errors import PhotoError, UsageError
 from derain.models.contract import Derainer
+from derain.photos import write_photo
+from derain.restoring import devices
 from derain.restoring.ahead import ahead, drawn_ahead
 from derain.restoring.restorer import Restorer
+from derain.weights import load
 
 
 class Halving(Derainer):
@@ -124,3 +129,59 @@ print(*sorted({{"scipy", "skimage", "av", "torch._dynamo"}} & set(sys.modules)))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == []
+
+
+def test_where_a_gpu_waits_for_them_photos_are_read_and_written_side_by_side(tmp_path, rng, monkeypatch):
+    """In order and whatever fails, with no more of them in memory than fit."""
+    monkeypatch.setattr(running.Pace, "of", lambda restorer: running.Pace(photos=2, files=3))
+    for index in range(6):
+        write_photo(tmp_path / f"{index}.png", rng.integers(0, 256, (40, 40 + index, 3), dtype=np.uint8))
+    (tmp_path / "2.png").write_bytes(b"no photo")
+    outcomes = list(batch.run(batch.plan([tmp_path], batch.Target(tmp_path / "out")), Halving(most=99)))
+    assert [outcome.width for outcome in outcomes] == [40, 41, 0, 43, 44, 45]
+    assert [outcome.job.source.stem for outcome in outcomes if outcome.error] == ["2"]
+    assert sorted(path.stem for path in (tmp_path / "out").iterdir()) == ["0", "1", "3", "4", "5"]
+
+
+def test_fewer_photos_are_read_ahead_where_memory_is_short(monkeypatch, tmp_path):
+    pace, job = running.Pace(photos=2, files=8, largest=10**8), batch.Job(tmp_path, tmp_path)
+    room = []
+    for free in (0, 10**9, 10**12):
+        monkeypatch.setattr(running, "free_memory", lambda device, free=free: free)
+        room.append(pace.most_read(job))
+    assert room == [2, 4, 9] and running.Pace(files=8).most_read(job) == 2
+
+
+def test_nothing_more_is_begun_once_nobody_asks():
+    begun = []
+    gate = threading.Event()
+    results = ahead(lambda n: begun.append(n) or gate.wait(10) if n else begun.append(n), range(9), most=5)
+    next(results)
+    threading.Timer(0.05, gate.set).start()
+    results.close()
+    assert max(begun) <= 1
+
+
+@pytest.mark.parametrize("faster", [True, False])
+def test_automatic_precision_is_the_one_that_is_measured_to_be_faster(monkeypatch, faster):
+    cpu = torch.device("cpu")
+    monkeypatch.setattr(devices, "half_is_faster", lambda device, threads: faster)
+    assert Restorer(Halving(most=10)).half == faster
+    assert devices.half_precision("bfloat16", cpu) and not devices.half_precision("float32", cpu)
+
+
+def test_precision_is_measured_once_for_a_number_of_threads(monkeypatch):
+    devices.half_is_faster.cache_clear()
+    looks = []
+    monkeypatch.setattr(devices.time, "perf_counter", lambda: looks.append(len(looks)) or float(len(looks)))
+    assert len({Restorer(Halving(most=10)).half for _ in range(3)}) == 1 and 0 < len(looks) <= 20
+    devices.half_is_faster.cache_clear()
+
+
+def test_weights_of_half_precision_take_and_give_float32():
+    quick = load().to(torch.bfloat16)
+    photo = torch.rand(1, 3, 32, 48)
+    with torch.inference_mode():
+        background, rain = quick(photo)
+        assert background.dtype == torch.float32 and torch.allclose(background, load()(photo)[0], atol=0.02)
+        assert torch.equal(background + rain, photo) or torch.allclose(background + rain, photo, atol=1e-6)

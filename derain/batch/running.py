@@ -7,9 +7,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
+import torch
 
 from derain import text
+from derain.arrays import Pixels
 from derain.batch.before_after import comparison
 from derain.batch.planning import Job, ending_of, is_moving
 from derain.errors import PhotoError, UsageError, reason
@@ -29,11 +32,14 @@ from derain.photos import (
 from derain.photos.extent import SparseError
 from derain.photos.names import FORMATS
 from derain.restoring.ahead import ahead
+from derain.restoring.devices import FREE_MEMORY_SHARE, free_memory, used_memory
 from derain.restoring.restorer import Layers, Restorer
 from derain.restoring.strength import at_strength
 
 VISIBLE_HEIGHT = 2 / 255  # height from which rain can be seen
 DRY_COVERAGE = 0.003  # share of pixels with rain that can be seen, under which a photo counts as dry
+MOST_FILE_THREADS = 8  # that read at once, and as many that write
+BYTES_WHILE_UNDER_WAY = 4  # of memory for each of a photo's until it is written: decoder, layers, encoder
 
 
 @dataclass(frozen=True)
@@ -105,9 +111,40 @@ def _run(
     jobs: Iterable[Job], restorer: Restorer, treatment: Treatment, late: dict[Job, str] | None
 ) -> Iterator[Outcome]:
     """Do the jobs, or put those that are to wait into ``late`` with the reason; ``None`` does them all."""
-    opened = ahead(lambda job: _open(job, treatment, patient=late is None), jobs, most=2)
-    separated = (_separate(work, restorer, treatment.strength) for work in opened if not _is_put_off(work, late))
-    yield from ahead(lambda work: _write(work, treatment), separated, most=1)
+    pace = Pace.of(restorer)
+    opened = ahead(lambda job: _open(job, treatment, patient=late is None), jobs, pace.most_read, pace.files)
+    wanted = (pace.seen(work) for work in opened if not _is_put_off(work, late))
+    separated = ahead(lambda work: _separate(work, restorer, treatment.strength), wanted, pace.photos, pace.photos)
+    yield from ahead(lambda work: _write(work, treatment), separated, pace.files, pace.files)
+
+
+@dataclass
+class Pace:
+    """How many photos are on their way at once: few where the network is slow, more where a GPU waits for them."""
+
+    photos: int = 0  # threads in which photos are taken apart; 0: the caller's own
+    files: int = 1  # threads that read, and as many that write
+    max_memory: float | None = None
+    largest: int = 0  # bytes of memory that a photo took so far
+
+    @classmethod
+    def of(cls, restorer: Restorer) -> "Pace":
+        if restorer.device.type != "cuda":
+            return cls()
+        return cls(photos=2, files=max(min(os.cpu_count() or 1, MOST_FILE_THREADS), 1), max_memory=restorer.max_memory)
+
+    def seen(self, work: Work) -> Work:
+        if work.original is not None:
+            self.largest = max(self.largest, BYTES_WHILE_UNDER_WAY * work.original.pixels.nbytes)
+        return work
+
+    def most_read(self, job: Job) -> float:
+        """How many photos may be read, or wait to be taken apart."""
+        here = torch.device("cpu")
+        room = FREE_MEMORY_SHARE * free_memory(here)
+        if self.max_memory is not None:
+            room = min(room, self.max_memory - used_memory(here))
+        return float(np.clip(room / self.largest, 2, self.files + 1)) if self.largest else 2
 
 
 def _is_put_off(work: Work, late: dict[Job, str] | None) -> bool:
@@ -140,13 +177,20 @@ def separate(original: Original, restorer: Restorer, strength: float = 1.0) -> S
     started = time.perf_counter()
     found = restorer.layers(original.pixels)
     seconds = time.perf_counter() - started
-    coverage = float((found.rain.max(axis=2) > VISIBLE_HEIGHT * np.iinfo(found.rain.dtype).max).mean())
+    coverage = rain_coverage(found.rain)
     if coverage < DRY_COVERAGE:
         return Separated(original.pixels, np.zeros_like(found.rain), seconds, coverage, dry=True)
     if strength < 1:
         rain = at_strength(0, found.rain, strength)
         found = Layers(original.pixels - rain, rain)
     return Separated(found.background, found.rain, seconds, coverage)
+
+
+def rain_coverage(rain: Pixels) -> float:
+    """Share of the pixels with rain that can be seen in any channel."""
+    most = int(VISIBLE_HEIGHT * np.iinfo(rain.dtype).max)
+    unseen = cv2.inRange(rain, (0, 0, 0), (most, most, most))
+    return 1 - cv2.countNonZero(unseen) / unseen.size
 
 
 def _separate(work: Work, restorer: Restorer, strength: float) -> Work:

@@ -40,7 +40,8 @@ class Derainer(nn.Module):
     agree with the whole, or ``None`` if the network looks across the whole photo: it then takes a large one by
     :meth:`in_strips`. ``reductions`` are the factors by
     which a large photo is reduced to look for streaks that are wider than those of training. ``name`` is what messages
-    call the network, ``heaviness`` how many times the memory of the default network it takes.
+    call the network, ``heaviness`` how many times the memory of the default network it takes. One that
+    ``may_have_half_weights`` takes and returns float32 all the same.
 
     What is too large on the way is NaN in both layers, never a value that looks like one of a photo.
     """
@@ -50,6 +51,7 @@ class Derainer(nn.Module):
     reductions: tuple[int, ...] = ()
     name: str = "the network"
     heaviness: float = 1.0
+    may_have_half_weights: bool = False
 
     @abstractmethod
     def layers(self, rainy: Tensor) -> tuple[Tensor, Tensor]:

@@ -71,6 +71,7 @@ class DerainNet(Derainer):
     """
 
     reductions = (2, 4, 8)
+    may_have_half_weights = True
 
     def __init__(self, config: DerainConfig = DerainConfig()) -> None:
         super().__init__()
@@ -115,7 +116,7 @@ class DerainNet(Derainer):
         """``(N, 1, H, W)`` signed height of the rain layer before its clipping at 0, ``(N, 3, H, W)`` tint, and with
         ``fading`` the ``(N, 1, H, W)`` fading, from ``-STEEPEST_FADING`` to ``STEEPEST_FADING``.
         """
-        x = self.head(F.pixel_unshuffle(rainy - 0.5, 2))
+        x = self.head(F.pixel_unshuffle(rainy - 0.5, 2).to(self.head.weight.dtype))
         skips = []
         for blocks, down in zip(self.encoder, self.down):
             x = blocks(x)

@@ -29,13 +29,17 @@ def ahead(
     waiting: deque[Future[Result]] = deque()
     failure: list[Exception] = []
     with ThreadPoolExecutor(threads) as pool:
-        for item in _until_failure(items, failure):
-            room = most(item) if callable(most) else most
-            while waiting and len(waiting) + 1 > room:
+        try:
+            for item in _until_failure(items, failure):
+                room = most(item) if callable(most) else most
+                while waiting and len(waiting) + 1 > room:
+                    yield waiting.popleft().result()
+                waiting.append(pool.submit(work, item))
+            while waiting:
                 yield waiting.popleft().result()
-            waiting.append(pool.submit(work, item))
-        while waiting:
-            yield waiting.popleft().result()
+        finally:
+            for future in waiting:  # where nobody asks any more
+                future.cancel()
     if failure:
         raise failure[0]
 

@@ -4,7 +4,11 @@ import logging
 import math
 import re
 import sys
+import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -80,13 +84,35 @@ def check_precision(precision: str) -> None:
 
 
 def half_precision(precision: str, device: torch.device) -> bool:
-    """Whether to compute in bfloat16: on request, or where the hardware multiplies it."""
+    """Whether to compute in half precision: on request, or where that is measured to be faster."""
     if precision != "auto":
         return precision == "bfloat16"
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    probe = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
-    return device.type == "cpu" and probe is not None and bool(probe())
+    if device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
+        return False
+    return device.type in ("cpu", "cuda") and half_is_faster(device, torch.get_num_threads())
+
+
+@cache
+def half_is_faster(device: torch.device, threads: int) -> bool:
+    """Whether bfloat16 takes less time than float32 here, by some convolutions like a network's, in some ms.
+
+    That a processor has instructions for it does not tell: some are slower by them than in float32.
+    """
+    convolve = place(nn.Conv2d(24, 24, 3, padding=1), device)
+    image = torch.zeros(1, 24, 128, 128, device=device).to(memory_format=torch.channels_last)
+
+    def seconds(half: bool) -> float:
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=half):
+            began = time.perf_counter()
+            x = convolve(image)
+            for _ in range(3):
+                x = convolve(x.relu_()).add_(x)
+            x.float().sum().item()  # waits for the device
+            return time.perf_counter() - began
+
+    spent = [(seconds(True), seconds(False)) for _ in range(5)][1:]  # the first warms up
+    half, full = (min(each) for each in zip(*spent))
+    return half < full
 
 
 def proc_bytes(file: str, field: str) -> float | None:
@@ -133,6 +159,22 @@ def process_peak() -> float:
 def is_out_of_memory(error: BaseException) -> bool:
     text = str(error).lower()
     return isinstance(error, MemoryError) or any(phrase in text for phrase in OUT_OF_MEMORY_PHRASES)
+
+
+@contextmanager
+def suppress_out_of_memory() -> Iterator[None]:
+    """Go on after what did not fit into the memory."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+
+
+def release(device: torch.device) -> None:
+    """Give back memory that was in use in pieces of other sizes."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
 
 
 def affordable_pixels(device: torch.device, bytes_a_pixel: float, room: float = math.inf) -> float:

@@ -3,7 +3,9 @@
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -14,11 +16,20 @@ from derain.arrays import Pixels, UnitRgb
 from derain.errors import PhotoError
 from derain.models.contract import Derainer
 from derain.models.strips import Map
-from derain.restoring.devices import affordable_pixels, check_precision, half_precision, is_out_of_memory, used_memory
+from derain.restoring.devices import (
+    affordable_pixels,
+    check_precision,
+    half_precision,
+    release,
+    suppress_out_of_memory,
+    used_memory,
+)
+from derain.restoring.on_device import layers_on_device
 from derain.restoring.scales import glimpses, is_evident, reduced_sizes, stand_out
 from derain.restoring.tiling import LEAST_AUTOMATIC_TILE, NETWORK_BYTES_PER_PIXEL, Tile, fitting_tile, tiles, within
 
 SMALLEST_TILE = 64  # px
+HALF_ERROR = 1e-6  # mean square error of half weights against whole ones: costs 0.02 dB where others' is 2e-4
 LARGEST_WHOLE = 1536  # px: longer photos are taken in strips by a network that looks across the whole photo
 FEWEST_ROWS = 16  # of a strip
 MOST_STRIP_PIXELS = 2**19
@@ -72,6 +83,9 @@ class Restorer:
         Raises:
             PhotoError: not even a small tile fits into the memory, or the network's result is not finite.
         """
+        if self.device.type == "cuda" and self.model.halo is not None:
+            with suppress_out_of_memory():
+                return Layers(*layers_on_device(self, photo))
         found = self.layers_at_own_scale(photo)
         background, rain = found.background, found.rain
         height, width = photo.shape[:2]
@@ -91,37 +105,43 @@ class Restorer:
     def _may_be_evident(self, reduced: Pixels, before: Pixels) -> bool:
         """Whether a glimpse at the photo leaves it open that :func:`is_evident` will hold of its rain."""
         around = glimpses(reduced.shape[0], reduced.shape[1], self.model.multiple)
-        try:
+        with suppress_out_of_memory():
             parts = [self.layers_of_tile(reduced[outer]).rain[within(inner, outer)] for inner, outer in around]
-        except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
-                raise
-            return True
-        return not parts or stand_out(parts, before)
+            return not parts or stand_out(parts, [before[inner] for inner, _ in around])
+        return True
 
     def layers_at_own_scale(self, photo: Pixels) -> Layers:
         """Layers of a photo as it is, in tiles that are halved until they fit; errors as :meth:`layers`."""
-        longest = max(photo.shape[:2])
-        tile = self.first_tile(photo) if self.tile is None else self.tile or None
-        while True:
-            try:
+        for tile in self.tiles_to_try(photo.shape[0], photo.shape[1], photo.nbytes):
+            with suppress_out_of_memory():
                 return self._in_tiles(photo, tile)
-            except (MemoryError, RuntimeError) as error:
-                if not is_out_of_memory(error):
-                    raise
-                tile = min(int(np.max(tile or longest)), longest) // 2
-                if tile < SMALLEST_TILE:
-                    raise PhotoError("not enough memory for it; close other programs, or use a smaller photo") from None
+        raise AssertionError("the tiles to try end in an error")
 
-    def first_tile(self, photo: Pixels) -> int | Tile | None:
-        """Tiles by the memory that is free now; ``None`` takes the photo whole."""
+    def tiles_to_try(self, height: int, width: int, size: int) -> Iterator[int | Tile | None]:
+        """Tiles for a photo of ``size`` bytes, each to be tried if those before did not fit into the memory.
+
+        Raises:
+            PhotoError: there are no smaller ones.
+        """
+        longest = max(height, width)
+        tile = self.first_tile(height, width, size) if self.tile is None else self.tile or None
+        yield tile
+        side = min(int(np.max(tile or longest)), longest) // 2
+        while side >= SMALLEST_TILE:
+            release(self.device)
+            yield side
+            side //= 2
+        raise PhotoError("not enough memory for it; close other programs, or use a smaller photo")
+
+    def first_tile(self, height: int, width: int, size: int) -> int | Tile | None:
+        """Tiles by the memory that is free now, for a photo of ``size`` bytes; ``None`` takes it whole."""
         room = math.inf
         if self.max_memory is not None:
-            room = self.max_memory - used_memory(self.device) - LATER_BYTES * photo.nbytes
+            room = self.max_memory - used_memory(self.device) - LATER_BYTES * size
         pixels = affordable_pixels(self.device, NETWORK_BYTES_PER_PIXEL * self.model.heaviness, room)
         if self.model.halo is None:
             return int(np.clip(max(pixels, 0) ** 0.5, LEAST_AUTOMATIC_TILE, LARGEST_WHOLE))
-        return fitting_tile(photo.shape[0], photo.shape[1], pixels, self.model)
+        return fitting_tile(height, width, pixels, self.model)
 
     def _in_tiles(self, photo: Pixels, tile: int | Tile | None) -> Layers:
         if isinstance(tile, int) and self.model.halo is None and max(photo.shape[:2]) > tile:
@@ -134,21 +154,44 @@ class Restorer:
         return Layers(background, rain)
 
     def layers_of_tile(self, tile: Pixels) -> Layers:
-        """Layers of what the network takes at once; what bfloat16 cannot hold is computed again in float32.
+        """Layers of what the network takes at once.
 
         Raises:
             PhotoError: the result is not finite.
         """
-        image = self.to_tensor(in_unit(tile))
-        with self.computing():
-            found = self.model(image)[0]
-        if self.half and not found.isfinite().all():
-            with torch.inference_mode():
+        with torch.inference_mode():
+            background = to_pixels(self.background_of(self.to_tensor(in_unit(tile))), tile)
+        return Layers(background, less(tile, background))
+
+    def background_of(self, image: Tensor) -> Tensor:
+        """``(N, 3, H, W)`` on the device; what half precision cannot hold is computed again in float32.
+
+        Raises:
+            PhotoError: the result is not finite.
+        """
+        if self.with_half_weights is not None:
+            found = self.with_half_weights(image)[0]
+        else:
+            with self.computing():
                 found = self.model(image)[0]
+        if self.half and not found.isfinite().all():
+            found = self.model(image)[0]
         if not found.isfinite().all():
             raise PhotoError(f"{self.model.name} gives a result that is not finite; give other `weights`")
-        background = to_pixels(found, tile)
-        return Layers(background, less(tile, background))
+        return found
+
+    @cached_property
+    def with_half_weights(self) -> Derainer | None:
+        """The network as it is now with weights of 16 bits, if it is to compute so and finds the same: as fast as the
+        GPU can, where autocast converts at each step.
+        """
+        if self.device.type != "cuda" or not self.half or not self.model.may_have_half_weights:
+            return None
+        quick = deepcopy(self.model).to(torch.bfloat16 if self.precision == "bfloat16" else torch.float16)
+        image = trial(self.device)
+        with torch.inference_mode():
+            error = (quick(image)[0] - self.model(image)[0]).square().mean()
+        return quick if self.precision == "bfloat16" or error < HALF_ERROR else None
 
     def _in_strips(self, photo: Pixels, tile: int) -> Layers:
         """Layers by a network that looks across the whole photo, in strips of about as many pixels as a tile has."""
@@ -180,6 +223,13 @@ class Restorer:
         with self.computing():
             found = self.model(self.to_tensor(picture))[0]
         return to_picture(found)
+
+
+def trial(device: torch.device) -> Tensor:
+    """A small picture of all brightnesses with lines over it, ``(1, 3, H, W)``."""
+    ramp = torch.linspace(0, 1, 256, device=device)
+    lines = (torch.arange(256, device=device) % 11 == 0) * 0.3
+    return (ramp[:, None] * 0.7 + lines).expand(1, 3, 256, 256)
 
 
 def in_unit(pixels: Pixels) -> UnitRgb:

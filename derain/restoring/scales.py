@@ -35,13 +35,13 @@ def is_evident(found: Pixels, before: Pixels) -> bool:
     """Whether ``found`` is rain of a scale of its own, given the layer that was found ``before``."""
     if found.mean() <= EVIDENT_MEAN_HEIGHT * np.iinfo(found.dtype).max:  # cleaning only takes away
         return False
-    return stand_out([found[window] for window in windows(*found.shape[:2])], before)
+    return stand_out(*([layer[window] for window in windows(*found.shape[:2])] for layer in (found, before)))
 
 
-def stand_out(parts: list[Pixels], before: Pixels) -> bool:
-    """The same of the ``parts`` in the windows of what was found."""
-    earlier = mean_height([before[window] for window in windows(*before.shape[:2])])
-    return mean_height(parts) > max(EVIDENT_MEAN_HEIGHT, EVIDENT_SHARE * earlier)
+def stand_out(parts: list[Pixels], before: list[Pixels]) -> bool:
+    """The same of the parts of both layers in their windows."""
+    found = mean_height(parts)
+    return found > EVIDENT_MEAN_HEIGHT and found > EVIDENT_SHARE * mean_height(before)
 
 
 def mean_height(parts: list[Pixels]) -> float:

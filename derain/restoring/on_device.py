@@ -1,0 +1,143 @@
+"""A photo's way through a GPU: it goes there once, as the numbers that it is, and its layers come back once.
+
+What :class:`derain.restoring.restorer.Restorer` does with arrays is done with tensors here, to within one grey level.
+Each thread has a stream of its own, so that one photo is copied while the network works at another.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from derain.arrays import Pixels
+from derain.restoring.devices import suppress_out_of_memory
+from derain.restoring.resizing import enlarged, reduced
+from derain.restoring.scales import EVIDENT_MEAN_HEIGHT, glimpses, reduced_sizes, stand_out, windows
+from derain.restoring.tiling import Tile, tiles, within
+
+if TYPE_CHECKING:
+    from derain.restoring.restorer import Restorer
+
+MOST_PINNED = 2**28  # bytes: larger photos are copied by the system, for memory that is pinned is nobody else's
+_of_thread = threading.local()
+
+
+@dataclass(frozen=True)
+class Sheets:
+    """Layers on a device: ``(H, W, 3)`` whole numbers, uint8, or int32 for 16 bits."""
+
+    background: Tensor
+    rain: Tensor
+
+
+def layers_on_device(restorer: "Restorer", photo: Pixels) -> tuple[Pixels, Pixels]:
+    """Background and rain of a photo, looked at reduced, too; arguments and errors are :meth:`Restorer.layers`'."""
+    with torch.inference_mode(), _own_stream(restorer.device):
+        found = _at_every_scale(restorer, _upload(photo, restorer.device))
+        background, rain = (_download(layer, photo.dtype) for layer in (found.background, found.rain))
+        if restorer.device.type == "cuda":
+            torch.cuda.current_stream(restorer.device).synchronize()
+        return background.numpy(), rain.numpy()
+
+
+@contextmanager
+def _own_stream(device: torch.device) -> Iterator[None]:
+    if device.type != "cuda":
+        yield
+        return
+    streams = _of_thread.__dict__.setdefault("streams", {})
+    if device not in streams:
+        streams[device] = torch.cuda.Stream(device)
+    with torch.cuda.stream(streams[device]):
+        yield
+
+
+def _upload(photo: Pixels, device: torch.device) -> Tensor:
+    sheet = torch.from_numpy(np.ascontiguousarray(photo))
+    if device.type == "cuda" and sheet.nbytes <= MOST_PINNED:
+        sheet = sheet.pin_memory()
+    sheet = sheet.to(device, non_blocking=True)
+    return sheet if photo.dtype == np.uint8 else sheet.to(torch.int32)
+
+
+def _download(sheet: Tensor, dtype: np.dtype) -> Tensor:
+    sheet = sheet if dtype == np.uint8 else sheet.to(torch.uint16)
+    if sheet.device.type != "cuda" or sheet.nbytes > MOST_PINNED:
+        return sheet.cpu()
+    here = torch.empty(sheet.shape, dtype=sheet.dtype, pin_memory=True)
+    return here.copy_(sheet, non_blocking=True)
+
+
+def _at_every_scale(restorer: "Restorer", photo: Tensor) -> Sheets:
+    found = _at_own_scale(restorer, photo)
+    height, width = photo.shape[:2]
+    for size in reduced_sizes(width, height, restorer.model.reductions):
+        smaller, before = (reduced(layer, *size) for layer in (found.background, found.rain))
+        if not _may_be_evident(restorer, smaller, before):
+            continue
+        wide = _at_own_scale(restorer, smaller).rain
+        if _is_evident(wide, before):
+            background = _less(found.background, enlarged(wide, width, height))
+            found = Sheets(background, _less(photo, background))
+    return found
+
+
+def _may_be_evident(restorer: "Restorer", smaller: Tensor, before: Tensor) -> bool:
+    around = glimpses(smaller.shape[0], smaller.shape[1], restorer.model.multiple)
+    if not around:
+        return True
+    seen = torch.stack([smaller[outer] for _, outer in around])
+    rain = _less(seen, _backgrounds(restorer, seen))
+    parts = [_array(layer[within(*window)]) for layer, window in zip(rain, around)]
+    return stand_out(parts, [_array(before[inner]) for inner, _ in around])
+
+
+def _is_evident(found: Tensor, before: Tensor) -> bool:
+    if found.float().mean() <= EVIDENT_MEAN_HEIGHT * _white(found):
+        return False
+    return stand_out(_in_windows(found), _in_windows(before))
+
+
+def _in_windows(layer: Tensor) -> list[Pixels]:
+    return [_array(layer[window]) for window in windows(layer.shape[0], layer.shape[1])]
+
+
+def _array(part: Tensor) -> Pixels:
+    return np.asarray(part.cpu().numpy().astype(np.uint8 if part.dtype == torch.uint8 else np.uint16))
+
+
+def _at_own_scale(restorer: "Restorer", photo: Tensor) -> Sheets:
+    for tile in restorer.tiles_to_try(photo.shape[0], photo.shape[1], photo.nbytes):
+        with suppress_out_of_memory():
+            return _in_tiles(restorer, photo, tile)
+    raise AssertionError("the tiles to try end in an error")
+
+
+def _in_tiles(restorer: "Restorer", photo: Tensor, tile: int | Tile | None) -> Sheets:
+    background = torch.empty_like(photo)
+    for inner, outer in tiles(photo.shape[0], photo.shape[1], tile, restorer.model):
+        background[inner] = _backgrounds(restorer, photo[outer][None])[0][within(inner, outer)]
+    return Sheets(background, _less(photo, background))
+
+
+def _backgrounds(restorer: "Restorer", photos: Tensor) -> Tensor:
+    """Of ``(N, H, W, 3)`` whole numbers."""
+    white = _white(photos)
+    image = photos.float().div_(white).permute(0, 3, 1, 2)
+    return (
+        restorer.background_of(image).permute(0, 2, 3, 1).float().mul(white).round_().clamp_(0, white).to(photos.dtype)
+    )
+
+
+def _less(photo: Tensor, other: Tensor) -> Tensor:
+    """Not below 0."""
+    return torch.where(photo > other, photo - other, 0)
+
+
+def _white(sheet: Tensor) -> int:
+    return 255 if sheet.dtype == torch.uint8 else 65535

@@ -1,0 +1,56 @@
+"""OpenCV's resizing in torch, so that a photo on a device need not leave it: the same to within one grey level."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+CUBIC = -0.75  # OpenCV's a
+
+
+def reduced(pixels: Tensor, width: int, height: int) -> Tensor:
+    """As ``INTER_AREA`` reduces ``(H, W, 3)`` whole numbers."""
+    return _resized(pixels, height, width, _area_taps)
+
+
+def enlarged(pixels: Tensor, width: int, height: int) -> Tensor:
+    """As ``INTER_CUBIC`` enlarges ``(H, W, 3)`` whole numbers of at most 8 bits, or of 16 in int32."""
+    return _resized(pixels, height, width, _cubic_taps)
+
+
+def _resized(pixels: Tensor, height: int, width: int, taps) -> Tensor:  # type: ignore[no-untyped-def]
+    most = 255 if pixels.dtype == torch.uint8 else 65535
+    rows = _weighted(pixels, 0, *taps(pixels.shape[0], height))
+    return _weighted(rows, 1, *taps(pixels.shape[1], width)).round_().clamp_(0, most).to(pixels.dtype)
+
+
+def _weighted(values: Tensor, dim: int, places: np.ndarray, weights: np.ndarray) -> Tensor:
+    """Along a dimension, sums of the values at ``(K, L)`` places by their weights: ``L`` of them, float32."""
+    shape = [1] * values.dim()
+    shape[dim] = places.shape[1]
+    total = None
+    for place, weight in zip(torch.from_numpy(places).to(values.device), torch.from_numpy(weights).to(values.device)):
+        picked = values.index_select(dim, place).float().mul_(weight.view(shape))
+        total = picked if total is None else total.add_(picked)
+    assert total is not None
+    return total
+
+
+def _area_taps(length: int, wanted: int) -> tuple[np.ndarray, np.ndarray]:
+    """Each new pixel is the mean of what it covers, pixels at its ends as far as it covers them."""
+    scale = length / wanted
+    start = np.arange(wanted) * scale
+    places = np.floor(start).astype(np.int64) + np.arange(int(np.ceil(scale)) + 1)[:, None]
+    cover = np.minimum(places + 1, start + scale) - np.maximum(places, start)
+    weights = np.where(cover > 1e-6, cover, 0) / scale
+    return places.clip(0, length - 1), (weights / weights.sum(0)).astype(np.float32)
+
+
+def _cubic_taps(length: int, wanted: int) -> tuple[np.ndarray, np.ndarray]:
+    centre = (np.arange(wanted) + 0.5) * length / wanted - 0.5
+    first = np.floor(centre)
+    offsets = np.arange(-1, 3)[:, None]
+    x = np.abs(centre - first - offsets)
+    near = (CUBIC + 2) * x**3 - (CUBIC + 3) * x**2 + 1
+    far = CUBIC * (x**3 - 5 * x**2 + 8 * x - 4)
+    places = (first + offsets).astype(np.int64).clip(0, length - 1)
+    return places, np.where(x <= 1, near, far).astype(np.float32)

@@ -1,0 +1,64 @@
+"""The way through a GPU, on the CPU's tensors: the layers are those of the way through arrays."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from derain.photos import read_photo
+from derain.restoring import scales
+from derain.restoring.on_device import layers_on_device
+from derain.restoring.resizing import enlarged, reduced
+from derain.restoring.restorer import Restorer
+from derain.weights import load
+from tests.test_models import REPOSITORY
+from tests.test_restoring import Halving
+from tests.test_scales import Lamps, scene  # noqa: F401
+
+
+def apart(*arrays: np.ndarray) -> int:
+    first, second = (array.astype(int) for array in arrays)
+    return int(np.abs(first - second).max())
+
+
+@pytest.mark.parametrize("depth, white", [(np.uint8, 255), (np.uint16, 65535)])
+@pytest.mark.parametrize("size", [(100, 240), (101, 243), (177, 95)])
+def test_photos_are_resized_as_opencv_does_it(rng, depth, white, size):
+    photo = rng.integers(0, white + 1, (*size, 3)).astype(depth)
+    tensor = torch.from_numpy(photo.astype(np.uint8 if white == 255 else np.int32))
+    for factor in (2, 4, 8):
+        width, height = size[1] // factor, size[0] // factor
+        small = cv2.resize(photo, (width, height), interpolation=cv2.INTER_AREA)
+        assert apart(reduced(tensor, width, height).numpy(), small) <= 1
+        part, whole = photo[:height, :width], (size[1], size[0])
+        assert apart(enlarged(tensor[:height, :width], *whole).numpy(), cv2.resize(part, whole, interpolation=2)) <= 1
+
+
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+@pytest.mark.parametrize("tile", [0, 64])
+def test_a_photo_has_the_layers_that_it_has_on_the_cpu(depth, tile):
+    photo = read_photo(REPOSITORY / "examples" / "rainy.jpg")[:150, :200].astype(depth) * depth(
+        1 if depth is np.uint8 else 257
+    )
+    restorer = Restorer(load(), "float32", tile)
+    found, expected = layers_on_device(restorer, photo), restorer.layers(photo)
+    for layer, wanted in zip(found, (expected.background, expected.rain)):
+        assert layer.dtype == depth and apart(layer, wanted) <= photo.max() // 255
+
+
+@pytest.mark.parametrize("worth", [0, 1e9], ids=["glimpses", "no glimpses"])
+def test_wide_streaks_are_found_as_on_the_cpu(scene, monkeypatch, worth):  # noqa: F811
+    monkeypatch.setattr(scales, "WORTH_A_GLIMPSE", worth)
+    photo, restorer = (
+        cv2.resize(scene[1], None, fx=8, fy=8, interpolation=cv2.INTER_CUBIC),
+        Restorer(Lamps(), "float32"),
+    )
+    found, expected = layers_on_device(restorer, photo), restorer.layers(photo)
+    assert expected.rain.any() and apart(found[0], expected.background) <= 1
+    assert np.array_equal(found[0] + found[1], photo)
+
+
+def test_a_tile_that_runs_out_of_memory_is_halved_there_too(rng):
+    photo, model = rng.integers(0, 256, (180, 240, 3), dtype=np.uint8), Halving(most=130)
+    background, rain = layers_on_device(Restorer(model, tile=0), photo)
+    assert model.seen[:2] == [240, 120] and np.array_equal(background + rain, photo)
