@@ -1,5 +1,7 @@
 """What a user can cause, as exceptions; each message names the file and what to do.
 
+Arguments stand in backticks, as `overwrite`; the command line says the option instead that gives it.
+
 DerainError
 ├── UsageError      wrong options or paths that collide: exit code 2
 ├── PhotoError      a photo, a clip or a result that cannot be read or written: exit code 1

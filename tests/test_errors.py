@@ -13,6 +13,7 @@ import derain
 from derain.batch import Target, Treatment, plan, run
 from derain.cli.app import app, main
 from derain.errors import DerainError
+from derain.export import export_onnx
 from derain.finetuning.finetune import finetune
 from derain.restoring.devices import choose_device
 from derain.training.config import TrainConfig
@@ -102,12 +103,20 @@ def test_eval_names_what_was_given(shell, tmp_path):
     assert shell("eval", "--self-test", "--device", "tpu")[1].startswith("derain: --device tpu: choose auto")
 
 
+def test_export_names_what_was_given(shell, tmp_path):
+    out = tmp_path / "a.onnx"
+    out.touch()
+    assert python(export_onnx, "derain", out).endswith("exists; `overwrite` replaces it")
+    assert shell("export", "onnx", "-o", out)[1].strip().endswith("exists; --overwrite replaces it")
+
+
 def test_a_name_that_looks_like_an_argument_stays_a_name(shell, tmp_path):
     assert f"{tmp_path}/`rain`.jpg: " in shell("run", tmp_path / "`rain`.jpg")[1]
 
 
 def test_no_module_but_those_of_the_command_line_speaks_of_options():
-    commands = typer.main.get_command(app).commands.values()  # type: ignore[attr-defined]
+    named = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    commands = [each for name in named for each in getattr(named[name], "commands", {name: named[name]}).values()]
     options = {name for command in commands for option in command.params for name in option.opts if name[0] == "-"}
     spoken = re.compile(rf"(?<![\w-])({'|'.join(map(re.escape, options))})(?![\w-])")
     found = []

@@ -3,10 +3,10 @@
 import cv2
 import numpy as np
 
-from derain.photos import Photo
+from derain.arrays import Rgb8
 
 
-def comparison(photo: Photo, background: Photo) -> Photo:
+def comparison(photo: Rgb8, background: Rgb8) -> Rgb8:
     """Before and after side by side, labelled, and below them, enlarged, the square where most rain was.
 
     Of a panorama it is a part of that square, no higher than twice the strip.
@@ -23,18 +23,18 @@ def comparison(photo: Photo, background: Photo) -> Photo:
     return np.vstack([strip, np.full((4, strip.shape[1], 3), 255, np.uint8), enlarged])
 
 
-def _enlarge(crop: Photo, width: int) -> Photo:
+def _enlarge(crop: Rgb8, width: int) -> Rgb8:
     size = width, crop.shape[0] * width // crop.shape[1]
     return np.asarray(cv2.resize(crop, size, interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
-def side_by_side(photo: Photo, background: Photo) -> Photo:
+def side_by_side(photo: Rgb8, background: Rgb8) -> Rgb8:
     """Before and after, labelled, with a thin gap between."""
     gap = np.full((photo.shape[0], 4, 3), 255, np.uint8)
     return np.hstack([_labelled(photo, "before"), gap, _labelled(background, "after")])
 
 
-def _labelled(photo: Photo, text: str) -> Photo:
+def _labelled(photo: Rgb8, text: str) -> Rgb8:
     scale = max(photo.shape[0] / 600, 0.4)
     place = (int(12 * scale), int(28 * scale))
     picture = photo.copy()

@@ -4,7 +4,7 @@ import sys
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperGroup
 
 import derain
 from derain.cli.doctor import doctor
@@ -12,9 +12,10 @@ from derain.cli.evaluate import evaluate
 from derain.cli.export import export
 from derain.cli.finetune import finetune
 from derain.cli.models import models
+from derain.cli.options import Command
 from derain.cli.quiet import quiet_libraries
 from derain.cli.run import run
-from derain.cli.terminal import fill_descriptors, open_streams, say, say_error, speak_of, tell
+from derain.cli.terminal import fill_descriptors, open_streams, say, say_error, tell
 from derain.cli.train import train
 from derain.cli.video import video
 from derain.errors import DerainError, UsageError
@@ -34,14 +35,6 @@ class Commands(TyperGroup):
             if isinstance(said := getattr(error, "message", None), str):  # Typer's own, of wrong usage
                 error.message = printable(said, kept="\n")  # type: ignore[attr-defined]
             raise
-
-
-class Command(TyperCommand):
-    """A command; what the library says of its arguments is said of the options of the same name."""
-
-    def invoke(self, ctx: Any) -> Any:
-        speak_of({str(option.name): option.opts[0] for option in self.params if option.param_type_name == "option"})
-        return super().invoke(ctx)
 
 
 app = typer.Typer(

@@ -83,7 +83,7 @@ def _measure(weights: list[str], device: "torch.device", json: Path | None) -> N
     from derain.evaluation.benchmark import benchmark
     from derain.evaluation.results import speeds_as_json
 
-    speeds = benchmark(weights, device, report=lambda line: say(line, "dim"))
+    speeds = benchmark(weights, device, say=lambda line: say(line, "dim"))
     talk.print(speed_table(speeds))
     if json:
         write(json, speeds_as_json(speeds))

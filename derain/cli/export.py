@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from derain.cli.options import Weights
+from derain.cli.options import Command, Weights
 from derain.cli.terminal import say, tell
 
 export = typer.Typer(no_args_is_help=True, help="The network as a file for other software.")
@@ -16,10 +16,10 @@ def formats() -> None:
     pass
 
 
-@export.command()
+@export.command(cls=Command)
 def onnx(
     weights: Weights = "derain",
-    output: Annotated[Path, typer.Option("-o", "--output", help="The file.")] = Path("derain.onnx"),
+    out: Annotated[Path, typer.Option("-o", "--output", help="The file.")] = Path("derain.onnx"),
     half: Annotated[bool, typer.Option("--half", help="Compute in float16; half the size.")] = False,
     with_rain: Annotated[bool, typer.Option("--with-rain", help="Give the rain layer too.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
@@ -27,6 +27,6 @@ def onnx(
     """Write the network as ONNX, for ONNX Runtime, OpenVINO, TensorRT or OpenCV, and check it."""
     from derain.export import export_onnx
 
-    difference = export_onnx(weights, output, half=half, with_rain=with_rain, overwrite=overwrite)
+    difference = export_onnx(weights, out, half=half, with_rain=with_rain, overwrite=overwrite)
     say(f"the same as torch's to {difference:.2f} grey levels")
-    tell(str(output))
+    tell(str(out))

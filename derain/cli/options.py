@@ -1,8 +1,11 @@
-"""Options that several commands share."""
+"""Options that several commands share, and how they are spoken of."""
 
-from typing import Annotated, Optional
+from typing import Annotated, Any, Optional
 
 import typer
+from typer.core import TyperCommand
+
+from derain.cli.terminal import speak_of
 
 Weights = Annotated[str, typer.Option(help="Bundled name, file, or hf:OWNER/REPO@REVISION/FILE.")]
 Strength = Annotated[float, typer.Option(min=0, max=1, help="Share of the rain to take away.")]
@@ -15,3 +18,11 @@ MaxMemory = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but errors.")]
 WeightsArgument = Annotated[str, typer.Argument(help="Bundled name, file, or hf:OWNER/REPO@REVISION/FILE.")]
+
+
+class Command(TyperCommand):
+    """A command; what the library says of its arguments is said of the options of the same name."""
+
+    def invoke(self, ctx: Any) -> Any:
+        speak_of({str(option.name): option.opts[0] for option in self.params if option.param_type_name == "option"})
+        return super().invoke(ctx)

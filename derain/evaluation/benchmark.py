@@ -30,7 +30,7 @@ class Speed:
 
 
 def benchmark(
-    weights: list[str], device: torch.device, runs: int = 5, report: Callable[[str], None] | None = None
+    weights: list[str], device: torch.device, runs: int = 5, say: Callable[[str], None] | None = None
 ) -> list[Speed]:
     """Time each of ``weights`` in float32 and bfloat16, one after the other and again, ``runs`` times.
 
@@ -42,8 +42,8 @@ def benchmark(
     seconds: dict[tuple[str, str], list[float]] = {case: [] for case in cases}
     for index in range(runs + 1):  # the first warms up
         for name, precision in cases:
-            if report:
-                report(f"run {index} of {runs}: {name}, {precision}")
+            if say:
+                say(f"run {index} of {runs}: {name}, {precision}")
             spent = seconds_for(Restorer(models[name], precision))
             if index:
                 seconds[name, precision].append(spent)

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from derain.arrays import Heights
 from derain.errors import reason
 from derain.evaluation.metrics import Picture, capped_psnr, values
 from derain.evaluation.no_truth import Sequel, motion
@@ -173,7 +173,7 @@ class Repasting:
 
     def __init__(self, restorer: Restorer) -> None:
         self.restorer = restorer
-        self.layer: NDArray[np.float32] | None = None
+        self.layer: Heights | None = None
 
     def score(self, found: Layers) -> float:
         """PSNR gained in dB by restoring the background under the rain found before; NaN if there was none."""

@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from derain.arrays import Mask
 from derain.evaluation.metrics import Picture, size_of, values
-from derain.motion import optical_flow, pixel_grid
+from derain.motion import Field, optical_flow, pixel_grid
 from derain.photos import as_rgb
 from derain.rain.clean import clean_rain, line_energies
 
@@ -74,7 +75,7 @@ def _beyond_others(energies: dict[float, float], degrees: float) -> float:
     return max(energies[degrees] - float(np.mean(others)), 0.0)
 
 
-def _flattest(grey: NDArray[np.float32]) -> NDArray[np.bool_]:
+def _flattest(grey: NDArray[np.float32]) -> Mask:
     smooth = cv2.GaussianBlur(grey, (0, 0), 3)
     slope = np.hypot(cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1))
     around = cv2.blur(slope, (15, 15))
@@ -85,12 +86,12 @@ def _rgb(picture: Picture) -> NDArray[np.float32]:
     return as_rgb(values(picture).astype(np.float32))
 
 
-def _sharpness(grey: NDArray[np.float32], where: NDArray[np.bool_]) -> float:
+def _sharpness(grey: NDArray[np.float32], where: Mask) -> float:
     slope = cv2.Sobel(grey, cv2.CV_32F, 1, 0) ** 2 + cv2.Sobel(grey, cv2.CV_32F, 0, 1) ** 2
     return float(slope[where].sum())
 
 
-def motion(rainy: Picture, before: Picture) -> NDArray[np.float32]:
+def motion(rainy: Picture, before: Picture) -> Field:
     """Where each pixel of a frame was in the frame before: ``(H, W, 2)`` columns and rows.
 
     The optical flow (DIS) of the smoothed frames.
@@ -107,7 +108,7 @@ class Sequel:
 
     frame: Picture
     before: Picture
-    moved: NDArray[np.float32]
+    moved: Field
 
 
 def flicker(sequel: Sequel) -> float:

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from derain.arrays import Rgb8
 from derain.evaluation.metrics import Picture
-from derain.photos import Photo, as_rgb, read_original, to_8_bit
+from derain.photos import as_rgb, read_original, to_8_bit
 
 
 def read_picture(path: Path) -> Picture:
@@ -16,6 +17,6 @@ def read_picture(path: Path) -> Picture:
     return original.pixels[..., 0] if original.grey else original.pixels
 
 
-def to_photo(picture: Picture) -> Photo:
+def to_photo(picture: Picture) -> Rgb8:
     """8-bit RGB, as pictures are shown."""
     return as_rgb(to_8_bit(picture))

@@ -8,13 +8,13 @@ from html import escape
 import cv2
 import numpy as np
 
+from derain.arrays import Rgb8
 from derain.evaluation.evaluate import Evaluation
 from derain.evaluation.metrics import Picture
 from derain.evaluation.pictures import to_photo
 from derain.evaluation.results import comparisons, conditions, formatted, interval, verdict
 from derain.evaluation.samples import INPUT, Sample
 from derain.evaluation.scores import SCORES, primary
-from derain.photos import Photo
 
 LARGEST_WINDOW = 1200  # px, side of the part of a larger picture that is shown: the one with most change
 STYLE = """
@@ -111,7 +111,7 @@ def _figures(
     return f"<h3>{escape(sample.name)}</h3><div class=strip tabindex=0>{cells}</div>"
 
 
-def _window(rain: Photo) -> tuple[slice, slice]:
+def _window(rain: Rgb8) -> tuple[slice, slice]:
     """Where most rain was found, as much as is shown."""
     height, width = rain.shape[:2]
     if max(height, width) <= LARGEST_WINDOW:
@@ -125,7 +125,7 @@ def _window(rain: Photo) -> tuple[slice, slice]:
     return slice(top, min(top + LARGEST_WINDOW, height)), slice(left, min(left + LARGEST_WINDOW, width))
 
 
-def _figure(photo: Photo, caption: str) -> str:
+def _figure(photo: Rgb8, caption: str) -> str:
     options = [cv2.IMWRITE_JPEG_QUALITY, 92, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
     codes = cv2.imencode(".jpg", np.ascontiguousarray(photo[..., ::-1]), options)[1]
     data = base64.b64encode(codes.tobytes()).decode()

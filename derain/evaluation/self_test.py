@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from derain.arrays import UnitRgb
 from derain.evaluation.samples import Sample, Samples
 from derain.rain.compose import compose
 from derain.rain.render import ANY_RAIN, FINE_RAIN, render
@@ -30,7 +30,7 @@ def _render_all(count: int, seed: int) -> Iterator[Sample]:
         yield Sample(f"rendered {index + 1:02d}", rainy_bytes, clean_bytes)
 
 
-def draw_scene(rng: np.random.Generator, size: int) -> NDArray[np.float32]:
+def draw_scene(rng: np.random.Generator, size: int) -> UnitRgb:
     """A sky, a row of houses with windows and a textured ground: ``(size, size, 3)`` in [0, 1]."""
     height = np.linspace(0, 1, size, dtype=np.float32)[:, None, None]
     scene = rng.uniform(0.4, 0.7, 3) * (1 - height) + rng.uniform(0.15, 0.5, 3) * height

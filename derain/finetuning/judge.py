@@ -13,9 +13,8 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from derain.arrays import UnitRgb
+from derain.arrays import Mask, Rgb8, UnitRgb
 from derain.errors import PhotoError, TrainingError
 from derain.evaluation.scores import unpaired_scores
 from derain.finetuning.guide import Guide
@@ -67,10 +66,10 @@ class Trial:
     """A held-out photo ``(H, W, 3)`` in [0, 1], and the same derained and under another's rain."""
 
     photo: UnitRgb
-    free: NDArray[np.bool_]  # (H, W), where no rain was found
+    free: Mask  # where no rain was found
     derained: UnitRgb
     rainy: UnitRgb  # derained, with rain pasted on it
-    pasted: NDArray[np.bool_]  # (H, W), where
+    pasted: Mask  # where
 
 
 @dataclass(frozen=True)
@@ -263,5 +262,5 @@ def mean(values: list[float]) -> float:
     return float(np.mean(known)) if known else float("nan")
 
 
-def to_bytes(picture: UnitRgb) -> NDArray[np.uint8]:
+def to_bytes(picture: UnitRgb) -> Rgb8:
     return (picture * 255 + 0.5).clip(0, 255).astype(np.uint8)

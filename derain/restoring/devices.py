@@ -24,7 +24,7 @@ OUT_OF_MEMORY_PHRASES = (
     "can't allocate memory",
 )  # torch's words for it, by system
 DEVICE_NAME = re.compile(r"cpu|mps|cuda(:[0-9]{1,3})?")
-Network = TypeVar("Network", bound=nn.Module)
+Module = TypeVar("Module", bound=nn.Module)
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -182,6 +182,6 @@ def affordable_pixels(device: torch.device, bytes_a_pixel: float, room: float = 
     return min(FREE_MEMORY_SHARE * free_memory(device), room) / bytes_a_pixel
 
 
-def place(network: Network, device: str | torch.device) -> Network:
+def place(network: Module, device: str | torch.device) -> Module:
     """``network`` on ``device``, channels last in memory: convolutions run faster so, on CPUs most of all."""
     return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
