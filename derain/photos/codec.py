@@ -268,6 +268,13 @@ def read_plain(found: Original, image: ImageFile, turn: Callable[[Pixels], Pixel
     )
 
 
+def with_channels(found: Original, values: Pixels, colours: int, has_alpha: bool = True) -> Original:
+    """The photo of ``(H, W, C)`` as stored: so many colours, 1 or 3, and alpha, if the next channel is that."""
+    turn = upright(found.orientation)
+    alpha = turn(values[..., colours]) if has_alpha and values.shape[2] > colours else None
+    return replace(found, pixels=turn(as_rgb(values[..., :colours])), alpha=alpha, grey=colours == 1)
+
+
 def _mean(pixels: Pixels) -> Pixels:
     """One channel, ``(H, W, 1)``."""
     return (pixels.mean(axis=2, keepdims=True) + 0.5).astype(pixels.dtype)

@@ -3,7 +3,7 @@
 from derain.photos import jpeg, png
 from derain.photos.bmp import Bmp
 from derain.photos.codec import Format
-from derain.photos.heif import Avif, Heif, is_avif, is_heif
+from derain.photos.heif import AVIF_BRANDS, HEIF_BRANDS, Avif, Heif, brands
 from derain.photos.tiff import SIGNATURES, Tiff
 from derain.photos.webp import Webp, has_signature
 
@@ -44,8 +44,17 @@ TABLE = (
         holds=("icc_profile", "dpi"),
         alpha=True,
     ),
-    Format("AVIF", (".avif",), is_avif, Avif(), alpha=True, codes=True),  # before HEIF, whose brands it may have, too
-    Format("HEIF", (".heic", ".heif", ".hif"), is_heif, Heif(), alpha=True, codes=True),
+    Format(
+        "AVIF", (".avif",), lambda content: bool(AVIF_BRANDS & brands(content)), Avif(), alpha=True, codes=True
+    ),  # before HEIF, whose brands it may have, too
+    Format(
+        "HEIF",
+        (".heic", ".heif", ".hif"),
+        lambda content: bool(HEIF_BRANDS & brands(content)),
+        Heif(),
+        alpha=True,
+        codes=True,
+    ),
 )
 BY_NAME = {row.name: row for row in TABLE}
 FORMATS = {suffix: row.name for row in TABLE for suffix in row.suffixes}  # suffix to Pillow's name

@@ -4,7 +4,6 @@ H.273 codes in their ``colr`` box.
 
 import io
 import struct
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from importlib import import_module
@@ -19,9 +18,9 @@ from PIL.ImageFile import ImageFile
 from derain.arrays import Pixels
 from derain.errors import PhotoError
 from derain.photos import coded, items
-from derain.photos.codec import QUALITY, Codec, NewPhoto, opened
-from derain.photos.original import Original, as_rgb, upright
-from derain.photos.previews import STILL_RAINY, Previews
+from derain.photos.codec import QUALITY, Codec, NewPhoto, opened, with_channels
+from derain.photos.original import Original, upright
+from derain.photos.previews import STILL_RAINY
 
 # what files raise that are no list of items
 UNREADABLE = (PhotoError, struct.error, KeyError, IndexError, StopIteration, ArithmeticError)
@@ -41,7 +40,16 @@ class _Items(Codec):
         return bits(content) > 8
 
     def holds_more(self, content: bytes) -> bool:
-        return holds_more(content)
+        """Whether there are pictures beside the one that is shown: depth, gain maps, a second one."""
+        try:
+            file = items.read(content)
+        except UNREADABLE:
+            return False
+        if file.moves:
+            return True
+        own = {file.primary, *file.of(items.TILES, file.primary), *file.to(items.THUMBNAIL, file.primary)}
+        alpha = {number for number, item in file.items.items() if item.is_alpha}
+        return any(item.holds(b"ispe") for number, item in file.items.items() if number not in own | alpha)
 
     def needs_codes(self, content: bytes) -> bool:
         return not are_plain(colours(content))
@@ -53,8 +61,8 @@ class _Items(Codec):
         source = new.original.content
         if new.same:
             try:
-                return with_picture(source, new.pixels, new.quality or QUALITY, new.previews)
-            except PhotoError:
+                return with_picture(items.read(source), new)
+            except UNREADABLE:
                 new.previews.say(
                     "what its file holds beside picture, EXIF, XMP and profile is left out, as derain cannot read it"
                 )
@@ -100,9 +108,7 @@ class Heif(_Items):
 
     def read_deep(self, found: Original, image: ImageFile) -> Original:
         values = np.atleast_3d(coded.read_hevc(items.readable(found.content, still=True), bits(found.content)))
-        alpha = values[..., -1] if values.shape[2] in (2, 4) else None
-        colours = values[..., : 1 if values.shape[2] < 3 else 3]
-        return replace(found, pixels=as_rgb(colours), alpha=alpha, grey=colours.shape[2] == 1)
+        return with_channels(found, values, 1 if values.shape[2] < 3 else 3)
 
     def save_image(self, image: Image.Image, file: io.BytesIO, name: str, options: dict[str, Any]) -> None:
         if "icc_profile" in options:
@@ -111,21 +117,12 @@ class Heif(_Items):
         coded.heif_library().from_pillow(image).save(file, **own)
 
 
-def is_avif(content: bytes) -> bool:
-    return not AVIF_BRANDS.isdisjoint(_brands(content))
-
-
-def is_heif(content: bytes) -> bool:
-    return not HEIF_BRANDS.isdisjoint(_brands(content))
-
-
-def _brands(content: bytes) -> Iterator[bytes]:
+def brands(content: bytes) -> set[bytes]:
     """The major brand and the compatible ones of an ISO base media file."""
-    if content[4:8] == b"ftyp":
-        (size,) = struct.unpack_from(">I", content)
-        yield content[8:12]
-        for place in range(16, min(size, len(content), 1024) - 3, 4):
-            yield content[place : place + 4]
+    if content[4:8] != b"ftyp":
+        return set()
+    end = min(int.from_bytes(content[:4], "big"), len(content), 1024)
+    return {content[8:12], *(content[place : place + 4] for place in range(16, end - 3, 4))}
 
 
 def colours(content: bytes) -> tuple[int, int]:
@@ -155,25 +152,15 @@ def _place(content: bytes) -> int:
     return 0
 
 
-def with_picture(source: bytes, picture: Pixels, quality: int, previews: Previews) -> bytes:
-    """``source`` with another picture, upright ``(H, W, 3)``, and its thumbnails; all else stays as it is.
-
-    Raises:
-        PhotoError: the file is built in a way that derain does not know.
-    """
-    try:
-        return _with_picture(items.read(source), picture, quality, previews)
-    except UNREADABLE:
-        raise PhotoError("is built in a way that derain does not know") from None
-
-
-def _with_picture(file: items.ItemFile, picture: Pixels, quality: int, previews: Previews) -> bytes:
+def with_picture(file: items.ItemFile, new: NewPhoto) -> bytes:
+    """The file with another picture and its thumbnails; all else stays as it is. Damaged ones raise ``UNREADABLE``."""
+    quality, previews = new.quality or QUALITY, new.previews
     primary = file.items[file.primary]
     coding = coded.coding_of(file, file.primary)
     if primary.kind not in items.CODED | {items.GRID}:
         raise KeyError(primary.kind)
     av1 = primary.kind == coded.AV1 or file.kind[8:12] in (b"avif", b"avis")
-    stored = _as_stored(picture, primary)
+    stored = _as_stored(new.pixels, primary)
     kind = coded.AV1 if av1 else b"hvc1"
     for thumbnail in file.to(items.THUMBNAIL, file.primary):
         width, height = file.items[thumbnail].shown
@@ -182,8 +169,7 @@ def _with_picture(file: items.ItemFile, picture: Pixels, quality: int, previews:
         small = np.asarray(cv2.resize(stored, (width, height), interpolation=cv2.INTER_AREA))
         like = coded.coding_of(file, thumbnail)
         file.replace(thumbnail, items.read(coded.encode(small, kind, like, quality)))
-    new = items.read(coded.encode(stored, kind, coding, quality))
-    file.replace(file.primary, new)
+    file.replace(file.primary, items.read(coded.encode(stored, kind, coding, quality)))
     if (left := coded.coding_of(file, file.primary)).bits < coding.bits or left.chroma < coding.chroma:
         had, has = (f"{c.bits} bits and {':'.join(c.chroma)}" for c in (coding, left))
         previews.say(f"had {had}, of which {has} are kept, the most that is written; PNG would keep its depth")
@@ -217,16 +203,3 @@ def bits(content: bytes) -> int:
         return coded.coding_of(file, file.primary).bits
     except UNREADABLE:
         return 8
-
-
-def holds_more(content: bytes) -> bool:
-    """Whether there are pictures beside the one that is shown: depth, gain maps, a second one."""
-    try:
-        file = items.read(content)
-    except UNREADABLE:
-        return False
-    if file.moves:
-        return True
-    own = {file.primary, *file.of(items.TILES, file.primary), *file.to(items.THUMBNAIL, file.primary)}
-    alpha = {number for number, item in file.items.items() if item.is_alpha}
-    return any(item.holds(b"ispe") for number, item in file.items.items() if number not in own | alpha)

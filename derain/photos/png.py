@@ -4,7 +4,6 @@ import math
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -15,8 +14,8 @@ from PIL.PngImagePlugin import PngImageFile, PngInfo
 
 from derain.arrays import Pixels
 from derain.errors import PhotoError
-from derain.photos.codec import Codec, NewPhoto
-from derain.photos.original import Original, as_rgb, upright
+from derain.photos.codec import Codec, NewPhoto, with_channels
+from derain.photos.original import Original
 from derain.photos.previews import Previews
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -54,13 +53,13 @@ class Png(Codec):
         return content[COLOUR_TYPE - 1] == 16
 
     def read_deep(self, found: Original, image: ImageFile) -> Original:
-        turn, values = upright(found.orientation), read_deep(found.content)
-        colours = 1 if values.shape[2] < 3 else 3
-        alpha = turn(values[..., colours]) if values.shape[2] > colours else None
-        return replace(found, pixels=turn(as_rgb(values[..., :colours])), alpha=alpha, grey=colours == 1)
+        values = read_deep(found.content)
+        return with_channels(found, values, 1 if values.shape[2] < 3 else 3)
 
     def holds_more(self, content: bytes) -> bool:
-        return holds_texts(content)
+        """Whether there are texts other than XMP."""
+        texts = (b"tEXt", b"zTXt", b"iTXt")
+        return any(kind in texts and not data.startswith(XMP) for kind, data in chunks(content))
 
     def options(self, new: NewPhoto) -> dict[str, Any]:
         options = self.metadata(new)
@@ -125,12 +124,6 @@ def with_metadata_of(plain: bytes, source: bytes, previews: Previews) -> bytes:
     if source[COLOUR_TYPE] == plain[COLOUR_TYPE] and source[COLOUR_TYPE - 1] == plain[COLOUR_TYPE - 1]:
         kept = of_channels + kept
     return SIGNATURE + b"".join(_chunk(kind, data) for kind, data in (header, *kept, *rest))
-
-
-def holds_texts(content: bytes) -> bool:
-    """Whether there are texts other than XMP."""
-    texts = (b"tEXt", b"zTXt", b"iTXt")
-    return any(kind in texts and not data.startswith(XMP) for kind, data in chunks(content))
 
 
 def _is_metadata(kind: bytes) -> bool:

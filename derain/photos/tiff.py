@@ -11,8 +11,8 @@ from PIL.ImageFile import ImageFile
 
 from derain.errors import PhotoError
 from derain.photos import tiff_tags
-from derain.photos.codec import SEVERAL, Codec, NewPhoto, has_bytes, read_plain
-from derain.photos.original import WHITE, Original, as_rgb, upright
+from derain.photos.codec import SEVERAL, Codec, NewPhoto, has_bytes, read_plain, with_channels
+from derain.photos.original import WHITE, Original, upright
 from derain.photos.previews import LEFT_OUT, has_thumbnail
 from derain.photos.tiff_strips import (
     BITS,
@@ -143,20 +143,18 @@ def _pages(image: ImageFile) -> _Pages:
 
 
 def _read_deep(found: Original, tags: Any) -> Original:
-    turn = upright(found.orientation)
     if tags.get(LIGHT) not in (0, 1, 2) or set(tags.get(SAMPLES, (1,))) != {1} or set(tags[BITS]) != {16}:
         raise PhotoError("its 16-bit colours cannot be read; save it as PNG or as plain TIFF")
     values = read_strips(found.content, tags)
     colours = 1 if values.shape[2] < 3 else 3
-    further = tags.get(EXTRA, (UNASSOCIATED,))[0]  # of a TIFF: what its further channel is
-    alpha = values[..., colours] if values.shape[2] > colours and further != UNSPECIFIED else None
+    further = tags.get(EXTRA, (UNASSOCIATED,))[0]  # what the channel after the colours is
     pixels = values[..., :colours]
     if tags.get(LIGHT) == 0:  # white is 0
-        pixels = WHITE - pixels
-    if alpha is not None and further == ASSOCIATED:
-        pixels = np.minimum(pixels * (float(WHITE) / np.maximum(alpha, 1)[..., None]), WHITE).astype(np.uint16)
-    upright_alpha = None if alpha is None else turn(alpha)
-    return replace(found, pixels=turn(as_rgb(pixels)), alpha=upright_alpha, grey=colours == 1)
+        pixels[...] = WHITE - pixels
+    if values.shape[2] > colours and further == ASSOCIATED:
+        alpha = np.maximum(values[..., colours, None], 1)
+        pixels[...] = np.minimum(pixels * (float(WHITE) / alpha), WHITE)
+    return with_channels(found, values, colours, has_alpha=further != UNSPECIFIED)
 
 
 def _with_tags(content: bytes, new: NewPhoto) -> bytes:

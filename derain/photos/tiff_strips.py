@@ -86,12 +86,12 @@ def packed(channels: Pixels, predicted: bool) -> NDArray[np.uint8]:
     return values.astype("<u2").view(np.uint8).reshape(len(channels), -1)
 
 
-def tags_of_packed(channels: Pixels, predicted: bool) -> dict[int, Any]:
+def tags_of_packed(channels: Pixels, predicted: bool) -> dict[int, tuple[int, ...]]:
     """Tags that differ from those of the picture of grey bytes."""
     _, width, count = np.atleast_3d(channels).shape
-    tags = {WIDTH: width, BITS: (16,) * count, CHANNELS_A_PIXEL: count, LIGHT: RGB if count > 2 else GREY}
-    extra = {EXTRA: UNASSOCIATED} if count in (2, 4) else {}
-    return tags | extra | ({PREDICTOR: DIFFERENCES} if predicted else {})
+    tags = {WIDTH: (width,), BITS: (16,) * count, CHANNELS_A_PIXEL: (count,), LIGHT: (RGB if count > 2 else GREY,)}
+    extra = {EXTRA: (UNASSOCIATED,)} if count in (2, 4) else {}
+    return tags | extra | ({PREDICTOR: (DIFFERENCES,)} if predicted else {})
 
 
 def _unpacked(content: bytes, tags: Any, pieces: slice, channels: int) -> NDArray[np.uint8]:

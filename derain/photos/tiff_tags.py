@@ -2,11 +2,10 @@
 
 import struct
 from collections.abc import Mapping
-from typing import Any
+from contextlib import suppress
 
 import numpy as np
 from PIL import Image
-from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from derain.photos.previews import Previews
 
@@ -45,48 +44,29 @@ def without_its_own(exif: bytes) -> bytes:
 
 
 def with_exif(plain: bytes, exif: bytes, previews: Previews | None = None) -> bytes:
-    """``plain``, a little-endian TIFF of one picture, with the tags of ``exif`` that it lacks.
-
-    They are appended, and after them a copy of the first directory that points to them. A file past 4 GB has another
-    form and comes back as it is.
-    """
-    if not plain.startswith(LITTLE_ENDIAN):
-        return plain
-    tags = Image.Exif()
-    try:
-        tags.load(exif)
-        tags = without_structure(tags)
-    except Exception:  # damaged tags raise anything
-        return plain
-    file = bytearray(plain)
-    (first,) = struct.unpack_from("<I", file, 4)
-    first_tags = dict(tags)
-    if previews and isinstance(blocks := first_tags.get(PHOTOSHOP), bytes):
-        first_tags[PHOTOSHOP] = previews.in_photoshop(blocks)
-    entries = _append(file, first_tags)
-    for directory in (CAMERA, PLACE):
-        if found := tags.get_ifd(directory):
-            place = _end(file)
-            _append(file, {tag: value for tag, value in found.items() if tag != INTEROPERABILITY}, directory)
-            entries[directory] = struct.pack("<HHII", directory, 4, 1, place)
-    return _with_entries(file, entries | _entries(file, first))
+    """``plain``, a TIFF of one picture, with the tags of ``exif`` that it lacks; of damaged EXIF none."""
+    tiff = exif.removeprefix(b"Exif\0\0")
+    with suppress(struct.error, KeyError, IndexError):
+        (place,) = struct.unpack_from(_Reader(tiff).order + "I", tiff, 4)
+        return with_tags_of(plain, tiff, place, previews)
+    return plain
 
 
-def with_tags_of(plain: bytes, source: bytes, place: int, previews: Previews) -> bytes:
-    """``plain``, a little-endian TIFF of one picture, with the tags that it lacks of the directory at ``place``.
+def with_tags_of(plain: bytes, source: bytes, place: int, previews: Previews | None = None) -> bytes:
+    """``plain``, a TIFF of one picture, with the tags that it lacks of the directory of ``source`` at ``place``.
 
-    They are copied as they are, known or not. Arguments else as :func:`with_exif`; a damaged directory raises
-    struct.error, KeyError or IndexError.
+    They are copied as they are, known or not, and after them a copy of the first directory that points to them. A file
+    past 4 GB has another form and comes back as it is. A damaged directory raises struct.error, KeyError or IndexError.
     """
     if not plain.startswith(LITTLE_ENDIAN):
         return plain
     file, reader = bytearray(plain), _Reader(source)
     tags = reader.directory(place)
-    if LAYERS in tags:
+    if previews and LAYERS in tags:
         previews.say("Photoshop's layers, which show the photo as it was, are left out")
-    if SMALLER in tags:
+    if previews and SMALLER in tags:
         previews.say("its reduced copy is left out")
-    if PHOTOSHOP in tags:
+    if previews and PHOTOSHOP in tags:
         kind, count, value = tags[PHOTOSHOP]
         tags[PHOTOSHOP] = kind, count, previews.in_photoshop(value)
     (first,) = struct.unpack_from("<I", file, 4)
@@ -94,11 +74,12 @@ def with_tags_of(plain: bytes, source: bytes, place: int, previews: Previews) ->
     return _with_entries(file, _copied(file, reader, kept) | _entries(file, first))
 
 
-def with_changed(plain: bytes, tags: Mapping[int, Any]) -> bytes:
-    """``plain``, a little-endian TIFF of one picture, with these tags instead of its own."""
+def with_changed(plain: bytes, tags: Mapping[int, tuple[int, ...]]) -> bytes:
+    """``plain``, a little-endian TIFF of one picture, with these tags, of small numbers, instead of its own."""
     file = bytearray(plain)
     own = _entries(file, struct.unpack_from("<I", file, 4)[0])
-    return _with_entries(file, own | _append(file, tags))
+    short = {tag: (3, len(values), struct.pack(f"<{len(values)}H", *values)) for tag, values in tags.items()}
+    return _with_entries(file, own | _copied(file, _Reader(plain), short))
 
 
 def _with_entries(file: bytearray, entries: Mapping[int, bytes]) -> bytes:
@@ -160,28 +141,6 @@ def _copied(file: bytearray, reader: _Reader, tags: dict[int, Value], depth: int
 
 def _rows(entries: Mapping[int, bytes]) -> bytes:
     return struct.pack("<H", len(entries)) + b"".join(entries[tag] for tag in sorted(entries)) + bytes(4)
-
-
-def _append(file: bytearray, tags: Mapping[int, Any], group: int | None = None) -> dict[int, bytes]:
-    """Append a directory of the tags that can be written, and return its entries."""
-    place = _end(file)
-    file += _directory({tag: value for tag, value in tags.items() if _can_be_written(tag, value, group)}, group, place)
-    return _entries(file, place)
-
-
-def _directory(tags: Mapping[int, Any], group: int | None, place: int) -> bytes:
-    directory = ImageFileDirectory_v2(LITTLE_ENDIAN + struct.pack("<I", 8), group=group)
-    for tag, value in tags.items():
-        directory[tag] = value
-    return directory.tobytes(place)
-
-
-def _can_be_written(tag: int, value: Any, group: int | None) -> bool:
-    try:
-        _directory({tag: value}, group, 0)
-    except Exception:  # damaged tags hold anything
-        return False
-    return True
 
 
 def _entries(file: bytearray, place: int) -> dict[int, bytes]:

@@ -19,7 +19,8 @@ class Webp(Codec):
         return size(content)
 
     def holds_more(self, content: bytes) -> bool:
-        return holds_more(content)
+        """Whether there are chunks that nobody knows."""
+        return any(kind not in KNOWN for kind, _ in chunks(content))
 
     def options(self, new: NewPhoto) -> dict[str, Any]:
         lossless = is_lossless(new.original.content) if new.same else new.source is not None and new.source.lossless
@@ -39,11 +40,6 @@ def has_signature(content: bytes) -> bool:
 def is_lossless(content: bytes) -> bool:
     """Whether the image's own chunk, which a profile may precede, is of the lossless kind."""
     return next((kind for kind, _ in chunks(content) if kind in (LOSSY, LOSSLESS)), LOSSY) == LOSSLESS
-
-
-def holds_more(content: bytes) -> bool:
-    """Whether there are chunks that nobody knows."""
-    return any(kind not in KNOWN for kind, _ in chunks(content))
 
 
 def with_further_chunks_of(plain: bytes, source: bytes) -> bytes:
