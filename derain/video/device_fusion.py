@@ -27,11 +27,11 @@ STEPS = 32  # places between two pixels that OpenCV tells apart as it warps
 
 @dataclass(frozen=True)
 class Placed:
-    """A frame on the device; values as the frame's, from 0 to its white."""
+    """A frame on the device; values as the frame's, from 0 to its white, uint8 or, if that is too small, float32."""
 
-    rainy: Tensor  # (3, H, W) float32
-    background: Tensor  # (3, H, W) float32
-    grey: Tensor  # (H, W) float32, of the background
+    rainy: Tensor  # (3, H, W)
+    background: Tensor  # (3, H, W)
+    grey: Tensor  # (H, W), of the background
 
 
 @dataclass(frozen=True)
@@ -54,14 +54,29 @@ class PlacedLook:
 
 
 def place_frame(rainy: Photo, background: Photo, device: torch.device) -> Placed:
-    there = [torch.from_numpy(photo).to(device).permute(2, 0, 1).float().contiguous() for photo in (rainy, background)]
-    return Placed(there[0], there[1], grey(there[1]))
+    there = [uploaded(photo, device).permute(2, 0, 1).contiguous() for photo in (rainy, background)]
+    kind = torch.uint8 if rainy.dtype == np.uint8 else torch.float32
+    return Placed(there[0].to(kind), there[1].to(kind), grey(there[1]).to(kind))
+
+
+def uploaded(photo: Photo, device: torch.device) -> Tensor:
+    here = torch.from_numpy(np.ascontiguousarray(photo))
+    return here.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else here
+
+
+def downloaded(picture: Tensor) -> Photo:
+    if picture.device.type != "cuda":
+        return picture.numpy()
+    here = torch.empty(picture.shape, dtype=picture.dtype, pin_memory=True)
+    here.copy_(picture, non_blocking=True)
+    torch.cuda.current_stream(picture.device).synchronize()
+    return here.numpy()
 
 
 def grey(picture: Tensor) -> Tensor:
-    """``(H, W)`` of ``(3, H, W)``, the very values that OpenCV gives."""
-    whole = picture.int()
-    return ((sum(part * weight for part, weight in zip(whole, LUMA)) + (1 << 14)) >> 15).float()
+    """``(H, W)`` float32 of ``(3, H, W)``, the very values that OpenCV gives."""
+    red, green, blue = (part.int() * weight for part, weight in zip(picture, LUMA))
+    return ((red + green + blue + (1 << 14)) >> 15).float()
 
 
 def fused_on_device(frame: Placed, rain: Small, looks: list[PlacedLook], white: int) -> Photo:
@@ -71,10 +86,11 @@ def fused_on_device(frame: Placed, rain: Small, looks: list[PlacedLook], white: 
         rain: ``(H, W)``, grey levels that the network took around there.
     """
     with torch.inference_mode():
-        taken = torch.from_numpy(rain).to(frame.grey.device).float()
+        frame = Placed(frame.rainy.float(), frame.background.float(), frame.grey.float())
+        taken = uploaded(rain, frame.grey.device).float()
         found = consensus(frame, taken, [seen_from(frame, look, white) for look in looks], white)
         kind = torch.uint8 if white < 256 else torch.int32
-        result = found.to(kind).permute(1, 2, 0).contiguous().cpu().numpy()
+        result = downloaded(found.to(kind).permute(1, 2, 0).contiguous())
     return result if white < 256 else result.astype(np.uint16)
 
 
@@ -84,7 +100,7 @@ def seen_from(frame: Placed, look: PlacedLook, white: int) -> Seen:
     device = frame.grey.device
     seen = torch.from_numpy(look.valid).to(device)[torch.from_numpy(rows).to(device)]
     seen = seen[:, torch.from_numpy(columns).to(device)]
-    rainy, background = look.frame.rainy, look.frame.grey
+    rainy, background = look.frame.rainy.float(), look.frame.grey.float()
     if look.field is not None:
         scale = np.array([width / look.field.shape[1], height / look.field.shape[0]], np.float32)
         small = torch.from_numpy(look.field * scale).to(device).permute(2, 0, 1)
