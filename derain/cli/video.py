@@ -43,6 +43,7 @@ def video(
     preview: Annotated[
         Optional[Path], typer.Option(help="Write a picture of before and after here now and then.")
     ] = None,
+    hwaccel: Annotated[bool, typer.Option("--hwaccel", help="Decode on an NVIDIA GPU.")] = False,
     device: Device = "auto",
     precision: Precision = "auto",
     max_memory: MaxMemory = None,
@@ -78,6 +79,7 @@ def video(
         audio=not no_audio,
         keep_going=keep_going,
         precision=precision,
+        hwaccel=hwaccel,
         max_memory=max_memory and max_memory * 1e9,
     )
     out = out or default_result(source)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+from av.codec.hwaccel import HWAccel
 
 from derain.errors import PhotoError, reason
 from derain.video.damage import Damage
@@ -23,9 +24,14 @@ FIELD = 0.025  # seconds that lie between two fields at the most
 TRIES = 100  # times in a row that reading may fail before the file is taken to end there
 
 
-def opened(path: Path) -> Any:
-    """A container to read; of the type Any for the streams' sake. A colon in a relative path would name a protocol."""
-    return av.open(str(path.absolute()), metadata_errors=ANY_BYTES)
+def opened(path: Path, hardware: bool = False) -> Any:
+    """A container to read; of the type Any for the streams' sake. A colon in a relative path would name a protocol.
+
+    Args:
+        hardware: its pictures are decoded by an NVIDIA GPU, or not at all.
+    """
+    gpu = HWAccel("cuda", allow_software_fallback=False) if hardware else None
+    return av.open(str(path.absolute()), metadata_errors=ANY_BYTES, hwaccel=gpu)
 
 
 def packets_of(container: Any, streams: Any, first: Any = None, damage: Damage | None = None) -> Iterator[Any]:
@@ -80,7 +86,9 @@ def time_of(packet: Any) -> int | None:
     return found
 
 
-def decoded(path: Path, index: int, damage: Damage, since: int | None = None) -> Iterator[av.VideoFrame]:
+def decoded(
+    path: Path, index: int, damage: Damage, since: int | None = None, hardware: bool = False
+) -> Iterator[av.VideoFrame]:
     """The pictures of the stream with this index in order; those long before ``since`` may be left out.
 
     One packet after the other is decoded, because of several at once PyAV loses those that come out together with an
@@ -89,10 +97,11 @@ def decoded(path: Path, index: int, damage: Damage, since: int | None = None) ->
     Args:
         damage: filled on the way.
         since: in the stream's units.
+        hardware: by an NVIDIA GPU.
     """
     try:
         if since is not None:
-            with opened(path) as container:
+            with opened(path, hardware) as container:
                 stream = prepared(container.streams[index])
                 if found := landing(container, stream, lambda: opened(path), since):
                     packets = packets_of(container, stream, found.packet, damage)
@@ -102,7 +111,7 @@ def decoded(path: Path, index: int, damage: Damage, since: int | None = None) ->
                         yield from frames
                         return
             damage.clear()
-        with opened(path) as container:
+        with opened(path, hardware) as container:
             stream = prepared(container.streams[index])
             yield from _decoded(decoder_of(stream), packets_of(container, stream, damage=damage), damage)
     except (av.FFmpegError, OSError, IndexError) as error:

@@ -14,10 +14,11 @@ from derain.files.writing import write_bytes
 from derain.photos import Photo
 from derain.video.colour import Colours, from_rgb
 from derain.video.decoding import ANY_BYTES
-from derain.video.formats import has_alpha
+from derain.video.formats import NVENC, has_alpha
 from derain.video.reading import Frame
 
 QUALITY = {"libx264": 16, "libx265": 18, "libvpx-vp9": 20, "libsvtav1": 22}  # default CRF: hardly to be told apart
+NVENC_QUALITY = 19  # its default is a small bit rate, whatever the clip's size
 VP9 = {"b": "0", "row-mt": "1", "cpu-used": "4"}
 NOT_IN_NUT = {"prores_ks", "qtrle", "dnxhd", "cfhd"}
 FINEST = 60_000  # parts of a second that MPEG-4 counts in at the most, of those that divide well
@@ -45,6 +46,8 @@ def encoder_options(
     quality = QUALITY.get(codec) if crf is None else crf
     if quality is not None:
         options["crf"] = str(quality)
+    if codec.endswith(NVENC):
+        options = {"rc": "vbr", "cq": str(NVENC_QUALITY if crf is None else crf), "b": "0"}
     if preset is not None:
         options["preset"] = preset
     if codec == "libvpx-vp9":
@@ -152,5 +155,8 @@ class SegmentWriter:
                 self.times.append(self.exact.popleft() if self.exact else at)  # MPEG-4 keeps their order
                 self.container.mux(packet)
         except (av.FFmpegError, OSError, ValueError) as error:
-            done = "written" if isinstance(error, OSError) else f"encoded as {self.encoding.codec}"
-            raise PhotoError(f"{self.path}: cannot be {done} ({reason(error)})") from None
+            codec = self.encoding.codec
+            begun = self.stream.codec_context.is_open
+            done = "written" if isinstance(error, OSError) and begun else f"encoded as {codec}"
+            advice = "; that takes an NVIDIA GPU with an encoder" if codec.endswith(NVENC) and not begun else ""
+            raise PhotoError(f"{self.path}: cannot be {done} ({reason(error)}){advice}") from None

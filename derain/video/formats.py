@@ -39,7 +39,9 @@ HELD = {  # codecs that not every container holds
 FALLBACK = {".webm": "libvpx-vp9", ".avi": "mpeg4"}  # by container, libx264 elsewhere
 WITH_ALPHA = {".mov": "prores_ks", ".mkv": "ffv1", ".avi": "ffv1", ".webm": "libvpx-vp9"}
 OF_WEBM = ("libvpx", "libsvtav1", "libaom", "librav1e")
-WITHOUT_ODD_SIZES = {"libx264", "libx265"}  # in formats with halved chroma
+WITHOUT_ODD_SIZES = {"libx264", "libx265", "h264_nvenc", "hevc_nvenc"}  # in formats with halved chroma
+NVENC = "_nvenc"  # ending of the encoders of NVIDIA's cards
+OF_NVENC = {"yuv420p", "nv12", "p010le", "yuv444p"}
 PRORES = {  # profiles, as the decoder names them
     "Proxy": "proxy",
     "LT": "lt",
@@ -86,7 +88,9 @@ def choose_encoder(source: str, ending: str, codec: str | None, alpha: bool = Fa
 
 def formats(codec: str) -> list[str]:
     """Pixel formats that an encoder takes and derain gives it."""
-    found = [form.name for form in av.codec.Codec(codec, "w").video_formats or []]
+    found = [form.name for form in av.codec.Codec(codec, "w").video_formats or [] if form.components]
+    if codec.endswith(NVENC):  # which takes further ones on the newest cards alone
+        found = [name for name in found if name in OF_NVENC and not (codec.startswith("h264") and "p010" in name)]
     if codec == "libx265":  # its alpha needs a build of x265 that hardly anybody has
         found = [name for name in found if not has_alpha(name)]
     if codec == "ffv1":  # players of some years ago do not know these

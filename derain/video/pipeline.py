@@ -92,8 +92,8 @@ def process(
             )
     check(source, out, overwrite)
     with ExitStack() as files:
-        clips = [files.enter_context(Clip(source))]
-        clips += [files.enter_context(Clip(source, track)) for track in range(1, clips[0].tracks)]
+        clips = [files.enter_context(Clip(source, hardware=settings.hwaccel))]
+        clips += [files.enter_context(Clip(source, track, settings.hwaccel)) for track in range(1, clips[0].tracks)]
         choose_encoder(clips[0].codec, out.suffix.lower(), settings.codec)
         with kept_for(out):
             check(source, out, overwrite)  # another run may just have made it

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from derain.errors import PhotoError, reason
+from derain.errors import PhotoError, UsageError, reason
 from derain.files.writing import refuse_special
 from derain.photos import Photo, to_8_bit
 from derain.restoring.ahead import ahead
@@ -55,13 +55,15 @@ class Clip:
 
     Args:
         track: the number of that track among those that can be decoded.
+        hardware: an NVIDIA GPU decodes it.
 
     Raises:
+        UsageError: no such GPU is there, or it does not know the codec.
         PhotoError: the file is missing, is no clip, holds no video, or is damaged at its beginning.
     """
 
-    def __init__(self, path: Path, track: int = 0) -> None:
-        self.path = path
+    def __init__(self, path: Path, track: int = 0, hardware: bool = False) -> None:
+        self.path, self.hardware = path, hardware
         refuse_special(path)
         try:
             if not path.is_file():
@@ -78,6 +80,9 @@ class Clip:
             self.container.close()
             raise PhotoError(f"{path}: its video codec is not known; convert it to H.264 first")
         self.tracks, self.stream = len(known), known[track]
+        if hardware and (why := self._trouble_with_hardware()):
+            self.container.close()
+            raise UsageError(f"{path}: no GPU decodes it here ({why}); leave out `hwaccel`")
         self.damage = Damage()
         self.time_base = self.stream.time_base or Fraction(1, 90000)
 
@@ -158,7 +163,15 @@ class Clip:
             raise PhotoError(f"{self.path}: is damaged ({why})")
 
     def _first(self) -> av.VideoFrame | None:
-        return next(decoded(self.path, self.stream.index, Damage()), None)
+        return next(decoded(self.path, self.stream.index, Damage(), hardware=self.hardware), None)
+
+    def _trouble_with_hardware(self) -> str:
+        try:
+            return "" if self._first() else "it gives no picture"
+        except (NotImplementedError, RuntimeError):  # PyAV's, without a reason
+            return f"it does not know {self.codec}"
+        except PhotoError as error:
+            return reason(error.__context__ or error)
 
     def _frame(self, decoded: "Decoded") -> Frame | None:
         try:
@@ -189,7 +202,7 @@ class Clip:
         ordered, at = self.container.format.name == "avi", -1  # it has no times but those of decoding
         weave = first is not None and first.interlaced_frame
         since_pts = None if since is None else math.floor(since / self.time_base)
-        for frame in decoded(self.path, self.stream.index, self.damage, since_pts):
+        for frame in decoded(self.path, self.stream.index, self.damage, since_pts, self.hardware):
             if ordered:
                 at = frame.pts = frame.dts if frame.dts is not None else at + 1
             if graph is not None and form != _form(frame):

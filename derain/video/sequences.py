@@ -105,7 +105,7 @@ def process_sequence(
         say(f"{done} pictures are there already and are skipped (`overwrite` replaces them)")
     before = max(done - REACH, 0) if settings.temporal != "off" else done
     originals = dict[int, Original]()
-    clip = Clip(source) if begun else None
+    clip = Clip(source, hardware=settings.hwaccel) if begun else None
     times = Times(begun.with_name("times"), done) if begun else None
     frames = stretch_of(clip, settings, times.all, before) if clip and times else _pictures(photos[before:], originals)
     network = Network(model, settings, say, before, done)

@@ -45,6 +45,7 @@ class VideoSettings:
     keep_going: bool = False  # a frame that fails is passed through
     tile: int | None = None  # px
     precision: str = "auto"
+    hwaccel: bool = False  # an NVIDIA GPU decodes the clip
     max_memory: float | None = None  # bytes that the process should take
 
 
