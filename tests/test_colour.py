@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from av.video.reformatter import ColorRange
 
-from derain.video.colour import EXACT, MATRICES, Colours, from_rgb, to_rgb
+from derain.video.colour import EXACT_CONVERSION, MATRICES, Colours, from_rgb, to_rgb
 from derain.video.reading import Clip
 from tests.test_video import make_clip
 
@@ -31,7 +31,7 @@ def plain(frame: av.VideoFrame, form: str, colours: Colours, given: ColorRange, 
         dst_colorspace=matrix,
         src_color_range=given,
         dst_color_range=wanted,
-        interpolation=EXACT,
+        interpolation=EXACT_CONVERSION,
     )
 
 

@@ -248,7 +248,7 @@ def test_a_blank_giant_waits_to_be_asked_for(tmp_path):
 
 
 def test_a_blank_giant_does_not_hold_up_the_others(rgb, tmp_path, small_weights, monkeypatch):
-    monkeypatch.setattr("derain.photos.extent.LARGE", 10_000)
+    monkeypatch.setattr("derain.photos.extent.LARGE_PIXELS", 10_000)
     Image.new("RGB", (200, 100)).save(tmp_path / "a.webp", lossless=True)
     (tmp_path / "b.png").write_bytes(saved(Image.fromarray(rgb), "PNG"))
     outcomes = list(run(plan([tmp_path]), load(str(small_weights))))

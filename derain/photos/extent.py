@@ -11,8 +11,8 @@ from PIL import ImageFile
 from derain.errors import PhotoError
 from derain.photos.codec import Codec
 
-LARGE = 50e6  # pixels from which few bytes are strange; blank ones of fewer are done at once
-SPARSE = 0.01  # bytes a pixel; a blank page as JPEG has about that
+LARGE_PIXELS = 50e6  # pixels from which few bytes are strange; blank ones of fewer are done at once
+SPARSE_BYTES_PER_PIXEL = 0.01  # bytes a pixel; a blank page as JPEG has about that
 BYTES_A_PIXEL = 14  # of memory: Pillow's pixels, those of the photo, background and rain
 
 
@@ -35,9 +35,9 @@ def check_extent(image: ImageFile.ImageFile, content: bytes, codec: Codec, patie
     if len(content) < codec.least_bytes(image, content):
         raise PhotoError(f"{said}, so part of it is missing; copy it again from where it came")
     codec.refuse_endless(content)
-    if pixels > LARGE and (needed := BYTES_A_PIXEL * pixels) > (free := _free_memory()):
+    if pixels > LARGE_PIXELS and (needed := BYTES_A_PIXEL * pixels) > (free := _free_memory()):
         raise PhotoError(f"{said}, for which {_size(needed)} of memory are needed and {_size(int(free))} are free")
-    if not patient and pixels > LARGE and len(content) < SPARSE * pixels:
+    if not patient and pixels > LARGE_PIXELS and len(content) < SPARSE_BYTES_PER_PIXEL * pixels:
         raise SparseError(f"{said}, as no photo does")
 
 

@@ -20,17 +20,17 @@ from derain.photos.previews import Previews
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 COLOUR_TYPE = 25  # place in the file, after the depth
-OF_CHANNELS = {b"sBIT", b"bKGD"}  # whose form depends on the channels
+CHANNEL_CHUNKS = {b"sBIT", b"bKGD"}  # whose form depends on the channels
 XMP = b"XML:com.adobe.xmp\0"
 METADATA = {
     *(b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"cICP", b"mDCV", b"cLLI"),
     *(b"pHYs", b"eXIf", b"iTXt", b"tEXt", b"zTXt", b"tIME"),
 }
-DRAWN = {  # chunks without which the picture cannot be told, moving ones included
+PICTURE_CHUNKS = {  # chunks without which the picture cannot be told, moving ones included
     *(b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"),
     *(b"acTL", b"fcTL", b"fdAT"),
 }
-ELSEWHERE = {b"iCCP", b"eXIf"}  # metadata that other formats hold, too
+METADATA_ELSEWHERE = {b"iCCP", b"eXIf"}  # metadata that other formats hold, too
 RAW_EXIF = b"Raw profile type exif"  # ImageMagick's, as a text
 PIXELS_A_METRE = 9  # bytes of a whole pHYs
 DESCRIBING = {b"sBIT", b"bKGD", b"hIST"}  # the pixels' form, which is written anew
@@ -103,7 +103,11 @@ def to_read(content: bytes) -> bytes:
 def _is_to_read(kind: bytes, data: bytes) -> bool:
     if kind in (b"tEXt", b"zTXt", b"iTXt"):
         return data.startswith((XMP, RAW_EXIF))
-    return kind in DRAWN | ELSEWHERE or not kind[:1].islower() or (kind == b"pHYs" and len(data) == PIXELS_A_METRE)
+    return (
+        kind in PICTURE_CHUNKS | METADATA_ELSEWHERE
+        or not kind[:1].islower()
+        or (kind == b"pHYs" and len(data) == PIXELS_A_METRE)
+    )
 
 
 def drawn(content: bytes) -> bytes:
@@ -116,11 +120,11 @@ def with_metadata_of(plain: bytes, source: bytes, previews: Previews) -> bytes:
     """``plain`` with the metadata of ``source`` instead of its own, also such as nobody knows that may be copied."""
     kept = [(kind, _renewed(kind, data, previews)) for kind, data in chunks(source) if _is_metadata(kind)]
     header, *rest = [(kind, data) for kind, data in chunks(plain) if not _is_metadata(kind)]
-    lost = {kind for kind, _ in chunks(source) if not (kind in DRAWN | DESCRIBING or _is_metadata(kind))}
+    lost = {kind for kind, _ in chunks(source) if not (kind in PICTURE_CHUNKS | DESCRIBING or _is_metadata(kind))}
     if lost:
         names = ", ".join(sorted(kind.decode("latin-1") for kind in lost))
         previews.say(f"its chunks that hold for the photo as it was are left out: {names}")
-    of_channels = [(kind, data) for kind, data in chunks(source) if kind in OF_CHANNELS]
+    of_channels = [(kind, data) for kind, data in chunks(source) if kind in CHANNEL_CHUNKS]
     if source[COLOUR_TYPE] == plain[COLOUR_TYPE] and source[COLOUR_TYPE - 1] == plain[COLOUR_TYPE - 1]:
         kept = of_channels + kept
     return SIGNATURE + b"".join(_chunk(kind, data) for kind, data in (header, *kept, *rest))

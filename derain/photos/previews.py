@@ -21,11 +21,11 @@ from PIL.JpegImagePlugin import JpegImageFile, get_sampling
 from derain.arrays import Pixels, Rgb8
 from derain.photos import segments
 
-START = b"\xff\xd8\xff"
+JPEG_START = b"\xff\xd8\xff"
 MOST_PIXELS = 40e6  # of a preview
 QUALITIES = (90, 80, 65, 50, 35, 20, 8)  # tried where the old one's own tables give too many bytes
 ALIKE, NEAR = 0.9, 24  # correlation and mean difference (of 255) to what a small copy of the photo would be
-BAR = 0.03  # difference of the sides' ratios above which cameras put bars beside the picture
+BARS_DIFFERENCE = 0.03  # difference of the sides' ratios above which cameras put bars beside the picture
 EXIF = b"Exif\0\0"
 STRIPS, JPEG_OFFSET = 273, 513  # tags of where a thumbnail lies
 PHOTOSHOP_BGR = b"8BIM\x04\x09"  # Photoshop 4's thumbnail, with red and blue changed over
@@ -68,11 +68,11 @@ class Previews:
             most: share of the photo's pixels above which a JPEG is no preview, but a picture that is kept.
         """
         place = 0
-        while (place := blob.find(START, place)) >= 0:
+        while (place := blob.find(JPEG_START, place)) >= 0:
             length = segments.length(blob[place:])
             old = blob[place : place + length]
             if not length or not (place == certain or self.shows_photo(old)):
-                place += len(START)
+                place += len(JPEG_START)
                 continue
             if place != certain and self.share(old) > most:
                 self.say(STILL_RAINY)
@@ -88,7 +88,7 @@ class Previews:
     def in_photoshop(self, resources: bytes) -> bytes:
         """Photoshop's blocks with the thumbnail made anew."""
         swapped = PHOTOSHOP_BGR in resources
-        place = resources.find(START)
+        place = resources.find(JPEG_START)
         return self.in_blob(resources, place if place >= 0 else None, swapped)
 
     def in_xmp(self, xmp: bytes) -> bytes:
@@ -170,7 +170,7 @@ def has_thumbnail(exif: bytes) -> bool:
 def _fitted(photo: Pixels, size: tuple[int, int]) -> Pixels:
     """The photo reduced to a size, with black bars where its sides have another ratio."""
     height, width = photo.shape[:2]
-    if abs(size[0] * height / (size[1] * width) - 1) <= BAR:
+    if abs(size[0] * height / (size[1] * width) - 1) <= BARS_DIFFERENCE:
         return np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_AREA))
     scale = min(size[0] / width, size[1] / height)
     inner = max(round(width * scale), 1), max(round(height * scale), 1)

@@ -17,27 +17,30 @@ from numpy.typing import NDArray
 from derain.arrays import Heights, Rgb8, UnitRgb
 from derain.motion import MINIMUM_SIDE, camera_flow, camera_motion, optical_flow, pixel_grid
 
-SPAN = 4  # frames before and after that tell what is behind the rain
-WINDOW = 2 * SPAN + 1
+FRAMES_EACH_SIDE = 4  # frames before and after that tell what is behind the rain
+WINDOW = 2 * FRAMES_EACH_SIDE + 1
 MOTION_SIDE = 320  # px, longer side at which the camera's motion is estimated
-STILL = 0.5  # px, its mean over half a window up to which the camera stands still
-SHIFTED = 2.0  # px, by which the whole picture moves at the least where the flow is too fast to be followed
-MOVING = 0.6  # share of the frame that moves from which the camera does
-SMALL = 2  # by which differences are reduced where only their surroundings count
-NEAR = 5.0  # reduced px, sigma of the surroundings that tell whether a place moves
-FAINT = 1.0  # grey levels, up to which a difference is none
-STAYING = (0.4, 0.55)  # correlation of one frame's differences with the next one's; rain's is less, but for the codec
+STILL_CAMERA_MOTION = 0.5  # px, mean over half a window up to which the camera stands still
+LEAST_SHIFT = 2.0  # px, by which the whole picture moves at the least where the flow is too fast to be followed
+MOVING_CAMERA_SHARE = 0.6  # share of the frame that moves from which the camera does
+SURROUNDINGS_REDUCTION = 2  # by which differences are reduced where only their surroundings count
+SURROUNDINGS_SIGMA = 5.0  # reduced px, sigma of the surroundings that tell whether a place moves
+FAINT_DIFFERENCE = 1.0  # grey levels, up to which a difference is none
+STAYING_CORRELATION = (
+    0.4,
+    0.55,
+)  # correlation of one frame's differences with the next one's; rain's is less, but for the codec
 DARKENING = (4.0, 10.0)  # squared grey levels of darkening, from which a place may move, unless it brightens
-DARK = (40.0, 80.0)  # the same, however much it brightens
-BRIGHTENING = (1.5, 3.0)  # times as much as it darkens: as what moves does, as rain does
-WIDEST = 1 / 16  # of the frame's shorter side, from which what is brighter is no streak
-LEAST_WIDE = 8  # reduced px, in small frames
-BRIGHT = (4.0, 8.0)  # grey levels by which all of it is
-EVEN = (0.35, 0.6)  # its least as a share of its most; a streak falls off to its sides
-LIGHT = 8  # by which differences are reduced to see changes of light
+CERTAIN_DARKENING = (40.0, 80.0)  # squared grey levels of darkening, from which a place moves however much it brightens
+BRIGHTENING_RATIO = (1.5, 3.0)  # times as much as it darkens: as what moves does, as rain does
+WIDEST_STREAK = 1 / 16  # of the frame's shorter side, from which what is brighter is no streak
+LEAST_WIDEST_STREAK = 8  # reduced px, of the widest streak in small frames
+ALL_BRIGHT = (4.0, 8.0)  # grey levels by which all of a wide thing is brighter, and is no streak
+EVENNESS = (0.35, 0.6)  # least brightening of a wide thing as a share of its most; a streak falls off to its sides
+LIGHT_REDUCTION = 8  # by which differences are reduced to see changes of light
 LIGHT_SIDE = 15  # reduced px, over which the median is a change of light
-BELIEVED = (1.2, 2.4)  # times the noise, from which a pixel may be, and surely is, rain
-DARKEST = 25  # grey levels of darkening that count as noise at the most
+BELIEVED_NOISE_RATIO = (1.2, 2.4)  # times the noise, from which a pixel may be, and surely is, rain
+MOST_NOISE_DARKENING = 25  # grey levels of darkening that count as noise at the most
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ def moment(frames: Sequence[Rgb8]) -> Moment | None:
     difference = frames[middle] - behind
     difference = difference - changed_light(difference)
     trust = 1 - moves([frame - behind for frame in frames], difference)
-    if trust.mean() < 1 - MOVING:
+    if trust.mean() < 1 - MOVING_CAMERA_SHARE:
         return None
     seen = rain_seen(difference.mean(axis=2))
     rain = np.clip(difference, 0, frames[middle]) * (seen * trust)[..., None] / np.float32(255)
@@ -84,11 +87,11 @@ def stands_still(frames: Sequence[Rgb8]) -> bool:
         return False
     window = cv2.createHanningWindow(first.shape[::-1], cv2.CV_32F)
     shift = cv2.phaseCorrelate(first, last, window)[0]
-    if reduction * np.hypot(shift[0], shift[1]) > SHIFTED:
+    if reduction * np.hypot(shift[0], shift[1]) > LEAST_SHIFT:
         return False
     here, there = first.astype(np.uint8), last.astype(np.uint8)
     flow = camera_flow(camera_motion(here, there, optical_flow(here, there)), pixel_grid(*here.shape))
-    return bool(reduction * np.abs(flow).mean() < STILL)
+    return bool(reduction * np.abs(flow).mean() < STILL_CAMERA_MOTION)
 
 
 def moves(differences: Sequence[UnitRgb], now: UnitRgb) -> Heights:
@@ -98,32 +101,36 @@ def moves(differences: Sequence[UnitRgb], now: UnitRgb) -> Heights:
         differences: of each frame to what is behind the rain, in grey levels.
         now: that of the frame itself, without changes of light.
     """
-    grey = np.stack([reduced(difference.mean(axis=2), SMALL) for difference in differences])
-    brighter, darker = (around((np.maximum(side * grey - FAINT, 0) ** 2).sum(axis=0)) for side in (1, -1))
+    grey = np.stack([reduced(difference.mean(axis=2), SURROUNDINGS_REDUCTION) for difference in differences])
+    brighter, darker = (around((np.maximum(side * grey - FAINT_DIFFERENCE, 0) ** 2).sum(axis=0)) for side in (1, -1))
     energy, shared = around((grey**2).mean(axis=0)), around((grey[1:] * grey[:-1]).mean(axis=0))
-    moving = ramp(shared / (energy + FAINT), STAYING)
-    unlike_rain = 1 - ramp(brighter / (darker + FAINT), BRIGHTENING)
+    moving = ramp(shared / (energy + FAINT_DIFFERENCE), STAYING_CORRELATION)
+    unlike_rain = 1 - ramp(brighter / (darker + FAINT_DIFFERENCE), BRIGHTENING_RATIO)
     darkening = darker / len(grey)
-    moving = np.maximum(moving, np.maximum(ramp(darkening, DARKENING) * unlike_rain, ramp(darkening, DARK)))
-    moving = np.maximum(moving, wide(reduced(now.mean(axis=2), SMALL)))
+    moving = np.maximum(
+        moving, np.maximum(ramp(darkening, DARKENING) * unlike_rain, ramp(darkening, CERTAIN_DARKENING))
+    )
+    moving = np.maximum(moving, wide(reduced(now.mean(axis=2), SURROUNDINGS_REDUCTION)))
     height, width = now.shape[:2]
     return np.asarray(cv2.resize(cv2.GaussianBlur(moving, (0, 0), 1), (width, height)), np.float32)
 
 
 def wide(brighter: Heights) -> Heights:
     """Where all of an area wider than a streak is brighter."""
-    side = max(round(min(brighter.shape) * WIDEST), LEAST_WIDE)
+    side = max(round(min(brighter.shape) * WIDEST_STREAK), LEAST_WIDEST_STREAK)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
     smooth = cv2.GaussianBlur(brighter, (0, 0), 1)
     least, most = cv2.erode(smooth, disc), cv2.dilate(smooth, disc)
-    surely = ramp(least, BRIGHT) * ramp(least / np.maximum(most, FAINT), EVEN)
+    surely = ramp(least, ALL_BRIGHT) * ramp(least / np.maximum(most, FAINT_DIFFERENCE), EVENNESS)
     return np.asarray(cv2.dilate(surely, np.ones((side + 4, side + 4))), np.float32)
 
 
 def changed_light(difference: UnitRgb) -> UnitRgb:
     """What changed over wide areas: the light."""
     height, width = difference.shape[:2]
-    small = cv2.resize(difference, (max(width // LIGHT, 1), max(height // LIGHT, 1)), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(
+        difference, (max(width // LIGHT_REDUCTION, 1), max(height // LIGHT_REDUCTION, 1)), interpolation=cv2.INTER_AREA
+    )
     eighths = np.clip(8 * small + 128, 0, 255).astype(np.uint8)
     changed = (cv2.medianBlur(eighths, LIGHT_SIDE).astype(np.float32) - 128) / 8
     return np.asarray(cv2.resize(changed, (width, height)), np.float32)
@@ -131,9 +138,9 @@ def changed_light(difference: UnitRgb) -> UnitRgb:
 
 def rain_seen(brighter: Heights) -> Heights:
     """How surely each pixel is rain and no noise, by how many grey levels ``(H, W)`` it is brighter."""
-    darker = np.clip(-brighter, 0, DARKEST)
+    darker = np.clip(-brighter, 0, MOST_NOISE_DARKENING)
     noise = np.sqrt(2 * np.maximum(cv2.blur(darker**2, (41, 41)), 0)) + 0.4
-    return ramp(cv2.GaussianBlur(brighter, (0, 0), 0.8) / noise, BELIEVED)
+    return ramp(cv2.GaussianBlur(brighter, (0, 0), 0.8) / noise, BELIEVED_NOISE_RATIO)
 
 
 def reduced(picture: NDArray[Any], factor: float) -> Heights:
@@ -141,7 +148,7 @@ def reduced(picture: NDArray[Any], factor: float) -> Heights:
 
 
 def around(values: NDArray[Any]) -> Heights:
-    return np.asarray(cv2.GaussianBlur(values, (0, 0), NEAR), np.float32)
+    return np.asarray(cv2.GaussianBlur(values, (0, 0), SURROUNDINGS_SIGMA), np.float32)
 
 
 def ramp(values: NDArray[Any], limits: tuple[float, float]) -> Heights:

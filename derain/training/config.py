@@ -15,7 +15,7 @@ from derain.training.learner import learner_of
 ENDLESS = 10**9  # steps of a run that the clock ends
 LARGEST_BATCH = 2**26  # px of all crops of a step
 LARGEST_FILE = 64 << 10  # of a TOML file, at the most
-MOST_DOTS = 100  # in a line of it: the parser's memory grows with the square of a key's parts
+MOST_DOTS = 100  # in a line of a TOML file: the parser's memory grows with the square of a key's parts
 DEEPEST_TABLES = 4  # of tables and arrays in each other
 MOST_CHARACTERS = 60  # characters of a value that a message repeats
 

@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 NESTED = {b"moov", b"trak", b"mdia", b"minf", b"stbl", b"edts", b"dinf", b"tref"}
 VISUAL_ENTRY = 78  # bytes before the boxes in a sample entry of pictures
-SOUND_ENTRY = {0: 28, 1: 44, 2: 64}  # and of sound, by its version
+SOUND_ENTRY = {0: 28, 1: 44, 2: 64}  # bytes before the boxes in a sample entry of sound, by its version
 DEEPEST = 8  # boxes in boxes, more than any file needs
 LONGEST_HEADER = 1 << 28  # bytes of a moov box, from which it is none
 

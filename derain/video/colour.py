@@ -23,8 +23,10 @@ MATRICES = {
     10: Colorspace.BT2020,
 }
 RGB = ("gbr", "rgb", "bgr", "argb", "abgr", "pal8")
-HD = 720  # lines from which an untagged clip is taken for BT.709, as players do
-EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT  # less, and pictures darken
+LEAST_HD_HEIGHT = 720  # lines from which an untagged clip is taken for BT.709, as players do
+EXACT_CONVERSION = (
+    Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+)  # less, and pictures darken
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class Colours:
 
     @property
     def converter_matrix(self) -> Colorspace:
-        return MATRICES.get(self.matrix, Colorspace.ITU709 if self.lines >= HD else Colorspace.ITU601)
+        return MATRICES.get(self.matrix, Colorspace.ITU709 if self.lines >= LEAST_HD_HEIGHT else Colorspace.ITU601)
 
     @property
     def converter_range(self) -> ColorRange:
@@ -92,7 +94,7 @@ def _converted(frame: VideoFrame, form: str, colours: Colours, given: ColorRange
         dst_colorspace=colours.converter_matrix,
         src_color_range=given,
         dst_color_range=wanted,
-        interpolation=EXACT,
+        interpolation=EXACT_CONVERSION,
         threads=1,  # several frames are converted side by side
     )
 

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from fractions import Fraction
 from typing import Any
 
-LISTED = 5  # stretches of damaged frames that are named
+MOST_LISTED = 5  # stretches of damaged frames that are named
 
 
 @dataclass
@@ -67,8 +67,10 @@ class Damage:
             sentences.append(f"{_frames(len(self.behind))} not later than those before, and left out")
         if self.gaps:
             when = [f"{float(at * base) - begins:.2f} s" for at in sorted(self.gaps)]
-            more = f" and at {len(when) - LISTED} places more" if len(when) > LISTED else ""
-            sentences.append(f"the file is damaged after {', '.join(when[:LISTED])}{more}; frames may be missing there")
+            more = f" and at {len(when) - MOST_LISTED} places more" if len(when) > MOST_LISTED else ""
+            sentences.append(
+                f"the file is damaged after {', '.join(when[:MOST_LISTED])}{more}; frames may be missing there"
+            )
         if self.end:
             until = f" after {float(max(shown) * base) - begins:.2f} s" if shown else ""
             sentences.append(f"cannot be read to its end ({self.end}), the result ends{until}")
@@ -96,7 +98,7 @@ def _places(times: set[int], shown: list[int], base: Fraction, begins: float) ->
         f"number {first} ({start:.2f} s)"
         if first == last
         else f"numbers {first} to {last} ({start:.2f} to {end:.2f} s)"
-        for (first, start), (last, end) in ((stretch[0], stretch[-1]) for stretch in stretches[:LISTED])
+        for (first, start), (last, end) in ((stretch[0], stretch[-1]) for stretch in stretches[:MOST_LISTED])
     ]
-    more = len(stretches) - LISTED
+    more = len(stretches) - MOST_LISTED
     return ", ".join(named) + (f" and {more} stretches more" if more > 0 else "")

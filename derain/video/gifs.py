@@ -20,12 +20,12 @@ from derain.video.colour import PICTURE
 from derain.video.reading import Frame, Plane
 from derain.video.treatment import Done, Network, Preview, Report, VideoSettings, alpha_shown, derained, stretch
 
-HEAD = 13  # bytes before the global palette
+HEADER_BYTES = 13  # bytes before the global palette
 EXTENSION, IMAGE, CONTROL = 0x21, 0x2C, 0xF9
-LAST = 255  # colour of the palette, the transparent one
+TRANSPARENT_INDEX = 255  # colour of the palette, the transparent one
 DRAWN_OVER, CLEARED = 1, 2  # what becomes of a picture when its time is over
 USER_INPUT = 2  # flag: it waits for a key
-AT_ONCE = 10  # hundredths of a second that players show a picture which is to go at once
+LEAST_DELAY = 10  # hundredths of a second that players show a picture which is to go at once
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,9 @@ class Written:
         part = np.s_[top:bottom, left:right]
         hidden = ~there[part] if self.transparent and not there[part].all() else None
         how = (CLEARED if self.transparent else DRAWN_OVER) << 2 | page.user_input | (hidden is not None)
-        self.content += page.before + struct.pack("<BBBBHBB", EXTENSION, CONTROL, 4, how, page.delay, LAST, 0)
+        self.content += page.before + struct.pack(
+            "<BBBBHBB", EXTENSION, CONTROL, 4, how, page.delay, TRANSPARENT_INDEX, 0
+        )
         self.content += _image(picture[part], hidden, left, top)
 
 
@@ -84,7 +86,7 @@ def process_gif(
     pictures, alphas, kept = list[Photo](), list[Plane | None](), list[int]()
     try:
         head, pages, after = read_pages(source.read_bytes())
-        until = [0, *accumulate((page.delay or AT_ONCE) / 100 for page in pages)]  # seconds, the end's too
+        until = [0, *accumulate((page.delay or LEAST_DELAY) / 100 for page in pages)]  # seconds, the end's too
         with Image.open(source, formats=["GIF"]) as gif:
             all_shown = _frames(gif, until)
             for frame, picture in derained(stretch(all_shown, settings), network, settings):
@@ -117,7 +119,7 @@ def read_pages(content: bytes) -> tuple[bytes, list[Page], bytes]:
     Raises:
         IndexError: the file ends too early.
     """
-    at = HEAD + _palette_size(content[10])
+    at = HEADER_BYTES + _palette_size(content[10])
     pages, delay, flag, before = list[Page](), 0, 0, b""
     while at < len(content) and content[at] in (EXTENSION, IMAGE):
         start = at
@@ -131,7 +133,7 @@ def read_pages(content: bytes) -> tuple[bytes, list[Page], bytes]:
             at = _end_of_blocks(content, at + 11 + _palette_size(content[at + 9]))
             pages.append(Page(delay, flag, before))
             delay, flag, before = 0, 0, b""
-    return content[:HEAD], pages, before
+    return content[:HEADER_BYTES], pages, before
 
 
 def _palette_size(flags: int) -> int:
@@ -170,12 +172,12 @@ def _image(picture: Photo, hidden: Plane | None, left: int, top: int) -> bytes:
     palette = bytes(coloured.getpalette("RGB") or b"")[: 3 * 256].ljust(3 * 256, b"\0")
     indices = np.array(coloured)
     if hidden is not None:
-        indices[hidden] = LAST
+        indices[hidden] = TRANSPARENT_INDEX
     alone = Image.fromarray(indices, "L")
     file = io.BytesIO()
     alone.save(file, format="GIF", optimize=False, interlace=0)
     content = file.getvalue()
-    at = HEAD + _palette_size(content[10])
+    at = HEADER_BYTES + _palette_size(content[10])
     while content[at] != IMAGE:
         at = _end_of_blocks(content, at + 2)
     packed = at + 10 + _palette_size(content[at + 9])

@@ -11,7 +11,20 @@ from derain.video import grafting, matroska
 from derain.video.reading import Clip, is_cover
 
 BOXES, ELEMENTS = ("mp4", "mov"), ("matroska", "webm")
-OF_AVI = {b"LIST", b"avih", b"strh", b"strf", b"strn", b"indx", b"vprp", b"dmlh", b"idx1", b"IDIT", b"ISFT", b"ISMP"}
+KNOWN_AVI_CHUNKS = {
+    b"LIST",
+    b"avih",
+    b"strh",
+    b"strf",
+    b"strn",
+    b"indx",
+    b"vprp",
+    b"dmlh",
+    b"idx1",
+    b"IDIT",
+    b"ISFT",
+    b"ISMP",
+}
 LONGEST_AVI_HEADER = 1 << 20  # bytes
 DAMAGE = (struct.error, ValueError, AssertionError, IndexError, KeyError, OSError)
 Say = Callable[[str], None]
@@ -112,7 +125,7 @@ def _chunks(content: bytes, at: int, end: int) -> Iterator[str]:
         inside = at + 8, min(at + 8 + size, end)
         if name == b"LIST" and content[at + 8 : at + 12] in (b"hdrl", b"strl"):
             yield from _chunks(content, at + 12, inside[1])
-        elif name not in OF_AVI and not (name == b"JUNK" and _is_filling(content[at + 8 : at + 12])):
+        elif name not in KNOWN_AVI_CHUNKS and not (name == b"JUNK" and _is_filling(content[at + 8 : at + 12])):
             yield name.decode("latin-1")
         at += 8 + size + size % 2
 

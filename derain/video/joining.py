@@ -23,7 +23,7 @@ from derain.video.matroska import set_aspect
 from derain.video.reading import Clip, Clock, is_cover
 
 MATRIX_PLACE = {0: 40, 1: 52}  # of the display matrix in a tkhd box, by its version
-OF_A_FILE = {"major_brand", "minor_version", "compatible_brands", "encoder"}  # tags that speak of the old file
+FILE_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder"}  # tags that speak of the old file
 CODEC_PLACE = 12  # of the codec's name in an stsd box
 LEAST_FREE = 1 << 20  # bytes, below which the disk is full
 LONGEST_STEP = 10  # seconds that a last frame may stay
@@ -188,7 +188,7 @@ def _options(tracks: list[Track], header: Header) -> dict[str, str]:
 
 
 def _tags(source: Clip) -> dict[str, str]:
-    return {key: value for key, value in source.container.metadata.items() if key not in OF_A_FILE}
+    return {key: value for key, value in source.container.metadata.items() if key not in FILE_TAGS}
 
 
 def _add_streams(container: Any, joining: Joining, header: Header) -> tuple[list[tuple[Track, Any]], dict[int, Any]]:

@@ -9,7 +9,7 @@ from derain.video.layout import copy
 
 SEEK_HEAD, INFO, TRACKS, CHAPTERS = 0x114D9B74, 0x1549A966, 0x1654AE6B, 0x1043A770
 ATTACHMENTS, TAGS, CUES, VOID, CHECKSUM = 0x1941A469, 0x1254C367, 0x1C53BB6B, 0xEC, 0xBF
-ORDER = (INFO, TRACKS, CHAPTERS, ATTACHMENTS, TAGS)
+SECTION_ORDER = (INFO, TRACKS, CHAPTERS, ATTACHMENTS, TAGS)
 SEEK, SEEK_NAME, SEEK_PLACE = 0x4DBB, 0x53AB, 0x53AC
 CUE, CUE_PLACES, CUE_CLUSTER = 0xBB, 0xB7, 0xF1
 ENTRY, NUMBER, UID, KIND, VIDEO, COLOUR = 0xAE, 0xD7, 0x73C5, 0x83, 0xE0, 0x55B0
@@ -169,7 +169,7 @@ def _rewrite(result: Path, header: dict[int, list[Element]]) -> None:
     assert found is not None
     whole, inside = found
     clusters = [place for place in inside if place.name == CLUSTER]
-    names = [name for name in (*ORDER, *sorted(header.keys() - set(ORDER))) if header.get(name)]
+    names = [name for name in (*SECTION_ORDER, *sorted(header.keys() - set(SECTION_ORDER))) if header.get(name)]
     parts = [(name, bytes(element)) for name in names for element in header[name] if element.inside or element.content]
     first, end = clusters[0].start if clusters else whole.end, clusters[-1].end if clusters else whole.end
     before = len(bytes(_seek_head([(name, 0) for name, _ in parts] + [(CUES, 0)])))

@@ -14,8 +14,8 @@ INDEXED = {
     "asf",
     "flv",
 }  # whose times never go back and whose seeking knows keyframes
-BACK = (0, 2, 10, 60)  # seconds before the place where the keyframe is looked for
-SEARCHED = 20_000  # packets after which it is not there
+STEPS_BACK = (0, 2, 10, 60)  # seconds before the place where the keyframe is looked for
+MOST_SEARCHED = 20_000  # packets, after which the keyframe is not there
 LEAP = 1  # seconds back, from which a clip is taken to go on where it was
 
 
@@ -65,7 +65,7 @@ def landing(container: Any, stream: Any, again: Callable[[], Any], since: int) -
         known = last_keyframe(again, stream.index, before)
         if known is None or known.pts <= begin:
             return None
-    for back in BACK:
+    for back in STEPS_BACK:
         target = (before if known is None else known.dts) - round(back / base)
         try:
             container.seek(max(target, begin), stream=stream)
@@ -100,7 +100,7 @@ def last_keyframe(again: Callable[[], Any], index: int, before: int) -> Mark | N
 def _keyframe(container: Any, stream: Any, known: Mark | None, by_dts: bool) -> Landing | None:
     packets: Iterator[Any] = container.demux(stream)
     for number, packet in enumerate(packets):
-        if number > SEARCHED or (known and packet.dts is not None and packet.dts > known.dts):
+        if number > MOST_SEARCHED or (known and packet.dts is not None and packet.dts > known.dts):
             return None
         time = packet.dts if by_dts else packet.pts
         if packet.size and packet.is_keyframe and time is not None and (known is None or packet.pts == known.pts):

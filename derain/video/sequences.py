@@ -36,8 +36,8 @@ from derain.video.treatment import (
     stretch_of,
 )
 
-RATE = 25  # frames a second of picture files, by which a stretch and a limit of frames are counted
-NUMBERED = "%05d.png"  # names of a clip's frames in a folder
+PICTURE_RATE = 25  # frames a second of picture files, by which a stretch and a limit of frames are counted
+NUMBERED_NAME = "%05d.png"  # names of a clip's frames in a folder
 
 
 def check_sequence(source: Path, out: Path, settings: VideoSettings, overwrite: bool) -> None:
@@ -63,7 +63,7 @@ def check_sequence(source: Path, out: Path, settings: VideoSettings, overwrite: 
 
 def wanted(pictures: list[Path], settings: VideoSettings) -> list[Path]:
     """Those of the stretch that is asked for."""
-    numbered = [Numbered(path, index / RATE) for index, path in enumerate(pictures)]
+    numbered = [Numbered(path, index / PICTURE_RATE) for index, path in enumerate(pictures)]
     return [picture.path for picture in stretch(numbered, settings)]
 
 
@@ -94,7 +94,7 @@ def process_sequence(
     photos = [] if begun else wanted(list_pictures(source), settings)
 
     def target(number: int) -> Path:
-        return place(out, Path(NUMBERED % number if begun else photos[number].name), number)
+        return place(out, Path(NUMBERED_NAME % number if begun else photos[number].name), number)
 
     def there() -> Iterator[Path]:
         return takewhile(Path.exists, map(target, count() if begun else range(len(photos))))
@@ -203,4 +203,4 @@ def _pictures(photos: list[Path], originals: dict[int, Original]) -> Iterator[Fr
         if original.pixels.shape != size:
             raise PhotoError(f"{path}: has another size than the frames before it")
         originals[index] = original
-        yield Frame(original.pixels, index, index / RATE, PICTURE, 0, b"")
+        yield Frame(original.pixels, index, index / PICTURE_RATE, PICTURE, 0, b"")
