@@ -58,8 +58,16 @@ def test_a_bmp_holds_transparency(photo, rng):
     source = Image.fromarray(np.dstack([np.asarray(photo), alpha]))
     result, notes = darker(saved(source, "PNG"), to="BMP")
     assert np.array_equal(np.asarray(opened(result))[..., 3], alpha) and not notes
+    grey, _ = darker(saved(source.convert("LA"), "PNG"), to="BMP")
+    assert opened(grey).mode == "RGBA" and np.array_equal(np.asarray(opened(grey))[..., 3], alpha)
     original = decode(result)
     assert np.array_equal(np.asarray(opened(encode_with_notes(original, original.pixels).content))[..., 3], alpha)
+
+
+@pytest.mark.parametrize("to", ["PNG", "BMP", "WEBP"])
+def test_a_profile_of_inks_does_not_go_with_colours_and_that_is_said(photo, to):
+    _, notes = darker(saved(photo.convert("CMYK"), "JPEG", icc_profile=ICC), to)
+    assert notes == ("its ICC profile is left out, as it describes inks",)
 
 
 def test_a_bmp_that_tells_no_resolution_gets_none(photo):

@@ -31,7 +31,10 @@ class Bmp(Codec):
         return header[SPACE] == CALIBRATED and any(header[COLOURS])
 
     def write(self, new: NewPhoto) -> bytes:
-        plain, content = super().write(new), new.original.content
+        content, channels = new.original.content, new.channels()
+        if channels.ndim == 3 and channels.shape[2] == 2:  # there is no grey with alpha
+            channels = channels[..., [0, 0, 0, 1]]
+        plain = self.save(new, channels, self.options(new))
         profile = self.metadata(new).get("icc_profile", b"")
         header = bytearray(plain[FILE : FILE + PLAIN])
         if new.same:

@@ -182,8 +182,8 @@ class Codec:
     def metadata(self, new: NewPhoto) -> dict[str, Any]:
         """The original's metadata, with its previews made anew."""
         options = {name: value for name, value in new.original.options.items() if name in new.format.holds}
-        if new.original.inks is not None and not new.format.inks:
-            options.pop("icc_profile", None)  # it describes inks
+        if new.original.inks is not None and not new.format.inks and options.pop("icc_profile", None):
+            new.previews.say("its ICC profile is left out, as it describes inks")
         if "exif" in options:
             if new.source and not new.same:
                 options["exif"] = new.source.codec.exif_for_others(options["exif"])
