@@ -99,3 +99,15 @@ def test_doctor_reports_damaged_weights(tmp_path, monkeypatch):
     monkeypatch.setattr("derain.weights.bundled.bundled_folder", lambda: tmp_path)
     found = dict(doctor.examine())
     assert "damaged" in found["weights derain"] and "fails" in found["device cpu"]
+
+
+@pytest.mark.parametrize("said, counts", [({}, "1000"), ({"OMP_WAIT_POLICY": "active"}, "None")])
+def test_threads_that_wait_leave_the_cores_to_others_unless_the_user_says_otherwise(said, counts):
+    code = (
+        "import os, sys; from derain.cli import app\n"
+        "app.app = lambda: print('torch' in sys.modules, os.environ.get('GOMP_SPINCOUNT'))\n"
+        "app.main()"
+    )
+    quiet = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_", "KMP_"))}
+    done = subprocess.run([sys.executable, "-c", code], env=quiet | said, capture_output=True, text=True)
+    assert done.stdout.split() == ["False", counts], done.stderr

@@ -13,7 +13,7 @@ from derain.cli.export import export
 from derain.cli.finetune import finetune
 from derain.cli.models import models
 from derain.cli.options import Command
-from derain.cli.quiet import quiet_libraries
+from derain.cli.quiet import bound_spinning, quiet_libraries
 from derain.cli.run import run
 from derain.cli.terminal import fill_descriptors, open_streams, say, say_error, tell
 from derain.cli.train import train
@@ -51,6 +51,7 @@ def main() -> None:
     """Entry point: errors that a user can cause end in one sentence and an exit code."""
     fill_descriptors()
     quiet_libraries()
+    bound_spinning()
     results, code = open_streams(), 0
     try:
         app()

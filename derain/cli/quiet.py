@@ -1,4 +1,4 @@
-"""What only a program may do to its process, and a library may not: keep other libraries from talking."""
+"""What only a program may do to its process, and a library may not: keep other libraries from talking and spinning."""
 
 import logging
 import os
@@ -19,3 +19,14 @@ def quiet_libraries() -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     os.close(nowhere)
+
+
+def bound_spinning() -> None:
+    """Threads that wait for the next piece of work sleep after some microseconds, if the user has not said otherwise.
+
+    By themselves they go round for milliseconds, on cores that others need: beside another process derain took several
+    times as long. It has to be said before torch is loaded.
+    """
+    if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"} & set(os.environ):
+        os.environ["GOMP_SPINCOUNT"] = "1000"  # GNU's, on Linux
+        os.environ["KMP_BLOCKTIME"] = "1"  # ms: LLVM's and Intel's, elsewhere
