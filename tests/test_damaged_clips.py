@@ -13,6 +13,7 @@ import pytest
 from derain.errors import PhotoError
 from derain.video import VideoSettings, process
 from derain.video.reading import Clip
+from derain.video.structure import structure
 from tests.test_video import Darker, Identity, frames, make_clip
 
 FRAME_BY_FRAME = VideoSettings(temporal="off")
@@ -365,3 +366,29 @@ def test_sound_that_is_damaged_is_said(tmp_path):
     whole = make(tmp_path / "c.ts", count=60, sound=1)
     whole.write_bytes(whole.read_bytes() * 2)
     assert not process(whole, tmp_path / "d.mp4", Identity(), FRAME_BY_FRAME).damage
+
+
+def makes_sense(path: Path) -> bool:
+    with structure(path, 0) as parts:
+        return not parts.is_broken_until(parts.size) and not parts.is_cut
+
+
+@pytest.mark.parametrize("junk", ["0f010203048100", "b68175"])
+def test_the_result_of_a_matroska_file_that_makes_no_sense_makes_sense(tmp_path, junk):
+    clip = structured(tmp_path / "a.mkv")
+    content = clip.read_bytes()
+    place = content.rindex(bytes.fromhex("1c53bb6b"))  # after the last cluster
+    clip.write_bytes(content[:place] + bytes.fromhex(junk) + content[place:])
+    done = process(clip, tmp_path / "b.mkv", Identity(), FRAME_BY_FRAME)
+    assert "the file is damaged" in done.damage[-1] and len(list(frames(tmp_path / "b.mkv"))) == done.frames
+    assert makes_sense(tmp_path / "b.mkv")
+
+
+def test_the_result_of_an_mp4_whose_fragments_make_no_sense_makes_sense(tmp_path):
+    clip = make(tmp_path / "a.mp4", muxing={"movflags": "frag_keyframe+empty_moov"})
+    content = clip.read_bytes()
+    place = [at for at in range(len(content)) if content[at : at + 4] == b"moof"][3]
+    clip.write_bytes(content[: place - 4] + b"\xf0" + content[place - 4 :])
+    done = process(clip, tmp_path / "b.mp4", Identity(), FRAME_BY_FRAME)
+    assert "the file is damaged" in done.damage[-1] and len(list(frames(tmp_path / "b.mp4"))) == done.frames
+    assert makes_sense(tmp_path / "b.mp4")

@@ -313,16 +313,43 @@ def test_metadata_that_follow_the_scenes_are_named():
     ]
 
 
-def test_messages_inside_the_pictures_that_are_lost_are_said_once(tmp_path):
-    source, said = make_clip(tmp_path / "a.mp4", 4, options={"bf": "0"}), []
-    message = "h264_metadata=sei_user_data=086f3693-b7b3-4f2c-9653-21492feee5b8+GPS"
-    with av.open(str(source)) as plain, av.open(str(tmp_path / "b.mp4"), "w") as clip:
-        video = clip.add_stream_from_template(plain.streams.video[0], opaque=True)
-        added = av.bitstream.BitStreamFilterContext(message, plain.streams.video[0])
-        for packet in (new for old in plain.demux(video=0) if old.size for new in added.filter(old)):
-            packet.stream = video
-            clip.mux(packet)
-    process(tmp_path / "b.mp4", tmp_path / "c.mp4", Identity(), FRAME_BY_FRAME, say=said.append)
-    assert said == ["a maker's messages inside the pictures cannot be kept"]
-    process(source, tmp_path / "d.mp4", Identity(), FRAME_BY_FRAME, say=said.append)
-    assert len(said) == 1  # an encoder's own are none
+MESSAGES = {
+    "SEI_UNREGISTERED": b"\x05" + bytes([16 + 3]) + bytes.fromhex("086f3693b7b34f2c965321492feee5b8") + b"GPS",
+    "A53_CC": b"\x04\x11\xb5\x00\x31GA94\x03\x42\xff\xfc\x94\x2c\xfc\x41\x42\xff",
+}
+
+
+def with_messages(path: Path, kind: str) -> Path:
+    """A clip of H.264 with a message in each picture."""
+    message = b"\x06" + MESSAGES[kind] + b"\x80"
+    plain = make_clip(path.with_stem("plain"), 4, options={"bf": "0"})
+    with av.open(str(plain)) as source, av.open(str(path), "w") as clip:
+        video = clip.add_stream_from_template(source.streams.video[0], opaque=True)
+        for old in (packet for packet in source.demux(video=0) if packet.size):
+            new = av.Packet(len(message).to_bytes(4, "big") + message + bytes(old))
+            new.pts, new.dts, new.time_base, new.is_keyframe = old.pts, old.dts, old.time_base, old.is_keyframe
+            new.stream = video
+            clip.mux(new)
+    return path
+
+
+@pytest.mark.parametrize("kind", MESSAGES)
+@pytest.mark.parametrize("codec, compare", [("libx264", False), ("libx264", True), ("mpeg4", False)])
+def test_captions_and_messages_inside_the_pictures_are_kept_or_that_is_said_once(tmp_path, kind, codec, compare):
+    source, said = with_messages(tmp_path / "a.mp4", kind), list[str]()
+    settings = VideoSettings(temporal="off", codec=codec, layer="compare" if compare else "background")
+    process(source, tmp_path / "b.mp4", Identity(), settings, say=said.append)
+    kept = codec == "libx264"
+    shown, before = list(frames(tmp_path / "b.mp4")), list(frames(source))
+    assert len(said) == (not kept) and all("inside the pictures cannot be kept" in sentence for sentence in said)
+    assert [frame.sides.get(kind) for frame in shown[1:]] == [
+        frame.sides[kind] if kept else None for frame in before[1:]
+    ]
+    process(source, tmp_path / "c.mp4", Identity(), VideoSettings(temporal="off", fps_limit=12), say=said.append)
+    assert len(said) == 1 + (not kept)  # with the frames that are left out
+
+
+def test_the_settings_of_an_encoder_are_no_message(tmp_path):
+    said = list[str]()
+    process(make_clip(tmp_path / "a.mp4", 4), tmp_path / "b.webm", Identity(), FRAME_BY_FRAME, say=said.append)
+    assert not any("messages" in sentence for sentence in said)

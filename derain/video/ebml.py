@@ -2,10 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import BinaryIO
 
 HEAD, SEGMENT, CLUSTER = 0x1A45DFA3, 0x18538067, 0x1F43B675
+SHORTEST, LONGEST_NAME = 1 << 28, 4  # names of what is in a segment have four bytes,
+FILLING = (0xEC, 0xBF)  # but for fillings and checksums
 DEEPEST = 6  # elements in elements that are looked into
 LONGEST = 1 << 28  # bytes of an element of the header, from which it is none
 NESTED = {
@@ -79,7 +82,7 @@ def opening_at(content: bytes, at: int) -> tuple[int, int | None, int] | None:
     """Name, size (None if unknown) and first byte of the content of an element; None if there is none."""
     name = _number(content, at, True)
     size = _number(content, name[1], False) if name else None
-    if name is None or size is None:
+    if name is None or size is None or name[1] - at > LONGEST_NAME:
         return None
     width = size[1] - name[1]
     return name[0], None if size[0] == (1 << 7 * width) - 1 else size[0], size[1]
@@ -117,13 +120,14 @@ def places(file: BinaryIO, start: int, end: int) -> Iterator[Place]:
 
 
 def segment(path: Path) -> tuple[Place, list[Place]] | None:
-    """The segment of a file and what is in it; None if it is no such file, or is cut short within its header."""
+    """The segment of a file and what is in it up to any damage; None if it is no such file or its header is cut."""
     with path.open("rb") as file:
         end = path.stat().st_size
         found = list(places(file, 0, end))
         if len(found) < 2 or found[0].name != HEAD or found[1].name != SEGMENT:
             return None
-        return found[1], list(places(file, found[1].inside, found[1].end))
+        inside = places(file, found[1].inside, found[1].end)
+        return found[1], list(takewhile(lambda place: place.name >= SHORTEST or place.name in FILLING, inside))
 
 
 def read(file: BinaryIO, place: Place) -> Element | None:

@@ -2,6 +2,7 @@
 
 import json
 from collections import deque
+from collections.abc import Set
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -16,6 +17,7 @@ from derain.video.colour import Colours, from_rgb
 from derain.video.decoding import ANY_BYTES
 from derain.video.formats import NVENC, has_alpha
 from derain.video.reading import Frame
+from derain.video.sides import TAKEN_OVER, Carrier
 
 QUALITY = {"libx264": 16, "libx265": 18, "libvpx-vp9": 20, "libsvtav1": 22}  # default CRF: hardly to be told apart
 NVENC_QUALITY = 19  # its default is a small bit rate, whatever the clip's size
@@ -37,6 +39,11 @@ class Encoding:
     aspect: Fraction | None = None  # of a pixel
     options: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def takes_over(self) -> Set[str]:
+        """Kinds of side data that the encoder takes from the frames."""
+        return TAKEN_OVER.get(self.codec, set())
+
 
 def encoder_options(
     codec: str, crf: int | None, preset: str | None, given: dict[str, str], alpha: bool = False
@@ -57,6 +64,8 @@ def encoder_options(
         options.setdefault("preset", "veryfast")  # the network needs the processor more, and files grow by a twentieth
     if codec == "libx265":
         options["x265-params"] = "log-level=error"
+    if codec in TAKEN_OVER:
+        options["udu_sei"] = "1"
     if codec == "mjpeg":
         options |= {"qmin": "1", "qmax": "2" if crf is None else str(crf)}
     if codec == "mpeg4":
@@ -107,7 +116,7 @@ class SegmentWriter:
                 self.stream.codec_context.sample_aspect_ratio = encoding.aspect
         except (av.FFmpegError, OSError, ValueError) as error:
             raise PhotoError(f"{path}: cannot be written ({reason(error)})") from None
-        self._opened = False
+        self._opened, self.carrier = False, Carrier()
 
     def _colours(self, frame: Frame) -> Colours:
         if self.encoding.codec == "mpeg4":  # has no tags, so what players take for granted
@@ -128,6 +137,8 @@ class SegmentWriter:
         """
         if self.base != self.encoding.time_base:
             self.exact.append(frame.pts)
+        if frame.decoded is not None and self.encoding.takes_over:
+            encoded = self.carrier.carried(frame.decoded, encoded, frame.sides)
         if not self._opened:
             context = self.stream.codec_context
             context.colorspace, context.color_range = encoded.colorspace, int(self._colours(frame).converter_range)

@@ -102,7 +102,8 @@ def append_extras(source: Path, samples: BinaryIO, file: BinaryIO, say: Callable
         copy(samples, place.start, place.end, file)
     end = source.stat().st_size
     last = found[-1].end if found else end
-    if {b"moov", b"mdat"} <= {place.kind for place in found} and last < end:
+    kinds = {place.kind for place in found}
+    if {b"moov", b"mdat"} <= kinds and b"moof" not in kinds and last < end:
         samples.seek(last)
         if samples.read(8)[4:] not in OF_SAMPLES:
             copy(samples, last, end, file)

@@ -320,7 +320,8 @@ def _encode(
                 writer = SegmentWriter(work.segments[-1], encoding)
                 if frame.matrix:
                     write_bytes(work.own / "matrix", frame.matrix)
-            for loss in sorted({*lost_sides(frame.sides)} - told):
+            taken_over = encoding.takes_over if settings.fps_limit is None else frozenset()
+            for loss in sorted({*lost_sides(frame.sides, taken_over)} - told):
                 told.add(loss)
                 say(f"{loss} cannot be kept")
             converted = converters.submit(as_stored, writer, frame, picture, settings)

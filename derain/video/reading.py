@@ -20,6 +20,7 @@ from derain.restoring.ahead import ahead
 from derain.video.colour import Colours, to_rgb
 from derain.video.damage import Damage
 from derain.video.decoding import decoded, opened
+from derain.video.sides import has_sides_to_take_over
 
 CLIPS = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v"}
 Plane = NDArray[Any]
@@ -39,6 +40,7 @@ class Frame:
     matrix: bytes  # the container's display matrix, 36 bytes; empty if there is none
     alpha: Plane | None = None  # (H, W), as deep as the pixels; None if all is opaque
     sides: dict[str, bytes] = field(default_factory=dict)  # what stands beside the pixels, by FFmpeg's names
+    decoded: av.VideoFrame | None = None  # as it came, if an encoder takes over what stands beside the pixels
 
 
 @dataclass(frozen=True)
@@ -193,7 +195,8 @@ class Clip:
         found: list[Any] = list(frame.side_data)
         sides = {side.type.name: bytes(side) for side in found}
         matrix = sides.get("DISPLAYMATRIX", b"")
-        return Frame(pixels, pts, float(pts * self.time_base), colours, 90 * turned, matrix, alpha, sides)
+        time, decoded = float(pts * self.time_base), frame if has_sides_to_take_over(sides) else None
+        return Frame(pixels, pts, time, colours, 90 * turned, matrix, alpha, sides, decoded)
 
     def _deinterlaced(self, since: float | None, first: av.VideoFrame | None) -> Iterator[av.VideoFrame]:
         """Frames from about ``since`` on, treated as if they came after the ``first``."""

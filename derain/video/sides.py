@@ -1,9 +1,13 @@
 """What stands beside the pixels of a frame: light of the display it was graded on, and what is lost of the rest."""
 
 import struct
+from collections.abc import Set
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
+
+import av
 
 MASTERING, LIGHT = "MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL"
 CHROMATICITY, LUMINANCE = 50_000, 10_000  # parts of one in the bitstream's messages
@@ -21,6 +25,8 @@ LOST = {
     "GOP_TIMECODE": "timecodes inside the pictures",
     "SEI_UNREGISTERED": "a maker's messages inside the pictures",
 }
+TAKEN_OVER = {"libx264": {"A53_CC", "SEI_UNREGISTERED"}}  # by encoders, from the frames that they are given
+ANY_BASE = Fraction(1, 25)
 
 
 @dataclass(frozen=True)
@@ -76,11 +82,71 @@ def _described(primaries: list[Fraction], luminance: list[Fraction], whole: bool
     return f"G{green}B{blue}R{red}WP{white}L({most},{least})"
 
 
-def lost_sides(sides: dict[str, bytes]) -> list[str]:
-    """What of a frame's side data cannot be kept, in words."""
-    of_encoder = sides.get("SEI_UNREGISTERED", b"")[:16] in OF_ENCODERS
-    kinds = sides.keys() - ({"SEI_UNREGISTERED"} if of_encoder else set())
-    return sorted({LOST[kind] for kind in kinds if kind in LOST})
+def lost_sides(sides: dict[str, bytes], taken_over: Set[str] = frozenset()) -> list[str]:
+    """What of a frame's side data cannot be kept, in words.
+
+    Args:
+        taken_over: kinds that the encoder keeps.
+    """
+    return sorted({LOST[kind] for kind in _own_sides(sides) - taken_over if kind in LOST})
+
+
+def has_sides_to_take_over(sides: dict[str, bytes]) -> bool:
+    return any(_own_sides(sides) & kinds for kinds in TAKEN_OVER.values())
+
+
+def _own_sides(sides: dict[str, bytes]) -> set[str]:
+    """Kinds of side data without what the source's encoder says of itself."""
+    return sides.keys() - ({"SEI_UNREGISTERED"} if _is_of_encoder(sides) else set())
+
+
+def _is_of_encoder(sides: dict[str, bytes]) -> bool:
+    return sides.get("SEI_UNREGISTERED", b"")[:16] in OF_ENCODERS
+
+
+class Carrier:
+    """Puts new pixels into frames that were decoded, so that what stands beside the old ones comes along.
+
+    PyAV attaches no side data to frames; FFmpeg's filters hand them on.
+    """
+
+    def __init__(self) -> None:
+        self.graph: Any = None
+        self.form: tuple[Any, ...] = ()  # that the graph is made for
+        self.count = 0
+
+    def carried(self, old: av.VideoFrame, new: av.VideoFrame, sides: dict[str, bytes]) -> av.VideoFrame:
+        """The frame ``new`` with the side data of ``old``, which are ``sides``; the times of both are changed."""
+        form = old.format.name, old.width, old.height, new.format.name, new.width, new.height, _is_of_encoder(sides)
+        if form != self.form:
+            self.graph, self.form = av.filter.Graph(), form  # which is to live as long as its ends
+            self.ends = _blending(self.graph, old, new, without_messages=_is_of_encoder(sides))
+        at, base = new.pts, new.time_base
+        for frame, end in zip((old, new), self.ends):
+            frame.pts, frame.time_base = self.count, ANY_BASE
+            end.push(frame)
+        self.count += 1
+        result = self.ends[2].pull()
+        result.pts, result.time_base, result.pict_type = at, base, 0  # the encoder chooses the type
+        result.colorspace, result.color_range = new.colorspace, new.color_range
+        result.color_primaries, result.color_trc = new.color_primaries, new.color_trc
+        return result
+
+
+def _blending(graph: Any, old: av.VideoFrame, new: av.VideoFrame, without_messages: bool) -> tuple[Any, Any, Any]:
+    """The ends of a graph that gives the second frame's pixels with what stands beside the first one's."""
+    ends = [
+        graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=ANY_BASE)
+        for frame in (old, new)
+    ]
+    chain = [ends[0], graph.add("scale", f"{new.width}:{new.height}"), graph.add("format", new.format.name)]
+    chain += [graph.add("sidedata", "delete:SEI_UNREGISTERED")] if without_messages else []
+    blend, sink = graph.add("blend", "all_mode=normal:all_opacity=0"), graph.add("buffersink")
+    for before, after in pairwise([*chain, blend, sink]):
+        before.link_to(after)
+    ends[1].link_to(blend, 0, 1)
+    graph.configure()
+    return ends[0], ends[1], sink
 
 
 def merged(options: dict[str, str], more: dict[str, str]) -> dict[str, str]:
