@@ -7,12 +7,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 
 from derain import text
-from derain.arrays import Pixels
 from derain.batch.before_after import comparison
 from derain.batch.planning import Job, ending_of, is_moving
 from derain.errors import PhotoError, UsageError, reason
@@ -31,13 +29,12 @@ from derain.photos import (
 )
 from derain.photos.extent import SparseError
 from derain.photos.names import FORMATS
+from derain.rain.amount import DRY_COVERAGE, coverage
 from derain.restoring.ahead import ahead
 from derain.restoring.devices import FREE_MEMORY_SHARE, free_memory, used_memory
 from derain.restoring.restorer import Layers, Restorer
 from derain.restoring.strength import at_strength
 
-VISIBLE_HEIGHT = 2 / 255  # height from which rain can be seen
-DRY_COVERAGE = 0.003  # share of pixels with rain that can be seen, under which a photo counts as dry
 MOST_FILE_THREADS = 8  # that read at once, and as many that write
 BYTES_WHILE_UNDER_WAY = 4  # of memory for each of a photo's until it is written: decoder, layers, encoder
 
@@ -52,6 +49,7 @@ class Treatment:
     quality: int | None = None  # of lossy formats; default: the photo's own
     max_megapixels: float = MAX_MEGAPIXELS
     max_memory: float | None = None  # bytes that the process should take; None: a share of what is free
+    rainy_from: float = DRY_COVERAGE  # share of pixels with rain that can be seen, under which a photo stays as it is
     overwrite: bool = False  # replace files that exist, instead of leaving them; in place the photo goes either way
 
     def restorer(self, model: Derainer) -> Restorer:
@@ -114,7 +112,7 @@ def _run(
     pace = Pace.of(restorer)
     opened = ahead(lambda job: _open(job, treatment, patient=late is None), jobs, pace.most_read, pace.files)
     wanted = (pace.seen(work) for work in opened if not _is_put_off(work, late))
-    separated = ahead(lambda work: _separate(work, restorer, treatment.strength), wanted, pace.photos, pace.photos)
+    separated = ahead(lambda work: _separate(work, restorer, treatment), wanted, pace.photos, pace.photos)
     yield from ahead(lambda work: _write(work, treatment), separated, pace.files, pace.files)
 
 
@@ -168,7 +166,9 @@ def _open(job: Job, treatment: Treatment, patient: bool) -> Work:
         return Work(job, error=PhotoError(f"{job.source}: cannot be read ({reason(error)})"))
 
 
-def separate(original: Original, restorer: Restorer, strength: float = 1.0) -> Separated:
+def separate(
+    original: Original, restorer: Restorer, strength: float = 1.0, rainy_from: float = DRY_COVERAGE
+) -> Separated:
     """Background and rain layer of a photo; of a dry one the background is the photo itself.
 
     Raises:
@@ -177,27 +177,20 @@ def separate(original: Original, restorer: Restorer, strength: float = 1.0) -> S
     started = time.perf_counter()
     found = restorer.layers(original.pixels)
     seconds = time.perf_counter() - started
-    coverage = rain_coverage(found.rain)
-    if coverage < DRY_COVERAGE:
-        return Separated(original.pixels, np.zeros_like(found.rain), seconds, coverage, dry=True)
+    covered = coverage(found.rain)
+    if covered < rainy_from:
+        return Separated(original.pixels, np.zeros_like(found.rain), seconds, covered, dry=True)
     if strength < 1:
         rain = at_strength(0, found.rain, strength)
         found = Layers(original.pixels - rain, rain)
-    return Separated(found.background, found.rain, seconds, coverage)
+    return Separated(found.background, found.rain, seconds, covered)
 
 
-def rain_coverage(rain: Pixels) -> float:
-    """Share of the pixels with rain that can be seen in any channel."""
-    most = int(VISIBLE_HEIGHT * np.iinfo(rain.dtype).max)
-    unseen = cv2.inRange(rain, (0, 0, 0), (most, most, most))
-    return 1 - cv2.countNonZero(unseen) / unseen.size
-
-
-def _separate(work: Work, restorer: Restorer, strength: float) -> Work:
+def _separate(work: Work, restorer: Restorer, treatment: Treatment) -> Work:
     if work.original is None:
         return work
     try:
-        return replace(work, layers=separate(work.original, restorer, strength))
+        return replace(work, layers=separate(work.original, restorer, treatment.strength, treatment.rainy_from))
     except Exception as error:  # whatever it is, the other photos go on
         said = str(error) if isinstance(error, PhotoError) else f"cannot be derained ({reason(error)})"
         return Work(work.job, error=PhotoError(f"{work.job.source}: {said}"))
@@ -270,7 +263,7 @@ def through_pipe(model: Derainer, treatment: Treatment, format: str | None = Non
     original = decode(content, "stdin", treatment.max_megapixels)
     to = FORMATS[ending] if ending else original.format
     try:
-        layers = separate(original, treatment.restorer(model), treatment.strength)
+        layers = separate(original, treatment.restorer(model), treatment.strength, treatment.rainy_from)
         finished = finished_file(original, layers, to, treatment.quality)
     except PhotoError as error:
         raise PhotoError(f"stdin: {error}") from None
@@ -282,7 +275,8 @@ def through_pipe(model: Derainer, treatment: Treatment, format: str | None = Non
 def describe(outcome: Outcome) -> str:
     """What became of a photo, in a few words."""
     if outcome.untouched:
-        return "no rain found, copied as it is"
+        found = "no rain found" if outcome.rain_coverage < DRY_COVERAGE else f"rain on only {outcome.rain_coverage:.0%}"
+        return f"{found}, copied as it is"
     return f"{outcome.width}x{outcome.height} px, {outcome.seconds:.2f} s, rain on {outcome.rain_coverage:.0%}"
 
 

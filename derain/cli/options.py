@@ -16,6 +16,13 @@ MaxMemory = Annotated[
     Optional[float],
     typer.Option(min=0.1, help="GB that derain should take at the most; default: two fifths of what is free."),
 ]
+OnlyIfRainy = Annotated[
+    bool, typer.Option("--only-if-rainy", help="Leave as it is what `derain score` does not call rainy.")
+]
+RainyFrom = Annotated[
+    Optional[float],
+    typer.Option(min=0, max=1, help="The same with another threshold than 0.1."),
+]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but errors.")]
 WeightsArgument = Annotated[str, typer.Argument(help="Bundled name, file, or hf:OWNER/REPO@REVISION/FILE.")]
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from derain.cli.options import Device, MaxMemory, Precision, Quiet, Strength, Threads, Weights
+from derain.cli.options import Device, MaxMemory, OnlyIfRainy, Precision, Quiet, RainyFrom, Strength, Threads, Weights
 from derain.cli.terminal import progress_bar, say, say_error, tell, tell_text, with_options
 from derain.errors import PhotoError, UsageError
 
@@ -39,6 +39,8 @@ def run(
     ] = False,
     weights: Weights = "derain",
     strength: Strength = 1.0,
+    only_if_rainy: OnlyIfRainy = False,
+    rainy_from: RainyFrom = None,
     rain: Annotated[bool, typer.Option("--rain", help="Write the rain layer too, as photo.rain.png.")] = False,
     compare: Annotated[
         bool, typer.Option("--compare", help="Write before and after too, as photo.compare.png.")
@@ -64,6 +66,7 @@ def run(
     import torch
 
     from derain import batch
+    from derain.rain.amount import threshold
     from derain.restoring.devices import check_precision, choose_device
     from derain.weights import load
 
@@ -72,7 +75,14 @@ def run(
         raise UsageError(f"--tile {tile}: give auto, none, or a side in px")
     side = None if tile == "auto" else 0 if tile == "none" else max(int(tile), 64)
     treatment = batch.Treatment(
-        side, precision, strength, quality, max_megapixels, max_memory and max_memory * 1e9, overwrite
+        side,
+        precision,
+        strength,
+        quality,
+        max_megapixels,
+        max_memory and max_memory * 1e9,
+        threshold(only_if_rainy, rainy_from),
+        overwrite,
     )
     if threads:
         torch.set_num_threads(threads)

@@ -1,0 +1,96 @@
+"""`derain score`."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from derain.cli.options import Device, Precision, Quiet, Weights
+from derain.cli.terminal import progress_bar, say, say_error, tell, tell_text
+from derain.errors import PhotoError
+from derain.text import as_json
+
+if TYPE_CHECKING:
+    from derain.arrays import Pixels
+    from derain.rain.amount import Amount
+
+
+def score(
+    inputs: Annotated[list[str], typer.Argument(help="Photos, folders, patterns like 'trip/*.jpg', or a clip.")],
+    recursive: Annotated[bool, typer.Option("-r", "--recursive", help="Folders with all that is in them.")] = False,
+    every: Annotated[int, typer.Option(min=1, help="Of a clip, look at each so many-th frame.")] = 25,
+    weights: Weights = "derain",
+    device: Device = "auto",
+    precision: Precision = "auto",
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object a photo or frame.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Say how much rain there is, without writing pictures.
+
+    The score is the share of the picture on which rain can be seen. From 0.1 on it counts as rainy: of real photos
+    taken in rain, in some of which none can be seen, 80% do, of photos without rain 4%.
+    """
+    from derain.rain.amount import amount
+    from derain.restoring.devices import check_precision, choose_device
+    from derain.restoring.restorer import Restorer
+    from derain.weights import load
+
+    check_precision(precision)
+    sources = list(_sources(inputs, recursive))
+    restorer = Restorer(load(weights, choose_device(device)), precision)
+    failed = False
+    with progress_bar(hidden=quiet) as bar:
+        task = bar.add_task("looking", total=len(sources))
+        for source in sources:
+            try:
+                for time, pixels in _pictures(source, every):
+                    _tell(source, time, amount(restorer.layers(pixels).rain), json)
+            except PhotoError as error:
+                failed = True
+                said = str(error) if str(source) in str(error) else f"{source}: {error}"
+                say_error(PhotoError(said))
+                if json:
+                    tell_text(as_json({"input": str(source), "error": said}))
+            bar.update(task, advance=1)
+    if not sources:
+        say("no photos found")
+    if failed:
+        raise typer.Exit(1)
+
+
+def _sources(inputs: list[str], recursive: bool) -> Iterator[Path]:
+    from derain import batch
+    from derain.batch.planning import is_moving
+
+    clips = [Path(given) for given in inputs if is_moving(Path(given))]
+    yield from clips
+    if photos := [given for given in inputs if not is_moving(Path(given))]:
+        yield from (job.source for job in batch.plan(photos, recursive=recursive))
+
+
+def _pictures(source: Path, every: int) -> "Iterator[tuple[float | None, Pixels]]":
+    """A photo, or frames of a clip with their times."""
+    from derain.batch.planning import is_moving
+
+    if is_moving(source):
+        from derain import video
+
+        yield from ((frame.time, frame.pixels) for n, frame in enumerate(video.frames(source)) if n % every == 0)
+    else:
+        from derain.photos import read_original
+
+        yield None, read_original(source).pixels
+
+
+def _tell(source: Path, time: float | None, found: "Amount", json: bool) -> None:
+    if json:
+        said = {"input": str(source), "time": time, **asdict(found), "rainy": found.rainy, "error": None}
+        tell_text(as_json(said))
+        return
+    parts = [str(source)] if time is None else [str(source), f"{time:.2f} s"]
+    parts += [f"{found.score:.3f}", "rainy" if found.rainy else "not rainy"]
+    if streaks := found.streaks:
+        parts.append(f"{streaks.degrees:+.0f} degrees, {streaks.length:.0f} px long, {streaks.width:.1f} px wide")
+    tell("\t".join(parts))

@@ -1,0 +1,70 @@
+"""How much rain a layer shows, where, and what its streaks look like."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from derain.arrays import Heights, Mask, Pixels
+from derain.rain.likeness import likeness
+
+VISIBLE_HEIGHT = 2 / 255  # height from which rain can be seen
+DRY_COVERAGE = 0.003  # share of pixels with rain that can be seen, under which a photo counts as dry
+RAINY_SCORE = 0.1  # from which a photo counts as rainy; see `derain score --help`
+GRID = 4  # cells to each side
+LARGEST_SIDE = 512  # px, of the part in whose middle the streaks are measured
+
+
+@dataclass(frozen=True)
+class Streaks:
+    """What most streaks look like."""
+
+    degrees: float  # from the vertical, to the right as they fall
+    length: float  # px
+    width: float  # px
+
+
+@dataclass(frozen=True)
+class Amount:
+    """How much rain there is, and where."""
+
+    score: float  # share of the picture on which rain can be seen, in [0, 1]
+    grid: tuple[tuple[float, ...], ...]  # the same of each cell, row by row
+    streaks: Streaks | None  # None of a picture that is not rainy
+
+    @property
+    def rainy(self) -> bool:
+        return self.score >= RAINY_SCORE
+
+
+def amount(rain: Pixels) -> Amount:
+    """The amount of rain in a rain layer ``(H, W, 3)``, uint8 or uint16."""
+    heights = np.asarray(rain.max(axis=2), np.float32) / np.float32(np.iinfo(rain.dtype).max)
+    seen = visible(heights)
+    score = float(seen.mean())
+    cells = min(GRID, seen.shape[0]), min(GRID, seen.shape[1])
+    grid = cv2.resize(seen.astype(np.float32), cells[::-1], interpolation=cv2.INTER_AREA)
+    rows = tuple(tuple(round(float(cell), 4) for cell in row) for row in np.atleast_2d(grid))
+    return Amount(score, rows, _streaks(heights) if score >= RAINY_SCORE else None)
+
+
+def threshold(only_if_rainy: bool, rainy_from: float | None) -> float:
+    """The score from which rain is taken away: of what is not dry, of what is rainy, or the one given."""
+    return rainy_from if rainy_from is not None else RAINY_SCORE if only_if_rainy else DRY_COVERAGE
+
+
+def coverage(rain: Pixels) -> float:
+    """Share of a rain layer ``(H, W, 3)`` on which rain can be seen."""
+    most = int(VISIBLE_HEIGHT * np.iinfo(rain.dtype).max)
+    unseen = cv2.inRange(rain, (0, 0, 0), (most, most, most))
+    return 1 - cv2.countNonZero(unseen) / unseen.size
+
+
+def visible(heights: Heights) -> Mask:
+    return np.asarray(heights > VISIBLE_HEIGHT)
+
+
+def _streaks(heights: Heights) -> Streaks:
+    top, left = (max(side - LARGEST_SIDE, 0) // 2 for side in heights.shape)
+    found = likeness(heights[top : top + LARGEST_SIDE, left : left + LARGEST_SIDE])
+    return Streaks(found.degrees, found.length, found.width)

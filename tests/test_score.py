@@ -1,0 +1,84 @@
+"""`derain score`: how much rain there is, where, and which way it falls."""
+
+import json
+import subprocess
+import sys
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from derain.rain.amount import RAINY_SCORE, amount
+from derain.rain.render import line_kernel
+
+
+def command(*words, cwd):
+    code = "from derain.__main__ import main; main()"
+    return subprocess.run([sys.executable, "-c", code, *map(str, words)], cwd=cwd, capture_output=True, text=True)
+
+
+@pytest.fixture
+def streaked(rng):
+    """A rain layer whose right half has streaks that lean to the right."""
+    import cv2
+
+    layer = cv2.filter2D((rng.random((128, 128)) < 0.01).astype(np.float32), -1, line_kernel(15, 20, 0.8))
+    layer[:, :64] = 0
+    return np.repeat((np.clip(layer / layer.max(), 0, 1) * 90).astype(np.uint8)[..., None], 3, axis=2)
+
+
+def test_the_score_is_the_share_with_rain_and_the_grid_says_where(streaked):
+    found = amount(streaked)
+    assert found.score == pytest.approx((streaked[..., 0] > 2).mean())
+    assert found.rainy
+    grid = np.array(found.grid)
+    assert grid.shape == (4, 4) and grid.mean() == pytest.approx(found.score, abs=0.01)
+    assert grid[:, :2].max() == 0 and grid[:, 2:].min() > RAINY_SCORE
+
+
+def test_streaks_have_their_direction_and_size(streaked):
+    streaks = amount(streaked[:, 64:]).streaks
+    assert streaks.degrees == pytest.approx(20, abs=6)
+    assert 5 < streaks.length < 40 and streaks.width < 3
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (3, 2)])
+def test_a_layer_of_any_size_has_a_score(size):
+    found = amount(np.zeros((*size, 3), np.uint16))
+    assert found.score == 0 and not found.rainy and found.streaks is None
+
+
+def test_photos_and_clips_are_scored_and_nothing_is_written(small_weights, tmp_path, rng):
+    Image.fromarray(rng.integers(0, 255, (40, 60, 3), dtype=np.uint8)).save(tmp_path / "nass ü.png")
+    (tmp_path / "broken.jpg").write_bytes(b"no photo")
+    with av.open(str(tmp_path / "clip.mkv"), "w") as clip:
+        stream = clip.add_stream("ffv1", rate=10, width=32, height=32, pix_fmt="bgr0")
+        for _ in range(5):
+            frame = av.VideoFrame.from_ndarray(rng.integers(0, 255, (32, 32, 3), dtype=np.uint8), "rgb24")
+            clip.mux(stream.encode(frame))
+        clip.mux(stream.encode())
+    before = sorted(tmp_path.iterdir())
+    words = "clip.mkv", "nass ü.png", "broken.jpg", "--json", "--every", 2, "--weights", small_weights
+    done = command("score", *words, cwd=tmp_path)
+    assert done.returncode == 1 and "broken.jpg" in done.stderr and "Traceback" not in done.stderr
+    said = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(row["input"], row.get("time")) for row in said] == [
+        *(("clip.mkv", time) for time in (0.0, 0.2, 0.4)),
+        ("nass ü.png", None),
+        ("broken.jpg", None),
+    ]
+    assert all(0 <= row["score"] <= 1 and isinstance(row["rainy"], bool) for row in said[:4])
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_only_rainy_photos_are_derained(small_weights, tmp_path, rng):
+    photo = tmp_path / "photo.png"
+    Image.fromarray(rng.integers(0, 255, (40, 60, 3), dtype=np.uint8)).save(photo)
+    score = float(command("score", photo, "--weights", small_weights, cwd=tmp_path).stdout.split("\t")[1])
+    assert 0.01 < score < 1
+    for threshold, untouched in ((score + 0.005, True), (score - 0.005, False)):
+        words = "run", photo, "--weights", small_weights, "--json", "--overwrite", "--rainy-from", threshold
+        said = json.loads(command(*words, cwd=tmp_path).stdout)
+        assert said["untouched"] is untouched
+        assert ((tmp_path / "photo.derained.png").read_bytes() == photo.read_bytes()) is untouched
