@@ -12,8 +12,8 @@ import pytest
 
 from derain.errors import PhotoError
 from derain.video import VideoSettings, process
+from derain.video.containers.structure import structure
 from derain.video.reading import Clip
-from derain.video.structure import structure
 from tests.test_video import Darker, Identity, frames, make_clip
 
 FRAME_BY_FRAME = VideoSettings(temporal="off")

@@ -10,9 +10,9 @@ import av
 from av.codec.hwaccel import HWAccel
 
 from derain.errors import PhotoError, reason
+from derain.video.containers.structure import structure
 from derain.video.damage import Damage
 from derain.video.seeking import LEAP, Landing, landing
-from derain.video.structure import structure
 
 ANY_BYTES = "surrogateescape"  # tags need not be UTF-8, and are written back as they were
 ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from derain.video import grafting, matroska
+from derain.video.containers import matroska_header, mp4_header
 from derain.video.reading import Clip, is_cover
 
 BOXES, ELEMENTS = ("mp4", "mov"), ("matroska", "webm")
@@ -46,15 +46,15 @@ class Header:
         named, names = out.suffix.lower(), source.container.format.name
         same_name = named == source.path.suffix.lower()
         if keep and form in BOXES and "mp4" in names:
-            quicktime = grafting.is_quicktime(source.path)
-            timescale = grafting.movie_timescale(source.path)
-            whole = whole and not grafting.is_in_fragments(source.path)
+            quicktime = mp4_header.is_quicktime(source.path)
+            timescale = mp4_header.movie_timescale(source.path)
+            whole = whole and not mp4_header.is_in_fragments(source.path)
             if timescale and (same_name or quicktime == (form == "mov")):
                 options = {"movie_timescale": str(timescale)} | ({"write_tmcd": "0"} if whole else {})
                 return cls("mov" if quicktime else "mp4", BOXES, whole, options)
         if keep and form in ELEMENTS and "matroska" in names and (same_name or form == "matroska"):
             tracks = sum(not _is_attached(stream) for stream in source.container.streams)
-            if matroska.can_be_grafted(source.path, tracks):
+            if matroska_header.can_be_grafted(source.path, tracks):
                 return cls(form, ELEMENTS, whole)
         return cls(form, (), whole)
 
@@ -98,14 +98,14 @@ class Header:
         """
         streams = source.container.streams
         if self.kind == BOXES:
-            pairs = [grafting.Pair(streams[old].id, new, True) for old, new in pictures.items()]
-            pairs += [grafting.Pair(streams[old].id, new, False) for old, new in copied.items()]
+            pairs = [mp4_header.Pair(streams[old].id, new, True) for old, new in pictures.items()]
+            pairs += [mp4_header.Pair(streams[old].id, new, False) for old, new in copied.items()]
             dropped = set() if audio else {stream.id for stream in streams.audio}
-            grafting.graft(source.path, out, pairs, self.whole, dropped, say)
+            mp4_header.graft(source.path, out, pairs, self.whole, dropped, say)
         elif self.kind == ELEMENTS:
-            same = [matroska.Pair(old, new, True) for old, new in pictures.items()]
-            same += [matroska.Pair(old, new, False) for old, new in copied.items()]
-            matroska.graft(source.path, out, same, self.whole)
+            same = [matroska_header.Pair(old, new, True) for old, new in pictures.items()]
+            same += [matroska_header.Pair(old, new, False) for old, new in copied.items()]
+            matroska_header.graft(source.path, out, same, self.whole)
 
 
 def _is_attached(stream: Any) -> bool:

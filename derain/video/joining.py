@@ -16,10 +16,10 @@ from typing import Any
 import av
 
 from derain.errors import PhotoError, reason
+from derain.video.containers.matroska_header import set_aspect
 from derain.video.decoding import opened, packets_of
 from derain.video.encoding import open_output
 from derain.video.headers import BOXES, DAMAGE, ELEMENTS, Header
-from derain.video.matroska import set_aspect
 from derain.video.reading import Clip, Clock, is_cover
 
 MATRIX_PLACE = {0: 40, 1: 52}  # of the display matrix in a tkhd box, by its version

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from derain.video.boxes import Box, parse, places, read_entry, read_header, top_level
-from derain.video.layout import append_extras, carry_over, has_own_samples, lay_out
+from derain.video.containers.boxes import Box, parse, places, read_entry, read_header, top_level
+from derain.video.containers.mp4_layout import append_extras, carry_over, has_own_samples, lay_out
 
 OF_A_CODEC = {
     *(b"avcC", b"hvcC", b"vpcC", b"av1C", b"esds", b"btrt", b"glbl", b"mvcC", b"svcC", b"lhvC", b"d263", b"alac"),

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from derain.video.ebml import CLUSTER, SEGMENT, Element, identifier, parse, read, segment, unsigned
-from derain.video.layout import copy
+from derain.video.containers.elements import CLUSTER, SEGMENT, Element, identifier, parse, read, segment, unsigned
+from derain.video.containers.mp4_layout import copy
 
 SEEK_HEAD, INFO, TRACKS, CHAPTERS = 0x114D9B74, 0x1549A966, 0x1654AE6B, 0x1043A770
 ATTACHMENTS, TAGS, CUES, VOID, CHECKSUM = 0x1941A469, 0x1254C367, 0x1C53BB6B, 0xEC, 0xBF

@@ -6,7 +6,7 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import BinaryIO
 
-from derain.video.boxes import Box, Place, parse, places, top_level
+from derain.video.containers.boxes import Box, Place, parse, places, top_level
 
 OF_SAMPLES = {
     b"moov",

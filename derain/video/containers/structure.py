@@ -9,9 +9,9 @@ from typing import BinaryIO, ClassVar
 
 import numpy as np
 
-from derain.video import ebml
-from derain.video.boxes import Box, parse
-from derain.video.layout import FILLING, OF_SAMPLES
+from derain.video.containers import elements
+from derain.video.containers.boxes import Box, parse
+from derain.video.containers.mp4_layout import FILLING, OF_SAMPLES
 
 SEARCHED = 1 << 20  # bytes that are searched at a time for a place where a file makes sense again
 OVERLAP = 1 << 10  # of them, in which such a place may begin
@@ -93,21 +93,32 @@ class Unknown(Structure):
 
 
 class Matroska(Structure):
-    mark = re.compile(re.escape(ebml.identifier(ebml.CLUSTER)))
+    mark = re.compile(re.escape(elements.identifier(elements.CLUSTER)))
     counts_to_the_end = True
-    opened = (ebml.SEGMENT, ebml.CLUSTER, 0xA0)  # and block groups
+    opened = (elements.SEGMENT, elements.CLUSTER, 0xA0)  # and block groups
     known = {
-        *(ebml.HEAD, 0x114D9B74, 0x1549A966, 0x1654AE6B, 0x1043A770, 0x1941A469, 0x1254C367, 0x1C53BB6B, 0xEC, 0xBF),
-        *(0xE7, 0xA3, 0xAB, 0xA7, 0x5854, 0xAF),  # in a cluster
+        *(
+            elements.HEAD,
+            0x114D9B74,
+            0x1549A966,
+            0x1654AE6B,
+            0x1043A770,
+            0x1941A469,
+            0x1254C367,
+            0x1C53BB6B,
+            0xEC,
+            0xBF,
+        ),
+        *(0xEC, 0xBF, 0xE7, 0xA3, 0xAB, 0xA7, 0x5854, 0xAF),  # in a cluster
         *(0xA1, 0x9B, 0xFB, 0xFD, 0x75A1, 0xA4, 0x8E, 0x75A2, 0xFA, 0xA2, 0xC8),  # in a block group
     }
 
     def after(self, at: int) -> int | None:
-        opening = ebml.opening_at(self.read(at, 12), 0)
+        opening = elements.opening_at(self.read(at, 12), 0)
         if opening is None or opening[0] not in self.known and opening[0] not in self.opened:
             return None
         name, size, head = opening
-        if name == ebml.SEGMENT and size is not None:
+        if name == elements.SEGMENT and size is not None:
             self.said = at + head + size
             self.end = min(self.said, self.size)
         if name in self.opened:
@@ -251,7 +262,7 @@ def kind_of(begin: bytes) -> type[Structure]:
     if begin[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"styp"):
         return Mp4
     starts = {
-        ebml.identifier(ebml.HEAD): Matroska,
+        elements.identifier(elements.HEAD): Matroska,
         b"FLV\1": Flv,
         b"\0\0\1\xba": ProgramStream,
         b"OggS": Ogg,
