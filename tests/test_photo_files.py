@@ -88,6 +88,13 @@ def test_a_jpeg_that_lacks_part_of_its_picture_is_refused(rng, progressive):
                 decode(whole[:end] + tail)
 
 
+def test_a_jpeg_whose_scan_is_cut_short_is_refused_in_words_for_users(rng):
+    whole = saved(Image.fromarray(rng.integers(0, 256, (40, 56, 3), dtype=np.uint8)), "JPEG")
+    place = whole.index(b"\xff\xda\0\x0c")
+    with pytest.raises(PhotoError, match="part of the picture is missing"):
+        decode(whole[: place + 2] + b"\0\x0a" + whole[place + 4 : -100])
+
+
 def chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 

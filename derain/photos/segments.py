@@ -107,7 +107,7 @@ def _is_whole(data: bytes) -> bool:
     try:
         if not _has_every_scan(data):
             return False
-    except IndexError:
+    except (IndexError, ValueError):  # damaged segments
         return False
     picture = _digest(data + END)
     return picture is not None and picture == _digest(data + FILLING + END)
