@@ -4,6 +4,8 @@ A layer that a network finds in a real photo always holds some background. Paste
 network that leaves and edges are rain.
 """
 
+from functools import lru_cache
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,14 @@ ANGLES = np.arange(-75, 90, 15)  # degrees from the vertical
 MOST_ADDED = 2.0  # how many times what was found is added to it at most, on flat background
 FAINT_HEIGHT = 0.015  # height up to which a layer shows no streak
 TEXTURE_SHARE = 0.8  # share of what was found that is taken from texture
+
+
+@lru_cache(2 * len(ANGLES))
+def streak_line(degrees: float) -> Heights:
+    """The line that streaks are compared with; the same few are asked for again and again."""
+    line = line_kernel(13, degrees, 0.5)
+    line.flags.writeable = False
+    return line
 
 
 def dominant_direction(layer: Heights) -> tuple[float, float]:
@@ -30,7 +40,7 @@ def dominant_direction(layer: Heights) -> tuple[float, float]:
 
 def line_energies(detail: Heights, where: NDArray[np.bool_] | slice = slice(None)) -> dict[float, float]:
     """Mean square of ``(H, W)`` detail after a line filter at each angle (degrees from the vertical)."""
-    lines = {float(a): cv2.filter2D(detail, -1, line_kernel(13, float(a), 0.5)) for a in ANGLES}
+    lines = {float(a): cv2.filter2D(detail, -1, streak_line(float(a))) for a in ANGLES}
     return {angle: float((line[where] ** 2).mean()) for angle, line in lines.items()}
 
 
@@ -43,8 +53,8 @@ def clean_rain(rain: NDArray[np.float32]) -> tuple[Heights, float]:
     layer = rain.min(axis=2)
     layer = np.maximum(layer - 0.8 * cv2.GaussianBlur(layer, (0, 0), 10), 0)
     degrees, certainty = dominant_direction(layer)
-    along = cv2.filter2D(layer, -1, line_kernel(13, degrees, 0.5))
-    across = cv2.filter2D(layer, -1, line_kernel(13, degrees + 90, 0.5))
+    along = cv2.filter2D(layer, -1, streak_line(degrees))
+    across = cv2.filter2D(layer, -1, streak_line(degrees + 90))
     elongated = np.clip((along / (across + 1e-4) - 1.0) / 0.5, 0, 1)
     return layer * elongated, certainty
 
