@@ -7,8 +7,9 @@ import signal
 import socket
 import subprocess
 import sys
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,14 +21,16 @@ from derain.errors import TrainingError, UsageError
 from derain.nlcl.losses import similarity
 from derain.rain.likeness import likeness
 from derain.restoring.restorer import Restorer
+from derain.training.batches import Batches
 from derain.training.config import ENDLESS, Pasted, TrainConfig, load_config
-from derain.training.crops import Crops, affordable_cache
+from derain.training.crops import Crops, Room
 from derain.training.discovery import find_rain
 from derain.training.distil import Batch, Distil, Source
 from derain.training.folder import load_checkpoint
-from derain.training.learner import first_network
-from derain.training.loop import optimise, train
+from derain.training.learner import first_network, learner_of
+from derain.training.loop import train
 from derain.training.pairs import RainBank, pair
+from derain.training.step import Recorded, Steps, optimise
 from derain.weights import load, read_header
 from tests.conftest import SMALL, Ticking
 
@@ -102,9 +105,100 @@ def test_killed_and_resumed_equals_undisturbed(folders, tmp_path, preset):
     assert [json.loads(line)["step"] for line in log] == [1, 2, 3, 4, 5, 6]  # step 5 once
 
 
+@pytest.mark.parametrize("preset, more", [("derain", {"guided": 0.01, "rounds": 2}), ("nlcl", {"anchor": 0.3})])
+def test_results_do_not_depend_on_the_number_of_workers(folders, tmp_path, preset, more):
+    settings = config(preset, steps=7, batch=2, **more)
+    results = [
+        load_file(train(replace(settings, workers=count), *folders, tmp_path / str(count))) for count in (0, 1, 3)
+    ]
+    assert all(torch.equal(results[0][name], other[name]) for other in results[1:] for name in results[0])
+
+
+def test_workers_end_with_a_process_that_is_killed(folders, tmp_path):
+    """They hold its stderr open, too, so that reading it ends when the last of them does."""
+    options = json.dumps(config(workers=2).as_dict())
+    command = [sys.executable, "-c", KILLED, *map(str, folders), str(tmp_path / "out"), options, "3"]
+    done = subprocess.run(command, stderr=subprocess.PIPE, env=os.environ | {"OMP_NUM_THREADS": "1"}, timeout=60)
+    assert done.returncode == -signal.SIGKILL and not done.stderr
+
+
+@dataclass(frozen=True)
+class Dying:
+    """A recipe of batches of one number, whose worker dies or fails at a step."""
+
+    parent: int
+    at: int
+    error: Exception | None = None
+
+    def __call__(self, rng, step, progress):
+        if step == self.at and self.error:
+            raise self.error
+        if step == self.at and os.getpid() != self.parent:
+            os._exit(9)
+        return np.full(1, step)
+
+
+@pytest.mark.parametrize("error, said", [(None, "a worker process ended.*give `resume`"), (MemoryError("m"), "m")])
+def test_what_happens_to_a_worker_is_told_when_its_batch_is_wanted(error, said):
+    learner = SimpleNamespace(recipe=lambda *photos: Dying(os.getpid(), 3, error), due=lambda progress: False)
+    batches = Batches(learner, config(steps=9), (None, None), 0, 2, print)
+    try:
+        assert [int(batches.of(step, 0.0)[0]) for step in range(3)] == [0, 1, 2]
+        with pytest.raises(TrainingError if error is None else MemoryError, match=said):
+            batches.of(3, 0.0)
+    finally:
+        batches.close()
+
+
+def test_where_the_memory_is_short_there_are_fewer_workers(monkeypatch):
+    monkeypatch.setattr("derain.training.batches.free_memory", lambda device: 0.0)
+    learner, said = SimpleNamespace(recipe=lambda *photos: Dying(0, -1), due=lambda progress: False), []
+    batches = Batches(learner, config(), (None, None), 0, 2, said.append)
+    assert [int(batches.of(step, 0.0)[0]) for step in range(3)] == [0, 1, 2] and batches.pool is None
+    assert said == ["0 workers instead of 2: the memory holds no more batches"]
+
+
+def trained(folders, preset, steps, record=None):
+    """Weights after steps that are recorded, if they are, and what was said."""
+    torch.manual_seed(0)
+    settings, said = config(preset, warm=0.0, guided=0.01) if preset == "derain" else config(preset), []
+    learner = learner_of(preset)(settings, torch.device("cpu"))
+    run = Steps(learner, settings, torch.device("cpu"), said.append)
+    if record:
+        run.step = Recorded(run._compute, run._on_device, record, said.append)
+    batches = Batches(learner, settings, tuple(Crops(folder, 48) for folder in folders), 0, 0, said.append)
+    for step in range(steps):
+        run(batches.of(step, 0.0), step, step / steps)
+    assert all(np.isfinite(value) for value in run.read().values())
+    return learner.model.state_dict(), said
+
+
+@pytest.mark.parametrize("preset, steps, kinds", [("derain", 14, 2), ("nlcl", 5, 1)])
+def test_steps_that_are_recorded_learn_as_others_do(folders, preset, steps, kinds):
+    recorded = []
+
+    def record(step):
+        recorded.append(step)
+        return step
+
+    plain, (other, said) = trained(folders, preset, steps)[0], trained(folders, preset, steps, record)
+    assert all(torch.equal(plain[name], other[name]) for name in plain) and not said
+    assert len(recorded) == kinds  # with the guide and without
+
+
+def test_a_step_that_cannot_be_recorded_is_said_and_made_all_the_same(folders):
+    def record(step):
+        raise RuntimeError("capturing failed\nand more")
+
+    plain, (other, said) = trained(folders, "derain", 6)[0], trained(folders, "derain", 6, record)
+    assert all(torch.equal(plain[name], other[name]) for name in plain)
+    assert said == ["the step cannot be recorded (capturing failed); training goes on, slower"]
+
+
 def test_the_teacher_does_not_remember_how_it_came_about():
     learner = Distil(config(), torch.device("cpu"))
-    learner.after_step(0)
+    learner.begin_step(0)
+    learner.end_step()
     assert not any(parameter.requires_grad for parameter in learner.teacher.parameters())
 
 
@@ -318,7 +412,7 @@ def test_rain_is_discovered_by_the_teacher_that_is_named(folders, monkeypatch, r
         ("", [further, further | {"teacher": "streaks", "bank": 2}], (0, 2)),
     ):
         learner = Distil(config(teacher=teacher, pasted=pasted, rounds=1), torch.device("cpu"))
-        learner.prepare(rng, 5, 0.9, Crops(folders[0], 48), Crops(folders[1], 48))
+        learner.renew(rng, 0.9, Crops(folders[0], 48))
         assert (len(learner.bank.discoveries), len(learner.pasted.discoveries)) == discoveries
 
 
@@ -398,15 +492,17 @@ def test_what_a_scheduler_sets_is_not_torchrun(folders, tmp_path, monkeypatch):
 
 def test_cached_photos_share_a_part_of_the_free_memory(folders, monkeypatch):
     monkeypatch.setattr("derain.training.crops.free_memory", lambda device: 1e6)
-    assert affordable_cache(2) == 200_000
+    assert Room.of_free_memory(2).bytes == 400_000
     for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
         monkeypatch.setenv(name, "1")
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
-    assert affordable_cache(2) == 50_000
-    crops = Crops(folders[0], 48, cache=50_000)
-    assert len(crops.photos) == 4 and sum(photo.nbytes for photo in crops._cache.values()) <= 50_000
-    learner = Distil(config(pasted=[{"folder": str(folders[0])}]), torch.device("cpu"))
-    assert learner.photos[0].cache == pytest.approx(1e6 * 0.4 / 3 / 4)
+    assert Room.of_free_memory(2).bytes == 100_000
+    room = Room(100_000, 3)
+    first, second = (Crops(folder, 48, room=room) for folder in folders)
+    third = Distil(config(pasted=[{"folder": str(folders[0])}]), torch.device("cpu"), None, room).photos[0]
+    held = [len(crops._cache) for crops in (first, second, third)]
+    assert len(first.photos) == 4 and held == [1, 1, 1]  # of 32 kB each; what the first leave the last may take
+    assert sum(photo.nbytes for crops in (first, second, third) for photo in crops._cache.values()) <= 100_000
 
 
 @pytest.mark.slow

@@ -26,6 +26,10 @@ def finetune(
     change: Annotated[str, typer.Option("--strength-of-change", help="low, medium or high.")] = "medium",
     start: Annotated[str, typer.Option(help="Weights to begin with, a name or a file.")] = "derain",
     device: Device = "auto",
+    workers: Annotated[
+        Optional[int],
+        typer.Option(min=0, max=256, help="Processes that prepare the batches; default: by device."),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was interrupted.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results of an earlier run.")] = False,
     push: Annotated[
@@ -64,6 +68,7 @@ def finetune(
             say=say,
             watch=watch,
             began=began,
+            workers=workers,
         )
     if found.judged:
         say(described(found.before, found.after))

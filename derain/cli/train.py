@@ -24,6 +24,10 @@ def train(
     lr: Annotated[Optional[float], typer.Option(help="Peak learning rate.")] = None,
     seed: Annotated[Optional[int], typer.Option(min=0, help="The same seed gives the same run on a CPU.")] = None,
     device: Annotated[Optional[str], typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = None,
+    workers: Annotated[
+        Optional[int],
+        typer.Option(min=0, max=256, help="Processes that prepare the batches; default: by device."),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False,
     config: Annotated[Optional[Path], typer.Option(help="TOML file of settings; options override it.")] = None,
 ) -> None:
@@ -37,7 +41,7 @@ def train(
     from derain.training.loop import train as run_training
 
     given = {"preset": preset, "start": start, "steps": steps, "minutes": minutes, "batch": batch, "crop": crop}
-    settings = load_config(config, **given, lr=lr, seed=seed, device=device)
+    settings = load_config(config, **given, lr=lr, seed=seed, device=device, workers=workers)
     with training_bar() as (report, watch):
         clock = Clock(settings.minutes, began, watch)
         result = run_training(settings, rainy, clean, out, resume, report, say, clock=clock)

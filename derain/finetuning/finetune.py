@@ -309,7 +309,7 @@ def noted(run: Run, found: HandedBack) -> dict[str, Any]:
     """What the weights say of their training."""
     start = run.recipe["start"]
     jpeg = run.material.jpeg if run.material else (0.0, TrainConfig.jpeg_quality)
-    return replace(configured(jpeg, run.recipe), device="").as_dict() | {
+    return replace(configured(jpeg, run.recipe), device="", workers=None).as_dict() | {
         "start": Path(start).name if Path(start).is_file() else start,
         "steps": found.step,
         "finetuned": {

@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from derain.models.nlcl import InstanceNorm
+
 
 class BlurDownsample(nn.Module):
     """3x3 binomial blur with stride 2, so that downsampling does not alias."""
@@ -28,9 +30,9 @@ class Critic(nn.Module):
         self.width = width
         layers: list[nn.Module] = [nn.Conv2d(3, width, 4, padding=1), nn.LeakyReLU(0.2), BlurDownsample(width)]
         for wide in (2 * width, 4 * width):
-            layers += [nn.Conv2d(wide // 2, wide, 4, padding=1), nn.InstanceNorm2d(wide)]
+            layers += [nn.Conv2d(wide // 2, wide, 4, padding=1), InstanceNorm()]
             layers += [nn.LeakyReLU(0.2), BlurDownsample(wide)]
-        layers += [nn.Conv2d(4 * width, 8 * width, 4, padding=1), nn.InstanceNorm2d(8 * width), nn.LeakyReLU(0.2)]
+        layers += [nn.Conv2d(4 * width, 8 * width, 4, padding=1), InstanceNorm(), nn.LeakyReLU(0.2)]
         layers += [nn.Conv2d(8 * width, 1, 4, padding=1)]
         self.layers = nn.Sequential(*layers)
         for layer in self.layers:

@@ -17,7 +17,16 @@ def random_queries(image: Tensor) -> Tensor:
 
 def _random_centres(count: int, side: int, device: torch.device) -> Tensor:
     margin = min(MARGIN, (side - 1) // 2)
-    return torch.randint(margin, side - margin, (count,)).to(device)
+    return torch.randint(margin, side - margin, (count,), device=device)
+
+
+def similar_patches(image: Tensor, count: int) -> Tensor:
+    """``(N, K, 2)`` rows and columns of the patches nearest to a random one of each image, as :func:`nearest_patches`.
+
+    How many they are follows from the image's size alone, so that nothing is read back from a GPU.
+    """
+    size = (image.shape[2], image.shape[3])
+    return _nearest(image, random_queries(image), min(count, fewest_centres(size)))[0]
 
 
 def nearest_patches(image: Tensor, queries: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -31,24 +40,47 @@ def nearest_patches(image: Tensor, queries: Tensor, count: int) -> tuple[Tensor,
     Returns:
         ``(N, K, 2)`` rows and columns, and their ``(N, K)`` Euclidean distances, nearest first.
     """
-    size = image.shape[-2:]
+    inside = _centres(queries, (image.shape[2], image.shape[3]))[1]
+    return _nearest(image, queries, min(count, int(inside.sum(dim=1).min())))
+
+
+def fewest_centres(size: tuple[int, int]) -> int:
+    """How many centres the window of the least favourable random query holds, in an image of ``size``."""
+    fewest = 1
+    for side in size:
+        margin, half, patch = min(MARGIN, (side - 1) // 2), min(PATCH, *size) // 2, min(PATCH, *size)
+        fewest *= min(
+            min(query + RADIUS - 1, side - (patch - half)) - max(query - RADIUS, half) + 1
+            for query in (margin, side - margin - 1)
+        )
+    return fewest
+
+
+def _centres(queries: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """``(N, M, 2)`` centres in the windows of the queries, and whether their patches lie inside the image."""
+    patch = min(PATCH, *size)
+    half = patch // 2
+    shifts = torch.arange(-RADIUS, RADIUS, device=queries.device)
+    centres = queries[:, None, :] + torch.cartesian_prod(shifts, shifts)
+    low = (centres >= half).all(dim=2)
+    return centres, low & (centres[..., 0] <= size[0] - patch + half) & (centres[..., 1] <= size[1] - patch + half)
+
+
+def _nearest(image: Tensor, queries: Tensor, kept: int) -> tuple[Tensor, Tensor]:
+    size = (image.shape[2], image.shape[3])
+    centres, inside = _centres(queries, size)
     patch = min(PATCH, *size)
     half = patch // 2
     before, after = RADIUS + half, RADIUS + patch - half - 1
-    shifts = torch.arange(-RADIUS, RADIUS, device=image.device)
-    centres = queries[:, None, :] + torch.cartesian_prod(shifts, shifts)
-    last = torch.tensor(size, device=image.device) - (patch - half)
-    inside = ((centres >= half) & (centres <= last)).all(dim=2)
-
     padded = F.pad(image.float(), (before, after, before, after))
-    side = 2 * RADIUS + patch - 1
-    windows = torch.stack([p[:, r : r + side, c : c + side] for p, (r, c) in zip(padded, queries.tolist())])
-    patches = F.unfold(windows, patch)
+    reach = torch.arange(2 * RADIUS + patch - 1, device=image.device)
+    rows, columns = (queries[:, axis, None] + reach for axis in (0, 1))
+    of_image = torch.arange(len(image), device=image.device)[:, None, None]
+    windows = padded.permute(0, 2, 3, 1)[of_image, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+    patches = F.unfold(windows.contiguous(), patch)
     itself = RADIUS * 2 * RADIUS + RADIUS
     distances = (patches - patches[:, :, itself : itself + 1]).square().sum(dim=1).sqrt()
     distances = distances.masked_fill(~inside, torch.inf)
-
-    kept = min(count, int(inside.sum(dim=1).min()))
     nearest, index = distances.topk(kept, largest=False)
     return centres.gather(1, index[:, :, None].expand(-1, -1, 2)), nearest
 

@@ -6,7 +6,7 @@ from torch import Tensor
 from derain.nlcl import losses
 from derain.nlcl.critic import Critic
 from derain.nlcl.heads import Heads
-from derain.nlcl.sampling import gather, nearest_patches, random_queries
+from derain.nlcl.sampling import gather, similar_patches
 
 CRITIC_LEVELS = (0, 3, 7)  # after the image itself
 LOCATION_PATCHES, BACKGROUND_PATCHES, RAIN_PATCHES = 256, 8, 128
@@ -25,7 +25,7 @@ def location_term(queries: list[Tensor], keys: list[Tensor], heads: Heads, size:
         keys: its features of the rainy photo, detached.
         size: height and width of the photo in px.
     """
-    centres, _ = nearest_patches(keys[0], random_queries(keys[0]), LOCATION_PATCHES)
+    centres = similar_patches(keys[0], LOCATION_PATCHES)
     projected = heads(gather(queries, centres, size))
     with torch.no_grad():
         targets = heads(gather(keys, centres, size))
@@ -41,7 +41,7 @@ def layer_term(
     """
     sets = []
     for layer, count, heads in ((background, BACKGROUND_PATCHES, of_background), (rain, RAIN_PATCHES, of_rain)):
-        centres, _ = nearest_patches(layer.detach(), random_queries(layer), count)
+        centres = similar_patches(layer.detach(), count)
         features = critic.features(layer, CRITIC_LEVELS)
         sets.append(heads(gather(features, centres, (layer.shape[2], layer.shape[3]))))
     return torch.stack([losses.layer_contrast(b, r, symmetric) for b, r in zip(*sets)]).mean()

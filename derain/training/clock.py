@@ -78,8 +78,9 @@ class Clock:
             self.show(stage, 1 - len(left) / len(items))
             yield left.pop(at)
             if self.limited and left:
-                each = (self.spent - began) / (len(items) - len(left))
-                in_time = max((until - self.spent) / each, 1.0) if each > 0 else math.inf
+                now = self.spent
+                each = (now - began) / (len(items) - len(left))
+                in_time = max((until - now) / each, 1.0) if each > 0 else math.inf
                 at += math.ceil(len(left) / in_time) - 1
             at = at if at < len(left) else 0
 

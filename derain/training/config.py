@@ -53,6 +53,9 @@ class TrainConfig:
     lr: float = bounded(6e-4, 1e-12, 1)  # peak learning rate (the paper's: 2e-4)
     seed: int = bounded(0, 0, 2**63 - 1)
     device: str = "auto"  # auto | cpu | cuda | cuda:1 | mps
+    workers: int | None = bounded(
+        None, 0, 256
+    )  # processes that prepare the batches; default: on a GPU as many as there are cores to spare
     precision: str = "auto"  # auto | float32 | bfloat16; auto is bfloat16 where the hardware multiplies it
     save_every: int = bounded(500, 1, ENDLESS)  # steps between checkpoints and previews
     log_every: int = bounded(20, 1, ENDLESS)  # steps between lines of log.jsonl
@@ -127,7 +130,7 @@ def load_config(file: Path | None, **options: Any) -> TrainConfig:
     given = written | {name: value for name, value in options.items() if value is not None}
     if unknown := sorted(given.keys() - {f.name for f in fields(TrainConfig)}):
         raise TrainingError(f"{where}unknown setting {', '.join(map(shown, unknown[:5]))}")
-    for name, default in (asdict(TrainConfig()) | {"minutes": 60.0}).items():
+    for name, default in (asdict(TrainConfig()) | {"minutes": 60.0, "workers": 2}).items():
         if name != "pasted" and name in given and not is_like(given[name], default):
             raise TrainingError(f"{where}{name} = {shown(given[name])}: give something like {default!r}")
     given["pasted"] = _pasted(given.get("pasted", ()), where)

@@ -18,10 +18,11 @@ from derain.nlcl.terms import critic_widths, layer_term, location_term
 from derain.restoring.devices import place
 from derain.training.clock import Clock
 from derain.training.config import TrainConfig
-from derain.training.crops import Crops, to_tensor
-from derain.training.learner import first_network
+from derain.training.crops import Crops, Room, to_tensor
+from derain.training.learner import adam_options, first_network, load_optimiser
 from derain.training.pairs import pair
 
+RAIN_SHARE = 0.25  # of the steps of the warm start with the rain generator, which only training needs
 WARM_START_RATE = 4  # how much higher the learning rate starts
 CONSTANT_RATE_SHARE = 200 / 210  # share of the run before the learning rate's linear decay
 
@@ -33,12 +34,34 @@ class Batch:
     rainy: UnitRgb
     clean: UnitRgb
     paired: bool  # the clean crops are the truths of the rainy ones, as in the warm start; else they are unrelated
+    with_rain: bool = False  # whether the rain generator learns from such pairs, too
+
+
+@dataclass(frozen=True)
+class CropsApart:
+    """The recipe of batches: rendered pairs in the warm start and now and then after it, else unrelated crops."""
+
+    config: TrainConfig
+    rainy: Crops
+    clean: Crops
+
+    def __call__(self, rng: np.random.Generator, step: int, progress: float) -> Batch:
+        config, truths = self.config, self.clean.batch(rng, self.config.batch)
+        anchored = np.random.default_rng((config.seed, step)).random() < config.anchor  # on every process
+        if progress < config.warm or anchored:
+            pairs = [pair(rng, truth, config) for truth in truths]
+            rainy, clean = np.stack([p.rainy for p in pairs]), np.stack([p.clean for p in pairs])
+            with_rain = np.random.default_rng((config.seed, step, 1)).random() < RAIN_SHARE
+            return Batch(rainy, clean, paired=True, with_rain=with_rain)
+        return Batch(self.rainy.batch(rng, config.batch), truths, paired=False)
 
 
 class Contrast:
     """The learner of the paper's objective; see :class:`derain.training.learner.Learner`."""
 
-    def __init__(self, config: TrainConfig, device: torch.device, clock: Clock | None = None) -> None:
+    def __init__(
+        self, config: TrainConfig, device: torch.device, clock: Clock | None = None, room: Room | None = None
+    ) -> None:
         self.config, self.device = config, device
         self.model: NLCL = first_network(config)  # type: ignore[assignment]
         width, blocks = self.model.config.width, self.model.config.blocks
@@ -50,8 +73,10 @@ class Contrast:
         for network in self.networks().values():
             place(network, device)
         layers = [p for name, n in self.networks().items() if name != "critic" for p in n.parameters()]
-        self.layers_optimiser = torch.optim.Adam(layers, config.lr, betas=(0.5, 0.999))
-        self.critic_optimiser = torch.optim.Adam(self.critic.parameters(), config.lr, betas=(0.5, 0.999))
+        self.layers_optimiser, self.critic_optimiser = (
+            torch.optim.Adam(parameters, config.lr, betas=(0.5, 0.999), **adam_options(device))
+            for parameters in (layers, self.critic.parameters())
+        )
 
     @staticmethod
     def problem(config: TrainConfig) -> str | None:
@@ -61,19 +86,20 @@ class Contrast:
         names = ("model", "critic", "location_heads", "background_heads", "rain_heads")
         return {name: getattr(self, name) for name in names}
 
-    def prepare(self, rng: np.random.Generator, step: int, progress: float, rainy: Crops, clean: Crops) -> Batch:
-        truths = clean.batch(rng, self.config.batch)
-        anchored = np.random.default_rng((self.config.seed, step)).random() < self.config.anchor  # on every process
-        if progress < self.config.warm or anchored:
-            pairs = [pair(rng, truth, self.config) for truth in truths]
-            return Batch(np.stack([p.rainy for p in pairs]), np.stack([p.clean for p in pairs]), paired=True)
-        return Batch(rainy.batch(rng, self.config.batch), truths, paired=False)
+    def due(self, progress: float) -> bool:
+        return False
+
+    def renew(self, rng: np.random.Generator, progress: float, rainy: Crops) -> None:
+        """Batches are made of the same photos throughout."""
+
+    def recipe(self, rainy: Crops, clean: Crops) -> CropsApart:
+        return CropsApart(self.config, rainy, clean)
 
     def losses(self, batch: Batch) -> Iterator[tuple[torch.optim.Optimizer, dict[str, Tensor]]]:
         """The critic's loss, then the weighted losses of both generators and every head."""
         O, B = (to_tensor(images, self.device) * 2 - 1 for images in (batch.rainy, batch.clean))
         if batch.paired:
-            yield self.layers_optimiser, self.warm_start(O, B)
+            yield self.layers_optimiser, self.warm_start(O, B, batch.with_rain)
             return
         G_B, G_R, config = self.model.background_generator, self.model.rain_generator, self.config
         last = len(G_B.levels) - 1
@@ -99,11 +125,8 @@ class Contrast:
             },
         )
 
-    def warm_start(self, O: Tensor, B: Tensor) -> dict[str, Tensor]:
-        """Both generators on rendered rain, of which the truth is known; colours count little.
-
-        The rain generator, which only training needs, takes part in one step of four.
-        """
+    def warm_start(self, O: Tensor, B: Tensor, with_rain: bool) -> dict[str, Tensor]:
+        """Both generators on rendered rain, of which the truth is known; colours count little."""
         B_hat = self.model.background_generator(O).float()
         error = match_colours(B_hat, O) - B
         found = {
@@ -111,7 +134,7 @@ class Contrast:
             "gradients": error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean(),
             "colours": 0.5 * F.l1_loss(B_hat, B),
         }
-        if torch.rand(()) < 0.25:
+        if with_rain:
             found["rain"] = F.l1_loss(self.model.rain_generator(O).float(), O - B)
         return found
 
@@ -131,8 +154,11 @@ class Contrast:
             return 1 + WARM_START_RATE * (1 - progress / self.config.warm)
         return min(1.0, (1 - progress) / (1 - CONSTANT_RATE_SHARE))
 
-    def after_step(self, step: int) -> None:
-        """Nothing to do between steps."""
+    def begin_step(self, step: int) -> None:
+        """Nothing changes from step to step."""
+
+    def end_step(self) -> None:
+        """Nothing follows the optimisers."""
 
     def state(self) -> dict[str, Any]:
         parts = {name: network.state_dict() for name, network in self.networks().items()}
@@ -143,7 +169,7 @@ class Contrast:
         for name, network in self.networks().items():
             network.load_state_dict(state["networks"][name])
         for optimiser, saved in zip((self.layers_optimiser, self.critic_optimiser), state["optimisers"]):
-            optimiser.load_state_dict(saved)
+            load_optimiser(optimiser, saved)
 
     @property
     def result(self) -> NLCL:

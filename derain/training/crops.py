@@ -1,6 +1,7 @@
-"""Random crops of unpaired photos."""
+"""Random crops of unpaired photos, and the memory that decoded photos may take."""
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -12,18 +13,43 @@ from derain.arrays import Rgb8, UnitRgb
 from derain.errors import PhotoError, TrainingError
 from derain.photos import read_photo
 from derain.photos.names import left_out, results_among
+from derain.restoring.ahead import ahead
 from derain.restoring.devices import FREE_MEMORY_SHARE, free_memory
 from derain.training.clock import Clock
-from derain.training.torchrun import under_torchrun
+from derain.training.torchrun import processes_here
 
-CACHE_BYTES = 4 << 30  # of decoded photos that a folder keeps in memory, at the most
+MOST_THREADS = 8  # that decode photos
+
+
+def cores() -> int:
+    """Processor cores that each process of a run here may use."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(available // processes_here(), 1)
+
+
+@dataclass
+class Room:
+    """Memory for decoded photos: one for all folders, of which each may take its part of what is left."""
+
+    bytes: float
+    folders: int = 1  # still to be read
+
+    @classmethod
+    def of_free_memory(cls, folders: int, copies: int = 1) -> "Room":
+        """A share of the memory that is free now, less where each photo is there in several copies."""
+        return cls(FREE_MEMORY_SHARE * free_memory(torch.device("cpu")) / processes_here() / copies, folders)
+
+    def part(self) -> float:
+        """Bytes for the next folder."""
+        self.folders -= 1
+        return self.bytes / (self.folders + 1)
 
 
 class Crops:
     """Crops of side ``crop`` px from the photos of ``folder``; the caller's ``rng`` alone decides which.
 
-    The share ``reduced`` of them is cut larger, by up to twice, and reduced. ``cache`` bytes of decoded photos at most
-    stay in memory.
+    The share ``reduced`` of them is cut larger, by up to twice, and reduced. Decoded photos stay in memory as far as
+    there is ``room``.
 
     Photos that cannot be read or are smaller than the crop are listed in ``skipped`` and left out. What the ``clock``
     leaves no time to look at is counted in ``unseen``.
@@ -37,34 +63,56 @@ class Crops:
         folder: Path,
         crop: int,
         reduced: float = 0.5,
-        cache: float = CACHE_BYTES,
+        room: Room | None = None,
         clock: Clock | None = None,
         share: float = 1.0,
     ) -> None:
         if not folder.is_dir():
             raise TrainingError(f"{folder}: not a folder; give a folder of photos")
-        self.folder, self.crop, self.reduced, self.cache = folder, crop, reduced, cache
+        self.folder, self.crop, self.reduced = folder, crop, reduced
         self.skipped: dict[Path, str] = {}
-        clock = clock or Clock()
-        until = clock.share(share)
         self.photos: list[Path] = []
         self._cache: dict[Path, Rgb8] = {}
-        self._cached = 0
         files = sorted(p for p in folder.iterdir() if not p.is_dir() and not p.name.startswith("."))
         results = results_among(files)
         self.skipped |= dict(zip(results, left_out(results)))
-        for path in clock.affordable([path for path in files if path not in results], until, "looking at the photos"):
-            reason = self._why_unusable(path)
-            if reason:
-                self.skipped[path] = reason
-            else:
-                self.photos.append(path)
-            if clock.spent >= (until if self.photos else clock.seconds):
-                break
+        others = [path for path in files if path not in results]
+        self._look(others, room or Room.of_free_memory(1), clock or Clock(), share)
         self.photos.sort()
         self.unseen = len(files) - len(self.photos) - len(self.skipped)
         if not self.photos:
             raise TrainingError(f"{folder}: no photo of at least {crop}x{crop} px in it")
+
+    def _look(self, files: list[Path], room: Room, clock: Clock, share: float) -> None:
+        """Decode the files in threads, as many as there is time for, and keep as many as there is room for."""
+        until, left, threads = clock.share(share), room.part(), min(cores(), MOST_THREADS)
+        in_time = clock.affordable(files, until, "looking at the photos")
+
+        def most(_: Path) -> int:
+            return threads if self.photos or self.skipped else 1  # the first tells how long one takes
+
+        for path, found in ahead(self._usable, in_time, most, threads):
+            if isinstance(found, str):
+                self.skipped[path] = found
+            else:
+                self.photos.append(path)
+                if found.nbytes <= left:
+                    self._cache[path] = found
+                    left -= found.nbytes
+                    room.bytes -= found.nbytes
+            if clock.spent >= (until if self.photos else clock.seconds):
+                break
+
+    def _usable(self, path: Path) -> tuple[Path, Rgb8 | str]:
+        """The photo, or why it cannot be used."""
+        try:
+            photo = read_photo(path)
+        except PhotoError as error:
+            return path, str(error)
+        height, width = photo.shape[:2]
+        if min(height, width) < self.crop:
+            return path, f"{path}: {width}x{height} px is smaller than the crop of {self.crop} px"
+        return path, photo
 
     @property
     def left_out(self) -> list[str]:
@@ -72,23 +120,8 @@ class Crops:
         unseen = f"{self.unseen} more files in {self.folder}: there was no time to look at them"
         return [*self.skipped.values(), *([unseen] if self.unseen else [])]
 
-    def _why_unusable(self, path: Path) -> str | None:
-        try:
-            height, width = self._read(path).shape[:2]
-        except PhotoError as error:
-            return str(error)
-        if min(height, width) < self.crop:
-            return f"{path}: {width}x{height} px is smaller than the crop of {self.crop} px"
-        return None
-
     def _read(self, path: Path) -> Rgb8:
-        if path in self._cache:
-            return self._cache[path]
-        photo = read_photo(path)
-        if self._cached + photo.nbytes <= self.cache:
-            self._cache[path] = photo
-            self._cached += photo.nbytes
-        return photo
+        return self._cache[path] if path in self._cache else read_photo(path)
 
     def sample(self, rng: np.random.Generator, size: int | None = None) -> UnitRgb:
         """One ``(size, size, 3)`` crop in [0, 1], perhaps reduced and perhaps flipped."""
@@ -118,18 +151,12 @@ class Crops:
         return np.stack([self.sample(rng) for _ in range(count)])
 
 
-def affordable_cache(folders: int) -> float:
-    """Bytes of decoded photos that each of so many folders may keep, in each process of this machine."""
-    processes = int(os.environ.get("LOCAL_WORLD_SIZE") or 1) if under_torchrun() else 1
-    return min(CACHE_BYTES, FREE_MEMORY_SHARE * free_memory(torch.device("cpu")) / (folders * processes))
-
-
 def centre(photo: Rgb8, side: int) -> Rgb8:
     """The middle of the photo, at most ``side`` px wide and high."""
     top, left = (max(length - side, 0) // 2 for length in photo.shape[:2])
     return np.ascontiguousarray(photo[top : top + side, left : left + side])
 
 
-def to_tensor(images: UnitRgb, device: torch.device) -> Tensor:
+def to_tensor(images: UnitRgb | Tensor, device: torch.device) -> Tensor:
     """``(N, H, W, 3)`` in [0, 1] to ``(N, 3, H, W)``, channels last in memory."""
-    return torch.from_numpy(images).to(device).permute(0, 3, 1, 2)
+    return torch.as_tensor(images, device=device).permute(0, 3, 1, 2)

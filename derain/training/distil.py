@@ -24,9 +24,9 @@ from derain.restoring.devices import place
 from derain.restoring.restorer import Restorer
 from derain.training.clock import Clock
 from derain.training.config import TrainConfig
-from derain.training.crops import Crops, affordable_cache, to_tensor
+from derain.training.crops import Crops, Room, to_tensor
 from derain.training.discovery import Found, find_fading, find_rain
-from derain.training.learner import first_network
+from derain.training.learner import adam_options, first_network, load_optimiser
 from derain.training.pairs import Pair, RainBank, pair
 from derain.weights import load
 
@@ -56,6 +56,23 @@ class Batch:
         return cls(rainy, clean, doubtful, remembered, guided)
 
 
+@dataclass(frozen=True)
+class Pairs:
+    """The recipe of batches: clean crops under rain that is rendered or was discovered, and real rainy crops."""
+
+    config: TrainConfig
+    rainy: Crops
+    clean: Crops
+    bank: RainBank
+    pasted: RainBank
+
+    def __call__(self, rng: np.random.Generator, step: int, progress: float) -> Batch:
+        truths = self.clean.batch(rng, self.config.batch)
+        pairs = [pair(rng, truth, self.config, self.bank, self.pasted) for truth in truths]
+        guided = self.config.guided and step % GUIDED_EVERY == 0
+        return Batch.of(pairs, self.rainy.batch(rng, 1) if guided else None)
+
+
 class Source(NamedTuple):
     """Rainy photos, and how rain is discovered in them."""
 
@@ -68,18 +85,23 @@ class Source(NamedTuple):
 class Distil:
     """The learner of the deployable network; see :class:`derain.training.learner.Learner`."""
 
-    def __init__(self, config: TrainConfig, device: torch.device, clock: Clock | None = None) -> None:
+    def __init__(
+        self, config: TrainConfig, device: torch.device, clock: Clock | None = None, room: Room | None = None
+    ) -> None:
         self.config, self.device, self.clock = config, device, clock or Clock()
         self.model = place(first_network(config), device)
         self.teacher = copy.deepcopy(self.model).requires_grad_(False).eval()
-        self.optimiser = torch.optim.AdamW(self.model.parameters(), config.lr, betas=(0.9, 0.99), weight_decay=1e-4)
+        self.optimiser = torch.optim.AdamW(
+            self.model.parameters(), config.lr, betas=(0.9, 0.99), weight_decay=1e-4, **adam_options(device)
+        )
+        self.forgetting = torch.zeros((), device=device)  # of the teacher in a step
         self.start = copy.deepcopy(self.teacher) if config.remember else None
         self.guide: Guide | None = load_guide(device) if config.guided else None
         loaded = cache(lambda weights: load(weights, device))
         self.discoverer = loaded(config.teacher) if config.teacher else self.teacher
         # What is faint in a real photo may be background; in one of rendered rain it is rain as well.
         self.of_real, of_rendered = ("distinct", "whole") if config.whole else ("layer", "layer")
-        room = affordable_cache(2 + len(config.pasted))
+        room = room or Room.of_free_memory(len(config.pasted))
         self.further = [
             Source(
                 Crops(Path(pasted.folder), config.crop, 0.0, room, self.clock, LOOKING_TIME_SHARE / len(config.pasted)),
@@ -106,19 +128,21 @@ class Distil:
             )
         return None
 
-    def prepare(self, rng: np.random.Generator, step: int, progress: float, rainy: Crops, clean: Crops) -> Batch:
-        """Pairs of crops; a round first fills the bank."""
-        if (due := self.round_at(progress)) > self.round:
-            real = Source(rainy, self.discoverer, self.config.bank, self.of_real)
-            sources = [(real, self.bank), *((source, self.pasted) for source in self.further)]
-            due_ones = [(s, bank) for s, bank in sources if self.round == 0 or s.network is self.teacher]
-            for source, bank in due_ones:
-                until = self.clock.share(DISCOVERY_TIME_SHARE / self.config.rounds / len(due_ones))
-                self.discover(rng, source, bank, min(until, self.clock.seconds - self.clock.after))
-            self.round = due
-        pairs = [pair(rng, truth, self.config, self.bank, self.pasted) for truth in clean.batch(rng, self.config.batch)]
-        guided = self.guide and step % GUIDED_EVERY == 0
-        return Batch.of(pairs, rainy.batch(rng, 1) if guided else None)
+    def due(self, progress: float) -> bool:
+        return self.round_at(progress) > self.round
+
+    def renew(self, rng: np.random.Generator, progress: float, rainy: Crops) -> None:
+        """A new round: fill the banks with discovered rain."""
+        real = Source(rainy, self.discoverer, self.config.bank, self.of_real)
+        sources = [(real, self.bank), *((source, self.pasted) for source in self.further)]
+        due_ones = [(s, bank) for s, bank in sources if self.round == 0 or s.network is self.teacher]
+        for source, bank in due_ones:
+            until = self.clock.share(DISCOVERY_TIME_SHARE / self.config.rounds / len(due_ones))
+            self.discover(rng, source, bank, min(until, self.clock.seconds - self.clock.after))
+        self.round = self.round_at(progress)
+
+    def recipe(self, rainy: Crops, clean: Crops) -> Pairs:
+        return Pairs(self.config, rainy, clean, self.bank, self.pasted)
 
     def round_at(self, progress: float) -> int:
         """0 in the warm start, then 1 to ``rounds``."""
@@ -160,7 +184,8 @@ class Distil:
         """
         rainy, clean = (to_tensor(images, self.device) for images in (batch.rainy, batch.clean))
         doubtful, remembered = (
-            torch.from_numpy(flags).to(self.device)[:, None, None, None] for flags in (batch.doubtful, batch.remembered)
+            torch.as_tensor(flags, device=self.device)[:, None, None, None]
+            for flags in (batch.doubtful, batch.remembered)
         )
         if self.start:
             with torch.no_grad():
@@ -187,11 +212,14 @@ class Distil:
         """A short warm-up, then a cosine to zero."""
         return min(progress / 0.01 + 0.05, 1.0) * (0.5 + 0.5 * math.cos(math.pi * progress))
 
-    def after_step(self, step: int) -> None:
-        """Move the EMA teacher; its memory is short at first."""
-        decay = min(self.config.ema, (step + 1) / (step + 10))
+    def begin_step(self, step: int) -> None:
+        """The memory of the EMA teacher is short at first."""
+        self.forgetting.fill_(1 - min(self.config.ema, (step + 1) / (step + 10)))
+
+    def end_step(self) -> None:
+        """Move the EMA teacher."""
         for mean, new in zip(self.teacher.parameters(), self.model.parameters()):
-            mean.lerp_(new.detach(), 1 - decay)
+            mean.lerp_(new.detach(), self.forgetting)
 
     def state(self) -> dict[str, Any]:
         return {
@@ -206,7 +234,7 @@ class Distil:
     def load_state(self, state: dict[str, Any]) -> None:
         self.model.load_state_dict(state["model"])
         self.teacher.load_state_dict(state["teacher"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        load_optimiser(self.optimiser, state["optimiser"])
         self.bank.load_state(state["bank"])
         self.pasted.load_state(state.get("pasted", {}))  # older checkpoints have none
         self.round = state["round"]

@@ -98,7 +98,7 @@ def keep(
     }
     if onlooker:
         state["onlooker"] = onlooker.state()
-    summary = replace(config, device="").as_dict() | {"steps": step, "minutes": round(spent / 60, 1)}
+    summary = replace(config, device="", workers=None).as_dict() | {"steps": step, "minutes": round(spent / 60, 1)}
     try:
         save_checkpoint(out, state)
         save(learner.result, weights_in(out, config.preset), training=summary)

@@ -12,19 +12,29 @@ from derain.errors import TrainingError
 from derain.models import PRESETS, build, describe
 from derain.models.contract import Derainer
 from derain.training.clock import Clock
-from derain.training.crops import Crops
+from derain.training.crops import Crops, Room
 from derain.weights import load
 
 if TYPE_CHECKING:
     from derain.training.config import TrainConfig
 
 Batch = TypeVar("Batch")  # a dataclass of the learner's own
+Made = TypeVar("Made", covariant=True)
+
+
+class Recipe(Protocol[Made]):
+    """Makes batches, in this process or, as it can be pickled, in others."""
+
+    def __call__(self, rng: np.random.Generator, step: int, progress: float) -> Made:
+        """The batch of a step; all that is random in it comes from ``rng``."""
 
 
 class Learner(Protocol[Batch]):
     """What a preset brings to the loop."""
 
-    def __init__(self, config: "TrainConfig", device: torch.device, clock: Clock | None = None) -> None: ...
+    def __init__(
+        self, config: "TrainConfig", device: torch.device, clock: Clock | None = None, room: Room | None = None
+    ) -> None: ...
 
     @staticmethod
     def problem(config: "TrainConfig") -> str | None:
@@ -38,8 +48,13 @@ class Learner(Protocol[Batch]):
     def photos(self) -> list[Crops]:
         """Photos of its own, beside the rainy and the clean ones."""
 
-    def prepare(self, rng: np.random.Generator, step: int, progress: float, rainy: Crops, clean: Crops) -> Batch:
-        """The batch of a step."""
+    def due(self, progress: float) -> bool:
+        """Whether what batches are made of is to be renewed before the next of them."""
+
+    def renew(self, rng: np.random.Generator, progress: float, rainy: Crops) -> None: ...
+
+    def recipe(self, rainy: Crops, clean: Crops) -> Recipe[Batch]:
+        """Of batches, until they are to be made of something else."""
 
     def losses(self, batch: Batch) -> Iterator[tuple[torch.optim.Optimizer, dict[str, Tensor]]]:
         """Optimisers with the losses each is to lower, in order; each is stepped before the next is asked for."""
@@ -47,7 +62,11 @@ class Learner(Protocol[Batch]):
     def learning_rate(self, progress: float) -> float:
         """Share of the peak rate at ``progress`` in [0, 1]."""
 
-    def after_step(self, step: int) -> None: ...
+    def begin_step(self, step: int) -> None: ...
+
+    def end_step(self) -> None:
+        """What follows the optimisers; on a GPU it is recorded with them, so that numbers of a step are set before."""
+
     def state(self) -> dict[str, Any]: ...
     def load_state(self, state: dict[str, Any]) -> None: ...
 
@@ -103,3 +122,13 @@ def grown(network: Derainer, larger: Derainer, name: str) -> Derainer:
     if not fits:
         raise TrainingError(f"{name}: does not fit into model; give its widths, and no fewer blocks")
     return larger
+
+
+def adam_options(device: torch.device) -> dict[str, bool]:
+    """How an optimiser of the Adam family is made so that its steps can be recorded on a GPU."""
+    return {"fused": True, "capturable": True} if device.type == "cuda" else {}
+
+
+def load_optimiser(optimiser: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
+    """Go on with a saved optimiser's moments; its settings are those of this run and of this device."""
+    optimiser.load_state_dict({"state": saved["state"], "param_groups": optimiser.state_dict()["param_groups"]})

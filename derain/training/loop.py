@@ -4,29 +4,28 @@ All randomness of a step comes from ``(seed, rank, step)``, so a resumed run rep
 several processes the checkpoint holds the first one's discoveries, with which all go on.
 """
 
-import math
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from derain.errors import TrainingError
 from derain.files.writing import alone
-from derain.restoring.devices import half_precision
+from derain.training.batches import Batches, default_workers
 from derain.training.clock import Clock, Timing
 from derain.training.config import TrainConfig, check
-from derain.training.crops import Crops, affordable_cache
+from derain.training.crops import Crops, Room
 from derain.training.folder import LOG, Log, keep, load_checkpoint, run_folder, weights_in
-from derain.training.learner import Batch, Learner, Onlooker, learner_of
-from derain.training.torchrun import average, processes
+from derain.training.learner import Learner, Onlooker, learner_of
+from derain.training.step import Steps
+from derain.training.torchrun import processes
 
 Report = Callable[[int, float, dict[str, float]], None]
-LOOKING_TIME_SHARE = 0.1  # share of a run's time that looking at the photos of a folder may take
-FEWEST_STEPS = 50  # steps that teach nothing
+LOOKING_TIME_SHARE = 0.1  # of a run, that looking at the photos of a folder may take
+FEWEST_STEPS = 50  # that teach anything
 
 
 def train(
@@ -65,53 +64,109 @@ def train(
         alone(out, out) if rank == 0 else nullcontext(),
         run_folder(out, config.preset, resume),
     ):
+        say = say if say and rank == 0 else lambda sentence: None
         state = load_checkpoint(out, config.preset) if resume else None
         clock = clock or Clock(config.minutes)
         clock.earlier = state["seconds"] if state else 0.0
-        cache = affordable_cache(2 + len(config.pasted))
-        rainy_crops, clean_crops = (
-            Crops(folder, config.crop, cache=cache, clock=clock, share=LOOKING_TIME_SHARE) for folder in (rainy, clean)
+        workers = default_workers(device) if config.workers is None else config.workers
+        room = Room.of_free_memory(2 + len(config.pasted), copies=2 if workers else 1)
+        photos = Photos(
+            *(Crops(folder, config.crop, 0.5, room, clock, LOOKING_TIME_SHARE) for folder in (rainy, clean))
         )
         torch.manual_seed(config.seed)
-        learner = learner_of(config.preset)(config, device, clock)
+        learner = learner_of(config.preset)(config, device, clock, room)
         if state:
             restore(state, config, learner, out, onlooker)
-        left_out = [why for crops in (rainy_crops, clean_crops, *learner.photos) for why in crops.left_out]
-        if say and rank == 0:
-            for why in left_out:
-                say(f"skipped {why}")
+        left_out = [why for crops in (photos.rainy, photos.clean, *learner.photos) for why in crops.left_out]
+        for why in left_out:
+            say(f"skipped {why}")
         step, trained = (state["step"], state["trained"]) if state else (0, 0.0)
-        log = Log(out / LOG, rank, step, left_out)
-        timing = Timing(clock, onlooker, trained)
-
-        kept, ended = step, False
-        while not ended and (progress := timing.progress(step, config.steps)) < 1:
-            rng = np.random.default_rng((config.seed, rank, step))
-            torch.manual_seed(int(rng.integers(2**62)))
-            batch = learner.prepare(rng, step, progress, rainy_crops, clean_crops)
-            with timing.step():
-                losses = optimise(learner, batch, config, device, progress)
-                learner.after_step(step)
-            step += 1
-            if step % config.log_every == 0:
-                log.write(step, clock.spent, losses)
-                if report and rank == 0:
-                    report(step, min(clock.spent / clock.seconds, 1.0) if clock.limited else progress, losses)
-            if step % config.save_every == 0 and rank == 0:
-                ended = onlooker is not None and onlooker.look(step, progress, learner.result)
-                with timing.keeping():
-                    keep(out, config, learner, step, timing, rainy_crops, onlooker)
-                kept = step
-
-        if step == 0 and config.steps and not onlooker:
-            raise TrainingError(f"{out}: the time was over before the first step; give more minutes")
-        if rank == 0 and (kept < step or config.steps == 0):
-            if onlooker:
-                onlooker.look(step, 1.0, learner.result)
-            keep(out, config, learner, step, timing, rainy_crops, onlooker)
-        if rank == 0 and say and clock.limited and step < FEWEST_STEPS and not onlooker:
-            say(f"{step} steps are too few to learn from; give more minutes")
+        log, timing = Log(out / LOG, rank, step, left_out), Timing(clock, onlooker, trained)
+        steps = Steps(learner, config, device, say)
+        run = Run(config, out, rank, learner, photos, steps, timing, log, report, onlooker, step, step)
+        batches = Batches(learner, config, (photos.rainy, photos.clean), rank, workers, say)
+        try:
+            go_on(run, batches)
+        finally:
+            batches.close()
+        end(run, say)
     return weights_in(out, config.preset)
+
+
+@dataclass(frozen=True)
+class Photos:
+    """Unpaired: rainy ones, and others without rain."""
+
+    rainy: Crops
+    clean: Crops
+
+
+@dataclass
+class Run:
+    """A training and how far it came."""
+
+    config: TrainConfig
+    out: Path
+    rank: int  # of this process
+    learner: Learner[Any]
+    photos: Photos
+    steps: Steps[Any]
+    timing: Timing
+    log: Log
+    report: Report | None
+    onlooker: Onlooker | None
+    step: int  # of the next batch
+    kept: int  # step of the last checkpoint
+
+    def keep(self) -> None:
+        keep(self.out, self.config, self.learner, self.step, self.timing, self.photos.rainy, self.onlooker)
+        self.kept = self.step
+
+
+def go_on(run: Run, batches: Batches[Any]) -> None:
+    """Step by step to the end, with a checkpoint every so many.
+
+    Raises:
+        TrainingError: the losses are no numbers any more, or a file cannot be written.
+    """
+    config, timing, onlooker, clock = run.config, run.timing, run.onlooker, run.timing.clock
+    ended = False
+    while not ended and (progress := timing.progress(run.step, config.steps)) < 1:
+        batch = batches.of(run.step, progress)
+        with timing.step():
+            run.steps(batch, run.step, progress)
+        run.step += 1
+        if run.step % config.log_every == 0:
+            losses = run.steps.read()
+            run.log.write(run.step, clock.spent, losses)
+            if run.report and run.rank == 0:
+                over = min(clock.spent / clock.seconds, 1.0) if clock.limited else progress
+                run.report(run.step, over, losses)
+        if run.step % config.save_every == 0 and run.rank == 0:
+            run.steps.read()
+            ended = onlooker is not None and onlooker.look(run.step, progress, run.learner.result)
+            with timing.keeping():
+                run.keep()
+
+
+def end(run: Run, say: Callable[[str], None]) -> None:
+    """The last look and checkpoint.
+
+    Raises:
+        TrainingError: there was no time for a single step, or they cannot be written.
+    """
+    step, onlooker = run.step, run.onlooker
+    if step == 0 and run.config.steps and not onlooker:
+        raise TrainingError(f"{run.out}: the time was over before the first step; give more minutes")
+    if run.rank != 0:
+        return
+    if run.kept < step or run.config.steps == 0:
+        run.steps.read()
+        if onlooker:
+            onlooker.look(step, 1.0, run.learner.result)
+        run.keep()
+    if run.timing.clock.limited and step < FEWEST_STEPS and not onlooker:
+        say(f"{step} steps are too few to learn from; give more minutes")
 
 
 def restore(
@@ -130,35 +185,3 @@ def restore(
         raise TrainingError(f"{out}: its network is another; give `resume` with the same `config`") from None
     if state["config"].get("seed") != config.seed:
         raise TrainingError(f"{out}: was begun with another seed; give `seed` {state['config'].get('seed')}")
-
-
-def optimise(
-    learner: Learner[Batch], batch: Batch, config: TrainConfig, device: torch.device, progress: float
-) -> dict[str, float]:
-    """One step of every optimiser of the learner; gives the losses by name.
-
-    Raises:
-        TrainingError: a loss or a gradient is no longer a number; the weights are those of before.
-    """
-    values: dict[str, float] = {}
-    half, wanted = half_precision(config.precision, device), learner.losses(batch)
-    while True:
-        with torch.autocast(device.type, torch.bfloat16, enabled=half):  # of the forward pass alone
-            found = next(wanted, None)
-        if found is None:
-            return values
-        optimiser, losses = found
-        for group in optimiser.param_groups:
-            group["lr"] = config.lr * learner.learning_rate(progress)
-        parameters = [p for group in optimiser.param_groups for p in group["params"]]
-        total: Tensor = sum(losses.values())  # type: ignore[assignment]
-        gradients = torch.autograd.grad(total, parameters, allow_unused=True, materialize_grads=True)
-        for parameter, gradient in zip(parameters, average(gradients)):
-            parameter.grad = gradient
-        norm = float(torch.nn.utils.clip_grad_norm_(parameters, 5.0))
-        values |= {name: float(loss.detach()) for name, loss in losses.items()}
-        if not all(map(math.isfinite, (norm, *values.values()))):  # before they reach the weights
-            lost = ", ".join(f"{name} {value:.3g}" for name, value in values.items())
-            raise TrainingError(f"training diverged ({lost}): go on from the last checkpoint with a lower lr")
-        optimiser.step()
-        optimiser.zero_grad()

@@ -31,6 +31,11 @@ def number_of(variable: str) -> int:
         raise TrainingError(f"torchrun: {variable} is {os.environ[variable]!r}, which is no number") from None
 
 
+def processes_here() -> int:
+    """Processes of this run on this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE") or 1) if under_torchrun() else 1
+
+
 @contextmanager
 def processes(named: str) -> Iterator[tuple[int, torch.device]]:
     """Join the processes that ``torchrun`` started, if it did; gives this one's rank and device.
@@ -49,7 +54,7 @@ def processes(named: str) -> Iterator[tuple[int, torch.device]]:
         torch.cuda.set_device(local)
     device = choose_device(named)
     try:
-        dist.init_process_group("gloo")
+        dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
     except (RuntimeError, ValueError) as error:
         raise TrainingError(
             f"torchrun: the processes cannot be joined ({reason(error).splitlines()[0]}); unset {', '.join(TORCHRUN)} "
