@@ -1,6 +1,7 @@
 """One training step: losses, gradients and optimisers; on a GPU recorded once and replayed."""
 
 import math
+import warnings
 from collections import Counter
 from collections.abc import Callable, Hashable
 from dataclasses import fields, replace
@@ -66,7 +67,9 @@ class Steps(Generic[Batch]):
         return self._compute(self._on_device(batch))
 
     def _compute(self, batch: Batch) -> Losses:
-        losses = descend(self.learner, batch, self.config, self.device, self.rate, self.lost)
+        with warnings.catch_warnings():  # an optimiser that can be recorded warns before it is
+            warnings.filterwarnings("ignore", message=".*capturable=True")
+            losses = descend(self.learner, batch, self.config, self.device, self.rate, self.lost)
         self.learner.end_step()
         return losses
 
