@@ -63,22 +63,24 @@ class Clock:
         """The second of the run at which a stage ends that begins now and may take this part of the whole."""
         return min(self.spent + part * self.seconds, self.seconds) if self.limited else math.inf
 
-    def show(self, stage: str, done: float) -> None:
-        """Tell who watches of a stage of which the share ``done`` is done."""
+    def show(self, stage: str, done: float, spent: float | None = None) -> None:
+        """Tell who watches of a stage of which the share ``done`` is done, after so many seconds; default: now."""
         if self.watch:
-            self.watch(stage, min(self.spent / self.seconds, 1.0) if self.limited else done)
+            seconds = self.spent if spent is None else spent
+            self.watch(stage, min(seconds / self.seconds, 1.0) if self.limited else done)
 
     def affordable(self, items: list[Item], until: float, stage: str) -> Iterator[Item]:
         """The items in order; where there is not time enough for all, every so many-th, from the first to the last.
 
         The caller stops when ``until`` is over, or goes on as long as it has to.
         """
-        began, left, at = self.spent, list(items), 0
+        left, at = list(items), 0
+        began = now = self.spent
         while left:
-            self.show(stage, 1 - len(left) / len(items))
+            self.show(stage, 1 - len(left) / len(items), now)
             yield left.pop(at)
+            now = self.spent
             if self.limited and left:
-                now = self.spent
                 each = (now - began) / (len(items) - len(left))
                 in_time = max((until - now) / each, 1.0) if each > 0 else math.inf
                 at += math.ceil(len(left) / in_time) - 1
