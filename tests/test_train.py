@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 from derain.errors import TrainingError, UsageError
 from derain.nlcl.losses import similarity
 from derain.rain.likeness import likeness
+from derain.restoring.devices import half_is_faster
 from derain.restoring.restorer import Restorer
 from derain.training.batches import Batches
 from derain.training.config import ENDLESS, Pasted, TrainConfig, load_config
@@ -193,6 +194,17 @@ def test_a_step_that_cannot_be_recorded_is_said_and_made_all_the_same(folders):
     plain, (other, said) = trained(folders, "derain", 6)[0], trained(folders, "derain", 6, record)
     assert all(torch.equal(plain[name], other[name]) for name in plain)
     assert said == ["the step cannot be recorded (capturing failed); training goes on, slower"]
+
+
+def test_the_precision_of_a_training_is_not_measured(folders, monkeypatch):
+    """Nor does measuring it elsewhere change what is drawn at random."""
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    half_is_faster.__wrapped__(torch.device("cpu"), 1)
+    assert torch.equal(torch.rand(3), expected)
+    monkeypatch.setattr("derain.restoring.devices.half_is_faster", None)
+    trained(folders, "derain", 1)
 
 
 def test_the_teacher_does_not_remember_how_it_came_about():

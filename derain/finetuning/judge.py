@@ -26,7 +26,7 @@ from derain.rain.likeness import likeness, more_like
 from derain.rain.render import ANY_RAIN, FINE_RAIN, Kind, render
 from derain.restoring.restorer import Restorer
 from derain.training.clock import Clock
-from derain.training.discovery import Found, find_rain
+from derain.training.discovery import Found, find_rain, repeatable
 
 MOST_PHOTOS = 12  # held-out photos that judge, at the most
 MOST_PICTURES = 8  # of the clean bank
@@ -111,7 +111,7 @@ class Judge:
         earlier: Earlier | None = None,
     ) -> None:
         self.network, self.guide, self.clock = start, guide, clock or Clock()
-        restorer = Restorer(start)
+        restorer = repeatable(start)
         self.pace = 0.0  # seconds that judging a photo takes
         held_out = [source for source in material.sources if source.held_out]
         judging = sorted(held_out, key=lambda source: not source.rainy)[:MOST_PHOTOS]
@@ -157,7 +157,7 @@ class Judge:
             OutOfTime: the second ``until`` of the run is over.
         """
         began, count = self.clock.spent, len(self.trials) + len(self.dry)
-        restored = Restorer(network).background
+        restored = repeatable(network).background
         repasted, left, cleanness, unchanged, matched, rendered = ([] for _ in range(6))  # type: ignore[var-annotated]
         for number, trial in enumerate(self.trials):
             self._next(number / count, until)

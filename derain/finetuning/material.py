@@ -17,10 +17,9 @@ from derain.files.writing import make_folder, write_bytes
 from derain.models.contract import Derainer
 from derain.photos import SUFFIXES, read_original, to_8_bit, write_photo
 from derain.photos.names import left_out, results_among
-from derain.restoring.restorer import Restorer
 from derain.training.clock import Clock, OutOfTime
 from derain.training.crops import centre
-from derain.training.discovery import find_rain
+from derain.training.discovery import find_rain, repeatable
 from derain.video.reading import CLIPS, sample_frames
 
 LEAST_PHOTOS = 4
@@ -349,7 +348,7 @@ def at_the_scale_of_its_rain(network: Derainer, photo: Rgb8, scales: int) -> tup
         reduced = reduced_by(photo, factor)
         window = centre(reduced, LOOK_WINDOW).astype(np.float32) / np.float32(255)
         last = 2 * factor > REDUCTIONS[-1] or min(size) < 2 * LEAST_REDUCED_SIDE
-        found = find_rain(Restorer(network), window, scales if last else 1)
+        found = find_rain(repeatable(network), window, scales if last else 1)
         if found.certain and found.layer.mean() > found_most:
             best, best_factor, found_most = reduced, factor, float(found.layer.mean())
     return centre(best, LARGEST_SIDE), best_factor, found_most > 0

@@ -92,13 +92,26 @@ def half_precision(precision: str, device: torch.device) -> bool:
     return device.type in ("cpu", "cuda") and half_is_faster(device, torch.get_num_threads())
 
 
+def repeatable_precision(precision: str, device: torch.device) -> str:
+    """float32 or bfloat16, by what the device is, not by a measurement: the same seed has to give the same run."""
+    if precision != "auto":
+        return precision
+    if device.type == "cuda":
+        half = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        probe = getattr(torch.cpu, "_is_amx_tile_supported", None)
+        half = device.type == "cpu" and probe is not None and bool(probe())
+    return "bfloat16" if half else "float32"
+
+
 @cache
 def half_is_faster(device: torch.device, threads: int) -> bool:
     """Whether bfloat16 takes less time than float32 here, by some convolutions like a network's, in some ms.
 
     That a processor has instructions for it does not tell: some are slower by them than in float32.
     """
-    convolve = place(nn.Conv2d(24, 24, 3, padding=1), device)
+    with torch.random.fork_rng(devices=[]):  # random numbers of the caller stay as they are
+        convolve = place(nn.Conv2d(24, 24, 3, padding=1), device)
     image = torch.zeros(1, 24, 128, 128, device=device).to(memory_format=torch.channels_last)
 
     def seconds(half: bool) -> float:

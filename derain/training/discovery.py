@@ -11,6 +11,7 @@ from derain.arrays import Heights, UnitRgb
 from derain.models.contract import Derainer
 from derain.rain.clean import clean_rain, complete_rain, distinct_rain, weigh_by_texture
 from derain.rain.compose import measured_fading
+from derain.restoring.devices import repeatable_precision
 from derain.restoring.restorer import Restorer, to_picture
 
 LEAST_CERTAINTY = 0.3  # layers whose direction is less certain than this are not rain
@@ -35,6 +36,11 @@ class Found(NamedTuple):
     def certain(self) -> bool:
         """Whether this is surely rain, and enough to be seen."""
         return self.certainty > LEAST_CERTAINTY
+
+
+def repeatable(network: Derainer, precision: str = "auto") -> Restorer:
+    """A restorer that finds the same each time: the device alone tells the precision, no measurement."""
+    return Restorer(network, repeatable_precision(precision, next(network.parameters()).device))
 
 
 def find_rain(restorer: Restorer, rainy: UnitRgb, scales: int = 1, strict: bool = False, flat: float = 0.0) -> Found:

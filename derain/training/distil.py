@@ -21,11 +21,10 @@ from derain.finetuning.guide import Guide, load_guide
 from derain.models.contract import Derainer
 from derain.rain.likeness import likeness, more_like
 from derain.restoring.devices import place
-from derain.restoring.restorer import Restorer
 from derain.training.clock import Clock
 from derain.training.config import TrainConfig
 from derain.training.crops import Crops, Room, to_tensor
-from derain.training.discovery import Found, find_fading, find_rain
+from derain.training.discovery import Found, find_fading, find_rain, repeatable
 from derain.training.learner import adam_options, first_network, load_optimiser
 from derain.training.pairs import Pair, RainBank, pair
 from derain.weights import load
@@ -155,7 +154,7 @@ class Distil:
         At the second ``until`` of the run it ends, with the purest of as many crops as there was time for.
         """
         photos, network, kept, kind = source
-        restorer = Restorer(network, self.config.precision)
+        restorer = repeatable(network, self.config.precision)
         size, config = self.config.crop * 3 // 2 // 16 * 16, self.config
         found: list[tuple[Path, UnitRgb, Found]] = []
         tried = 0

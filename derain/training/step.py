@@ -12,8 +12,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from derain.errors import TrainingError, reason
-from derain.restoring.devices import half_precision
+from derain.errors import TrainingError
+from derain.restoring.devices import repeatable_precision
 from derain.training.config import TrainConfig
 from derain.training.learner import Batch, Learner
 from derain.training.torchrun import average
@@ -107,7 +107,7 @@ def descend(
         TrainingError: without ``lost``, if a loss or a gradient is no longer a number; the weights are those of before.
     """
     values: Losses = {}
-    half, wanted = half_precision(config.precision, device), learner.losses(batch)
+    half, wanted = repeatable_precision(config.precision, device) == "bfloat16", learner.losses(batch)
     while True:
         with torch.autocast(device.type, torch.bfloat16, enabled=half):  # of the forward pass alone
             found = next(wanted, None)
@@ -209,8 +209,8 @@ class Recorded(Generic[Batch]):
         try:
             replay = self.record(lambda: self.step(inputs))
         except Exception as error:  # of many kinds, by what cannot be recorded
-            self.fails = True
-            self.say(f"the step cannot be recorded ({reason(error).splitlines()[0]}); training goes on, slower")
+            self.fails, why = True, (str(error).strip().splitlines() or [type(error).__name__])[0]
+            self.say(f"the step cannot be recorded ({why}); training goes on, slower")
             return False
         self.inputs[kind], self.replays[kind] = inputs, replay
         return True
