@@ -25,8 +25,8 @@ from derain.restoring.restorer import Restorer
 from derain.training.batches import Batches
 from derain.training.config import ENDLESS, Pasted, TrainConfig, load_config
 from derain.training.crops import Crops, Room
-from derain.training.discovery import find_rain
-from derain.training.distil import Batch, Distil, Source
+from derain.training.discovery import Source, discover, find_rain
+from derain.training.distil import Batch, Distil
 from derain.training.folder import load_checkpoint
 from derain.training.learner import first_network, learner_of
 from derain.training.loop import train
@@ -88,9 +88,12 @@ train(load_config(None, **json.loads(options)), Path(rainy), Path(clean), Path(o
 """
 
 
-@pytest.mark.parametrize("preset", ["derain", "nlcl"])
-def test_killed_and_resumed_equals_undisturbed(folders, tmp_path, preset):
-    settings = config(preset)
+DISTILLED = {"distilled": 0.5, "anchor": 0.3, "contrast": "matched", "ema": 0.9, "bank": 2, "tries": 2}
+
+
+@pytest.mark.parametrize("preset, more", [("derain", {"critic": 0.1}), ("nlcl", DISTILLED)])
+def test_killed_and_resumed_equals_undisturbed(folders, tmp_path, preset, more):
+    settings = config(preset, **more)
     undisturbed = train(settings, *folders, tmp_path / "whole")
     options = json.dumps(settings.as_dict())
     command = [sys.executable, "-c", KILLED, *map(str, folders), str(tmp_path / "killed"), options, "5"]
@@ -104,6 +107,19 @@ def test_killed_and_resumed_equals_undisturbed(folders, tmp_path, preset):
     assert all(torch.equal(one[name], other[name]) for name in one)
     log = (tmp_path / "killed" / "log.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in log] == [1, 2, 3, 4, 5, 6]  # step 5 once
+
+
+def test_a_teacher_that_finds_no_rain_ends_in_a_sentence(folders, tmp_path):
+    _, clean = folders
+    with pytest.raises(TrainingError, match="derain finds no rain in it; give other rainy photos"):
+        train(config("nlcl", **DISTILLED), clean, clean, tmp_path / "out")
+
+
+def test_generators_first_learn_what_the_teacher_found_then_the_objective(folders, tmp_path):
+    train(config("nlcl", **(DISTILLED | {"anchor": 0.0})), *folders, tmp_path / "out")
+    log = [json.loads(line) for line in (tmp_path / "out" / "log.jsonl").read_text().splitlines()]
+    assert ["generated" in entry for entry in log] == [True] * 3 + [False] * 3
+    assert ["layer_above_least" in entry for entry in log] == [False] * 3 + [True] * 3
 
 
 @pytest.mark.parametrize("preset, more", [("derain", {"guided": 0.01, "rounds": 2}), ("nlcl", {"anchor": 0.3})])
@@ -353,7 +369,9 @@ def test_all_certain_rain_or_the_purest_is_kept(folders, monkeypatch, rng):
     for tries in (3, 1):
         looked.clear()
         learner = Distil(config(tries=tries), torch.device("cpu"))
-        learner.discover(rng, Source(Crops(folders[0], 48), learner.teacher, 4, "layer"), learner.bank)
+        discover(
+            rng, Source(Crops(folders[0], 48), learner.teacher, 4, "layer"), learner.bank, learner.config, learner.clock
+        )
         assert len(looked) == 4 * tries and 0 < len(learner.bank.discoveries) <= 4
 
 
@@ -361,7 +379,8 @@ def test_found_rain_is_pasted_cleaned_or_whole(folders):
     heights = []
     for kind in ("layer", "distinct", "whole"):
         learner = Distil(config(), torch.device("cpu"))
-        learner.discover(np.random.default_rng(0), Source(Crops(folders[0], 48), Streaks(0.5), 4, kind), learner.bank)
+        source = Source(Crops(folders[0], 48), Streaks(0.5), 4, kind)
+        discover(np.random.default_rng(0), source, learner.bank, learner.config, learner.clock)
         heights.append(np.mean([found.layer.mean() for found in learner.bank.discoveries]))
     assert heights[0] < heights[1] <= heights[2]
 
@@ -699,6 +718,9 @@ def test_config_file_is_overridden_by_options(tmp_path):
         ("seed = 1" + 3000 * "0", "seed = 10*...: must be from"),
         ("dry = 1.5", "dry = 1.5: must be from 0 to 1"),
         ("dry = 0.5\ntaught = 0.5", "dry = 0.5, taught = 0.5 and discovered = 0.4: sum to 1.4; .* 1 at most"),
+        ('preset = "nlcl"\nwarm = 0.6\ndistilled = 0.6', "warm = 0.6 and distilled = 0.6: sum to 1.2; the most is 1"),
+        ('contrast = "x"', "contrast = x: must be one of plain, matched"),
+        ("critic = -1", "critic = -1: must be from 0 to 1000"),
         ("jpeg_quality = [96, 60]", ".*the least first"),
         ("jpeg_quality = [0, 60]", "jpeg_quality = .0, 60.: must be from 1 to 100"),
         ("jpeg_quality = [nan, 60]", ".*something like"),

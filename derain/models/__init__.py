@@ -25,7 +25,10 @@ class Preset:
 PRESETS = {
     "derain": Preset(DerainConfig, DerainNet, "derain.training.distil:Distil"),
     "nlcl": Preset(
-        NLCLConfig, NLCL, "derain.training.contrast:Contrast", {"batch": 1, "crop": 256, "lr": 2e-4, "warm": 0.0}
+        NLCLConfig,
+        NLCL,
+        "derain.training.contrast:Contrast",
+        {"batch": 1, "crop": 256, "lr": 2e-4, "warm": 0.0, "ema": 0.0},
     ),
 }
 MOST_MILLIONS = 100  # of parameters

@@ -1,5 +1,7 @@
 """The losses of the paper. Features are unit vectors ``(N, K, D)``; every function returns a scalar mean."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -57,3 +59,21 @@ def layer_contrast(background: Tensor, rain: Tensor, symmetric: bool = True) -> 
     apart = similarity(background, rain)
     push = F.softplus(apart.logsumexp(dim=-1) - 1 / TEMPERATURE).mean()
     return pull + push
+
+
+def location_saturation(patches: int) -> float:
+    """The least mean of :func:`location_contrast`: each patch equals its key, and all are as far apart as they can."""
+    others = patches - 1
+    return math.log1p(others * math.exp(-(1 + 1 / others) / TEMPERATURE)) if others else 0.0
+
+
+def layer_saturation(background: int, rain: int, symmetric: bool = True) -> float:
+    """The least :func:`layer_contrast` of so many patches: each layer's are one point, opposite to the other's.
+
+    For 8 and 128 this is (128 ln 127 + 8 ln 7) / 136 = 4.674: from there on the loss teaches nothing.
+    """
+    opposite = math.exp(-2 / TEMPERATURE)
+    if not symmetric:
+        return math.log(rain - 1) + math.log1p(rain * opposite)
+    own = background * math.log(background - 1 + rain * opposite) + rain * math.log(rain - 1 + background * opposite)
+    return own / (background + rain)

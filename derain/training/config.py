@@ -104,10 +104,20 @@ class TrainConfig:
     oblique: float = share(0.0)  # share of the others that are turned by up to 45 degrees
     widest: float = bounded(1.4, 0.7, 10)  # how many times they are enlarged at most
     guided: float = weight(0.0)  # weight of NLCL's contrastive terms on a real rainy crop a step, by the bundled guide
+    critic: float = weight(0.0)  # weight of NLCL's critic on real rainy crops, one that learns along
+    contrasted: float = weight(0.0)  # weight there of NLCL's contrastive terms, matched, in that critic's features
     rounds: int = bounded(3, 1, 1000)  # times that the EMA teacher fills the bank, evenly spread after the warm start
-    ema: float = share(0.999)  # decay of the teacher's weights
+    ema: float = share(0.999)  # decay of the mean of the weights, which is the teacher and the result (the paper's: 0)
     # preset nlcl
-    anchor: float = share(0.0)  # share of steps on rendered streaks after the warm start
+    anchor: float = share(0.0)  # share of steps on pairs after those stages that learn from nothing else
+    distilled: float = share(
+        0.0
+    )  # share of the run, after the warm start, that teaches both generators the layers that teacher (by default the
+    # default weights) finds, in rainy photos and in pairs made with that rain; anchors are then of these pairs, too
+    contrast: str = choice(
+        "plain", ("plain", "matched")
+    )  # what the layer contrast compares: patches as they are, as in the paper, which brightness alone tells apart; or
+    # grey, high-passed and of equal contrast, with those of the other layer that are most alike among the negatives
     layer_contrast: str = choice("symmetric", ("symmetric", "asymmetric"))
     fidelity: float = weight(0.1)
     adversarial: float = weight(1.0)

@@ -1,5 +1,7 @@
 """What rain a network finds in a rainy crop: the first step of "discover, distil, repeat"."""
 
+import math
+from pathlib import Path
 from typing import NamedTuple
 
 import cv2
@@ -11,9 +13,16 @@ from derain.arrays import Heights, UnitRgb
 from derain.models.contract import Derainer
 from derain.rain.clean import clean_rain, complete_rain, distinct_rain, weigh_by_texture
 from derain.rain.compose import measured_fading
+from derain.rain.likeness import likeness, more_like
 from derain.restoring.devices import repeatable_precision
 from derain.restoring.restorer import Restorer, to_picture
+from derain.training.clock import Clock
+from derain.training.config import TrainConfig
+from derain.training.crops import Crops
+from derain.training.pairs import RainBank
 
+FADING_WINDOW = 512  # px, side of the middle of a photo that tells how its rain fades over bright background
+FEWEST_DISCOVERIES = 8  # that are kept where the time allowed for few tries
 LEAST_CERTAINTY = 0.3  # layers whose direction is less certain than this are not rain
 LEAST_VISIBLE_MEAN = 0.004  # mean height under which a layer teaches nothing
 
@@ -104,3 +113,47 @@ def look_twice(network: Derainer, rainy: Tensor) -> Tensor:
         left = rainy - found
         found = found + (network(left)[1] + network(left.flip(3))[1].flip(3)) / 2
     return found
+
+
+class Source(NamedTuple):
+    """Rainy photos, and how rain is discovered in them."""
+
+    photos: Crops
+    network: Derainer  # that discovers it
+    kept: int  # discoveries
+    kind: str  # what is pasted of Found: layer, distinct or whole
+
+
+def discover(
+    rng: np.random.Generator,
+    source: Source,
+    bank: RainBank,
+    config: TrainConfig,
+    clock: Clock,
+    until: float = math.inf,
+) -> None:
+    """Fill the bank with the rain in random crops of the source, where it is surely rain.
+
+    At the second ``until`` of the run it ends, with the purest of as many crops as there was time for.
+    """
+    photos, network, kept, kind = source
+    restorer = repeatable(network, config.precision)
+    size = config.crop * 3 // 2 // 16 * 16
+    found: list[tuple[Path, UnitRgb, Found]] = []
+    tried = 0
+    while tried < config.tries * kept and clock.spent < until:
+        clock.show("finding rain to learn from", tried / (config.tries * kept))
+        photo = photos.choose(rng)
+        crop = photos.cut(rng, photo, size)
+        rain = find_rain(restorer, crop, config.scales, config.strict, config.flat)
+        tried += 1
+        if rain.certain:
+            found.append((photo, crop, rain))
+    kept = min(kept, max(math.ceil(tried / config.tries), FEWEST_DISCOVERIES))
+    fadings: dict[Path, float] = {}
+    for photo, crop, rain in sorted(found, key=lambda f: f[-1].purity)[-kept:]:
+        if config.faithful and photo not in fadings and clock.spent < until:
+            fadings[photo] = find_fading(restorer, photos.middle(photo, FADING_WINDOW))
+        again = rng.random() < config.alike
+        layer = more_like(rng, size, likeness(rain.layer)) if again else getattr(rain, kind)
+        bank.add(crop, rain.rain, layer, rain.purity, fadings.get(photo, 0.0))

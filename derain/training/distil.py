@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,24 +19,25 @@ from torch import Tensor
 from derain.arrays import Mask, UnitRgb
 from derain.finetuning.guide import Guide, load_guide
 from derain.models.contract import Derainer
-from derain.rain.likeness import likeness, more_like
 from derain.restoring.devices import place
 from derain.training.clock import Clock
 from derain.training.config import TrainConfig
 from derain.training.crops import Crops, Room, to_tensor
-from derain.training.discovery import Found, find_fading, find_rain, repeatable
+from derain.training.discovery import Source, discover
 from derain.training.learner import adam_options, first_network, load_optimiser
-from derain.training.pairs import Pair, RainBank, pair
+from derain.training.live import LiveObjective
+from derain.training.pairs import Pair, RainBank, pair, shares_of_pairs
 from derain.weights import load
 
-FADING_WINDOW = 512  # px, side of the middle of a photo that tells how its rain fades over bright background
 LEAST_SQUARED_ERROR = (
     1e-4  # squared error, 40 dB, below which a crop counts as right: dry ones are not to outweigh all others
 )
 DISCOVERY_TIME_SHARE = 0.3  # share of a run's time that all rounds of discovery may take
 LOOKING_TIME_SHARE = 0.1  # share that looking at the further photos may take
-FEWEST_DISCOVERIES = 8  # discoveries that are kept where the time allowed for few tries
-GUIDED_EVERY = 4  # steps between those with the guide's terms, which take as long as four crops
+GUIDED_EVERY = (
+    4  # steps between those with the terms of the guide or of a live critic, which take as long as four crops
+)
+LIVE_CROPS = 8  # crops of a batch for each real rainy crop that the live critic sees
 
 
 @dataclass(frozen=True)
@@ -47,12 +48,18 @@ class Batch:
     clean: UnitRgb
     doubtful: Mask  # (batch,)
     remembered: Mask  # (batch,)
-    guided: UnitRgb | None = None  # a real rainy crop, on which the guide's terms count
+    guided: UnitRgb | None = None  # real rainy crops, on which the terms of the guide or of the live critic count
+    unrelated: UnitRgb | None = None  # clean crops, for the live critic
 
     @classmethod
-    def of(cls, pairs: list[Pair], guided: UnitRgb | None) -> "Batch":
+    def of(cls, pairs: list[Pair], guided: UnitRgb | None, unrelated: UnitRgb | None = None) -> "Batch":
         rainy, clean, doubtful, remembered = (np.stack(parts) for parts in zip(*pairs))
-        return cls(rainy, clean, doubtful, remembered, guided)
+        return cls(rainy, clean, doubtful, remembered, guided, unrelated)
+
+
+def is_live(config: TrainConfig) -> bool:
+    """Whether NLCL's objective with a live critic counts on real rainy crops."""
+    return bool(config.critic or config.contrasted)
 
 
 @dataclass(frozen=True)
@@ -68,17 +75,12 @@ class Pairs:
     def __call__(self, rng: np.random.Generator, step: int, progress: float) -> Batch:
         truths = self.clean.batch(rng, self.config.batch)
         pairs = [pair(rng, truth, self.config, self.bank, self.pasted) for truth in truths]
-        guided = self.config.guided and step % GUIDED_EVERY == 0
-        return Batch.of(pairs, self.rainy.batch(rng, 1) if guided else None)
-
-
-class Source(NamedTuple):
-    """Rainy photos, and how rain is discovered in them."""
-
-    photos: Crops
-    network: Derainer  # that discovers it
-    kept: int  # discoveries
-    kind: str  # what is pasted of Found: layer, distinct or whole
+        if (step + 1) % GUIDED_EVERY or not (self.config.guided or is_live(self.config)):
+            return Batch.of(pairs, None)
+        if not is_live(self.config):
+            return Batch.of(pairs, self.rainy.batch(rng, 1))
+        count = max(self.config.batch // LIVE_CROPS, 1)
+        return Batch.of(pairs, self.rainy.batch(rng, count), self.clean.batch(rng, count))
 
 
 class Distil:
@@ -90,8 +92,10 @@ class Distil:
         self.config, self.device, self.clock = config, device, clock or Clock()
         self.model = place(first_network(config), device)
         self.teacher = copy.deepcopy(self.model).requires_grad_(False).eval()
+        self.live = LiveObjective(config, device) if is_live(config) else None
+        learning = [*self.model.parameters(), *(self.live.heads() if self.live else ())]
         self.optimiser = torch.optim.AdamW(
-            self.model.parameters(), config.lr, betas=(0.9, 0.99), weight_decay=1e-4, **adam_options(device)
+            learning, config.lr, betas=(0.9, 0.99), weight_decay=1e-4, **adam_options(device)
         )
         self.forgetting = torch.zeros((), device=device)  # of the teacher in a step
         self.start = copy.deepcopy(self.teacher) if config.remember else None
@@ -120,12 +124,7 @@ class Distil:
     def problem(config: TrainConfig) -> str | None:
         if config.warm == 1:
             return "warm = 1: must be less than 1, or no rain is ever discovered"
-        if (total := config.dry + config.taught + config.discovered) > 1 + 1e-9:
-            return (
-                f"dry = {config.dry}, taught = {config.taught} and discovered = {config.discovered}: "
-                f"sum to {total:.10g}; these shares must sum to 1 at most"
-            )
-        return None
+        return shares_of_pairs(config)
 
     def due(self, progress: float) -> bool:
         return self.round_at(progress) > self.round
@@ -137,7 +136,7 @@ class Distil:
         due_ones = [(s, bank) for s, bank in sources if self.round == 0 or s.network is self.teacher]
         for source, bank in due_ones:
             until = self.clock.share(DISCOVERY_TIME_SHARE / self.config.rounds / len(due_ones))
-            self.discover(rng, source, bank, min(until, self.clock.seconds - self.clock.after))
+            discover(rng, source, bank, self.config, self.clock, min(until, self.clock.seconds - self.clock.after))
         self.round = self.round_at(progress)
 
     def recipe(self, rainy: Crops, clean: Crops) -> Pairs:
@@ -147,33 +146,6 @@ class Distil:
         """0 in the warm start, then 1 to ``rounds``."""
         after = (progress - self.config.warm) / (1 - self.config.warm)
         return 0 if after < 0 else 1 + int(after * self.config.rounds)
-
-    def discover(self, rng: np.random.Generator, source: Source, bank: RainBank, until: float = math.inf) -> None:
-        """A new round: fill the bank with the rain in random crops of the source, where it is surely rain.
-
-        At the second ``until`` of the run it ends, with the purest of as many crops as there was time for.
-        """
-        photos, network, kept, kind = source
-        restorer = repeatable(network, self.config.precision)
-        size, config = self.config.crop * 3 // 2 // 16 * 16, self.config
-        found: list[tuple[Path, UnitRgb, Found]] = []
-        tried = 0
-        while tried < config.tries * kept and self.clock.spent < until:
-            self.clock.show("finding rain to learn from", tried / (config.tries * kept))
-            photo = photos.choose(rng)
-            crop = photos.cut(rng, photo, size)
-            rain = find_rain(restorer, crop, config.scales, config.strict, config.flat)
-            tried += 1
-            if rain.certain:
-                found.append((photo, crop, rain))
-        kept = min(kept, max(math.ceil(tried / config.tries), FEWEST_DISCOVERIES))
-        fadings: dict[Path, float] = {}
-        for photo, crop, rain in sorted(found, key=lambda f: f[-1].purity)[-kept:]:
-            if config.faithful and photo not in fadings and self.clock.spent < until:
-                fadings[photo] = find_fading(restorer, photos.middle(photo, FADING_WINDOW))
-            again = rng.random() < config.alike
-            layer = more_like(rng, size, likeness(rain.layer)) if again else getattr(rain, kind)
-            bank.add(crop, rain.rain, layer, rain.purity, fadings.get(photo, 0.0))
 
     def losses(self, batch: Batch) -> Iterator[tuple[torch.optim.Optimizer, dict[str, Tensor]]]:
         """One optimiser and its losses: L1 and squared error on pixels, PSNR of the crops, L1 on gradients.
@@ -205,7 +177,15 @@ class Distil:
             O = to_tensor(batch.guided, self.device)
             terms = self.guide.terms(O, self.model(O)[0].float())
             found |= {name: self.config.guided * term for name, term in terms.items()}
+        if self.live and batch.guided is not None and batch.unrelated is not None:
+            O, B = (to_tensor(images, self.device) for images in (batch.guided, batch.unrelated))
+            B_hat = self.model(O)[0].float()
+            yield self.live.optimiser, self.live.of_critic(B_hat, B)
+            found |= self.live.of_network(O, B_hat)
         yield self.optimiser, found
+
+    def distances(self, losses: dict[str, float]) -> dict[str, float]:
+        return self.live.distances(losses) if self.live else {}
 
     def learning_rate(self, progress: float) -> float:
         """A short warm-up, then a cosine to zero."""
@@ -228,6 +208,7 @@ class Distil:
             "bank": self.bank.state(),
             "pasted": self.pasted.state(),
             "round": self.round,
+            "live": [self.live.state_dict(), self.live.optimiser.state_dict()] if self.live else [],
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -237,6 +218,9 @@ class Distil:
         self.bank.load_state(state["bank"])
         self.pasted.load_state(state.get("pasted", {}))  # older checkpoints have none
         self.round = state["round"]
+        if self.live:
+            self.live.load_state_dict(state["live"][0])
+            load_optimiser(self.live.optimiser, state["live"][1])
 
     @property
     def result(self) -> Derainer:

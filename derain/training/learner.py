@@ -59,6 +59,9 @@ class Learner(Protocol[Batch]):
     def losses(self, batch: Batch) -> Iterator[tuple[torch.optim.Optimizer, dict[str, Tensor]]]:
         """Optimisers with the losses each is to lower, in order; each is stepped before the next is asked for."""
 
+    def distances(self, losses: dict[str, float]) -> dict[str, float]:
+        """How far losses are above the least that they can be, to be logged beside them: at 0 they teach nothing."""
+
     def learning_rate(self, progress: float) -> float:
         """Share of the peak rate at ``progress`` in [0, 1]."""
 

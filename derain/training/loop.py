@@ -138,6 +138,7 @@ def go_on(run: Run, batches: Batches[Any]) -> None:
         run.step += 1
         if run.step % config.log_every == 0:
             losses = run.steps.read()
+            losses |= run.learner.distances(losses)
             run.log.write(run.step, clock.spent, losses)
             if run.report and run.rank == 0:
                 over = min(clock.spent / clock.seconds, 1.0) if clock.limited else progress

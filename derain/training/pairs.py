@@ -136,6 +136,16 @@ class Pair(NamedTuple):
     remembered: bool = False  # not the crop is the target, but what the network made of it at the start
 
 
+def shares_of_pairs(config: TrainConfig) -> str | None:
+    """Why pairs cannot be made by these settings; ``None`` if they can."""
+    if (total := config.dry + config.taught + config.discovered) > 1 + 1e-9:
+        return (
+            f"dry = {config.dry}, taught = {config.taught} and discovered = {config.discovered}: "
+            f"sum to {total:.10g}; these shares must sum to 1 at most"
+        )
+    return None
+
+
 def pair(
     rng: np.random.Generator,
     truth: UnitRgb,
