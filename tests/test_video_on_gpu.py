@@ -1,6 +1,7 @@
 """Clips on a GPU: several frames at once come out as one after the other; hardware that is not there is said."""
 
 import av
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -24,6 +25,14 @@ class Picky(Darker):
 
 def brightening(index, size):
     return np.full((*size, 3), (60, 200)[index in (2, 5, 6)], np.uint8) + np.uint8(index)
+
+
+def test_opencv_has_its_threads_back_after_a_clip_on_a_gpu(tmp_path, monkeypatch):
+    monkeypatch.setattr(Network, "at_once", 2)
+    before, during = cv2.getNumThreads(), []
+    clip = make_clip(tmp_path / "a.mp4", 5)
+    process(clip, tmp_path / "b.mp4", Darker(), report=lambda *_: during.append(cv2.getNumThreads()))
+    assert set(during) == {1} and cv2.getNumThreads() == before
 
 
 @pytest.mark.parametrize("temporal", ["on", "off"])

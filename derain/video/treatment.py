@@ -4,11 +4,13 @@ import time
 from bisect import insort
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+import cv2
 import numpy as np
 import torch
 
@@ -167,8 +169,20 @@ def derained(frames: Iterator[Frame], network: Network, settings: VideoSettings)
     """Each frame with what is to be shown for it."""
     numbered = enumerate(frames, start=network.first)
     done = ahead(network, numbered, network.at_once + 1, network.at_once)
-    for frame, background in done if settings.temporal == "off" else _fused(done, network.restorer.device):
-        yield frame, shown(frame.pixels, background, settings)
+    with single_threaded_opencv() if network.at_once > 1 else nullcontext():
+        for frame, background in done if settings.temporal == "off" else _fused(done, network.restorer.device):
+            yield frame, shown(frame.pixels, background, settings)
+
+
+@contextmanager
+def single_threaded_opencv() -> Iterator[None]:
+    """For where many threads use it side by side: its own would spin for work that others do."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
 
 
 def _fused(done: Iterator[tuple[Frame, Photo]], device: torch.device) -> Iterator[tuple[Frame, Photo]]:
