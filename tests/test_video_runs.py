@@ -78,6 +78,20 @@ def test_a_folder_that_vanishes_is_a_sentence(tmp_path, monkeypatch, gone, when)
     assert len(list(frames(tmp_path / "out" / "b.mp4"))) == 12
 
 
+def test_a_segment_that_vanishes_is_made_again(tmp_path, monkeypatch):
+    monkeypatch.setattr("derain.video.pipeline.SEGMENT", 4)
+    source, out = make_clip(tmp_path / "a.mp4"), tmp_path / "b.mp4"
+
+    def interrupt(done, total, seconds):
+        if done == 10:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        process(source, out, Identity(), FRAME_BY_FRAME, report=interrupt)
+    (tmp_path / "b.mp4.unfinished" / "000000.nut").unlink()
+    assert process(source, out, Identity(), FRAME_BY_FRAME).frames == len(list(frames(out))) == 12
+
+
 def test_the_default_name_is_always_one_that_works(tmp_path, monkeypatch):
     save_photo(picture(0), tmp_path / "trip.2024" / "0.png")
     clip = make_clip(tmp_path / "clip.mkv", count=2, base=Fraction(1, 1000), sound=1, subtitles=True)

@@ -4,21 +4,19 @@ import io
 import os
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import accumulate
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageSequence, UnidentifiedImageError
 
+from derain.arrays import Pixels
 from derain.errors import PhotoError, UsageError
 from derain.files.writing import write_bytes
-from derain.models.contract import Derainer
-from derain.photos import Photo
 from derain.video.colour import PICTURE
 from derain.video.reading import Frame, Plane
-from derain.video.treatment import Done, Network, Preview, Report, VideoSettings, alpha_shown, derained, stretch
+from derain.video.treatment import Done, Network, Run, alpha_shown, derained, stretch
 
 HEADER_BYTES = 13  # bytes before the global palette
 EXTENSION, IMAGE, CONTROL = 0x21, 0x2C, 0xF9
@@ -43,9 +41,9 @@ class Written:
 
     content: bytearray
     transparent: bool
-    canvas: Photo | None = None
+    canvas: Pixels | None = None
 
-    def add(self, page: Page, picture: Photo, alpha: Plane | None) -> None:
+    def add(self, page: Page, picture: Pixels, alpha: Plane | None) -> None:
         """Append a picture: only the part that changes, or of a transparent GIF the part that is there."""
         there = np.ones(picture.shape[:2], bool)
         if self.transparent and alpha is not None:
@@ -63,27 +61,19 @@ class Written:
         self.content += _image(picture[part], hidden, left, top)
 
 
-def process_gif(
-    source: Path,
-    out: Path,
-    model: Derainer,
-    settings: VideoSettings,
-    overwrite: bool,
-    preview: Preview,
-    report: Report,
-    say: Callable[[str], None],
-) -> Done:
+def process_gif(run: Run) -> Done:
     """A GIF to a GIF, which is written at once.
 
     Raises:
         PhotoError: it cannot be read or written.
         UsageError: the result exists or is the source.
     """
-    if os.path.lexists(out) and (not overwrite or out.resolve() == source.resolve()):
+    source, out, settings = run.source, run.out, run.settings
+    if os.path.lexists(out) and (not run.overwrite or out.resolve() == source.resolve()):
         raise UsageError(f"{out}: exists; give another `out`, or `overwrite` if it is not the source itself")
     began = time.monotonic()
-    network = Network(model, settings, say)
-    pictures, alphas, kept = list[Photo](), list[Plane | None](), list[int]()
+    network = Network(run.model, settings, run.say)
+    pictures, alphas, kept = list[Pixels](), list[Plane | None](), list[int]()
     try:
         head, pages, after = read_pages(source.read_bytes())
         until = [0, *accumulate((page.delay or LEAST_DELAY) / 100 for page in pages)]  # seconds, the end's too
@@ -93,8 +83,8 @@ def process_gif(
                 pictures.append(picture)
                 alphas.append(alpha_shown(frame, settings))
                 kept.append(frame.pts)
-                preview.show(frame, picture)
-                report(len(pictures), len(pages), time.monotonic() - began)
+                run.preview.show(frame, picture)
+                run.report(len(pictures), len(pages), time.monotonic() - began)
     except (OSError, UnidentifiedImageError, SyntaxError, ValueError, IndexError, struct.error) as error:
         raise PhotoError(f"{source}: cannot be read as a GIF ({error})") from None
     if not pictures:
@@ -163,7 +153,7 @@ def _extent(places: Plane) -> tuple[int, int]:
     return (int(places[0]), int(places[-1]) + 1) if places.size else (0, 1)
 
 
-def _image(picture: Photo, hidden: Plane | None, left: int, top: int) -> bytes:
+def _image(picture: Pixels, hidden: Plane | None, left: int, top: int) -> bytes:
     """A picture with its own palette, of which the last colour stands for what is hidden."""
     height, width = picture.shape[:2]
     coloured = Image.fromarray(np.ascontiguousarray(picture)).quantize(

@@ -35,6 +35,7 @@ from derain.video.treatment import (
     Network,
     Preview,
     Report,
+    Run,
     VideoSettings,
     alpha_shown,
     derained,
@@ -87,9 +88,8 @@ def process(
         with kept_for(out):
             network = model or weights()
             origin = manifest(source, network, settings) if source.is_file() else ""
-            return process_sequence(
-                source, out, network, settings, origin, overwrite, Preview(preview, say), report, say
-            )
+            run = Run(source, out, network, settings, overwrite, Preview(preview, say), report, say)
+            return process_sequence(run, origin)
     check(source, out, overwrite)
     with ExitStack() as files:
         clips = [files.enter_context(Clip(source, hardware=settings.hwaccel))]
@@ -199,7 +199,7 @@ class Work:
     def whole(self) -> Iterator[Path]:
         for index in range(10**6):
             path = self.segment(index)
-            if not path.with_suffix(".json").is_file():
+            if not (path.is_file() and path.with_suffix(".json").is_file()):  # of which one may have vanished
                 return
             yield path
 

@@ -2,14 +2,14 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import count, takewhile
 from pathlib import Path
 from typing import NamedTuple
 
+from derain.arrays import Pixels
 from derain.errors import PhotoError, UsageError
 from derain.files.writing import clear, make_folder, write_bytes
-from derain.models.contract import Derainer
 from derain.photos import (
     SUFFIXES,
     Original,
@@ -27,8 +27,7 @@ from derain.video.reading import Clip, Frame
 from derain.video.treatment import (
     Done,
     Network,
-    Preview,
-    Report,
+    Run,
     VideoSettings,
     alpha_shown,
     derained,
@@ -67,17 +66,7 @@ def wanted(pictures: list[Path], settings: VideoSettings) -> list[Path]:
     return [picture.path for picture in stretch(numbered, settings)]
 
 
-def process_sequence(
-    source: Path,
-    out: Path,
-    model: Derainer,
-    settings: VideoSettings,
-    origin: str,
-    overwrite: bool,
-    preview: Preview,
-    report: Report,
-    say: Callable[[str], None],
-) -> Done:
+def process_sequence(run: Run, origin: str) -> Done:
     """A folder or pattern of pictures to another, a clip to pictures, or a GIF to a GIF.
 
     Pictures that are there already are skipped, so an interrupted run goes on; those of a clip only if they are of the
@@ -87,64 +76,114 @@ def process_sequence(
         PhotoError: a picture that cannot be read or written, or of another size than the first.
         UsageError: results that exist.
     """
-    if is_gif(source):
-        return process_gif(source, out, model, settings, overwrite, preview, report, say)
-    began = time.monotonic()
-    begun = unfinished(out) / "manifest.json" if source.is_file() else None
-    photos = [] if begun else wanted(list_pictures(source), settings)
+    if is_gif(run.source):
+        return process_gif(run)
+    return _clip_to_pictures(run, origin) if run.source.is_file() else _pictures_to_pictures(run)
+
+
+def _pictures_to_pictures(run: Run) -> Done:
+    photos = wanted(list_pictures(run.source), run.settings)
 
     def target(number: int) -> Path:
-        return place(out, Path(NUMBERED_NAME % number if begun else photos[number].name), number)
+        return place(run.out, Path(photos[number].name), number)
 
-    def there() -> Iterator[Path]:
-        return takewhile(Path.exists, map(target, count() if begun else range(len(photos))))
-
-    same = begun is None or (begun.is_file() and begun.read_text(encoding="utf-8") == origin)
-    done = 0 if overwrite or not same else sum(1 for _ in there())
-    if done:
-        say(f"{done} pictures are there already and are skipped (`overwrite` replaces them)")
-    before = max(done - REACH, 0) if settings.temporal != "off" else done
+    done = 0 if run.overwrite else _count_there(map(target, range(len(photos))))
+    writer, before = PictureWriter(run, done, len(photos)), _looks_back_to(done, run.settings)
     originals = dict[int, Original]()
-    clip = Clip(source, hardware=settings.hwaccel) if begun else None
-    times = Times(begun.with_name("times"), done) if begun else None
-    frames = stretch_of(clip, settings, times.all, before) if clip and times else _pictures(photos[before:], originals)
-    network = Network(model, settings, say, before, done)
-    told = set[str]()
-    index = done
-    for number, (frame, picture) in enumerate(derained(frames, network, settings), start=before):
+    network = Network(run.model, run.settings, run.say, before, done)
+    pictures = derained(_pictures(photos[before:], originals), network, run.settings)
+    for number, (frame, picture) in enumerate(pictures, start=before):
         original = originals.pop(frame.pts, None)
-        if number < done:
-            continue
-        path = target(number)
-        if os.path.lexists(path) and not overwrite:
+        if number >= done:
+            writer.write(target(number), frame, picture, original)
+    return writer.ended(network)
+
+
+def _clip_to_pictures(run: Run, origin: str) -> Done:
+    begun = unfinished(run.out) / "manifest.json"
+
+    def target(number: int) -> Path:
+        return place(run.out, Path(NUMBERED_NAME % number), number)
+
+    same = begun.is_file() and begun.read_text(encoding="utf-8") == origin
+    done = _count_there(map(target, count())) if same and not run.overwrite else 0
+    writer, before = PictureWriter(run, done, 0), _looks_back_to(done, run.settings)
+    times = Times(begun.with_name("times"), done)
+    network = Network(run.model, run.settings, run.say, before, done)
+    with Clip(run.source, hardware=run.settings.hwaccel) as clip:
+        frames = stretch_of(clip, run.settings, times.all, before)
+        for number, (frame, picture) in enumerate(derained(frames, network, run.settings), start=before):
+            if number < done:
+                continue
+            if number == 0:
+                writer.check(target(0))
+                for earlier in takewhile(Path.exists, map(target, count())):
+                    earlier.unlink()  # of another run, not to be taken for this one's
+                write_bytes(begun, origin.encode())
+            writer.write(target(number), frame, picture, None)
+            times.add(frame.pts)
+        said = clip.damage.said(times.all, clip.time_base, clip.begins)
+    ended = writer.ended(network, [f"{run.source}: {sentence}" for sentence in said])
+    clear(begun.parent)
+    return ended
+
+
+def _count_there(paths: Iterator[Path]) -> int:
+    return sum(1 for _ in takewhile(Path.exists, paths))
+
+
+def _looks_back_to(done: int, settings: VideoSettings) -> int:
+    """The frame that fusion looks back to, to go on after those that are done."""
+    return max(done - REACH, 0) if settings.temporal != "off" else done
+
+
+class PictureWriter:
+    """Writes one picture after the other, those after the first ``done`` of ``total`` (0 if that is not known)."""
+
+    def __init__(self, run: Run, done: int, total: int) -> None:
+        self.run, self.index, self.total = run, done, total
+        self.began = time.monotonic()
+        self.told = set[str]()
+        if done:
+            run.say(f"{done} pictures are there already and are skipped (`overwrite` replaces them)")
+
+    def check(self, path: Path) -> None:
+        """
+        Raises:
+            UsageError: there is something already.
+            PhotoError: the folder cannot be made.
+        """
+        if os.path.lexists(path) and not self.run.overwrite:
             raise UsageError(f"{path}: exists; give another `out`, or `overwrite`")
         make_folder(path.parent)
-        if begun and number == 0:
-            for earlier in there():  # of another run, not to be taken for this one's
-                earlier.unlink()
-            write_bytes(begun, origin.encode())
-        if original is None or settings.layer != "background":
-            shown = Original(picture, "", alpha=alpha_shown(frame, settings))
+
+    def write(self, path: Path, frame: Frame, picture: Pixels, original: Original | None) -> None:
+        """
+        Args:
+            original: what else the frame's own file holds, if it has one.
+        """
+        self.check(path)
+        if original is None or self.run.settings.layer != "background":
+            shown = Original(picture, "", alpha=alpha_shown(frame, self.run.settings))
             write_bytes(path, encode(shown, picture, format_of(path)))
         else:
             encoded = encode_with_notes(original, picture, format_of(path))
             write_bytes(path, encoded.content)
-            for note in set(encoded.notes) - told:
-                say(f"{path}: {note}; the same of further pictures is not said again")
-            told.update(encoded.notes)
-        if times:
-            times.add(frame.pts)
-        index = number + 1
-        preview.show(frame, picture)
-        report(index, len(photos), time.monotonic() - began)
-    if not index:
-        raise PhotoError(f"{source}: holds no frame between `start` and `end`")
-    if not begun or not clip or not times:
-        return Done(out, index, time.monotonic() - began, network.failed)
-    said = clip.damage.said(times.all, clip.time_base, clip.begins)
-    clip.container.close()
-    clear(begun.parent)
-    return Done(out, index, time.monotonic() - began, network.failed, [f"{source}: {sentence}" for sentence in said])
+            for note in set(encoded.notes) - self.told:
+                self.run.say(f"{path}: {note}; the same of further pictures is not said again")
+            self.told.update(encoded.notes)
+        self.index += 1
+        self.run.preview.show(frame, picture)
+        self.run.report(self.index, self.total, time.monotonic() - self.began)
+
+    def ended(self, network: Network, damage: list[str] | None = None) -> Done:
+        """
+        Raises:
+            PhotoError: there was no frame.
+        """
+        if not self.index:
+            raise PhotoError(f"{self.run.source}: holds no frame between `start` and `end`")
+        return Done(self.run.out, self.index, time.monotonic() - self.began, network.failed, damage or [])
 
 
 class Times:

@@ -130,6 +130,20 @@ class Preview:
                 self.path = None
 
 
+@dataclass(frozen=True)
+class Run:
+    """What is to be done, and who is told of it."""
+
+    source: Path
+    out: Path
+    model: Derainer
+    settings: VideoSettings
+    overwrite: bool
+    preview: Preview
+    report: Report
+    say: Callable[[str], None]
+
+
 class Network:
     """The single-image network on frames with their numbers, from ``first`` on; several threads may use it at once.
 
