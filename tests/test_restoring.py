@@ -174,7 +174,9 @@ def test_precision_is_measured_once_for_a_number_of_threads(monkeypatch):
     devices.half_is_faster.cache_clear()
     looks = []
     monkeypatch.setattr(devices.time, "perf_counter", lambda: looks.append(len(looks)) or float(len(looks)))
+    random = torch.get_rng_state()
     assert len({Restorer(Halving(most=10)).half for _ in range(3)}) == 1 and 0 < len(looks) <= 20
+    assert torch.equal(torch.get_rng_state(), random)
     devices.half_is_faster.cache_clear()
 
 
@@ -185,3 +187,11 @@ def test_weights_of_half_precision_take_and_give_float32():
         background, rain = quick(photo)
         assert background.dtype == torch.float32 and torch.allclose(background, load()(photo)[0], atol=0.02)
         assert torch.equal(background + rain, photo) or torch.allclose(background + rain, photo, atol=1e-6)
+
+
+def test_a_device_too_full_to_measure_its_precision_uses_float32(monkeypatch):
+    def full(device, threads):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(devices, "half_is_faster", full)
+    assert not Restorer(Halving(most=10)).half

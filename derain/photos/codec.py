@@ -259,7 +259,8 @@ def read_plain(found: Original, image: ImageFile, turn: Callable[[Pixels], Pixel
         return replace(found, pixels=turn(np.asarray(image.convert("RGB"))), inks=turn(inks))
     transparent = mode in ("LA", "La", "RGBA", "RGBa", "PA") or "transparency" in image.info
     grey = mode in ("1", "L", "LA", "La")
-    plain = image.convert(("LA" if grey else "RGBA") if transparent else ("L" if grey else "RGB"))
+    wanted = ("LA" if grey else "RGBA") if transparent else ("L" if grey else "RGB")
+    plain = image if mode == wanted and not transparent else image.convert(wanted)  # which copies
     channels = np.asarray(plain)
     alpha = turn(channels[..., -1]) if transparent else None
     colours = channels[..., :-1] if transparent else channels

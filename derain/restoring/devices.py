@@ -89,7 +89,9 @@ def half_precision(precision: str, device: torch.device) -> bool:
         return precision == "bfloat16"
     if device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
         return False
-    return device.type in ("cpu", "cuda") and half_is_faster(device, torch.get_num_threads())
+    with suppress_out_of_memory():
+        return device.type in ("cpu", "cuda") and half_is_faster(device, torch.get_num_threads())
+    return False
 
 
 def repeatable_precision(precision: str, device: torch.device) -> str:
@@ -112,7 +114,8 @@ def half_is_faster(device: torch.device, threads: int) -> bool:
     """
     with torch.random.fork_rng(devices=[]):  # random numbers of the caller stay as they are
         convolve = place(nn.Conv2d(24, 24, 3, padding=1), device)
-    image = torch.zeros(1, 24, 128, 128, device=device).to(memory_format=torch.channels_last)
+    side = 128 if device.type == "cpu" else 1024  # px: enough that a GPU does more than begin
+    image = torch.zeros(1, 24, side, side, device=device).to(memory_format=torch.channels_last)
 
     def seconds(half: bool) -> float:
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=half):

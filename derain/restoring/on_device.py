@@ -58,9 +58,10 @@ def _own_stream(device: torch.device) -> Iterator[None]:
 
 
 def _upload(photo: Pixels, device: torch.device) -> Tensor:
-    sheet = torch.from_numpy(np.ascontiguousarray(photo))
-    if device.type == "cuda" and sheet.nbytes <= MOST_PINNED:
-        sheet = sheet.pin_memory()
+    pinned = device.type == "cuda" and photo.nbytes <= MOST_PINNED
+    kind = torch.uint8 if photo.dtype == np.uint8 else torch.uint16
+    sheet = torch.empty(photo.shape, dtype=kind, pin_memory=pinned)
+    sheet.numpy()[...] = photo
     sheet = sheet.to(device, non_blocking=True)
     return sheet if photo.dtype == np.uint8 else sheet.to(torch.int32)
 

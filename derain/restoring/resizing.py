@@ -1,26 +1,31 @@
 """OpenCV's resizing in torch, so that a photo on a device need not leave it: the same to within one grey level."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
 
 CUBIC = -0.75  # OpenCV's a
+Taps = Callable[[int, int], tuple[np.ndarray, np.ndarray]]  # (K, L) places and weights for L of a length
 
 
 def reduced(pixels: Tensor, width: int, height: int) -> Tensor:
-    """As ``INTER_AREA`` reduces ``(H, W, 3)`` whole numbers."""
-    return _resized(pixels, height, width, _area_taps)
+    """As ``INTER_AREA`` reduces ``(H, W, 3)`` whole numbers: it rounds halves up if both sides become half as long."""
+    means = _means(pixels, height, width, _area_taps)
+    halved = pixels.shape[:2] == (2 * height, 2 * width)
+    return (means.add_(0.5).floor_() if halved else means.round_()).to(pixels.dtype)
 
 
 def enlarged(pixels: Tensor, width: int, height: int) -> Tensor:
     """As ``INTER_CUBIC`` enlarges ``(H, W, 3)`` whole numbers of at most 8 bits, or of 16 in int32."""
-    return _resized(pixels, height, width, _cubic_taps)
-
-
-def _resized(pixels: Tensor, height: int, width: int, taps) -> Tensor:  # type: ignore[no-untyped-def]
     most = 255 if pixels.dtype == torch.uint8 else 65535
+    return _means(pixels, height, width, _cubic_taps).round_().clamp_(0, most).to(pixels.dtype)
+
+
+def _means(pixels: Tensor, height: int, width: int, taps: Taps) -> Tensor:
     rows = _weighted(pixels, 0, *taps(pixels.shape[0], height))
-    return _weighted(rows, 1, *taps(pixels.shape[1], width)).round_().clamp_(0, most).to(pixels.dtype)
+    return _weighted(rows, 1, *taps(pixels.shape[1], width))
 
 
 def _weighted(values: Tensor, dim: int, places: np.ndarray, weights: np.ndarray) -> Tensor:

@@ -4,7 +4,9 @@ The network knows streaks as wide as they are on photos of half a megapixel. On 
 wide, and it takes them for background. So it looks at the photo reduced, too.
 """
 
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -46,7 +48,8 @@ def stand_out(parts: list[Pixels], before: list[Pixels]) -> bool:
 
 def mean_height(parts: list[Pixels]) -> float:
     """Mean height in [0, 1] of what is streaks in parts of a layer."""
-    return float(np.mean([clean_rain(_unit(part))[0].mean() for part in parts]))
+    with ThreadPoolExecutor(min(len(parts), os.cpu_count() or 1)) as pool:  # a GPU waits for it
+        return float(np.mean(list(pool.map(lambda part: clean_rain(_unit(part))[0].mean(), parts))))
 
 
 def windows(height: int, width: int) -> Iterator[tuple[slice, slice]]:
