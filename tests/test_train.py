@@ -17,7 +17,8 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from derain.errors import TrainingError, UsageError
+from derain.errors import PhotoError, TrainingError, UsageError
+from derain.files.writing import alone
 from derain.nlcl.losses import similarity
 from derain.rain.likeness import likeness
 from derain.restoring.devices import half_is_faster
@@ -665,6 +666,13 @@ def test_a_run_is_not_overwritten_nor_mistaken(folders, tmp_path):
     with pytest.raises(TrainingError, match="derain.safetensors: exists"):
         train(config(steps=1), *folders, tmp_path / "mine")
     assert (tmp_path / "mine" / "derain.safetensors").read_bytes() == b"mine"
+
+
+def test_two_runs_do_not_share_a_folder(folders, tmp_path):
+    with alone(tmp_path / "out", tmp_path / "out"), pytest.raises(PhotoError, match="out: another run is at it"):
+        train(config(steps=1), *folders, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    assert train(config(steps=1), *folders, tmp_path / "out").is_file()
 
 
 def test_config_file_is_overridden_by_options(tmp_path):
