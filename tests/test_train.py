@@ -191,7 +191,7 @@ def trained(folders, preset, steps, record=None):
     return learner.model.state_dict(), said
 
 
-@pytest.mark.parametrize("preset, steps, kinds", [("derain", 14, 2), ("nlcl", 5, 1)])
+@pytest.mark.parametrize("preset, steps, kinds", [("derain", 18, 2), ("nlcl", 5, 1)])
 def test_steps_that_are_recorded_learn_as_others_do(folders, preset, steps, kinds):
     recorded = []
 
@@ -297,7 +297,7 @@ def test_taught_crops_are_real_ones_less_their_rain(rng):
         bank.add(np.full((64, 64, 3), shade), np.full((64, 64), 0.2), np.zeros((64, 64)))
     assert len(bank.discoveries) == 2  # the oldest is gone
     for _ in range(8):
-        rainy, target = bank.taught(rng, 48)
+        rainy, target, _ = bank.taught(rng, 48)
         assert rainy.shape == target.shape == (48, 48, 3) and rainy.max() > 0.3
         assert np.allclose(rainy - target, 0.2, atol=1 / 255)
 
@@ -444,7 +444,7 @@ def test_rain_is_discovered_by_the_teacher_that_is_named(folders, monkeypatch, r
         ("", [further, further | {"teacher": "streaks", "bank": 2}], (0, 2)),
     ):
         learner = Distil(config(teacher=teacher, pasted=pasted, rounds=1), torch.device("cpu"))
-        learner.renew(rng, 0.9, Crops(folders[0], 48))
+        learner.renew(rng, 0.9, Crops(folders[0], 48), print)
         assert (len(learner.bank.discoveries), len(learner.pasted.discoveries)) == discoveries
 
 

@@ -1,6 +1,7 @@
 """The best weights of a finetuning so far, by its judge."""
 
 import copy
+import math
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
@@ -95,4 +96,5 @@ def described(before: Scores, after: Scores) -> str:
         f"rain left {before.rain_left:.2f} -> {after.rain_left:.2f}, "
         f"unchanged elsewhere {before.unchanged:.1f} -> {after.unchanged:.1f} dB, "
         f"rendered rain {before.rendered:.2f} -> {after.rendered:.2f} dB"
+        + ("" if math.isnan(before.timed) else f", rain found by time {before.timed:.2f} -> {after.timed:.2f} dB")
     )

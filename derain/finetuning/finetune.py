@@ -10,7 +10,7 @@ import errno
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec
@@ -107,6 +107,11 @@ class Run:
     judge: Judge | None = None
     best: Best | None = None
     interrupted: bool = False
+    heard: list[str] = field(default_factory=list)  # what the training said
+
+    def hear(self, sentence: str) -> None:
+        self.heard.append(sentence)
+        self.say(sentence)
 
 
 def work_folder(out: Path) -> Path:
@@ -232,14 +237,27 @@ def adapt(run: Run) -> None:
         known = {"extent", "begun"} <= memory.keys()
         earlier = Earlier(Extent(**memory["extent"]), Scores(**memory["begun"])) if known else None
         guide = load_guide(next(run.network.parameters()).device)
-        run.judge = Judge(run.network, run.material, find_photos(run.bank), guide, SCALES, clock, earlier)
+        judging = run.material.footage(run.rainy, judging=True)
+        run.judge = Judge(run.network, run.material, find_photos(run.bank), guide, SCALES, clock, earlier, judging)
         pictures = len(run.material.sources)
         say(f"{pictures} pictures, {len(run.judge.trials)} of them held out to judge")
         run.best = Best(run.judge, run.blends, say, memory.get("start"))
         if memory:
             run.best.load_state(memory)
         config = configured(run.material.jpeg, run.recipe)
-        train(config, run.material.training, run.bank, run.work, bool(memory), run.report, say, run.best, clock)
+        clips = run.material.footage(run.rainy)
+        train(
+            config,
+            run.material.training,
+            run.bank,
+            run.work,
+            bool(memory),
+            run.report,
+            run.hear,
+            run.best,
+            clock,
+            clips,
+        )
     except OutOfTime:
         pass
     except KeyboardInterrupt:
@@ -379,6 +397,10 @@ def configured(jpeg: tuple[float, tuple[int, int]], chosen: dict[str, Any]) -> T
     share, quality = jpeg
     recipe: dict[str, Any] = {
         "warm": 0.0,
+        "warm_up": 0.1,  # at full rate the first steps undo more than they teach
+        "timed": 0.2,
+        "timed_pasted": 0.3,
+        "clips": 96,
         "rounds": 2,
         "scales": SCALES,
         "strict": True,
@@ -406,7 +428,7 @@ def summarise(run: Run, tuned: Derainer) -> Path:
     gallery, remarks = Gallery(), {"photos": name}
     found = Evaluation([INPUT, *networks])
     if run.material:
-        remarks |= notes(run.material)
+        remarks |= notes(run.material) | ({"clips": "; ".join(run.heard)} if run.heard else {})
         given = open_samples(run.material.held_out)
         pace = SUMMARY_SLOWNESS * run.judge.pace / LOOK_WINDOW**2 if run.judge else 0.0
         given.samples = in_time(given.samples, given.total or 1, run.clock, pace)

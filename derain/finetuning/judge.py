@@ -25,6 +25,7 @@ from derain.rain.compose import add, jpeg
 from derain.rain.likeness import likeness, more_like
 from derain.rain.render import ANY_RAIN, FINE_RAIN, Kind, render
 from derain.restoring.restorer import Restorer
+from derain.training.clips import Footage, TimedCrop, found_by_time, shortest_side
 from derain.training.clock import Clock
 from derain.training.discovery import Found, find_rain, repeatable
 
@@ -34,6 +35,11 @@ VISIBLE_HEIGHT = 2 / 255  # height from which rain can be seen
 RAIN_LEFT_WEIGHT = 10.0  # dB that all of the rain left is worth
 UNCHANGED_ENOUGH = 45.0  # dB, above which it matters little how unchanged the rest is
 TOLERATED_LOSS = 0.2  # dB on rendered rain that may be lost
+TIMED_WEIGHT = 1.5  # dB that a dB counts where the truth is known
+MOMENTS_JUDGING = 3  # of a clip, of the part that is held out
+MOST_MOMENTS = 6
+TIMED_TIME_SHARE = 0.04  # of a run, that finding them may take
+SURE = 0.5  # trust from which a pixel counts
 LOSSLESS = (0.0, (100, 100))  # share and quality of JPEG, see Material.jpeg
 JUDGING_TIME_SHARE = 0.05  # share of a run's time that judging one network may take
 PICTURE_COST = 1.5  # a picture of the bank is restored three times, a photo twice
@@ -50,6 +56,7 @@ class Scores:
     cleanness: float  # the critic's, about 1 for clean pictures
     unchanged: float  # PSNR in dB of the regions without rain, and of the clean bank, to themselves
     rendered: float  # PSNR in dB of the clean bank under rendered rain: what the network could do before
+    timed: float = math.nan  # PSNR in dB of moments of clips whose truth time tells
 
     @classmethod
     def unknown(cls) -> "Scores":
@@ -94,6 +101,7 @@ class Judge:
     Args:
         clock: of the run: one picture is judged and timed, then as many are as there is time for.
         earlier: of an interrupted run, whose judgements this one's are compared with.
+        footage: clips of which moments judge, whose truth time tells.
 
     Raises:
         OutOfTime: there is no time to judge anything.
@@ -109,6 +117,7 @@ class Judge:
         scales: int,
         clock: Clock | None = None,
         earlier: Earlier | None = None,
+        footage: list[Footage] | None = None,
     ) -> None:
         self.network, self.guide, self.clock = start, guide, clock or Clock()
         restorer = repeatable(start)
@@ -136,6 +145,7 @@ class Judge:
             under(p, more_like(rng, LOOK_WINDOW, like), material.jpeg) for p, like in zip(self.dry, cycle(likes))
         ]
         self.rendered = [under(p, render(rng, LOOK_WINDOW, _any(rng)), LOSSLESS) for p in self.dry]
+        self.timed = judging_moments(footage or [], self.clock)
         self.seconds = 0.0  # that judging a network took the last time
         self.start = earlier.start if earlier else self.scores(start)
 
@@ -176,8 +186,10 @@ class Judge:
             for pictures, values in ((self.matched, matched), (self.rendered, rendered)):
                 if number < len(pictures):
                     values.append(decibel(restored(pictures[number]) - dry))
+        timed = [decibel(restored(one.rainy) - (one.rainy - one.rain), one.trust > SURE) for one in self.timed]
         self.seconds = self.clock.spent - began
-        return Scores(mean(repasted), mean(matched), mean(left), mean(cleanness), mean(unchanged), mean(rendered))
+        known = (mean(values) for values in (repasted, matched, left, cleanness, unchanged, rendered, timed))
+        return Scores(*known)
 
     def _next(self, done: float, until: float) -> None:
         self.clock.check(min(until, self.clock.seconds))
@@ -189,6 +201,7 @@ class Judge:
         for better, weight in (
             (scores.repasted - start.repasted, 0.5),
             (scores.matched - start.matched, 1.0),
+            (scores.timed - start.timed, TIMED_WEIGHT),
             (start.rain_left - scores.rain_left, RAIN_LEFT_WEIGHT),
             (scores.unchanged - start.unchanged, 0.25),
             (min(scores.unchanged - min(start.unchanged, UNCHANGED_ENOUGH), 0), 1.0),
@@ -233,6 +246,18 @@ def trials(photos: list[UnitRgb], found: list[Found], lossy: tuple[float, tuple[
             Trial(photo, near < VISIBLE_HEIGHT / 2, derained, under(derained, layer, lossy), layer > VISIBLE_HEIGHT)
         )
     return made
+
+
+def judging_moments(footage: list[Footage], clock: Clock) -> list[TimedCrop]:
+    """Of the clips of fixed cameras some large crops with much rain; the same clips always give the same."""
+    until = clock.share(TIMED_TIME_SHARE)
+    size = [min(LOOK_WINDOW, side // 16 * 16) for side in map(shortest_side, footage)]
+    found = [
+        found_by_time(one, np.random.default_rng(0), side, MOMENTS_JUDGING, clock, until, MOMENTS_JUDGING)
+        for one, side in zip(footage, size)
+        if side
+    ]
+    return [crop for rain in found for crop in rain.crops][:MOST_MOMENTS]
 
 
 def _any(rng: np.random.Generator) -> Kind:

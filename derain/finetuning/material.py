@@ -17,6 +17,7 @@ from derain.files.writing import make_folder, write_bytes
 from derain.models.contract import Derainer
 from derain.photos import SUFFIXES, read_original, to_8_bit, write_photo
 from derain.photos.names import left_out, results_among
+from derain.training.clips import Footage, rains
 from derain.training.clock import Clock, OutOfTime
 from derain.training.crops import centre
 from derain.training.discovery import find_rain, repeatable
@@ -48,7 +49,7 @@ class Source:
     frame: int  # of a clip, counted among those that are taken of it
     file: str  # the prepared picture, below the folder of the material
     factor: int  # by which it was reduced
-    rainy: bool  # whether the starting network surely finds rain in it
+    rainy: bool  # whether the starting network, or time, surely finds rain in it
     jpeg: int | None  # quality of the JPEG that it was
 
     @property
@@ -77,6 +78,15 @@ class Material:
         """Share of pictures that are JPEG with losses that can be seen, and the range of their quality."""
         seen = [source.jpeg for source in self.sources if source.jpeg and source.factor == 1]
         return len(seen) / len(self.sources), (min(seen, default=60), max(seen, default=96))
+
+    def footage(self, clips: Path, judging: bool = False) -> list[Footage]:
+        """The clips in the user's folder ``clips`` at the scale of their rain: the part to train on, or the last one,
+        which judges.
+        """
+        factors = {source.name: source.factor for source in self.sources if Path(source.name).suffix.lower() in CLIPS}
+        kept = 1 - 1 / HELD_OUT_EVERY
+        since, until = (kept, 1.0) if judging else (0.0, kept)
+        return [Footage(clips / name, since, until, factor) for name, factor in factors.items()]
 
     @property
     def dry(self) -> list[str]:
@@ -154,12 +164,13 @@ def prepare(
 
 
 def _add(material: Material, path: Path, network: Derainer, scales: int, clock: Clock, until: float) -> None:
+    by_time = path.suffix.lower() in CLIPS and rains(path)
     for frame, (photo, jpeg, held_out) in enumerate(_pictures(path, len(material.sources))):
         reduced, factor, is_rainy = at_the_scale_of_its_rain(network, photo, scales)
         place = (material.held_out if held_out else material.training) / f"{len(material.sources):04d}.png"
         write_photo(place, reduced)
         file = place.relative_to(material.folder).as_posix()
-        material.sources.append(Source(path.name, frame, file, factor, is_rainy, jpeg))
+        material.sources.append(Source(path.name, frame, file, factor, is_rainy or by_time, jpeg))
         if clock.spent >= until and material.enough:
             break
 

@@ -85,11 +85,16 @@ def weigh_by_texture(rainy: NDArray[np.float32], rain: NDArray[np.float32], laye
     """
     height = rain.min(axis=2)
     background = (rainy - height[..., None]).mean(axis=2)
-    bends = cv2.blur(np.abs(cv2.Laplacian(cv2.GaussianBlur(background, (0, 0), 1.5), cv2.CV_32F)), (15, 15))
-    flatness = np.clip(1.5 - bends / flat, 0, 1)
+    flatness = flatness_of(background, flat)
     bold = height + _standing_out(background, MOST_ADDED * height)
     wary = TEXTURE_SHARE * np.minimum(height, cv2.dilate(layer, np.ones((5, 5))))
     return np.asarray(flatness * bold + (1 - flatness) * wary, np.float32)
+
+
+def flatness_of(background: Heights, flat: float) -> Heights:
+    """How flat each pixel of an ``(H, W)`` background is, in [0, 1]: whether it bends less than ``flat`` around it."""
+    bends = cv2.blur(np.abs(cv2.Laplacian(cv2.GaussianBlur(background, (0, 0), 1.5), cv2.CV_32F)), (15, 15))
+    return np.asarray(np.clip(1.5 - bends / flat, 0, 1), np.float32)
 
 
 def _standing_out(left: Heights, most: Heights) -> Heights:

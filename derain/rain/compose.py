@@ -11,6 +11,8 @@ FADING = (0.0, 1.2)  # from light that adds to drops under a sky darker than the
 LEAST_HEIGHT_SHARE = 0.25  # of a streak's height that is left on the brightest background
 BRIGHTNESS_BINS, LEAST_IN_BIN = 10, 0.03  # of brightness; share of the pixels that tells anything
 STREAK_PERCENTILE = 90  # percentile of the heights: on streaks, not between them
+COLOUR_FADINGS = np.arange(0, 1.65, 0.1)
+TELLING_MISFIT = 1.5  # times the best fading's that the worst one's has where colours tell
 
 
 def add(background: UnitRgb, rain: UnitRgb) -> UnitRgb:
@@ -31,6 +33,11 @@ def cover(background: UnitRgb, rain: UnitRgb, light: float) -> UnitRgb:
 def add_linear(background: UnitRgb, rain: UnitRgb) -> UnitRgb:
     """Light adds in linear light; the photo is seen through gamma 2.2."""
     return (np.clip(background**2.2 + rain**1.6, 0, 1) ** (1 / 2.2)).astype(np.float32)
+
+
+def in_colour(rain: UnitRgb) -> UnitRgb:
+    """``(H, W)`` heights as ``(H, W, 1)``; a layer in colour as it is."""
+    return rain[..., None] if rain.ndim == 2 else rain
 
 
 def fade(background: UnitRgb, rain: UnitRgb, fading: float) -> UnitRgb:
@@ -59,12 +66,27 @@ def measured_fading(height: UnitRgb, background: UnitRgb) -> float:
     return float(np.clip(-slope / max(over_black, 1e-6), *FADING))
 
 
+def fading_by_colour(rain: UnitRgb, background: UnitRgb) -> float | None:
+    """The fading of coloured ``(N, 3)`` rain over an ``(N, 3)`` background; ``None`` if their colours do not tell.
+
+    A drop shows the sky and hides the backdrop: over green it adds red and blue light. So of colourless rain the
+    fading that explains its colours best is its own.
+    """
+    misfits = []
+    for fading in COLOUR_FADINGS:
+        left = np.maximum(1 - np.float32(fading) * background, LEAST_HEIGHT_SHARE)
+        height = (rain * left).sum(axis=1, keepdims=True) / (left**2).sum(axis=1, keepdims=True)
+        misfits.append(float(((rain - height * left) ** 2).mean()))
+    best = int(np.argmin(misfits))
+    return float(COLOUR_FADINGS[best]) if max(misfits) > TELLING_MISFIT * misfits[best] else None
+
+
 def compose(rng: np.random.Generator, background: UnitRgb, rain: UnitRgb) -> UnitRgb:
-    """A random composition of an ``(H, W, 3)`` background and an ``(H, W)`` rain layer, both in [0, 1]."""
+    """A random composition of an ``(H, W, 3)`` background and a rain layer, ``(H, W)`` or in colour, all in [0, 1]."""
     tint = 1 + rng.normal(0, 0.02, 3).astype(np.float32)
     covered = partial(cover, light=rng.uniform(0.55, 0.95))
     rule = rng.choice(np.array([add, add, screen, covered, covered, add_linear], dtype=object))
-    return np.clip(rule(background, rain[..., None] * tint), 0, 1).astype(np.float32)
+    return np.clip(rule(background, in_colour(rain) * tint), 0, 1).astype(np.float32)
 
 
 def jpeg(image: UnitRgb, quality: int) -> UnitRgb:

@@ -25,11 +25,21 @@ def photographed(rng: np.random.Generator, *pictures: UnitRgb) -> list[UnitRgb]:
     soft, around, amount = rng.uniform(0.01, 0.8), rng.uniform(0.6, 1.6), np.float32(rng.uniform(0, 1))
     noise = np.zeros_like(pictures[0])
     if rng.random() < 0.1:
-        grain = rng.standard_normal(noise.shape).astype(np.float32)
-        noise += cv2.GaussianBlur(grain, (0, 0), 0.5) * np.float32(between(rng, (0.002, 0.02)))
+        noise += grain(rng, noise.shape) * np.float32(between(rng, (0.002, 0.02)))
     seen = []
     for picture in pictures:
         softened = cv2.GaussianBlur(picture, (0, 0), soft)
         sharpened = softened + amount * (softened - cv2.GaussianBlur(softened, (0, 0), around))
         seen.append(np.clip(sharpened + noise, 0, 1))
     return seen
+
+
+def noisy(rng: np.random.Generator, *pictures: UnitRgb) -> list[UnitRgb]:
+    """``(H, W, 3)`` pictures in [0, 1] under one camera's noise, the same on each."""
+    noise = grain(rng, pictures[0].shape) * np.float32(between(rng, (0.003, 0.03)))
+    return [np.clip(picture + noise, 0, 1) for picture in pictures]
+
+
+def grain(rng: np.random.Generator, shape: tuple[int, ...]) -> UnitRgb:
+    """Noise of a sensor, a little softened as by its processing."""
+    return np.asarray(cv2.GaussianBlur(rng.standard_normal(shape).astype(np.float32), (0, 0), 0.5), np.float32)

@@ -69,7 +69,7 @@ class Batches(Generic[Batch]):
         torch.manual_seed(seed)
         if self.learner.due(progress):
             self.close()
-            self.learner.renew(rng, progress, self.rainy)
+            self.learner.renew(rng, progress, self.rainy, self.say)
             self.recipe = self.learner.recipe(self.rainy, self.clean)
         if self.pool and self.next > step:
             batch: Batch = self.pool.take()

@@ -51,6 +51,7 @@ class TrainConfig:
     batch: int = bounded(8, 1, 4096)  # crops a step (the paper's objective: 1)
     crop: int = bounded(128, 16, 4096)  # side of a crop in px, a multiple of 16 (the paper's: 256)
     lr: float = bounded(6e-4, 1e-12, 1)  # peak learning rate (the paper's: 2e-4)
+    warm_up: float = bounded(0.01, 1e-6, 1)  # share of the run in which the learning rate of preset derain rises to it
     seed: int = bounded(0, 0, 2**63 - 1)
     device: str = "auto"  # auto | cpu | cuda | cuda:1 | mps
     workers: int | None = bounded(
@@ -71,6 +72,10 @@ class TrainConfig:
     )  # share of rainy crops seen, with their truths, through a camera's blur, sharpening and noise
     jpeg: float = share(0.3)  # share of rainy crops that went through JPEG
     jpeg_quality: tuple[int, int] = bounded((60, 96), 1, 100)  # least and most
+    jpeg_both: float = share(0.0)  # share of those whose truth went through it, too
+    noise: float = share(0.0)  # share of rainy crops that get a camera's noise, the same as their truths
+    hard: float = share(0.0)  # share of clean crops that are the most textured of three
+    sideways: float = share(0.0)  # share of clean crops that lie on their side
     leftover: float = weight(
         4.0
     )  # weight of rain left against background taken; in preset derain only of fine and real rain
@@ -91,6 +96,10 @@ class TrainConfig:
     flat: float = share(
         0.0
     )  # under this curvature of the background, rain is taken from real photos to its full height
+    floor: float = share(1.0)  # least say of a taught photo where its background is textured, not flat
+    clips: int = bounded(192, 0, 20_000)  # crops kept of clips of a fixed camera, whose rain time finds
+    timed: float = share(0.06)  # share of crops that are taught from those, if there are any
+    timed_pasted: float = share(0.1)  # share of crops with layers found by time, if there are any
     teacher: str = ""  # weights that discover the rain, once; by default the mean of the run's own, each round anew
     pasted: tuple[Pasted, ...] = ()  # folders of further rainy photos
     pasted_share: float = share(0.6)  # share of those among the discovered layers that are pasted

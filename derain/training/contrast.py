@@ -4,7 +4,7 @@ That is a warm start on rendered rain, and a stage in which both generators lear
 """
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,7 +72,7 @@ class CropsApart:
         if progress >= config.warm + config.distilled and not anchored:
             return Batch(self.rainy.batch(rng, config.batch), truths, paired=False)
         rainy, clean, doubtful, _ = (
-            np.stack(parts) for parts in zip(*(pair(rng, truth, config, self.bank) for truth in truths))
+            np.stack(parts) for parts in zip(*(pair(rng, truth, config, self.bank)[:4] for truth in truths))
         )
         distilled = bool(config.distilled) and progress >= config.warm
         with_rain = distilled or np.random.default_rng((config.seed, step, 1)).random() < RAIN_SHARE
@@ -123,7 +123,7 @@ class Contrast:
     def due(self, progress: float) -> bool:
         return self.teacher is not None and not self.bank.discoveries and progress >= self.config.warm
 
-    def renew(self, rng: np.random.Generator, progress: float, rainy: Crops) -> None:
+    def renew(self, rng: np.random.Generator, progress: float, rainy: Crops, say: Callable[[str], None]) -> None:
         """Fill the bank with the rain that the teacher finds.
 
         Raises:

@@ -15,9 +15,13 @@ from derain.photos import read_photo
 from derain.photos.names import left_out, results_among
 from derain.restoring.ahead import ahead
 from derain.restoring.devices import FREE_MEMORY_SHARE, free_memory
+from derain.training.clips import Footage
 from derain.training.clock import Clock
 from derain.training.torchrun import processes_here
+from derain.video.reading import CLIPS, sample_frames
 
+FRAMES = 10  # of a clip, that are photos
+CHOICES = 3  # crops of which the most textured is taken
 MOST_THREADS = 8  # that decode photos
 
 
@@ -76,10 +80,15 @@ class Crops:
         files = sorted(p for p in folder.iterdir() if not p.is_dir() and not p.name.startswith("."))
         results = results_among(files)
         self.skipped |= dict(zip(results, left_out(results)))
-        others = [path for path in files if path not in results]
-        self._look(others, room or Room.of_free_memory(1), clock or Clock(), share)
+        self.footage = [Footage(path) for path in files if path not in results and path.suffix.lower() in CLIPS]
+        clips = [footage.path for footage in self.footage]
+        others = [path for path in files if path not in {*results, *clips}]
+        room = room or Room.of_free_memory(1)
+        self._look(others, room, clock or Clock(), share)
+        self.unseen = len(others) + len(results) - len(self.photos) - len(self.skipped)
+        for clip in clips:
+            self._look_into(clip, room)
         self.photos.sort()
-        self.unseen = len(files) - len(self.photos) - len(self.skipped)
         if not self.photos:
             raise TrainingError(f"{folder}: no photo of at least {crop}x{crop} px in it")
 
@@ -102,6 +111,22 @@ class Crops:
                     room.bytes -= found.nbytes
             if clock.spent >= (until if self.photos else clock.seconds):
                 break
+
+    def _look_into(self, clip: Path, room: Room) -> None:
+        """Some frames of a clip, which stay in memory, as photos."""
+        try:
+            frames = {clip / f"{n:02d}": frame for n, frame in enumerate(sample_frames(clip, FRAMES))}
+        except PhotoError as error:
+            self.skipped[clip] = str(error)
+            frames = {}
+        if any(min(frame.shape[:2]) < self.crop for frame in frames.values()):
+            self.skipped[clip] = f"{clip}: its frames are smaller than the crop of {self.crop} px"
+            frames = {}
+        self.photos += frames
+        self._cache |= frames
+        room.bytes -= sum(frame.nbytes for frame in frames.values())
+        if not frames:
+            self.footage = [footage for footage in self.footage if footage.path != clip]
 
     def _usable(self, path: Path) -> tuple[Path, Rgb8 | str]:
         """The photo, or why it cannot be used."""
@@ -146,9 +171,20 @@ class Crops:
             crop = crop[:, ::-1]
         return np.ascontiguousarray(crop).astype(np.float32) / np.float32(255)
 
-    def batch(self, rng: np.random.Generator, count: int) -> UnitRgb:
-        """``(count, crop, crop, 3)`` crops."""
-        return np.stack([self.sample(rng) for _ in range(count)])
+    def batch(self, rng: np.random.Generator, count: int, hard: float = 0.0, sideways: float = 0.0) -> UnitRgb:
+        """``(count, crop, crop, 3)`` crops; shares of them are the most textured of some, and lie on their side."""
+        return np.stack([self._hard(rng, hard, sideways) for _ in range(count)])
+
+    def _hard(self, rng: np.random.Generator, hard: float, sideways: float) -> UnitRgb:
+        choices = CHOICES if hard and rng.random() < hard else 1
+        crop = max((self.sample(rng) for _ in range(choices)), key=texture if choices > 1 else lambda one: 0.0)
+        return np.ascontiguousarray(crop.transpose(1, 0, 2)) if sideways and rng.random() < sideways else crop
+
+
+def texture(crop: UnitRgb) -> float:
+    """Mean step between neighbouring pixels of an ``(H, W, 3)`` crop."""
+    green = crop[::2, ::2, 1]
+    return float(np.abs(np.diff(green, axis=0)).mean() + np.abs(np.diff(green, axis=1)).mean())
 
 
 def centre(photo: Rgb8, side: int) -> Rgb8:

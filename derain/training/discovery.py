@@ -11,7 +11,7 @@ from torch import Tensor
 
 from derain.arrays import Heights, UnitRgb
 from derain.models.contract import Derainer
-from derain.rain.clean import clean_rain, complete_rain, distinct_rain, weigh_by_texture
+from derain.rain.clean import clean_rain, complete_rain, distinct_rain, flatness_of, weigh_by_texture
 from derain.rain.compose import measured_fading
 from derain.rain.likeness import likeness, more_like
 from derain.restoring.devices import repeatable_precision
@@ -22,6 +22,7 @@ from derain.training.crops import Crops
 from derain.training.pairs import RainBank
 
 FADING_WINDOW = 512  # px, side of the middle of a photo that tells how its rain fades over bright background
+FLAT = 0.007  # curvature under which a background is flat, where no other is given
 FEWEST_DISCOVERIES = 8  # that are kept where the time allowed for few tries
 LEAST_CERTAINTY = 0.3  # layers whose direction is less certain than this are not rain
 LEAST_VISIBLE_MEAN = 0.004  # mean height under which a layer teaches nothing
@@ -138,7 +139,7 @@ def discover(
     """
     photos, network, kept, kind = source
     restorer = repeatable(network, config.precision)
-    size = config.crop * 3 // 2 // 16 * 16
+    size = side_of_finds(config)
     found: list[tuple[Path, UnitRgb, Found]] = []
     tried = 0
     while tried < config.tries * kept and clock.spent < until:
@@ -156,4 +157,17 @@ def discover(
             fadings[photo] = find_fading(restorer, photos.middle(photo, FADING_WINDOW))
         again = rng.random() < config.alike
         layer = more_like(rng, size, likeness(rain.layer)) if again else getattr(rain, kind)
-        bank.add(crop, rain.rain, layer, rain.purity, fadings.get(photo, 0.0))
+        bank.add(crop, rain.rain, layer, rain.purity, fadings.get(photo, 0.0), say_of(crop, rain, config))
+
+
+def side_of_finds(config: TrainConfig) -> int:
+    """Side in px of the crops in a bank, of which those of training are parts."""
+    return config.crop * 3 // 2 // 16 * 16
+
+
+def say_of(crop: UnitRgb, rain: Found, config: TrainConfig) -> Heights | None:
+    """How much each pixel of a taught crop has to say: less in texture, which may have been taken for rain."""
+    if config.floor == 1:
+        return None
+    background = crop.mean(axis=2) - rain.rain
+    return np.maximum(flatness_of(background, config.flat or FLAT), np.float32(config.floor))

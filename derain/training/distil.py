@@ -6,7 +6,7 @@ EMA teacher, cleaned, and transformed. Teach: the target is a real rainy photo l
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,17 +16,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from derain.arrays import Mask, UnitRgb
+from derain.arrays import Heights, Mask, UnitRgb
 from derain.finetuning.guide import Guide, load_guide
 from derain.models.contract import Derainer
 from derain.restoring.devices import place
+from derain.training.clips import Footage, found_in_clips, told
 from derain.training.clock import Clock
 from derain.training.config import TrainConfig
-from derain.training.crops import Crops, Room, to_tensor
-from derain.training.discovery import Source, discover
+from derain.training.crops import Crops, Room, cores, to_tensor
+from derain.training.discovery import Source, discover, side_of_finds
 from derain.training.learner import adam_options, first_network, load_optimiser
 from derain.training.live import LiveObjective
-from derain.training.pairs import Pair, RainBank, pair, shares_of_pairs
+from derain.training.pairs import TIMED_GAIN, Pair, RainBank, pair, shares_of_pairs
 from derain.weights import load
 
 LEAST_SQUARED_ERROR = (
@@ -34,6 +35,8 @@ LEAST_SQUARED_ERROR = (
 )
 DISCOVERY_TIME_SHARE = 0.3  # share of a run's time that all rounds of discovery may take
 LOOKING_TIME_SHARE = 0.1  # share that looking at the further photos may take
+TIMED_TIME_SHARE = 0.1  # share that looking at clips may take
+TIMED_FAITHFUL = 0.7  # share of the layers found by time that are neither turned nor scaled
 GUIDED_EVERY = (
     4  # steps between those with the terms of the guide or of a live critic, which take as long as four crops
 )
@@ -48,13 +51,18 @@ class Batch:
     clean: UnitRgb
     doubtful: Mask  # (batch,)
     remembered: Mask  # (batch,)
+    trust: Heights | None = None  # (batch, crop, crop), how surely the clean crops are the truth; None: surely
     guided: UnitRgb | None = None  # real rainy crops, on which the terms of the guide or of the live critic count
     unrelated: UnitRgb | None = None  # clean crops, for the live critic
 
     @classmethod
     def of(cls, pairs: list[Pair], guided: UnitRgb | None, unrelated: UnitRgb | None = None) -> "Batch":
-        rainy, clean, doubtful, remembered = (np.stack(parts) for parts in zip(*pairs))
-        return cls(rainy, clean, doubtful, remembered, guided, unrelated)
+        *parts, trusts = zip(*pairs)
+        rainy, clean, doubtful, remembered = map(np.stack, parts)
+        surely = np.ones(rainy.shape[1:3], np.float32)
+        partly = any(trust is not None for trust in trusts)
+        trust = np.stack([surely if one is None else one for one in trusts]) if partly else None
+        return cls(rainy, clean, doubtful, remembered, trust, guided, unrelated)
 
 
 def is_live(config: TrainConfig) -> bool:
@@ -71,10 +79,12 @@ class Pairs:
     clean: Crops
     bank: RainBank
     pasted: RainBank
+    timed: RainBank
 
     def __call__(self, rng: np.random.Generator, step: int, progress: float) -> Batch:
-        truths = self.clean.batch(rng, self.config.batch)
-        pairs = [pair(rng, truth, self.config, self.bank, self.pasted) for truth in truths]
+        config = self.config
+        truths = self.clean.batch(rng, config.batch, config.hard, config.sideways)
+        pairs = [pair(rng, truth, config, self.bank, self.pasted, self.timed) for truth in truths]
         if (step + 1) % GUIDED_EVERY or not (self.config.guided or is_live(self.config)):
             return Batch.of(pairs, None)
         if not is_live(self.config):
@@ -118,19 +128,24 @@ class Distil:
             RainBank(size, config.pure, config.faithful, config.oblique, config.widest)
             for size in (config.bank, sum(source.kept for source in self.further))
         )
+        self.timed = RainBank(config.clips, 1.0, TIMED_FAITHFUL, config.oblique, config.widest, TIMED_GAIN)
         self.round = 0
 
     @staticmethod
     def problem(config: TrainConfig) -> str | None:
         if config.warm == 1:
             return "warm = 1: must be less than 1, or no rain is ever discovered"
+        if config.timed + config.timed_pasted > 1 + 1e-9:
+            return f"timed = {config.timed} and timed_pasted = {config.timed_pasted}: must sum to 1 at most"
         return shares_of_pairs(config)
 
     def due(self, progress: float) -> bool:
         return self.round_at(progress) > self.round
 
-    def renew(self, rng: np.random.Generator, progress: float, rainy: Crops) -> None:
-        """A new round: fill the banks with discovered rain."""
+    def renew(self, rng: np.random.Generator, progress: float, rainy: Crops, say: Callable[[str], None]) -> None:
+        """A new round: fill the banks with discovered rain, in the first one with what time finds in clips, too."""
+        if self.round == 0 and rainy.footage and self.config.clips:
+            say(self.find_by_time(rng, rainy.footage))
         real = Source(rainy, self.discoverer, self.config.bank, self.of_real)
         sources = [(real, self.bank), *((source, self.pasted) for source in self.further)]
         due_ones = [(s, bank) for s, bank in sources if self.round == 0 or s.network is self.teacher]
@@ -139,8 +154,18 @@ class Distil:
             discover(rng, source, bank, self.config, self.clock, min(until, self.clock.seconds - self.clock.after))
         self.round = self.round_at(progress)
 
+    def find_by_time(self, rng: np.random.Generator, clips: list[Footage]) -> str:
+        """Fill the bank of what time finds, fairly from all clips; gives a sentence on what it was."""
+        until = min(self.clock.share(TIMED_TIME_SHARE), self.clock.seconds - self.clock.after)
+        found = found_in_clips(clips, rng, side_of_finds(self.config), self.config.clips, self.clock, until, cores())
+        for rain in found:
+            for crop in rain.crops:
+                purity = float(crop.trust.mean())
+                self.timed.add(crop.rainy, crop.rain, crop.rain, purity, rain.fading, crop.trust)
+        return told(found, len(clips))
+
     def recipe(self, rainy: Crops, clean: Crops) -> Pairs:
-        return Pairs(self.config, rainy, clean, self.bank, self.pasted)
+        return Pairs(self.config, rainy, clean, self.bank, self.pasted, self.timed)
 
     def round_at(self, progress: float) -> int:
         """0 in the warm start, then 1 to ``rounds``."""
@@ -151,7 +176,7 @@ class Distil:
         """One optimiser and its losses: L1 and squared error on pixels, PSNR of the crops, L1 on gradients.
 
         Real rain differs from pasted rain, and a network in doubt leaves it; so where the rain is fine or real, rain
-        left counts ``leftover`` times as much as background taken.
+        left counts ``leftover`` times as much as background taken. Where the truth is not known nothing counts.
         """
         rainy, clean = (to_tensor(images, self.device) for images in (batch.rainy, batch.clean))
         doubtful, remembered = (
@@ -163,6 +188,8 @@ class Distil:
                 clean = torch.where(remembered, self.start(rainy)[0].float(), clean)
         background, _ = self.model(rainy)
         error = background.float() - clean
+        if batch.trust is not None:
+            error = error * torch.as_tensor(batch.trust, device=self.device)[:, None]
         weighted = torch.where((error > 0) & doubtful, self.config.leftover * error, error)
         squared = (weighted * error).mean((1, 2, 3))
         found = {
@@ -188,8 +215,8 @@ class Distil:
         return self.live.distances(losses) if self.live else {}
 
     def learning_rate(self, progress: float) -> float:
-        """A short warm-up, then a cosine to zero."""
-        return min(progress / 0.01 + 0.05, 1.0) * (0.5 + 0.5 * math.cos(math.pi * progress))
+        """A warm-up, then a cosine to zero."""
+        return min(progress / self.config.warm_up + 0.05, 1.0) * (0.5 + 0.5 * math.cos(math.pi * progress))
 
     def begin_step(self, step: int) -> None:
         """The memory of the EMA teacher is short at first."""
@@ -207,6 +234,7 @@ class Distil:
             "optimiser": self.optimiser.state_dict(),
             "bank": self.bank.state(),
             "pasted": self.pasted.state(),
+            "timed": self.timed.state(),
             "round": self.round,
             "live": [self.live.state_dict(), self.live.optimiser.state_dict()] if self.live else [],
         }
@@ -217,6 +245,7 @@ class Distil:
         load_optimiser(self.optimiser, state["optimiser"])
         self.bank.load_state(state["bank"])
         self.pasted.load_state(state.get("pasted", {}))  # older checkpoints have none
+        self.timed.load_state(state.get("timed", {}))
         self.round = state["round"]
         if self.live:
             self.live.load_state_dict(state["live"][0])

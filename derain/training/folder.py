@@ -172,6 +172,9 @@ class Log:
     def write(self, step: int, seconds: float, losses: dict[str, float]) -> None:
         self._append({"step": step, "seconds": round(seconds, 1), **losses})
 
+    def tell(self, sentence: str) -> None:
+        self._append({"said": sentence})
+
     def _append(self, entry: dict[str, Any]) -> None:
         if self.path:
             try:

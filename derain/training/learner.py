@@ -1,6 +1,6 @@
 """What the training loop asks of a preset, and of who looks on; the network that a training begins with."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -51,7 +51,7 @@ class Learner(Protocol[Batch]):
     def due(self, progress: float) -> bool:
         """Whether what batches are made of is to be renewed before the next of them."""
 
-    def renew(self, rng: np.random.Generator, progress: float, rainy: Crops) -> None: ...
+    def renew(self, rng: np.random.Generator, progress: float, rainy: Crops, say: Callable[[str], None]) -> None: ...
 
     def recipe(self, rainy: Crops, clean: Crops) -> Recipe[Batch]:
         """Of batches, until they are to be made of something else."""

@@ -15,6 +15,7 @@ import torch
 from derain.errors import TrainingError
 from derain.files.writing import alone
 from derain.training.batches import Batches, default_workers
+from derain.training.clips import Footage
 from derain.training.clock import Clock, Timing
 from derain.training.config import TrainConfig, check
 from derain.training.crops import Crops, Room
@@ -38,6 +39,7 @@ def train(
     say: Callable[[str], None] | None = None,
     onlooker: Onlooker | None = None,
     clock: Clock | None = None,
+    footage: list[Footage] | None = None,
 ) -> Path:
     """Train on unpaired folders and return the self-describing weights, ``out/<preset>.safetensors``.
 
@@ -50,6 +52,7 @@ def train(
         say: called with sentences for the user, one for each file that cannot be used among them.
         onlooker: may end the run early.
         clock: that counts ``config.minutes``, with all that an interrupted run took; default: from now.
+        footage: clips in which time is to find rain; default: those in ``rainy``.
 
     Raises:
         PhotoError: another run is at it.
@@ -73,6 +76,7 @@ def train(
         photos = Photos(
             *(Crops(folder, config.crop, 0.5, room, clock, LOOKING_TIME_SHARE) for folder in (rainy, clean))
         )
+        photos.rainy.footage = photos.rainy.footage if footage is None else footage
         torch.manual_seed(config.seed)
         learner = learner_of(config.preset)(config, device, clock, room)
         if state:
@@ -84,13 +88,23 @@ def train(
         log, timing = Log(out / LOG, rank, step, left_out), Timing(clock, onlooker, trained)
         steps = Steps(learner, config, device, say)
         run = Run(config, out, rank, learner, photos, steps, timing, log, report, onlooker, step, step)
-        batches = Batches(learner, config, (photos.rainy, photos.clean), rank, workers, say)
+        batches = Batches(learner, config, (photos.rainy, photos.clean), rank, workers, telling(say, log))
         try:
             go_on(run, batches)
         finally:
             batches.close()
         end(run, say)
     return weights_in(out, config.preset)
+
+
+def telling(say: Callable[[str], None], log: Log) -> Callable[[str], None]:
+    """The same, but for the log, too."""
+
+    def tell(sentence: str) -> None:
+        say(sentence)
+        log.tell(sentence)
+
+    return tell
 
 
 @dataclass(frozen=True)

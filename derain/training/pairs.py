@@ -13,22 +13,27 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from derain.arrays import UnitRgb
-from derain.rain.compose import compose, fade, jpeg, unfaded
+from derain.arrays import Heights, UnitRgb
+from derain.rain.compose import compose, fade, in_colour, jpeg, unfaded
 from derain.rain.render import ANY_RAIN, FAR_RAIN, FINE_RAIN, HEAVY_RAIN, between, render
-from derain.rain.scene import overcast, photographed
+from derain.rain.scene import noisy, overcast, photographed
 from derain.training.config import TrainConfig
 
 ANY_GAIN = (0.7, 2.5)
+TIMED_GAIN = (0.8, 1.3)  # time finds streaks as high as they are
 FAITHFUL_GAIN = (0.95, 1.5)  # a network in doubt finds streaks a tenth to a quarter lower than they are
 
 
 class Discovery(NamedTuple):
-    """What was found in a rainy crop: the crop, its rain as far as it is sure, and a layer to paste; all uint8."""
+    """What was found in a rainy crop: the crop, its rain as far as it is sure, and a layer to paste; all uint8.
+
+    Rain is ``(size, size)`` heights or, if time found it, ``(size, size, 3)``.
+    """
 
     rainy: NDArray[np.uint8]  # (size, size, 3)
-    rain: NDArray[np.uint8]  # (size, size) heights, completed: the target of teaching
-    layer: NDArray[np.uint8]  # (size, size) heights over black to paste: all rain, or cleaned of what may not be
+    rain: NDArray[np.uint8]  # completed: the target of teaching
+    layer: NDArray[np.uint8]  # over black, to paste: all rain, or cleaned of what may not be
+    trust: NDArray[np.uint8]  # (size, size), how surely the truth behind is known
     purity: float = 1.0  # of its rain, in [0, 1]
     fading: float = 0.0  # of its rain over bright background (derain.rain.compose.fade)
 
@@ -36,8 +41,16 @@ class Discovery(NamedTuple):
 class Rain(NamedTuple):
     """A rain layer to paste."""
 
-    heights: UnitRgb  # (size, size) over black
+    heights: UnitRgb  # (size, size), or in colour (size, size, 3), over black
     fading: float | None = None  # over bright background; None: composed at random
+
+
+class Taught(NamedTuple):
+    """A real rainy crop ``(size, size, 3)`` and the same without the rain that was found in it, in [0, 1]."""
+
+    rainy: UnitRgb
+    clean: UnitRgb
+    trust: Heights  # (size, size), how surely that is the truth
 
 
 class RainBank:
@@ -49,19 +62,38 @@ class RainBank:
     """
 
     def __init__(
-        self, capacity: int, pure: float = 1.0, faithful: float = 0.0, oblique: float = 0.0, widest: float = 1.4
+        self,
+        capacity: int,
+        pure: float = 1.0,
+        faithful: float = 0.0,
+        oblique: float = 0.0,
+        widest: float = 1.4,
+        gain: tuple[float, float] = FAITHFUL_GAIN,
     ) -> None:
-        self.capacity, self.pure = capacity, pure
+        self.capacity, self.pure, self.gain = capacity, pure, gain
         self.faithful, self.oblique, self.widest = faithful, oblique, widest
         self._keep([])
 
-    def add(self, rainy: UnitRgb, rain: UnitRgb, layer: UnitRgb, purity: float = 1.0, fading: float = 0.0) -> None:
+    def add(
+        self,
+        rainy: UnitRgb,
+        rain: UnitRgb,
+        layer: UnitRgb,
+        purity: float = 1.0,
+        fading: float = 0.0,
+        trust: Heights | None = None,
+    ) -> None:
         """Keep what was found in a rainy crop ``(size, size, 3)``: its rain to take away and the layer to paste, both
-        ``(size, size)`` as they lie over the crop, all in [0, 1]. The oldest goes where there are too many.
+        ``(size, size)`` or in colour as they lie over the crop, and where to trust it, all in [0, 1]. The oldest goes
+        where there are too many.
         """
-        over_black = unfaded(layer, np.maximum(rainy.mean(axis=2) - layer, 0), fading)
-        crop, heights, to_paste = ((part.clip(0, 1) * 255 + 0.5).astype(np.uint8) for part in (rainy, rain, over_black))
-        found = Discovery(crop, heights, to_paste, purity, fading)
+        behind = (rainy.mean(axis=2) if layer.ndim == 2 else rainy) - layer
+        over_black = unfaded(layer, np.maximum(behind, 0), fading)
+        trusted = np.ones(rainy.shape[:2], np.float32) if trust is None else trust
+        crop, heights, to_paste, sure = (
+            (part.clip(0, 1) * 255 + 0.5).astype(np.uint8) for part in (rainy, rain, over_black, trusted)
+        )
+        found = Discovery(crop, heights, to_paste, sure, purity, fading)
         self._keep([*self.discoveries, found][-self.capacity :])
 
     def _keep(self, discoveries: list[Discovery]) -> None:
@@ -75,7 +107,7 @@ class RainBank:
         """
         if self.faithful and rng.random() < self.faithful:
             found = self._pure(rng)
-            return Rain(window(rng, _heights(found), size, FAITHFUL_GAIN), found.fading)
+            return Rain(window(rng, _heights(found), size, self.gain), found.fading)
         layer = self._one(rng, size)
         return Rain(np.clip(layer + self._one(rng, size), 0, 1) if rng.random() < 0.3 else layer)
 
@@ -87,12 +119,14 @@ class RainBank:
         layer = np.asarray(cv2.warpAffine(layer, turn, (side, side), borderMode=cv2.BORDER_REFLECT), np.float32)
         return window(rng, layer, size, ANY_GAIN)
 
-    def taught(self, rng: np.random.Generator, size: int) -> tuple[UnitRgb, UnitRgb]:
+    def taught(self, rng: np.random.Generator, size: int) -> "Taught":
         """A real rainy crop and the same less the rain that was found in it."""
         found = self._any(rng)
         where = square(rng, found.rain.shape[0], size)
-        rainy, rain = (part[where].astype(np.float32) / np.float32(255) for part in (found.rainy, found.rain))
-        return rainy, np.maximum(rainy - rain[..., None], 0)
+        rainy, rain, trust = (
+            part[where].astype(np.float32) / np.float32(255) for part in (found.rainy, found.rain, found.trust)
+        )
+        return Taught(rainy, np.maximum(rainy - in_colour(rain), 0), trust)
 
     def _pure(self, rng: np.random.Generator) -> Discovery:
         return self.purest[rng.integers(len(self.purest))]
@@ -108,6 +142,9 @@ class RainBank:
         )
 
     def load_state(self, state: dict[str, Tensor]) -> None:
+        if state and "trust" not in state:  # as in older checkpoints
+            state = state | {"trust": torch.full_like(state["rain"], 255)}
+            state = {name: state[name] for name in Discovery._fields}
         self._keep([Discovery(*(part.numpy() for part in parts)) for parts in zip(*state.values())])
 
 
@@ -134,6 +171,11 @@ class Pair(NamedTuple):
     clean: UnitRgb
     doubtful: bool  # fine or real rain, which a network in doubt leaves
     remembered: bool = False  # not the crop is the target, but what the network made of it at the start
+    trust: Heights | None = None  # (size, size), how surely it should become that; None: surely
+
+    @classmethod
+    def of(cls, taught: Taught) -> "Pair":
+        return cls(taught.rainy, taught.clean, True, trust=taught.trust if taught.trust.min() < 1 else None)
 
 
 def shares_of_pairs(config: TrainConfig) -> str | None:
@@ -152,19 +194,31 @@ def pair(
     config: TrainConfig,
     bank: RainBank | None = None,
     pasted: RainBank | None = None,
+    timed: RainBank | None = None,
 ) -> Pair:
-    """The clean crop ``truth`` under rendered or discovered rain or as it is; or a real rainy crop of the bank."""
+    """The clean crop ``truth`` under rendered or discovered rain or as it is; or a real rainy crop of the bank.
+
+    The shares of what time found (``timed``) come first; the others share the rest.
+    """
+    if timed and timed.discoveries:
+        by_time = rng.random()
+        if by_time < config.timed:
+            return Pair.of(timed.taught(rng, truth.shape[0]))
+        if by_time < config.timed + config.timed_pasted:
+            if rng.random() < config.overcast:
+                truth = overcast(rng, truth)
+            return seen(rng, truth, timed.layer(rng, truth.shape[0]), config, doubtful=True)
     kind, size = rng.random(), truth.shape[0]
     bank, pasted = (b if b and b.discoveries else None for b in (bank, pasted))
     if bank and kind < config.dry + config.taught + config.discovered and rng.random() < config.own:
-        truth = bank.taught(rng, size)[1]
+        truth = bank.taught(rng, size).clean
     if rng.random() < config.overcast:
         truth = overcast(rng, truth)
     if kind < config.dry:
         return Pair(truth, truth, doubtful=False)
     kind -= config.dry
     if bank and kind < config.taught:
-        return Pair(*bank.taught(rng, size), doubtful=True)
+        return Pair.of(bank.taught(rng, size))
     kind -= config.taught
     source = pasted if pasted and (bank is None or rng.random() < config.pasted_share) else bank
     if source and kind < config.discovered:
@@ -182,7 +236,7 @@ def under(rng: np.random.Generator, truth: UnitRgb, rain: Rain) -> UnitRgb:
     """The truth under a rain layer."""
     if rain.fading is None:
         return compose(rng, truth, rain.heights)
-    return fade(truth, rain.heights[..., None], rain.fading)
+    return fade(truth, in_colour(rain.heights), rain.fading)
 
 
 def seen(rng: np.random.Generator, truth: UnitRgb, rain: Rain, config: TrainConfig, doubtful: bool) -> Pair:
@@ -190,6 +244,11 @@ def seen(rng: np.random.Generator, truth: UnitRgb, rain: Rain, config: TrainConf
     rainy = under(rng, truth, rain)
     if rng.random() < config.camera:
         rainy, truth = photographed(rng, rainy, truth)
+    if config.noise and rng.random() < config.noise:
+        rainy, truth = noisy(rng, rainy, truth)
     if rng.random() < config.jpeg:
-        rainy = jpeg(rainy, int(rng.integers(config.jpeg_quality[0], config.jpeg_quality[1] + 1)))
+        quality = int(rng.integers(config.jpeg_quality[0], config.jpeg_quality[1] + 1))
+        rainy = jpeg(rainy, quality)
+        if config.jpeg_both and rng.random() < config.jpeg_both:
+            truth = jpeg(truth, quality)
     return Pair(rainy, truth, doubtful)
