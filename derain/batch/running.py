@@ -36,6 +36,7 @@ from derain.restoring.restorer import Layers, Restorer
 from derain.restoring.strength import at_strength
 
 MOST_FILE_THREADS = 8  # that read at once, and as many that write
+MOST_PHOTO_THREADS = 6  # that take photos apart at once: the GPU waits while the processor judges what it found
 BYTES_WHILE_UNDER_WAY = 4  # of memory for each of a photo's until it is written: decoder, layers, encoder
 
 
@@ -129,7 +130,12 @@ class Pace:
     def of(cls, restorer: Restorer) -> "Pace":
         if restorer.device.type != "cuda":
             return cls()
-        return cls(photos=2, files=max(min(os.cpu_count() or 1, MOST_FILE_THREADS), 1), max_memory=restorer.max_memory)
+        cores = os.cpu_count() or 1
+        return cls(
+            photos=min(max(cores // 2, 2), MOST_PHOTO_THREADS),
+            files=min(cores, MOST_FILE_THREADS),
+            max_memory=restorer.max_memory,
+        )
 
     def seen(self, work: Work) -> Work:
         if work.original is not None:

@@ -84,13 +84,13 @@ def check_precision(precision: str) -> None:
 
 
 def half_precision(precision: str, device: torch.device) -> bool:
-    """Whether to compute in half precision: on request, or where that is measured to be faster."""
+    """Whether to compute in half precision: on request, on GPUs that have it, and where a processor is faster so."""
     if precision != "auto":
         return precision == "bfloat16"
-    if device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
-        return False
+    if device.type == "cuda":  # some milliseconds of work tell of the launches there, not of a photo
+        return torch.cuda.is_bf16_supported(including_emulation=False)
     with suppress_out_of_memory():
-        return device.type in ("cpu", "cuda") and half_is_faster(device, torch.get_num_threads())
+        return device.type == "cpu" and half_is_faster(device, torch.get_num_threads())
     return False
 
 

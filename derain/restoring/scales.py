@@ -42,6 +42,8 @@ def is_evident(found: Pixels, before: Pixels) -> bool:
 
 def stand_out(parts: list[Pixels], before: list[Pixels]) -> bool:
     """The same of the parts of both layers in their windows."""
+    if np.mean([part.mean() for part in parts]) <= EVIDENT_MEAN_HEIGHT * np.iinfo(parts[0].dtype).max:
+        return False  # cleaning only takes away
     found = mean_height(parts)
     return found > EVIDENT_MEAN_HEIGHT and found > EVIDENT_SHARE * mean_height(before)
 
