@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from derain.photos import read_photo
+from derain.rain.render import line_kernel
 from derain.restoring import scales
+from derain.restoring.evidence import mean_height
 from derain.restoring.on_device import layers_on_device
 from derain.restoring.resizing import enlarged, reduced
 from derain.restoring.restorer import Restorer
@@ -63,3 +65,18 @@ def test_a_tile_that_runs_out_of_memory_is_halved_there_too(rng):
     photo, model = rng.integers(0, 256, (180, 240, 3), dtype=np.uint8), Halving(most=130)
     background, rain = layers_on_device(Restorer(model, tile=0), photo)
     assert model.seen[:2] == [240, 120] and np.array_equal(background + rain, photo)
+
+
+def test_streaks_are_told_from_the_rest_as_on_the_cpu(rng):
+    """Parts with streaks, with blobs and with noise."""
+    parts = [
+        cv2.filter2D((rng.random((128, 128)) < 0.01).astype(np.float32), -1, line_kernel(15, 30, 0.8)),
+        cv2.GaussianBlur((rng.random((128, 128)) < 0.01).astype(np.float32), (0, 0), 3),
+        rng.random((128, 128)).astype(np.float32),
+    ]
+    layers = [np.repeat((200 * part / part.max()).astype(np.uint8)[..., None], 3, axis=2) for part in parts]
+    for layer in layers:
+        there = mean_height(torch.from_numpy(layer)[None].float() / 255)
+        assert float(there) == pytest.approx(scales.mean_height([layer]), rel=1e-3, abs=1e-6)
+    all_there = mean_height(torch.from_numpy(np.stack(layers)).float() / 255)
+    assert float(all_there) == pytest.approx(scales.mean_height(layers), rel=1e-3)

@@ -16,8 +16,9 @@ from torch import Tensor
 
 from derain.arrays import Pixels
 from derain.restoring.devices import suppress_out_of_memory
+from derain.restoring.evidence import stand_out
 from derain.restoring.resizing import enlarged, reduced
-from derain.restoring.scales import EVIDENT_MEAN_HEIGHT, glimpses, reduced_sizes, stand_out, windows
+from derain.restoring.scales import EVIDENT_MEAN_HEIGHT, glimpses, reduced_sizes, windows
 from derain.restoring.tiling import Tile, tiles, within
 
 if TYPE_CHECKING:
@@ -94,22 +95,22 @@ def _may_be_evident(restorer: "Restorer", smaller: Tensor, before: Tensor) -> bo
         return True
     seen = torch.stack([smaller[outer] for _, outer in around])
     rain = _less(seen, _backgrounds(restorer, seen))
-    parts = [_array(layer[within(*window)]) for layer, window in zip(rain, around)]
-    return stand_out(parts, [_array(before[inner]) for inner, _ in around])
+    parts = torch.stack([layer[within(*window)] for layer, window in zip(rain, around)])
+    return stand_out(_heights(parts), _heights(torch.stack([before[inner] for inner, _ in around])))
 
 
 def _is_evident(found: Tensor, before: Tensor) -> bool:
-    if found.float().mean() <= EVIDENT_MEAN_HEIGHT * _white(found):
+    if _heights(found).mean() <= EVIDENT_MEAN_HEIGHT:
         return False
-    return stand_out(_in_windows(found), _in_windows(before))
+    return stand_out(_heights(_in_windows(found)), _heights(_in_windows(before)))
 
 
-def _in_windows(layer: Tensor) -> list[Pixels]:
-    return [_array(layer[window]) for window in windows(layer.shape[0], layer.shape[1])]
+def _in_windows(layer: Tensor) -> Tensor:
+    return torch.stack([layer[window] for window in windows(layer.shape[0], layer.shape[1])])
 
 
-def _array(part: Tensor) -> Pixels:
-    return np.asarray(part.cpu().numpy().astype(np.uint8 if part.dtype == torch.uint8 else np.uint16))
+def _heights(layer: Tensor) -> Tensor:
+    return layer.float().div_(_white(layer))
 
 
 def _at_own_scale(restorer: "Restorer", photo: Tensor) -> Sheets:

@@ -1,0 +1,56 @@
+"""Whether rain of another scale stands out, judged on the device; the reference is ``derain.restoring.scales``."""
+
+from functools import lru_cache
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from derain.rain.clean import ANGLES, streak_line
+from derain.restoring.scales import EVIDENT_MEAN_HEIGHT, EVIDENT_SHARE
+
+ALL_ANGLES = np.append(ANGLES, 90)  # with those across
+
+
+def stand_out(parts: Tensor, before: Tensor) -> bool:
+    """The same of ``(N, H, W, 3)`` parts of two rain layers, as heights in [0, 1]."""
+    if parts.mean() <= EVIDENT_MEAN_HEIGHT:  # cleaning only takes away
+        return False
+    found = mean_height(parts)
+    return bool(found > EVIDENT_MEAN_HEIGHT and found > EVIDENT_SHARE * mean_height(before))
+
+
+def mean_height(parts: Tensor) -> Tensor:
+    """Mean height of what is streaks, as :func:`derain.rain.clean.clean_rain` tells them, all parts at once."""
+    layer = parts.amin(dim=-1)[:, None]
+    layer = F.relu(layer - 0.8 * _blurred(layer, 10))
+    lines = _lines(layer.device)
+    energy = _filtered(layer - _blurred(layer, 4), lines[: len(ANGLES)]).square().mean((2, 3))
+    along = energy.argmax(1)
+    across = (along + len(ALL_ANGLES) // 2) % len(ALL_ANGLES)
+    filtered, each = _filtered(layer, lines), torch.arange(len(layer), device=layer.device)
+    elongated = ((filtered[each, along] / (filtered[each, across] + 1e-4) - 1) / 0.5).clamp(0, 1)
+    return (layer[:, 0] * elongated).mean()
+
+
+def _blurred(layer: Tensor, sigma: float) -> Tensor:
+    kernel = _gaussian(sigma, layer.device)
+    return _filtered(_filtered(layer, kernel[None, None, :, None]), kernel[None, None, None, :])
+
+
+def _filtered(layer: Tensor, kernels: Tensor) -> Tensor:
+    down, right = (side // 2 for side in kernels.shape[-2:])
+    return F.conv2d(F.pad(layer, (right, right, down, down), mode="reflect"), kernels)
+
+
+@lru_cache(4)
+def _gaussian(sigma: float, device: torch.device) -> Tensor:
+    side = round(8 * sigma + 1) | 1  # as OpenCV takes it for floats
+    return torch.from_numpy(cv2.getGaussianKernel(side, sigma)[:, 0]).float().to(device)
+
+
+@lru_cache(2)
+def _lines(device: torch.device) -> Tensor:
+    return torch.from_numpy(np.stack([streak_line(float(angle)) for angle in ALL_ANGLES]))[:, None].to(device)
