@@ -12,7 +12,7 @@ from PIL import features
 import derain
 from derain.errors import DerainError, UsageError
 from derain.evaluation.benchmark import PICTURE_SIDE, seconds_for
-from derain.restoring.devices import choose_device, trouble
+from derain.restoring.devices import choose_device, name_of, trouble
 from derain.restoring.restorer import Restorer
 from derain.weights import about, bundled_weights, load
 
@@ -31,7 +31,7 @@ def examine() -> Iterator[tuple[str, str]]:
     if not torch.cuda.device_count():
         yield "device cuda", f"no; {trouble('cuda')}"
     for device in devices():
-        yield f"device {device}", f"{_name(device)}, {_speed(device)}"
+        yield f"device {device}", f"{name_of(device)}, {_speed(device)}"
     yield "codecs", ", ".join(f"{name} {'yes' if features.check(codec) else 'no'}" for name, codec in CODECS.items())
     yield "HEIC", "yes" if _has("pillow_heif") else "no; pip install 'derain[heic]'"
     for name in bundled_weights():
@@ -45,14 +45,6 @@ def devices() -> list[torch.device]:
         with suppress(UsageError):
             found.append(choose_device(name))
     return found
-
-
-def _name(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    if device.type == "mps":
-        return "Apple GPU"
-    return f"{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
 
 
 def _speed(device: torch.device) -> str:

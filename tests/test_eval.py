@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 import derain
 from derain.cli.app import app
-from derain.cli.tables import scores_table
+from derain.cli.tables import scores_table, speed_table
 from derain.errors import UsageError
 from derain.evaluation import evaluate as evaluation
 from derain.evaluation import scores as table_of_scores
@@ -446,6 +446,9 @@ def test_benchmark_measures_each_precision(small_weights):
     assert [speed.precision for speed in found] == ["float32", "bfloat16"]
     assert all(s.seconds_per_megapixel > 0 and 50 < s.peak_memory_mb < 2000 for s in found)
     assert all(s.megapixels_per_second == pytest.approx(1 / s.seconds_per_megapixel) for s in found)
+    assert all(s.photo_megapixels_per_second > 0 and "threads" in s.machine for s in found)
+    shown = speed_table(found)
+    assert shown.row_count == 2 and found[0].machine in str(shown.caption)
 
 
 def test_clips_are_scored_frame_by_frame(tmp_path, rng):

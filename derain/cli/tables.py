@@ -34,9 +34,19 @@ def scores_table(evaluation: Evaluation) -> Table:
 
 def speed_table(speeds: list[Speed]) -> Table:
     drawn = Table()
-    for heading in ("weights", "device", "precision", "s a megapixel", "megapixels a second", "peak memory MB"):
+    for heading in (
+        "weights",
+        "device",
+        "precision",
+        "s a megapixel",
+        "megapixels a second",
+        "of a photo",
+        "peak memory MB",
+    ):
         drawn.add_column(heading)
     for s in speeds:
-        times = (f"{s.seconds_per_megapixel:.3f}", f"{s.megapixels_per_second:.2f}", f"{s.peak_memory_mb:.0f}")
+        rates = (f"{speed:.2f}" for speed in (s.megapixels_per_second, s.photo_megapixels_per_second))
+        times = (f"{s.seconds_per_megapixel:.3f}", *rates, f"{s.peak_memory_mb:.0f}")
         drawn.add_row(escape(printable(s.weights)), s.device, s.precision, *times)
+        drawn.caption = escape(printable(s.machine))
     return drawn

@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
-from derain.restoring.devices import process_peak
+from derain.restoring.devices import name_of, process_peak
 from derain.restoring.restorer import Restorer
 from derain.weights import load
 
@@ -27,6 +28,8 @@ class Speed:
     megapixels_per_second: float
     peak_memory_mb: float  # of the whole process on a CPU, of tensors on a GPU
     runs: int
+    machine: str  # the processor's instructions and threads, or the GPU
+    photo_megapixels_per_second: float  # of a photo of some megapixels from pixels to layers, looked at reduced, too
 
 
 def benchmark(
@@ -47,12 +50,26 @@ def benchmark(
             spent = seconds_for(Restorer(models[name], precision))
             if index:
                 seconds[name, precision].append(spent)
-    return [_speed(name, device, precision, seconds[name, precision]) for name, precision in cases]
+    return [_speed(name, Restorer(models[name], precision), seconds[name, precision]) for name, precision in cases]
 
 
-def _speed(name: str, device: torch.device, precision: str, seconds: list[float]) -> Speed:
+def _speed(name: str, restorer: Restorer, seconds: list[float]) -> Speed:
+    device, precision = restorer.device, restorer.precision
     each = statistics.median(seconds) / (PICTURE_SIDE * PICTURE_SIDE / 1e6)
-    return Speed(name, str(device), precision, each, 1 / each, peak_memory(name, device, precision), len(seconds))
+    peak = peak_memory(name, device, precision)
+    machine, photo = name_of(device), photo_megapixels_per_second(restorer)
+    return Speed(name, str(device), precision, each, 1 / each, peak, len(seconds), machine, photo)
+
+
+def photo_megapixels_per_second(restorer: Restorer) -> float:
+    """Of a photo of ``2 PICTURE_SIDE`` px; a smaller one warms up."""
+    photo = np.random.default_rng(0).integers(0, 256, (2 * PICTURE_SIDE, 2 * PICTURE_SIDE, 3), dtype=np.uint8)
+    spent = []
+    for part in (photo[:PICTURE_SIDE, :PICTURE_SIDE], photo):
+        started = time.perf_counter()
+        restorer.layers(part)
+        spent.append(time.perf_counter() - started)
+    return photo.shape[0] * photo.shape[1] / 1e6 / spent[-1]
 
 
 def seconds_for(restorer: Restorer) -> float:
@@ -62,7 +79,7 @@ def seconds_for(restorer: Restorer) -> float:
     with restorer.computing():
         _wait(device)
         started = time.perf_counter()
-        restorer.model(image)
+        (restorer.with_half_weights or restorer.model)(image)
         _wait(device)
     return time.perf_counter() - started
 

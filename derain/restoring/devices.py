@@ -74,6 +74,15 @@ def _first_line(said: object) -> str:
     return lines[0].rstrip(".")
 
 
+def name_of(device: torch.device) -> str:
+    """What the device is, in words."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    if device.type == "mps":
+        return "Apple GPU"
+    return f"{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
+
+
 def check_precision(precision: str) -> None:
     """
     Raises:
