@@ -80,3 +80,13 @@ def test_streaks_are_told_from_the_rest_as_on_the_cpu(rng):
         assert float(there) == pytest.approx(scales.mean_height([layer]), rel=1e-3, abs=1e-6)
     all_there = mean_height(torch.from_numpy(np.stack(layers)).float() / 255)
     assert float(all_there) == pytest.approx(scales.mean_height(layers), rel=1e-3)
+
+
+@pytest.mark.parametrize("size", [(1500, 2000), (1517, 2013), (1843, 1399)])
+def test_glimpses_hold_their_windows_whole(size):
+    around = scales.glimpses(*size, grid=16)
+    assert len(around) == 9
+    for window, outer in around:
+        for inner, sight, length in zip(window, outer, size):
+            assert 0 <= sight.start <= inner.start and inner.stop <= sight.stop <= length
+            assert sight.start % 16 == 0 and inner.stop - inner.start == 128 and sight.stop - sight.start == 352

@@ -71,9 +71,10 @@ def glimpses(height: int, width: int, grid: int) -> list[tuple[Window, Window]]:
     if height * width < WORTH_A_GLIMPSE * 9 * side**2 or min(height, width) < side:
         return []
     found = []
+    height, width = height // grid * grid, width // grid * grid  # a glimpse begins on the grid and is whole
     for rows, columns in windows(height, width):
         top, left = (
-            min(max(inner.start - GLIMPSE_MARGIN, 0), length - side) // grid * grid
+            min(max(inner.start - GLIMPSE_MARGIN, 0) // grid * grid, length - side)
             for inner, length in ((rows, height), (columns, width))
         )
         found.append(((rows, columns), (slice(top, top + side), slice(left, left + side))))
