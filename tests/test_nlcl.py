@@ -194,7 +194,7 @@ def test_live_critic_and_contrasts_move_the_network_and_all_that_judges_it(rng):
     before = {name: tensor.clone() for name, tensor in parts.items()}
     rainy, clean = (rng.random((1, 48, 48, 3)).astype(np.float32) for _ in range(2))
     none = np.zeros(1, bool)
-    found = optimise(learner, PairBatch(rainy, clean, none, none, rainy, clean), config, CPU, 0.1)
+    found = optimise(learner, PairBatch(rainy, clean, none, none, guided=rainy, unrelated=clean), config, CPU, 0.1)
     assert {"critic", "adversarial", "location", "layer"} < found.keys()
     assert learner.distances(found).keys() == {"location_above_least", "layer_above_least"}
     moved = {name for name, tensor in parts.items() if not torch.equal(before[name], tensor)}

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from derain.errors import PhotoError
 from derain.photos import coded, decode, encode_with_notes, heif, items
 from derain.photos.previews import STILL_RAINY
 
@@ -234,3 +235,23 @@ def test_the_moving_picture_of_a_heic_is_left_out_and_that_is_said(photo):
     assert b"moov" not in result and result[4:32] == b"ftypheic\0\0\0\0mif1heicmiaf" + result[28:32]
     assert np.abs(decode(result).pixels + 60.0 - photo).mean() < 5
     assert "only HEIF holds" in darker(bytes(source), "PNG")[1][0]
+
+
+def test_a_list_that_names_the_same_data_thousands_of_times_is_refused(tmp_path, rng):
+    """A file of some kilobytes would hold up a batch for minutes, and take gigabytes."""
+    content = io.BytesIO()
+    Image.fromarray(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(content, format="AVIF")
+    file = content.getvalue()
+    parts = dict(items.boxes(next(inner for kind, inner in items.boxes(file) if kind == b"meta"), 4))
+    extents = 2000 * struct.pack(">II", 0, len(file))
+    parts[b"iloc"] = bytes((0, 0, 0, 0, 0x44, 0)) + struct.pack(">HHHH", 1, 1, 0, 2000) + extents
+    other = b"".join(items.box(*part) for part in items.boxes(file) if part[0] != b"meta")
+
+    def whole():
+        return items.box(b"meta", bytes(4) + b"".join(items.box(*part) for part in parts.items())) + other
+
+    with pytest.raises(PhotoError, match="again and again"):
+        items.read(whole())
+    parts[b"iloc"] = parts[b"iloc"][:30]
+    with pytest.raises(IndexError):
+        items.read(whole())

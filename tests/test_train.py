@@ -366,7 +366,7 @@ def test_all_certain_rain_or_the_purest_is_kept(folders, monkeypatch, rng):
         looked.append(rest)
         return find_rain(Restorer(Streaks(0.5)), *rest)
 
-    monkeypatch.setattr("derain.training.distil.find_rain", find)
+    monkeypatch.setattr("derain.training.discovery.find_rain", find)
     for tries in (3, 1):
         looked.clear()
         learner = Distil(config(tries=tries), torch.device("cpu"))

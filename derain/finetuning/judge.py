@@ -64,8 +64,9 @@ class Scores:
         return cls(*[math.nan] * 6)
 
     def as_dict(self) -> dict[str, float | None]:
-        """As JSON has it, where what could not be measured is null."""
-        return {name: None if np.isnan(value) else value for name, value in asdict(self).items()}
+        """As JSON has it, where what could not be measured is null; without clips there is no ``timed``."""
+        known = {name: None if np.isnan(value) else value for name, value in asdict(self).items()}
+        return {name: value for name, value in known.items() if name != "timed" or value is not None}
 
 
 @dataclass(frozen=True)

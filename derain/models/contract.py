@@ -38,10 +38,10 @@ class Derainer(nn.Module):
 
     ``multiple`` is the grid in pixels that H and W are padded to, ``halo`` the overlap in pixels that makes tiles
     agree with the whole, or ``None`` if the network looks across the whole photo: it then takes a large one by
-    :meth:`in_strips`. ``reductions`` are the factors by
-    which a large photo is reduced to look for streaks that are wider than those of training. ``name`` is what messages
-    call the network, ``heaviness`` how many times the memory of the default network it takes. One that
-    ``may_have_half_weights`` takes and returns float32 all the same.
+    :meth:`in_strips`, if it has that, and whole if not. ``reductions`` are the factors by which a large photo is
+    reduced to look for streaks that are wider than those of training. ``name`` is what messages call the network,
+    ``heaviness`` how many times the memory of the default network it takes. One that ``may_have_half_weights`` takes
+    and returns float32 all the same.
 
     What is too large on the way is NaN in both layers, never a value that looks like one of a photo.
     """
@@ -64,6 +64,10 @@ class Derainer(nn.Module):
             MemoryError: not even that fits into the memory.
         """
         raise NotImplementedError
+
+    @property
+    def takes_strips(self) -> bool:
+        return type(self).in_strips is not Derainer.in_strips
 
     def forward(self, rainy: Tensor) -> tuple[Tensor, Tensor]:
         height, width = rainy.shape[-2:]

@@ -18,6 +18,7 @@ COLOURS, CODES = b"colr", b"nclx"
 REWRITTEN = {b"pitm", b"iinf", b"iloc", b"iref", b"iprp", b"idat"}  # boxes of meta
 MOVING = {b"msf1", b"hevc", b"hevx", b"avis"}  # brands
 DROPPED = {b"mdat", b"free", b"skip", b"moov"}  # boxes of the file: data goes along with its items
+MOST_SHARED = 8  # times the file's bytes that its items may have together
 Box = tuple[bytes, bytes]
 
 
@@ -217,20 +218,26 @@ def _located(iloc: bytes, content: bytes, idat: bytes) -> Iterator[tuple[int, by
     def number(size: int) -> int:
         nonlocal place
         place += size
+        if place > len(iloc):
+            raise IndexError("ends before it should")
         return int.from_bytes(iloc[place - size : place], "big")
 
+    room = MOST_SHARED * len(content)
     wide = 4 if version == 2 else 2
     for _ in range(number(wide)):
         item, method = number(wide), number(2) & 15 if version else 0
         reference, base = number(2), number(sizes[2])
         if reference or method > 1:
             raise PhotoError("keeps data in another file or item")
-        data, source = b"", idat if method else content
+        extents, source = [], idat if method else content
         for _ in range(number(2)):
             number(sizes[3])
             offset, length = base + number(sizes[0]), number(sizes[1])
-            data += source[offset : offset + length] if length else source[offset:]
-        yield item, data
+            extents.append(source[offset : offset + length] if length else source[offset:])
+            room -= len(extents[-1])
+            if room < 0:
+                raise PhotoError("lists the same data again and again")
+        yield item, b"".join(extents)
 
 
 def _associate(items: dict[int, Item], iprp: bytes) -> None:

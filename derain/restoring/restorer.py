@@ -29,6 +29,7 @@ from derain.restoring.scales import glimpses, is_evident, reduced_sizes, stand_o
 from derain.restoring.tiling import LEAST_AUTOMATIC_TILE, NETWORK_BYTES_PER_PIXEL, Tile, fitting_tile, tiles, within
 
 SMALLEST_TILE = 64  # px
+TOO_LARGE = "not enough memory for it; close other programs, or use a smaller photo"
 HALF_ERROR = 1e-6  # mean square error of half weights against whole ones: costs 0.02 dB where others' is 2e-4
 LARGEST_WHOLE = 1536  # px: longer photos are taken in strips by a network that looks across the whole photo
 ROWS_AT_ONCE = 64  # of numbers on their way to pixels: few, for they stay in the processor's cache
@@ -125,6 +126,9 @@ class Restorer:
             PhotoError: there are no smaller ones.
         """
         longest = max(height, width)
+        if self.model.halo is None and not self.model.takes_strips:
+            yield None
+            raise PhotoError(TOO_LARGE)
         tile = self.first_tile(height, width, size) if self.tile is None else self.tile or None
         yield tile
         side = min(int(np.max(tile or longest)), longest) // 2
@@ -132,7 +136,7 @@ class Restorer:
             release(self.device)
             yield side
             side //= 2
-        raise PhotoError("not enough memory for it; close other programs, or use a smaller photo")
+        raise PhotoError(TOO_LARGE)
 
     def first_tile(self, height: int, width: int, size: int) -> int | Tile | None:
         """Tiles by the memory that is free now, for a photo of ``size`` bytes; ``None`` takes it whole."""
