@@ -528,7 +528,7 @@ def test_killed_twenty_times_it_ends_as_if_undisturbed(camera, bank, tmp_path):
     assert all(torch.equal(one[name], other[name]) for name in other)
 
 
-NOTHING_FOUND = "from derain.training.distil import Distil; Distil.discover = lambda *_: None"  # it takes long
+NOTHING_FOUND = "from derain.training import distil; distil.discover = lambda *_: None"  # it takes long
 
 
 def test_what_was_best_survives_further_interruptions(camera, bank, tmp_path, monkeypatch):
