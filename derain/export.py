@@ -78,6 +78,8 @@ def export_onnx(
         raise UsageError(f"{out}: is no name of an ONNX file; give one that ends in .onnx")
     if out.exists() and not overwrite:
         raise UsageError(f"{out}: exists; `overwrite` replaces it")
+    if out.is_dir() or not out.parent.is_dir():
+        raise UsageError(f"{out}: is a folder, or its folder is not there; give another name, or make the folder")
     _refuse_missing_libraries()
     model, said = load(weights), about(weights)
     content = _as_onnx(model, half, with_rain, _metadata(said, half))

@@ -1,4 +1,4 @@
-"""Makes the example pictures: rendered rain over scikit-image's picture of a rocket (NASA, public domain)."""
+"""Makes the example pictures: rendered rain over scikit-image's picture of a rocket (SpaceX, public domain)."""
 
 from pathlib import Path
 

@@ -82,3 +82,18 @@ def test_only_rainy_photos_are_derained(small_weights, tmp_path, rng):
         said = json.loads(command(*words, cwd=tmp_path).stdout)
         assert said["untouched"] is untouched
         assert ((tmp_path / "photo.derained.png").read_bytes() == photo.read_bytes()) is untouched
+
+
+def test_a_clip_that_is_cut_short_is_said_after_what_can_be_scored(small_weights, tmp_path, rng):
+    clip = tmp_path / "cut.mkv"
+    with av.open(str(clip), "w") as file:
+        stream = file.add_stream("ffv1", rate=10, width=32, height=32, pix_fmt="bgr0")
+        for _ in range(20):
+            frame = av.VideoFrame.from_ndarray(rng.integers(0, 255, (32, 32, 3), dtype=np.uint8), "rgb24")
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode())
+    clip.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
+    done = command("score", clip, "--every", 3, "--json", "--weights", small_weights, cwd=tmp_path)
+    said = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 1 and "cut short" in done.stderr and str(clip) in done.stderr
+    assert len(said) > 2 and said[0]["error"] is None and "cut short" in said[-1]["error"]

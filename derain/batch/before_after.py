@@ -38,7 +38,13 @@ def _labelled(photo: Rgb8, text: str) -> Rgb8:
     scale = max(photo.shape[0] / 600, 0.4)
     place = (int(12 * scale), int(28 * scale))
     picture = photo.copy()
-    for colour, thickness in ((0, 4), (255, 1.5)):
-        weight = max(round(thickness * scale), 1)
-        cv2.putText(picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, (colour,) * 3, weight, cv2.LINE_AA)
+    weight = max(round(1.5 * scale), 1)  # of both: letters of another weight are of another width
+
+    def write(colour: int, right: int, down: int) -> None:
+        there = place[0] + right, place[1] + down
+        cv2.putText(picture, text, there, cv2.FONT_HERSHEY_SIMPLEX, scale, (colour,) * 3, weight, cv2.LINE_AA)
+
+    for right, down in ((-weight, 0), (weight, 0), (0, -weight), (0, weight)):
+        write(0, right, down)
+    write(255, 0, 0)
     return picture

@@ -333,5 +333,5 @@ def summary(outcomes: list[Outcome]) -> str:
     failed = sum(outcome.error is not None for outcome in outcomes)
     dry = sum(outcome.untouched for outcome in outcomes)
     done = f"{len(outcomes) - failed} of {len(outcomes)} photos done at {pace(outcomes)}"
-    said = done + (f", {dry} without rain" if dry else "")
+    said = done + (f", {dry} copied as {'it is' if dry == 1 else 'they are'}" if dry else "")
     return said + (f"; {failed} of {len(outcomes)} photos failed" if failed else "")

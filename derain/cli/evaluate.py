@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 def evaluate(
     rainy: Annotated[Optional[Path], typer.Option(help="Rainy photos: a folder, a photo or a clip.")] = None,
-    clean: Annotated[Optional[Path], typer.Option(help="Their truths; without them: scores that need none.")] = None,
+    clean: Annotated[Optional[Path], typer.Option(help="Ground truth; without it, only scores that need none.")] = None,
     weights: Annotated[
-        Optional[list[str]], typer.Option(help="Weights to score, several times if you like; none for none.")
+        Optional[list[str]], typer.Option(help="Weights to score; may be repeated; `none` scores no network.")
     ] = None,
     restored: Annotated[
         Optional[list[str]], typer.Option(help="Results of another tool: DIR or NAME=DIR, several times if you like.")
@@ -31,7 +31,7 @@ def evaluate(
     json: Annotated[Optional[Path], typer.Option(help="Write everything to this JSON file; - for stdout.")] = None,
     csv: Annotated[Optional[Path], typer.Option(help="Write each picture's scores to this file; - for stdout.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files of an earlier evaluation.")] = False,
-    frames: Annotated[Optional[int], typer.Option(min=1, help="Take only so many frames of a clip.")] = None,
+    frames: Annotated[Optional[int], typer.Option(min=1, help="Use only so many frames of a clip.")] = None,
     self_test: Annotated[bool, typer.Option("--self-test", help="Score pairs that derain renders itself.")] = False,
     benchmark: Annotated[bool, typer.Option("--benchmark", help="Measure speed and memory instead.")] = False,
     device: Device = "auto",

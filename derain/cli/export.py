@@ -24,7 +24,7 @@ def onnx(
     with_rain: Annotated[bool, typer.Option("--with-rain", help="Give the rain layer too.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
 ) -> None:
-    """Write the network as ONNX, for ONNX Runtime, OpenVINO, TensorRT or OpenCV, and check it."""
+    """Write the network as ONNX, for ONNX Runtime, OpenVINO or OpenCV 5, and check it."""
     from derain.export import export_onnx
 
     difference = export_onnx(weights, out, half=half, with_rain=with_rain, overwrite=overwrite)

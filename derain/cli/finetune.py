@@ -20,7 +20,7 @@ def finetune(
     ] = None,
     minutes: Annotated[
         Optional[float],
-        typer.Option(min=0.01, help="Of the whole run; default: 15 on a CPU, 3 on a GPU. Less if nothing improves."),
+        typer.Option(min=0.01, help="For the whole run; default: 15 on a CPU, 3 on a GPU. Less if nothing improves."),
     ] = None,
     steps: Annotated[Optional[int], typer.Option(min=1, help="Train so many steps, instead of minutes.")] = None,
     change: Annotated[str, typer.Option("--strength-of-change", help="low, medium or high.")] = "medium",

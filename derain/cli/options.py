@@ -14,7 +14,7 @@ Precision = Annotated[str, typer.Option(help="auto, float32 or bfloat16.")]
 Threads = Annotated[Optional[int], typer.Option(min=1, help="CPU threads for the network; default: all.")]
 MaxMemory = Annotated[
     Optional[float],
-    typer.Option(min=0.1, help="GB that derain should take at the most; default: two fifths of what is free."),
+    typer.Option(min=0.1, help="Use at most this many GB; default: two fifths of what is free."),
 ]
 OnlyIfRainy = Annotated[
     bool, typer.Option("--only-if-rainy", help="Leave as it is what `derain score` does not call rainy.")
@@ -23,7 +23,7 @@ RainyFrom = Annotated[
     Optional[float],
     typer.Option(min=0, max=1, help="The same with another threshold than 0.1."),
 ]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but errors.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Only report errors.")]
 WeightsArgument = Annotated[str, typer.Argument(help="Bundled name, file, or hf:OWNER/REPO@REVISION/FILE.")]
 
 

@@ -24,7 +24,7 @@ def run(
     files_from: Annotated[
         Optional[Path], typer.Option(help="Take further photos from this file, one a line; - for stdin.")
     ] = None,
-    recursive: Annotated[bool, typer.Option("-r", "--recursive", help="Folders with all that is in them.")] = False,
+    recursive: Annotated[bool, typer.Option("-r", "--recursive", help="Include subfolders.")] = False,
     output: Annotated[
         Optional[Path],
         typer.Option("-o", "--output", help="File or folder for the results; default: photo.derained.jpg beside it."),
@@ -46,7 +46,8 @@ def run(
         bool, typer.Option("--compare", help="Write before and after too, as photo.compare.png.")
     ] = False,
     quality: Annotated[
-        Optional[int], typer.Option(min=1, max=100, help="Of lossy formats; default: the photo's own tables, else 95.")
+        Optional[int],
+        typer.Option(min=1, max=100, help="For lossy formats; default: the photo's own tables, else 95."),
     ] = None,
     device: Device = "auto",
     precision: Precision = "auto",
@@ -56,7 +57,7 @@ def run(
     threads: Threads = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object a photo.")] = False,
     quiet: Quiet = False,
-    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Say something of each photo.")] = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Report on each photo.")] = False,
 ) -> None:
     """Remove the rain from photos.
 

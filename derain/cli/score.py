@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 def score(
     inputs: Annotated[list[str], typer.Argument(help="Photos, folders, patterns like 'trip/*.jpg', or a clip.")],
-    recursive: Annotated[bool, typer.Option("-r", "--recursive", help="Folders with all that is in them.")] = False,
-    every: Annotated[int, typer.Option(min=1, help="Of a clip, look at each so many-th frame.")] = 25,
+    recursive: Annotated[bool, typer.Option("-r", "--recursive", help="Include subfolders.")] = False,
+    every: Annotated[int, typer.Option(min=1, help="In a clip, look at every Nth frame.")] = 25,
     weights: Weights = "derain",
     device: Device = "auto",
     precision: Precision = "auto",
@@ -71,13 +71,24 @@ def _sources(inputs: list[str], recursive: bool) -> Iterator[Path]:
 
 
 def _pictures(source: Path, every: int) -> "Iterator[tuple[float | None, Pixels]]":
-    """A photo, or frames of a clip with their times."""
+    """A photo, or frames of a clip with their times.
+
+    Raises:
+        PhotoError: it cannot be read; of a clip that is damaged after what can be.
+    """
     from derain.batch.planning import is_moving
 
     if is_moving(source):
-        from derain import video
+        from derain.video.reading import Clip
 
-        yield from ((frame.time, frame.pixels) for n, frame in enumerate(video.frames(source)) if n % every == 0)
+        with Clip(source) as clip:
+            shown = []
+            for n, frame in enumerate(clip.frames()):
+                shown.append(frame.pts)
+                if n % every == 0:
+                    yield frame.time, frame.pixels
+            if clip.damage:
+                raise PhotoError(f"{source}: {'; '.join(clip.damage.said(shown, clip.time_base, clip.begins))}")
     else:
         from derain.photos import read_original
 

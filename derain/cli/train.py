@@ -17,9 +17,9 @@ def train(
     start: Annotated[Optional[str], typer.Option(help="Go on from these weights, a name or a file.")] = None,
     steps: Annotated[Optional[int], typer.Option(min=1, help="Stop after this many steps.")] = None,
     minutes: Annotated[
-        Optional[float], typer.Option(min=0.01, help="Stop after this long; steps then only limits.")
+        Optional[float], typer.Option(min=0.01, help="Stop after this many minutes; steps are then only a limit.")
     ] = None,
-    batch: Annotated[Optional[int], typer.Option(min=1, help="Crops a step.")] = None,
+    batch: Annotated[Optional[int], typer.Option(min=1, help="Crops in each step.")] = None,
     crop: Annotated[Optional[int], typer.Option(help="Side of a crop in px, a multiple of 16.")] = None,
     lr: Annotated[Optional[float], typer.Option(help="Peak learning rate.")] = None,
     seed: Annotated[Optional[int], typer.Option(min=0, help="The same seed gives the same run on a CPU.")] = None,

@@ -33,9 +33,7 @@ def video(
     ] = None,
     start: Annotated[Optional[float], typer.Option(min=0, help="Begin at this second.")] = None,
     end: Annotated[Optional[float], typer.Option(min=0, help="End before this second.")] = None,
-    fps_limit: Annotated[
-        Optional[float], typer.Option(min=0.1, help="Leave out frames beyond so many a second.")
-    ] = None,
+    fps_limit: Annotated[Optional[float], typer.Option(min=0.1, help="Keep at most this many frames a second.")] = None,
     no_audio: Annotated[bool, typer.Option("--no-audio", help="Leave out the sound.")] = False,
     keep_going: Annotated[
         bool, typer.Option("--keep-going", help="Pass a frame that fails through, and say so.")

@@ -12,6 +12,8 @@ VISIBLE_HEIGHT = 2 / 255  # height from which rain can be seen
 DRY_COVERAGE = 0.003  # share of pixels with rain that can be seen, under which a photo counts as dry
 RAINY_SCORE = 0.1  # from which a photo counts as rainy; see `derain score --help`
 GRID = 4  # cells to each side
+LONGEST_SHARE = 0.5  # of the shorter side, up to which something is a streak
+WIDEST_SHARE = 0.3  # of its length, up to which something is a streak
 LARGEST_SIDE = 512  # px, of the part in whose middle the streaks are measured
 
 
@@ -30,7 +32,7 @@ class Amount:
 
     score: float  # share of the picture on which rain can be seen, in [0, 1]
     grid: tuple[tuple[float, ...], ...]  # the same of each cell, row by row
-    streaks: Streaks | None  # None of a picture that is not rainy
+    streaks: Streaks | None  # None of a picture that is not rainy, or whose rain has no such form
 
     @property
     def rainy(self) -> bool:
@@ -64,7 +66,10 @@ def visible(heights: Heights) -> Mask:
     return np.asarray(heights > VISIBLE_HEIGHT)
 
 
-def _streaks(heights: Heights) -> Streaks:
+def _streaks(heights: Heights) -> Streaks | None:
     top, left = (max(side - LARGEST_SIDE, 0) // 2 for side in heights.shape)
-    found = likeness(heights[top : top + LARGEST_SIDE, left : left + LARGEST_SIDE])
+    part = heights[top : top + LARGEST_SIDE, left : left + LARGEST_SIDE]
+    found = likeness(part)
+    if found.length > LONGEST_SHARE * min(part.shape) or found.width > WIDEST_SHARE * found.length:
+        return None  # splashes, spray, or light that was taken for rain
     return Streaks(found.degrees, found.length, found.width)

@@ -91,6 +91,11 @@ def train(
         batches = Batches(learner, config, (photos.rainy, photos.clean), rank, workers, telling(say, log))
         try:
             go_on(run, batches)
+        except KeyboardInterrupt:
+            if rank == 0 and run.step > run.kept:
+                since = f"step {run.kept}, with which `resume` goes on" if run.kept else "the beginning"
+                say(f"the steps since {since} are lost")
+            raise
         finally:
             batches.close()
         end(run, say)
