@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import cv2
@@ -22,7 +23,7 @@ from derain.cli.app import app
 from derain.errors import TrainingError, UsageError, WeightsError
 from derain.evaluation.self_test import draw_scene
 from derain.finetuning.best import Best
-from derain.finetuning.finetune import Result, finetune, notes, work_folder
+from derain.finetuning.finetune import Result, finetune, handed_back, notes, work_folder
 from derain.finetuning.guide import load_guide
 from derain.finetuning.judge import Extent, Judge, Scores, to_bytes, trials
 from derain.finetuning.material import Material, at_the_scale_of_its_rain, forget, jpeg_quality, prepare, remove_copies
@@ -616,3 +617,13 @@ def test_a_full_disk_is_one_sentence(camera, bank, tmp_path):
     last = done.stderr.strip().splitlines()[-1]
     assert done.returncode == 2 and "cannot be written" in last and "Traceback" not in done.stderr, done.stderr
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("reached", "limited", "expected"), [(3, True, "only 3 steps"), (40, True, "no better"), (3, False, "no better")]
+)
+def test_a_few_steps_are_not_called_no_better(reached, limited, expected):
+    said, judge = list[str](), SimpleNamespace(start=Scores.unknown(), clock=SimpleNamespace(limited=limited))
+    best = SimpleNamespace(tensors=None, judge=judge, scores=judge.start, step=0, looked=True, reached=reached)
+    handed_back(SimpleNamespace(memory={}, say=said.append, interrupted=False, best=best))
+    assert len(said) == 1 and said[0].startswith(expected) and "handed back" in said[0]

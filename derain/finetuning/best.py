@@ -27,6 +27,7 @@ class Best:
         self.tensors: dict[str, torch.Tensor] | None = None
         self.scores, self.step, self.gain, self.waited = judge.start, 0, 0.0, 0
         self.looked = False
+        self.reached = 0  # the step of the last look
         self.start = start or fingerprint(judge.network)
         self._judging = 0.0  # seconds that looks have taken
         self._began = judge.clock.spent
@@ -39,7 +40,7 @@ class Best:
 
     def look(self, step: int, progress: float, model: Derainer) -> bool:
         """Judge weights on the way from the start to those so far, as many as there is time for."""
-        clock = self.judge.clock
+        clock, self.reached = self.judge.clock, step
         if progress < 1 and not self._affordable():
             return False
         before, began = self.gain, clock.spent

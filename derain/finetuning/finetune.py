@@ -51,6 +51,7 @@ from derain.weights import bundled_folder, fingerprint, load, save
 
 P = ParamSpec("P")
 DEFAULT_MINUTES = {"cpu": 15.0, "cuda": 3.0}  # of the whole run
+FEWEST_STEPS = 20  # from which a run can have learned something
 SUMMARY_TIME_SHARE, LONGEST_SUMMARY = 0.08, 60.0  # of the run's time, and in seconds: kept for saving and the summary
 SUMMARY_SLOWNESS = 8.0  # how many times longer than in a judgement a pixel takes in the summary, as a first guess
 LEAST_SIDE_SHOWN = 128  # px, of a photo in the summary
@@ -291,6 +292,9 @@ def handed_back(run: Run) -> HandedBack:
         say("interrupted before anything was judged: the starting weights are handed back")
     elif found.tensors is None and not found.judged:
         say("too little time to learn anything: the starting weights are handed back; give more minutes")
+    elif found.tensors is None and run.best and run.best.judge.clock.limited and run.best.reached < FEWEST_STEPS:
+        fitted = f"only {run.best.reached} steps fitted into the time"
+        say(f"{fitted}, too few to learn anything: the starting weights are handed back; give more minutes")
     elif found.tensors is None:
         say("no better than the starting weights on the held-out photos: these are handed back")
     return found
