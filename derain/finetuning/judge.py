@@ -21,6 +21,7 @@ from derain.finetuning.guide import Guide
 from derain.finetuning.material import LOOK_WINDOW, MOSTLY_JPEG, Material, centre
 from derain.models.contract import Derainer
 from derain.photos import read_photo
+from derain.rain.amount import VISIBLE_HEIGHT
 from derain.rain.compose import add, jpeg
 from derain.rain.likeness import likeness, more_like
 from derain.rain.render import ANY_RAIN, FINE_RAIN, Kind, render
@@ -31,7 +32,6 @@ from derain.training.discovery import Found, find_rain, repeatable
 
 MOST_PHOTOS = 12  # held-out photos that judge, at the most
 MOST_PICTURES = 8  # of the clean bank
-VISIBLE_HEIGHT = 2 / 255  # height from which rain can be seen
 RAIN_LEFT_WEIGHT = 10.0  # dB that all of the rain left is worth
 UNCHANGED_ENOUGH = 45.0  # dB, above which it matters little how unchanged the rest is
 TOLERATED_LOSS = 0.2  # dB on rendered rain that may be lost

@@ -42,7 +42,7 @@ class Amount:
 def amount(rain: Pixels) -> Amount:
     """The amount of rain in a rain layer ``(H, W, 3)``, uint8 or uint16."""
     heights = np.asarray(rain.max(axis=2), np.float32) / np.float32(np.iinfo(rain.dtype).max)
-    seen = visible(heights)
+    seen = visible(rain)
     score = float(seen.mean())
     cells = min(GRID, seen.shape[0]), min(GRID, seen.shape[1])
     grid = cv2.resize(seen.astype(np.float32), cells[::-1], interpolation=cv2.INTER_AREA)
@@ -57,13 +57,13 @@ def threshold(only_if_rainy: bool, rainy_from: float | None) -> float:
 
 def coverage(rain: Pixels) -> float:
     """Share of a rain layer ``(H, W, 3)`` on which rain can be seen."""
+    return float(visible(rain).mean())
+
+
+def visible(rain: Pixels) -> Mask:
+    """Where rain can be seen in any channel of a layer ``(H, W, 3)``."""
     most = int(VISIBLE_HEIGHT * np.iinfo(rain.dtype).max)
-    unseen = cv2.inRange(rain, (0, 0, 0), (most, most, most))
-    return 1 - cv2.countNonZero(unseen) / unseen.size
-
-
-def visible(heights: Heights) -> Mask:
-    return np.asarray(heights > VISIBLE_HEIGHT)
+    return np.asarray(cv2.inRange(rain, (0, 0, 0), (most, most, most)) == 0)
 
 
 def _streaks(heights: Heights) -> Streaks | None:
