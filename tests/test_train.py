@@ -110,6 +110,67 @@ def test_killed_and_resumed_equals_undisturbed(folders, tmp_path, preset, more):
     assert [json.loads(line)["step"] for line in log] == [1, 2, 3, 4, 5, 6]  # step 5 once
 
 
+@pytest.fixture
+def ctrl_c():
+    """Presses Ctrl-C, which processes in the background do not hear by themselves."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield lambda: os.kill(os.getpid(), signal.SIGINT)
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_in_a_step_loses_nothing(folders, tmp_path, ctrl_c, monkeypatch):
+    settings, said, step = config(save_every=100), [], Steps.__call__
+
+    def pressed(self, batch, number, progress):
+        if number == 2:
+            ctrl_c()
+        step(self, batch, number, progress)
+
+    undisturbed = load_file(train(settings, *folders, tmp_path / "whole"))
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Steps, "__call__", pressed)
+        train(settings, *folders, tmp_path / "out", say=said.append)
+    assert said == ["`resume` goes on from step 3"]
+    resumed = load_file(train(settings, *folders, tmp_path / "out", resume=True))
+    assert all(torch.equal(undisturbed[name], resumed[name]) for name in resumed)
+
+
+def test_what_ctrl_c_loses_is_said_and_nothing_is_advised_that_cannot_be(folders, tmp_path, ctrl_c, monkeypatch):
+    said, step = [], Steps.__call__
+
+    def pressed(self, batch, number, progress):
+        step(self, batch, number, progress)
+        if number == 2:  # twice: at once
+            ctrl_c()
+            ctrl_c()
+
+    monkeypatch.setattr(Steps, "__call__", pressed)
+    for name, every in (("none", 100), ("one", 1)):
+        with pytest.raises(KeyboardInterrupt):
+            train(config(save_every=every), *folders, tmp_path / name, say=said.append)
+    assert said == [
+        "2 steps are lost; no checkpoint was written yet",
+        "`resume` goes on from step 2",
+    ]
+
+
+def test_a_full_disk_is_a_sentence_and_leaves_the_older_checkpoint(folders, tmp_path):
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def filled(step, progress, losses):
+        if step == 3:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+
+    try:
+        with pytest.raises(PhotoError) as failed:
+            train(config(), *folders, tmp_path / "out", report=filled)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    said = f"{tmp_path / 'out' / 'checkpoint.pt'}: cannot be written (File too large); `resume` goes on from step 2"
+    assert str(failed.value) == said and load_checkpoint(tmp_path / "out", "derain")["step"] == 2
+
+
 def test_a_teacher_that_finds_no_rain_ends_in_a_sentence(folders, tmp_path):
     _, clean = folders
     with pytest.raises(TrainingError, match="derain finds no rain in it; give other rainy photos"):
@@ -156,7 +217,7 @@ class Dying:
         return np.full(1, step)
 
 
-@pytest.mark.parametrize("error, said", [(None, "a worker process ended.*give `resume`"), (MemoryError("m"), "m")])
+@pytest.mark.parametrize("error, said", [(None, "a worker process ended.*fewer `workers`"), (MemoryError("m"), "m")])
 def test_what_happens_to_a_worker_is_told_when_its_batch_is_wanted(error, said):
     learner = SimpleNamespace(recipe=lambda *photos: Dying(os.getpid(), 3, error), due=lambda progress: False)
     batches = Batches(learner, config(steps=9), (None, None), 0, 2, print)

@@ -80,5 +80,5 @@ def finetune(
     elif push:
         say("not uploaded: the run was interrupted" if found.interrupted else "not uploaded: it is no better")
     if found.interrupted:
-        say("interrupted: the best so far is kept; --resume goes on")
+        say("interrupted: the best so far is kept" + ("; --resume goes on" if found.can_go_on else ""))
         raise typer.Exit(130)

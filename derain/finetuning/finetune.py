@@ -89,6 +89,11 @@ class Result:
     def better(self) -> bool:
         return self.steps > 0
 
+    @property
+    def can_go_on(self) -> bool:
+        """Whether an interrupted run left a checkpoint."""
+        return folder.has_checkpoint(work_folder(self.weights))
+
 
 @dataclass
 class Run:
@@ -185,29 +190,40 @@ def finetune(  # the whole of what a caller may choose
     chosen = choose_device(device)
     if steps is None and minutes is None:
         recipe["minutes"] = minutes = DEFAULT_MINUTES.get(chosen.type, DEFAULT_MINUTES["cpu"])
-    network = load(start, chosen)
-    if (preset := describe(network)[0]) != "derain":
-        raise WeightsError(f"{start}: is of preset {preset!r}; only weights of preset 'derain' can be finetuned")
+    network = starting_network(start, chosen)
     blends = [blend for blend in BLENDS if blend <= CHANGES[change].furthest]
     with run_folder(out, (rainy, bank, Path(start)), resume, overwrite) as work:
         memory = remembered(work, fingerprint(network), start) if resume else {}
         check_same(rainy, work / PHOTOS)
-        clock = Clock(minutes, began, watch)
-        clock.earlier = memory.get("seconds", 0.0)
-        clock.after = min(SUMMARY_TIME_SHARE * clock.seconds, LONGEST_SUMMARY) if clock.limited else 0.0
+        clock = clock_of_run(minutes, began, watch, memory)
         run = Run(network, rainy, bank, work, recipe, blends, clock, memory, say, report)
         adapt(run)
         result = handed_back(run)
-        tuned = load(start, chosen)
-        if result.tensors is not None:
-            tuned.load_state_dict(result.tensors)
-        save(tuned, out, training=noted(run, result))
+        tuned = save_best(run, result, out)
         summary = summarise(run, tuned)
     if run.interrupted:
         write_bytes(work / INTERRUPTED, b"")
     else:
         clean_up(work)
     return Result(out, summary, result.before, result.after, result.step, run.interrupted, result.judged)
+
+
+def starting_network(start: str, device: torch.device) -> Derainer:
+    """
+    Raises:
+        WeightsError: there are no such weights, or they are of another preset.
+    """
+    network = load(start, device)
+    if (preset := describe(network)[0]) != "derain":
+        raise WeightsError(f"{start}: is of preset {preset!r}; only weights of preset 'derain' can be finetuned")
+    return network
+
+
+def clock_of_run(minutes: float | None, began: float | None, watch: Watch | None, memory: dict[str, Any]) -> Clock:
+    clock = Clock(minutes, began, watch)
+    clock.earlier = memory.get("seconds", 0.0)
+    clock.after = min(SUMMARY_TIME_SHARE * clock.seconds, LONGEST_SUMMARY) if clock.limited else 0.0
+    return clock
 
 
 def checked(change: str, rainy: Path, bank: Path) -> float:
@@ -298,6 +314,19 @@ def handed_back(run: Run) -> HandedBack:
     elif found.tensors is None:
         say("no better than the starting weights on the held-out photos: these are handed back")
     return found
+
+
+def save_best(run: Run, found: HandedBack, out: Path) -> Derainer:
+    """Write the weights that are handed back, and give their network.
+
+    Raises:
+        WeightsError: they cannot be written.
+    """
+    tuned = load(run.recipe["start"], next(run.network.parameters()).device)
+    if found.tensors is not None:
+        tuned.load_state_dict(found.tensors)
+    save(tuned, out, training=noted(run, found))
+    return tuned
 
 
 def remembered(work: Path, digest: str, start: str) -> dict[str, Any]:

@@ -109,7 +109,7 @@ class Judge:
         TrainingError: none of the pictures of the bank can be read.
     """
 
-    def __init__(
+    def __init__(  # who is judged, by which pictures, and in what time
         self,
         start: Derainer,
         material: Material,

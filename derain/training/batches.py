@@ -202,9 +202,7 @@ class Pool:
         try:
             found = self.ends[worker].recv()
         except (EOFError, OSError):
-            raise TrainingError(
-                "a worker process ended, perhaps for want of memory; give `resume` to go on, with fewer `workers`"
-            ) from None
+            raise TrainingError("a worker process ended, perhaps for want of memory; give fewer `workers`") from None
         if isinstance(found, Exception):
             raise found
         return found.get(self.places[worker][turn % AHEAD]) if isinstance(found, Put) else found

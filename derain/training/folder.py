@@ -86,7 +86,7 @@ def keep(
     """Write the checkpoint, the weights so far and a preview of them.
 
     Raises:
-        TrainingError: they cannot be written.
+        PhotoError: they cannot be written.
     """
     spent, trained = timing.clock.spent, timing.trained
     state = {
@@ -103,14 +103,23 @@ def keep(
         save_checkpoint(out, state)
         save(learner.result, weights_in(out, config.preset), training=summary)
         write_photo(out / PREVIEWS / f"{step:07d}.jpg", preview(learner.result, rainy))
-    except (OSError, RuntimeError, PhotoError, WeightsError) as error:  # torch.save raises RuntimeError on a full disk
-        raise TrainingError(f"{out}: cannot be written ({error}); the last checkpoint that was is whole") from None
+    except OSError as error:
+        raise PhotoError(f"{out / CHECKPOINT}: cannot be written ({reason(error)})") from None
+    except WeightsError as error:
+        raise PhotoError(str(error)) from None
 
 
 def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
-    """Write ``folder/checkpoint.pt`` whole or not at all."""
-    with atomic(folder / CHECKPOINT) as part:
-        torch.save(state, part)
+    """Write ``folder/checkpoint.pt`` whole or not at all.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    with atomic(folder / CHECKPOINT) as part, part.open("wb") as file:
+        try:
+            torch.save(state, file)
+        except RuntimeError as error:  # in torch's words, where it could not write
+            raise error.__context__ if isinstance(error.__context__, OSError) else error from None
 
 
 def has_checkpoint(folder: Path) -> bool:
@@ -180,7 +189,7 @@ class Log:
             try:
                 append_line(self.path, json.dumps(entry))
             except OSError as error:
-                raise TrainingError(f"{self.path}: cannot be written ({reason(error)}); `resume` goes on") from None
+                raise TrainingError(f"{self.path}: cannot be written ({reason(error)})") from None
 
 
 def _step_of(line: str) -> float:

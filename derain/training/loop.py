@@ -12,14 +12,15 @@ from typing import Any
 
 import torch
 
-from derain.errors import TrainingError
+from derain.errors import PhotoError, TrainingError
 from derain.files.writing import alone
 from derain.training.batches import Batches, default_workers
 from derain.training.clips import Footage
 from derain.training.clock import Clock, Timing
 from derain.training.config import TrainConfig, check
 from derain.training.crops import Crops, Room
-from derain.training.folder import LOG, Log, keep, load_checkpoint, run_folder, weights_in
+from derain.training.folder import LOG, Log, has_checkpoint, keep, load_checkpoint, run_folder, weights_in
+from derain.training.interrupts import uninterrupted
 from derain.training.learner import Learner, Onlooker, learner_of
 from derain.training.step import Steps
 from derain.training.torchrun import processes
@@ -29,7 +30,7 @@ LOOKING_TIME_SHARE = 0.1  # of a run, that looking at the photos of a folder may
 FEWEST_STEPS = 50  # that teach anything
 
 
-def train(
+def train(  # finetuning gives all of it: an onlooker, its clock and clips, beside what a user gives
     config: TrainConfig,
     rainy: Path,
     clean: Path,
@@ -55,7 +56,7 @@ def train(
         footage: clips in which time is to find rain; default: those in ``rainy``.
 
     Raises:
-        PhotoError: another run is at it.
+        PhotoError: another run is at it, or the disk is full.
         TrainingError: folders without usable photos, no permission to write, a checkpoint that does not fit, losses
             that are no numbers any more, or not even time for one step.
         UsageError: a device that is not there.
@@ -73,9 +74,7 @@ def train(
         clock.earlier = state["seconds"] if state else 0.0
         workers = default_workers(device) if config.workers is None else config.workers
         room = Room.of_free_memory(2 + len(config.pasted), copies=2 if workers else 1)
-        photos = Photos(
-            *(Crops(folder, config.crop, 0.5, room, clock, LOOKING_TIME_SHARE) for folder in (rainy, clean))
-        )
+        photos = Photos.found_in(rainy, clean, config.crop, room, clock)
         photos.rainy.footage = photos.rainy.footage if footage is None else footage
         torch.manual_seed(config.seed)
         learner = learner_of(config.preset)(config, device, clock, room)
@@ -87,19 +86,36 @@ def train(
         step, trained = (state["step"], state["trained"]) if state else (0, 0.0)
         log, timing = Log(out / LOG, rank, step, left_out), Timing(clock, onlooker, trained)
         steps = Steps(learner, config, device, say)
-        run = Run(config, out, rank, learner, photos, steps, timing, log, report, onlooker, step, step)
+        run = Run(config, out, rank, learner, photos, steps, timing, log, report, onlooker, step, step, logged=step)
         batches = Batches(learner, config, (photos.rainy, photos.clean), rank, workers, telling(say, log))
-        try:
-            go_on(run, batches)
-        except KeyboardInterrupt:
-            if rank == 0 and run.step > run.kept:
-                since = f"step {run.kept}, with which `resume` goes on" if run.kept else "the beginning"
-                say(f"the steps since {since} are lost")
-            raise
-        finally:
-            batches.close()
-        end(run, say)
+        carry_out(run, batches, say)
     return weights_in(out, config.preset)
+
+
+def carry_out(run: "Run", batches: Batches[Any], say: Callable[[str], None]) -> None:
+    """Train to the end. Ctrl-C keeps what was learned; an error says what is there to go on from.
+
+    Raises:
+        PhotoError: the disk is full.
+        TrainingError: there was no time for a single step, the losses are no numbers any more, or a worker ended.
+    """
+    try:
+        go_on(run, batches)
+        end(run, say)
+    except KeyboardInterrupt:
+        try:
+            with uninterrupted():
+                if run.rank == 0 and run.whole and run.step > run.kept:
+                    run.steps.read()
+                    run.keep()
+        finally:
+            if not run.onlooker:
+                say("; ".join([*run.lost, run.way_on]))
+        raise
+    except (PhotoError, TrainingError) as error:
+        raise type(error)(f"{error}; {run.way_on}" if run.step else str(error)) from None
+    finally:
+        batches.close()
 
 
 def telling(say: Callable[[str], None], log: Log) -> Callable[[str], None]:
@@ -119,6 +135,10 @@ class Photos:
     rainy: Crops
     clean: Crops
 
+    @classmethod
+    def found_in(cls, rainy: Path, clean: Path, side: int, room: Room, clock: Clock) -> "Photos":
+        return cls(*(Crops(folder, side, 0.5, room, clock, LOOKING_TIME_SHARE) for folder in (rainy, clean)))
+
 
 @dataclass
 class Run:
@@ -136,6 +156,21 @@ class Run:
     onlooker: Onlooker | None
     step: int  # of the next batch
     kept: int  # step of the last checkpoint
+    whole: bool = True  # whether a run that resumes from here is that of an undisturbed one
+    logged: int = 0  # step whose losses were told last
+
+    @property
+    def way_on(self) -> str:
+        """How to go on after an early end, as a part of a sentence."""
+        if has_checkpoint(self.out):
+            return f"`resume` goes on from step {self.kept}"
+        return "no checkpoint was written yet"
+
+    @property
+    def lost(self) -> list[str]:
+        """What an early end costs, as a part of a sentence, if it costs anything."""
+        steps = self.step - self.kept
+        return [f"{steps} {'step is' if steps == 1 else 'steps are'} lost"] if steps else []
 
     def keep(self) -> None:
         keep(self.out, self.config, self.learner, self.step, self.timing, self.photos.rainy, self.onlooker)
@@ -146,44 +181,62 @@ def go_on(run: Run, batches: Batches[Any]) -> None:
     """Step by step to the end, with a checkpoint every so many.
 
     Raises:
-        TrainingError: the losses are no numbers any more, or a file cannot be written.
+        PhotoError: the disk is full.
+        TrainingError: the losses are no numbers any more, or a worker ended.
     """
-    config, timing, onlooker, clock = run.config, run.timing, run.onlooker, run.timing.clock
+    config, timing, onlooker = run.config, run.timing, run.onlooker
     ended = False
     while not ended and (progress := timing.progress(run.step, config.steps)) < 1:
+        run.whole = not run.learner.due(progress)  # what it discovers until then would be missing
         batch = batches.of(run.step, progress)
-        with timing.step():
-            run.steps(batch, run.step, progress)
-        run.step += 1
-        if run.step % config.log_every == 0:
-            losses = run.steps.read()
-            losses |= run.learner.distances(losses)
-            run.log.write(run.step, clock.spent, losses)
-            if run.report and run.rank == 0:
-                over = min(clock.spent / clock.seconds, 1.0) if clock.limited else progress
-                run.report(run.step, over, losses)
-        if run.step % config.save_every == 0 and run.rank == 0:
+        with uninterrupted():
+            run.whole = False
+            with timing.step():
+                run.steps(batch, run.step, progress)
+            run.step += 1
+            keeping = run.step % config.save_every == 0 and run.rank == 0
+            run.whole = not (keeping and onlooker)
+            if run.step % config.log_every == 0:
+                tell_losses(run, progress)
+        if keeping:
             run.steps.read()
             ended = onlooker is not None and onlooker.look(run.step, progress, run.learner.result)
+            run.whole = True
             with timing.keeping():
                 run.keep()
+
+
+def tell_losses(run: Run, progress: float) -> None:
+    """Those of the last step, to the log and to whoever asked for them."""
+    clock, losses = run.timing.clock, run.steps.read()
+    losses |= run.learner.distances(losses)
+    run.log.write(run.step, clock.spent, losses)
+    run.logged = run.step
+    if run.report and run.rank == 0:
+        over = min(clock.spent / clock.seconds, 1.0) if clock.limited else progress
+        run.report(run.step, over, losses)
 
 
 def end(run: Run, say: Callable[[str], None]) -> None:
     """The last look and checkpoint.
 
     Raises:
-        TrainingError: there was no time for a single step, or they cannot be written.
+        PhotoError: the disk is full.
+        TrainingError: there was no time for a single step.
     """
     step, onlooker = run.step, run.onlooker
     if step == 0 and run.config.steps and not onlooker:
         raise TrainingError(f"{run.out}: the time was over before the first step; give more minutes")
     if run.rank != 0:
         return
+    if run.logged < step:
+        tell_losses(run, 1.0)
     if run.kept < step or run.config.steps == 0:
         run.steps.read()
+        run.whole = not onlooker
         if onlooker:
             onlooker.look(step, 1.0, run.learner.result)
+        run.whole = True
         run.keep()
     if run.timing.clock.limited and step < FEWEST_STEPS and not onlooker:
         say(f"{step} steps are too few to learn from; give more minutes")

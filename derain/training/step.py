@@ -138,7 +138,7 @@ def read(losses: Losses) -> dict[str, float]:
 
 def diverged(losses: dict[str, float]) -> TrainingError:
     lost = ", ".join(f"{name} {value:.3g}" for name, value in losses.items())
-    return TrainingError(f"training diverged ({lost}): go on from the last checkpoint with a lower lr")
+    return TrainingError(f"training diverged ({lost}); give a lower `lr`")
 
 
 def on_device(batch: Batch, device: torch.device) -> Batch:
