@@ -38,7 +38,8 @@ from derain.weights import about, bundled_folder, load, save
 from tests.conftest import Ticking
 from tests.score_finetune import coarse
 
-QUICK = {"batch": 1, "crop": 48, "bank": 2, "tries": 1, "rounds": 1, "save_every": 2, "log_every": 1, "seed": 3, "device": "cpu"}
+FEW = {"batch": 1, "crop": 48, "bank": 2, "tries": 1, "rounds": 1}
+QUICK = FEW | {"save_every": 2, "log_every": 1, "seed": 3, "device": "cpu"}
 HEAVY = Kind(slant=5, oblique=0, length=(15, 30), width=(0.6, 0.9), strength=(0.3, 0.5), curtains=0)
 
 
