@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from derain.errors import DerainError, PhotoError, TrainingError, UsageError, WeightsError
 
 if TYPE_CHECKING:
-    from derain import batch, photos, video
+    from derain import batch, photos, serve, video
     from derain.restoring.restorer import restore
     from derain.weights import load
 
@@ -27,9 +27,10 @@ __all__ = [
     "load",
     "photos",
     "restore",
+    "serve",
     "video",
 ]
-_PACKAGES = ("batch", "photos", "video")
+_PACKAGES = ("batch", "photos", "serve", "video")
 _FUNCTIONS = {"load": "derain.weights", "restore": "derain.restoring.restorer"}
 
 

@@ -65,7 +65,7 @@ def test_every_option_has_a_help_text(name):
     assert CliRunner().invoke(app, [name, "--help"]).exit_code == 0
 
 
-@pytest.mark.parametrize("name", ["run", "video", "finetune", "train", "eval", "doctor"])
+@pytest.mark.parametrize("name", ["run", "video", "serve", "finetune", "train", "eval", "doctor"])
 def test_the_readme_lists_every_option_in_the_programs_words(name):
     wanted = f"`derain {name}`\n\n{options_of(name)}"
     assert wanted in README, f"README.md, Options:\n{wanted}"

@@ -16,6 +16,7 @@ from derain.cli.options import Command
 from derain.cli.quiet import bound_spinning, quiet_libraries
 from derain.cli.run import run
 from derain.cli.score import score
+from derain.cli.serve import serve
 from derain.cli.terminal import fill_descriptors, open_streams, say, say_error, tell
 from derain.cli.train import train
 from derain.cli.video import video
@@ -90,7 +91,7 @@ def root(
     pass
 
 
-for command in (run, video, score, train, finetune):
+for command in (run, video, score, serve, train, finetune):
     app.command(cls=Command)(command)
 app.command("eval", cls=Command)(evaluate)
 app.command(cls=Command)(doctor)

@@ -2,6 +2,8 @@
 
 import math
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from PIL import UnidentifiedImageError
 from derain.arrays import Rgb8
 from derain.errors import PhotoError, reason
 from derain.files.writing import read_file
+from derain.photos.codec import Format
 from derain.photos.extent import SparseError, check_extent
 from derain.photos.formats import BY_NAME, format_by_content
 from derain.photos.original import Original, to_8_bit
@@ -18,6 +21,19 @@ from derain.photos.original import Original, to_8_bit
 MAX_MEGAPIXELS = 500.0
 INNER = (UnidentifiedImageError, LookupError, struct.error, ArithmeticError)  # whose words tell users nothing
 ANEW = "copy it again from where it came, or save it anew with another program"
+
+
+class UnknownFormatError(PhotoError):
+    """A file of none of the formats that derain reads."""
+
+
+class TooLargeError(PhotoError):
+    """A photo of more than the megapixels that are allowed; ``megapixels`` is how many it declares."""
+
+    def __init__(self, megapixels: float, name: str = "the photo") -> None:
+        allowing = f"`max_megapixels` {math.ceil(megapixels)} allows that"
+        super().__init__(f"{name}: {megapixels:.1f} megapixels; {allowing}")
+        self.megapixels = megapixels
 
 
 def read_original(path: Path, max_megapixels: float = MAX_MEGAPIXELS, patient: bool = False) -> Original:
@@ -47,23 +63,45 @@ def decode(
     Raises:
         PhotoError: as :func:`read_original`.
     """
+    form = examine(content, name, max_megapixels, patient)
+    with _told_of(name, form), form.codec.open(form.codec.completed(content)) as image:
+        left_out = form.codec.choose_page(image)
+        return replace(form.codec.read(image, content), left_out=left_out)
+
+
+def examine(
+    content: bytes, name: str = "the photo", max_megapixels: float = MAX_MEGAPIXELS, patient: bool = True
+) -> Format:
+    """The format of a file that declares nothing too large or impossible; told before anything is decoded.
+
+    Raises:
+        UnknownFormatError: it is no photo.
+        TooLargeError: it declares more megapixels.
+        PhotoError: as :func:`read_original`, of what can be told by then.
+    """
     form = format_by_content(content)
     if form is None:
         hint = "derain video takes GIFs" if content.startswith(b"GIF8") else f"it reads {', '.join(BY_NAME)}"
-        raise PhotoError(f"{name}: not a photo that derain can read; {hint}")
-    codec = form.codec
-    try:
-        _check_size(*codec.declared_size(content), max_megapixels)
-        with codec.open(content) as image:
+        raise UnknownFormatError(f"{name}: not a photo that derain can read; {hint}")
+    with _told_of(name, form):
+        _check_size(*form.codec.declared_size(content), max_megapixels)
+        with form.codec.open(content) as image:
             _check_size(image.width, image.height, max_megapixels)
-            check_extent(image, content, codec, patient)
-        with codec.open(codec.completed(content)) as image:
-            left_out = codec.choose_page(image)
-            return replace(codec.read(image, content), left_out=left_out)
+            check_extent(image, content, form.codec, patient)
+    return form
+
+
+@contextmanager
+def _told_of(name: str, form: Format) -> Iterator[None]:
+    """Whatever goes wrong is told in a sentence of the file."""
+    try:
+        yield
     except INNER:
         raise PhotoError(f"{name}: cannot be read as {form.name}, is damaged or of a rare kind; {ANEW}") from None
     except SparseError as error:
         raise SparseError(error.what, name) from None
+    except TooLargeError as error:
+        raise TooLargeError(error.megapixels, name) from None
     except PhotoError as error:
         raise PhotoError(f"{name}: {error}") from None
     except MemoryError:
@@ -75,7 +113,7 @@ def decode(
 def _check_size(width: int, height: int, max_megapixels: float) -> None:
     megapixels = width * height / 1e6
     if megapixels > max_megapixels:
-        raise PhotoError(f"{megapixels:.1f} megapixels; `max_megapixels` {math.ceil(megapixels)} allows that")
+        raise TooLargeError(megapixels)
 
 
 def read_photo(path: Path) -> Rgb8:

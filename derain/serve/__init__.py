@@ -1,0 +1,67 @@
+"""derain over HTTP: a picture in, a picture out, and a page for those who would rather drop photos than type.
+
+    app = derain.serve.app()  # an ASGI application, to be run by uvicorn or mounted in another
+
+What a request may take is in ``limits``, what it may ask for in ``options``, who is served when in ``turns``.
+"""
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from derain.errors import UsageError
+from derain.serve.limits import Limits
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+__all__ = ["Limits", "app"]
+MISSING = (
+    "serve needs starlette, uvicorn, python-multipart and prometheus-client; "
+    "install them with: pip install 'derain[serve]'"
+)
+
+
+def app(
+    weights: str | Path | Sequence[str | Path] = "derain",
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    max_memory: float | None = None,
+    limits: Limits | None = None,
+    hosts: Collection[str] | None = None,
+) -> "Starlette":
+    """The service as an ASGI application.
+
+    Args:
+        weights: as in :func:`derain.load`; of several, requests choose one by its name, and the first is the default.
+        device: as in :func:`derain.restoring.devices.choose_device`.
+        precision: auto, float32 or bfloat16.
+        max_memory: bytes that the process should take on the device at the most; default: by what is free.
+        limits: what requests may take; default: ``Limits()``.
+        hosts: names under which it answers, besides addresses of the net; ``None`` leaves that to whoever mounts it.
+
+    Raises:
+        UsageError: a library is missing, or two weights have one name.
+        WeightsError: weights that cannot be loaded.
+    """
+    refuse_missing_libraries()
+    from derain.serve.application import application
+    from derain.serve.service import Service
+
+    named = [weights] if isinstance(weights, str | Path) else list(weights)
+    return application(Service.of(named, device, precision, max_memory, limits or Limits()), hosts)
+
+
+def refuse_missing_libraries() -> None:
+    """
+    Raises:
+        UsageError: one is not installed.
+    """
+    try:
+        import prometheus_client  # noqa: F401
+        import python_multipart  # noqa: F401
+        import starlette  # noqa: F401
+        import uvicorn  # noqa: F401
+    except ImportError:
+        raise UsageError(MISSING) from None

@@ -1,0 +1,118 @@
+"""The service on a port, until it is told to end."""
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import signal
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import uvicorn
+from starlette.applications import Starlette
+
+from derain.errors import UsageError, reason
+from derain.serve.turns import Turns
+
+SECONDS_TO_SEND = 10  # that finished answers have to reach their clients once the server is to end
+BACKLOG = 128  # connections that the system keeps for us
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where to listen."""
+
+    socket: socket.socket
+    host: str  # as it was given
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine reaches it."""
+        return ipaddress.ip_address(self.socket.getsockname()[0].partition("%")[0]).is_loopback
+
+    @property
+    def url(self) -> str:
+        """For browsers on this machine."""
+        address, port = self.socket.getsockname()[:2]
+        if ipaddress.ip_address(address.partition("%")[0]).is_unspecified:
+            address = "127.0.0.1" if self.socket.family == socket.AF_INET else "::1"
+        return f"http://[{address}]:{port}/" if ":" in address else f"http://{address}:{port}/"
+
+    @property
+    def names(self) -> set[str]:
+        """Names of this machine, besides its addresses."""
+        names = {"localhost", self.host}
+        if not self.loopback:
+            own = socket.gethostname()
+            names |= {own, own.partition(".")[0], f"{own.partition('.')[0]}.local"}
+        return names - {""}
+
+
+def listen(host: str, port: int) -> Address:
+    """
+    Raises:
+        UsageError: the host is none of this machine's, or the port is taken.
+    """
+    try:
+        family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    except (OSError, UnicodeError):
+        raise UsageError(f"`host` {host}: no such name; give an address of this machine, such as 127.0.0.1") from None
+    try:
+        return Address(socket.create_server(place[:2], family=family, backlog=BACKLOG), host)
+    except OSError as error:
+        why = reason(error).lower()
+        raise UsageError(f"`port` {port}: cannot be had on {host} ({why}); give another `port` or `host`") from None
+
+
+def serve(app: Starlette, address: Address, connections: int, proxy: str | None = None) -> None:
+    """Serve until SIGINT, which raises KeyboardInterrupt, or SIGTERM; the photos under way are finished first.
+
+    Args:
+        connections: open at once at the most.
+        proxy: address whose ``X-Forwarded-For`` is believed.
+    """
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # what clients do wrong is their affair
+    config = uvicorn.Config(
+        app,
+        http="h11",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=proxy is not None,
+        forwarded_allow_ips=proxy,
+        limit_concurrency=connections,
+    )
+    with _ending_by_sigterm():
+        Server(config, app.state.service.turns).run([address.socket])
+
+
+class Server(uvicorn.Server):
+    """Ends in the order: no more requests, those under way, their connections."""
+
+    def __init__(self, config: uvicorn.Config, turns: Turns) -> None:
+        super().__init__(config)
+        self.turns = turns
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.turns.close()
+        while self.turns.busy and not self.force_exit:
+            await asyncio.sleep(0.05)
+        self.config.timeout_graceful_shutdown = SECONDS_TO_SEND
+        await super().shutdown(sockets)
+
+
+@contextlib.contextmanager
+def _ending_by_sigterm() -> Iterator[None]:
+    """uvicorn raises the signal again that ended it; SIGTERM then does nothing more."""
+    try:
+        before = signal.signal(signal.SIGTERM, lambda number, frame: None)
+    except ValueError:  # not the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

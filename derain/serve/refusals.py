@@ -1,0 +1,76 @@
+"""Requests that are refused: a status code, and one sentence as JSON."""
+
+import asyncio
+from http import HTTPStatus
+
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from derain.errors import PhotoError
+from derain.photos.reading import TooLargeError, UnknownFormatError
+from derain.text import as_json, printable
+
+CLIENT_LEFT = 499  # nginx's code for it, which only metrics see
+SECONDS_OF_PATIENCE = 5  # with a client that goes on sending what is refused
+RETRY_AFTER = {429: "5", 503: "10"}  # s
+
+
+class Refusal(Exception):
+    """A request that is not served, in one sentence for whoever sent it."""
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
+def of_photo(error: PhotoError, most_megapixels: float) -> Refusal:
+    """What is wrong with a photo, as a refusal."""
+    if isinstance(error, UnknownFormatError):
+        return Refusal(415, str(error))
+    if isinstance(error, TooLargeError):
+        name = str(error).rsplit(": ", 1)[0]
+        return Refusal(413, f"{name}: {error.megapixels:.1f} megapixels; at most {most_megapixels:g} are taken here")
+    return Refusal(422, str(error))
+
+
+async def refused(request: Request, error: Exception) -> Response:
+    """The answer to a refused request.
+
+    What the client is still sending is read first, and dropped: many clients look for an answer only afterwards.
+    """
+    assert isinstance(error, Refusal)
+    if "expect" not in request.headers and error.status != 408:
+        await _drain(request)
+    return _answer(error.status, str(error))
+
+
+async def not_found(request: Request, error: Exception) -> Response:
+    """The answer where no route fits."""
+    assert isinstance(error, HTTPException)
+    sentence = {
+        404: f"{request.url.path}: there is nothing here; openapi.json says what there is",
+        405: f"{request.url.path}: does not take {request.method}; openapi.json says what does",
+    }.get(error.status_code, error.detail)
+    return _answer(error.status_code, sentence, dict(error.headers or {}))
+
+
+async def client_left(request: Request, error: Exception) -> Response:
+    return Response(status_code=CLIENT_LEFT)
+
+
+def _answer(status: int, sentence: str, headers: dict[str, str] | None = None) -> Response:
+    headers = {"cache-control": "no-store"} | (headers or {})
+    if status in RETRY_AFTER:
+        headers["retry-after"] = RETRY_AFTER[status]
+    body = as_json({"error": printable(sentence), "status": status, "reason": HTTPStatus(status).phrase})
+    return Response(body, status, headers, "application/json")
+
+
+async def _drain(request: Request) -> None:
+    try:
+        async with asyncio.timeout(SECONDS_OF_PATIENCE):
+            async for _ in request.stream():
+                pass
+    except (TimeoutError, ClientDisconnect, RuntimeError):  # RuntimeError: it was read already
+        pass
