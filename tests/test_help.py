@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -69,6 +71,54 @@ def test_every_option_has_a_help_text(name):
 def test_the_readme_lists_every_option_in_the_programs_words(name):
     wanted = f"`derain {name}`\n\n{options_of(name)}"
     assert wanted in README, f"README.md, Options:\n{wanted}"
+
+
+WHOLE_NAMES = [
+    [name, *rest]
+    for name, one in COMMANDS.items()
+    for rest in ([[member] for member in one.commands] if hasattr(one, "commands") else [[]])
+]
+
+
+@pytest.mark.parametrize("width", [60, 80])
+@pytest.mark.parametrize("command", [[], *WHOLE_NAMES], ids=" ".join)
+def test_help_breaks_no_word_and_names_no_type_of_python(command, width):
+    shown = CliRunner().invoke(app, [*command, "--help"], terminal_width=width - 2).stdout
+    assert max(map(len, shown.splitlines())) <= width
+    assert "..." not in shown.partition("\n")[2]
+    assert not re.search(r"<\w+", shown)
+    about = COMMANDS.get(command[0]) if command else typer.main.get_command(app)
+    about = about.commands[command[1]] if len(command) > 1 else about
+    words = " ".join([about.help, *(parameter.help for parameter in about.params)]).split()
+    assert set(words) <= set(shown.split())
+
+
+@pytest.mark.parametrize("command", WHOLE_NAMES, ids=" ".join)
+def test_help_ends_with_two_examples_that_the_command_line_takes(command):
+    shown = CliRunner().invoke(app, [*command, "--help"]).stdout
+    examples = [line.strip() for line in shown.partition("Examples:")[2].splitlines() if line.strip()]
+    assert len(examples) == 2 and f"derain {' '.join(command)}" in examples[0]
+    for example in examples:
+        words = shlex.split(example.partition(" > ")[0])[1:]
+        name, group = words[0], COMMANDS[words[0]]
+        taken = group.commands[words[1]] if hasattr(group, "commands") else group
+        taken.make_context(name, words[2:] if hasattr(group, "commands") else words[1:])  # raises if it does not
+
+
+@pytest.mark.parametrize(
+    "typed, said",
+    [
+        (["photo.jpg", "b c.png"], "derain run photo.jpg 'b c.png'"),
+        (["clip.MP4", "--start", "3"], "derain video clip.MP4 --start 3"),
+        (["."], "`derain run .` does its photos, `derain video .` its clips"),
+        (["mine.safetensors"], "--weights mine.safetensors"),
+        (["vidoe", "clip.mp4"], "Did you mean 'video'?"),
+        (["--strength", "0.5", "photo.jpg"], "`derain run --strength`"),
+    ],
+)
+def test_who_leaves_out_the_command_is_told_it(typed, said):
+    done = CliRunner().invoke(app, typed)
+    assert done.exit_code == 2 and said in done.stderr
 
 
 def test_the_readme_names_every_command():

@@ -192,7 +192,7 @@ def test_ctrl_c_is_a_word_and_exit_code_130(made, tmp_path):
             before=train,
         ),
         "finetune": Case(["finetune", str(made / "rainy")], interrupt_at="starting", before=look),
-        "doctor": Case(["doctor"], interrupt_at="looking around"),
+        "doctor": Case(["doctor"], interrupt_at="measuring this machine"),
     }
     for name, end in zip(wanted, run_all(list(wanted.values()))):
         assert end.code == 130 and end.stderr.count("interrupted") == 1, (name, end)

@@ -5,20 +5,25 @@ of before and after.
         print(describe(outcome))
 """
 
-from derain.batch.before_after import comparison, side_by_side
+from typing import TYPE_CHECKING
+
 from derain.batch.planning import Job, Target, pending, plan, read_list
-from derain.batch.running import (
-    Outcome,
-    Treatment,
-    as_json,
-    describe,
-    pace,
-    run,
-    separate,
-    skipped_as_json,
-    summary,
-    through_pipe,
-)
+from derain.lazy import parts_of
+
+if TYPE_CHECKING:
+    from derain.batch.before_after import comparison, side_by_side
+    from derain.batch.running import (
+        Outcome,
+        Treatment,
+        as_json,
+        describe,
+        pace,
+        run,
+        separate,
+        skipped_as_json,
+        summary,
+        through_pipe,
+    )
 
 __all__ = [
     "Job",
@@ -39,3 +44,5 @@ __all__ = [
     "summary",
     "through_pipe",
 ]
+_PAIRS = ("comparison", "side_by_side")
+__getattr__ = parts_of(__name__, {name: "before_after" if name in _PAIRS else "running" for name in __all__})

@@ -11,6 +11,7 @@ from derain.cli.doctor import doctor
 from derain.cli.evaluate import evaluate
 from derain.cli.export import export
 from derain.cli.finetune import finetune
+from derain.cli.hints import command_of, meant_by
 from derain.cli.models import models
 from derain.cli.options import Command
 from derain.cli.quiet import bound_spinning, quiet_libraries
@@ -25,7 +26,25 @@ from derain.text import printable
 
 
 class Commands(TyperGroup):
-    """The commands; Ctrl-C ends each of them with a word, and wrong usage is told without terminal escapes."""
+    """The commands; Ctrl-C ends each of them with a word, and wrong usage is told without terminal escapes.
+
+    Who gives a file or an option before any command is told which command takes it.
+    """
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args[0] not in self.commands and (sentence := meant_by(args)):
+            ctx.fail(sentence)
+        return super().resolve_command(ctx, args)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            option = getattr(error, "option_name", None)
+            options = {name: {word for p in one.params for word in p.opts} for name, one in self.commands.items()}
+            if option and (sentence := command_of(option, options)):
+                ctx.fail(sentence)
+            raise
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -43,9 +62,10 @@ app = typer.Typer(
     cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # whose help squeezes six columns into 80
     add_completion=True,
-    help="Remove rain from photos and videos, with a network that learned from unpaired photos.",
-    epilog="Exit codes: 0 all done, 1 some photo failed, 2 wrong usage, 130 interrupted.",
+    help="Remove rain from photos and videos.",
+    epilog="Exit codes: 0 all done, 1 some input failed, 2 wrong usage, 130 interrupted.",
 )
 
 

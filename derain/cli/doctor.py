@@ -8,11 +8,11 @@ from derain.cli.terminal import talk, tell, tell_text
 from derain.text import as_json
 
 
-def doctor(json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")] = False) -> None:
-    """What derain finds on this machine, as a table to paste into a bug report."""
+def doctor(json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False) -> None:
+    """Describe this machine, for a bug report."""
     from derain.doctor import examine
 
-    with talk.status("looking around"):
+    with talk.status("measuring this machine"):
         found = dict(examine())
     if json:
         tell_text(as_json(found))

@@ -19,27 +19,45 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    rainy: Annotated[Optional[Path], typer.Option(help="Rainy photos: a folder, a photo or a clip.")] = None,
-    clean: Annotated[Optional[Path], typer.Option(help="Ground truth; without it, only scores that need none.")] = None,
+    rainy: Annotated[
+        Optional[Path], typer.Option(metavar="PATH", help="Rainy pictures: a folder, a photo or a clip.")
+    ] = None,
+    clean: Annotated[
+        Optional[Path],
+        typer.Option(metavar="PATH", help="The same without rain; if left out, only scores that need no truth."),
+    ] = None,
     weights: Annotated[
-        Optional[list[str]], typer.Option(help="Weights to score; may be repeated; `none` scores no network.")
+        Optional[list[str]],
+        typer.Option(metavar="WEIGHTS", help="Weights to score, repeatable; default: derain. `none` scores none."),
     ] = None,
     restored: Annotated[
-        Optional[list[str]], typer.Option(help="Results of another tool: DIR or NAME=DIR, several times if you like.")
+        Optional[list[str]],
+        typer.Option(metavar="DIR", help="Results of another tool, as DIR or NAME=DIR; repeatable."),
     ] = None,
-    report: Annotated[Optional[Path], typer.Option(help="Write the report to this HTML file.")] = None,
-    json: Annotated[Optional[Path], typer.Option(help="Write everything to this JSON file; - for stdout.")] = None,
-    csv: Annotated[Optional[Path], typer.Option(help="Write each picture's scores to this file; - for stdout.")] = None,
+    report: Annotated[Optional[Path], typer.Option(metavar="FILE", help="Write an HTML report.")] = None,
+    json: Annotated[
+        Optional[Path], typer.Option(metavar="FILE", help="Write all scores as JSON; - for stdout.")
+    ] = None,
+    csv: Annotated[
+        Optional[Path], typer.Option(metavar="FILE", help="Write each picture's scores as CSV; - for stdout.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files of an earlier evaluation.")] = False,
-    frames: Annotated[Optional[int], typer.Option(min=1, help="Use only so many frames of a clip.")] = None,
-    self_test: Annotated[bool, typer.Option("--self-test", help="Score pairs that derain renders itself.")] = False,
+    frames: Annotated[
+        Optional[int], typer.Option(min=1, metavar="N", help="Use only the first N frames of a clip.")
+    ] = None,
+    self_test: Annotated[
+        bool, typer.Option("--self-test", help="Score drawn pictures under rain that derain renders.")
+    ] = False,
     benchmark: Annotated[bool, typer.Option("--benchmark", help="Measure speed and memory instead.")] = False,
     device: Device = "auto",
-    workers: Annotated[Optional[int], typer.Option(min=1, help="Threads for the metrics; default: all cores.")] = None,
+    workers: Annotated[
+        Optional[int], typer.Option(min=1, metavar="N", help="Threads that compute scores; default: all cores.")
+    ] = None,
 ) -> None:
-    """Score the removal of rain: PSNR, SSIM and more, with intervals, beside the input's own score.
+    """Measure how well rain is removed: PSNR, SSIM and more.
 
-    With --clean, pictures are matched by name. Several --weights and --restored are compared in one table.
+    Each score comes with its 95% interval and beside that of the rainy input. Pictures of --rainy and --clean are
+    matched by name. All --weights and --restored are compared in one table.
     """
     from derain.cli.methods import method_names, roles
     from derain.cli.outputs import refuse_existing, write

@@ -8,7 +8,7 @@ import typer
 from derain.cli.options import Command, Weights
 from derain.cli.terminal import say, tell
 
-export = typer.Typer(no_args_is_help=True, help="The network as a file for other software.")
+export = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Convert the network for other software.")
 
 
 @export.callback()
@@ -19,10 +19,10 @@ def formats() -> None:
 @export.command(cls=Command)
 def onnx(
     weights: Weights = "derain",
-    out: Annotated[Path, typer.Option("-o", "--output", help="The file.")] = Path("derain.onnx"),
-    half: Annotated[bool, typer.Option("--half", help="Compute in float16; half the size.")] = False,
-    with_rain: Annotated[bool, typer.Option("--with-rain", help="Give the rain layer too.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
+    out: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="The ONNX file.")] = Path("derain.onnx"),
+    half: Annotated[bool, typer.Option("--half", help="Compute in float16, for half the size.")] = False,
+    with_rain: Annotated[bool, typer.Option("--with-rain", help="Output the rain layer as well.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
 ) -> None:
     """Write the network as ONNX, for ONNX Runtime, OpenVINO or OpenCV 5, and check it."""
     from derain.export import export_onnx

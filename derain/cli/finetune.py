@@ -6,41 +6,51 @@ from typing import Annotated, Optional
 
 import typer
 
-from derain.cli.options import Device
+from derain.cli.options import Device, Workers
 from derain.cli.terminal import say, tell, training_bar
 
 
 def finetune(
-    photos: Annotated[Path, typer.Argument(help="Folder of rainy photos or clips of one camera.", show_default=False)],
+    photos: Annotated[
+        Path,
+        typer.Argument(metavar="FOLDER", help="Rainy photos or clips from one camera.", show_default=False),
+    ],
     out: Annotated[
-        Optional[Path], typer.Option("-o", "--output", help="The weights; default: the folder's name.safetensors.")
+        Optional[Path],
+        typer.Option("-o", "--output", metavar="FILE", help="The new weights; default: FOLDER.safetensors."),
     ] = None,
     clean: Annotated[
-        Optional[Path], typer.Option(help="Folder of photos without rain, instead of the bundled ones.")
+        Optional[Path],
+        typer.Option(metavar="FOLDER", help="Your own photos without rain, instead of the bundled ones."),
     ] = None,
     minutes: Annotated[
         Optional[float],
-        typer.Option(min=0.01, help="For the whole run; default: 15 on a CPU, 3 on a GPU. Less if nothing improves."),
+        typer.Option(
+            min=0.01, metavar="N", help="Time for the whole run; default: 15 on a CPU, 3 on a GPU. It may stop early."
+        ),
     ] = None,
-    steps: Annotated[Optional[int], typer.Option(min=1, help="Train so many steps, instead of minutes.")] = None,
-    change: Annotated[str, typer.Option("--strength-of-change", help="low, medium or high.")] = "medium",
-    start: Annotated[str, typer.Option(help="Weights to begin with, a name or a file.")] = "derain",
+    steps: Annotated[
+        Optional[int], typer.Option(min=1, metavar="N", help="Train for this many steps, whatever time they take.")
+    ] = None,
+    change: Annotated[
+        str, typer.Option("--strength-of-change", metavar="LEVEL", help="low, medium or high.")
+    ] = "medium",
+    start: Annotated[
+        str, typer.Option(metavar="WEIGHTS", help="Weights to start from, a bundled name or a file.")
+    ] = "derain",
     device: Device = "auto",
-    workers: Annotated[
-        Optional[int],
-        typer.Option(min=0, max=256, help="Processes that prepare the batches; default: by device."),
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was interrupted.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results of an earlier run.")] = False,
+    workers: Workers = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the results of an earlier run.")] = False,
     push: Annotated[
         Optional[str],
-        typer.Option(help="Upload weights, if they are better, and a model card to OWNER/REPO on the Hub."),
+        typer.Option(metavar="OWNER/REPO", help="Upload the weights to the Hub if they are better."),
     ] = None,
 ) -> None:
     """Adapt the network to your own camera, from rainy photos alone.
 
-    A part of the photos is held out and judges; if nothing gets better, the starting weights are handed back. Beside
-    the weights stands a folder with previews and a summary. Ctrl-C keeps the best so far.
+    Some of your photos are held out to judge the result. If they do not come out better, you get the starting weights
+    back. A folder beside the weights holds previews and a summary. Ctrl-C keeps the best weights so far.
     """
     began = time.monotonic()
     from derain.finetuning.best import described

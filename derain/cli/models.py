@@ -6,12 +6,12 @@ from derain.cli.options import Command, WeightsArgument
 from derain.cli.terminal import tell, tell_text
 from derain.text import as_json
 
-models = typer.Typer(no_args_is_help=True, help="Weights: what there is, where it is, whether it is whole.")
+models = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="List, download and check weights.")
 
 
 @models.command("list", cls=Command)
 def list_models() -> None:
-    """Names of the bundled weights, and what each is for."""
+    """List the bundled weights."""
     from derain.weights import bundled_weights
     from derain.weights.bundled import PURPOSES
 
@@ -21,7 +21,10 @@ def list_models() -> None:
 
 @models.command(cls=Command)
 def download(weights: WeightsArgument) -> None:
-    """Fetch weights from the Hub into its cache and print where they are."""
+    """Download weights from the Hugging Face Hub and print where they are.
+
+    Name them as hf:OWNER/REPO, hf:OWNER/REPO@REVISION or hf:OWNER/REPO/FILE.
+    """
     from derain.weights import locate
 
     tell(str(locate(weights)))
@@ -29,7 +32,7 @@ def download(weights: WeightsArgument) -> None:
 
 @models.command(cls=Command)
 def path(weights: WeightsArgument = "derain") -> None:
-    """Print where weights are, fetched first if they are on the Hub and not here."""
+    """Print where weights are, and download them first if need be."""
     from derain.weights import locate
 
     tell(str(locate(weights)))
@@ -37,7 +40,7 @@ def path(weights: WeightsArgument = "derain") -> None:
 
 @models.command(cls=Command)
 def info(weights: WeightsArgument = "derain") -> None:
-    """What weights say of themselves, as JSON."""
+    """Print what weights say about themselves, as JSON."""
     from derain.weights import about
 
     tell_text(as_json(about(weights), indent=1))
@@ -45,7 +48,7 @@ def info(weights: WeightsArgument = "derain") -> None:
 
 @models.command(cls=Command)
 def verify(weights: WeightsArgument = "derain") -> None:
-    """Check digest and content."""
+    """Check that weights are complete and undamaged."""
     from derain.weights import verify
 
     tell(f"{verify(weights)}  {weights}: whole")

@@ -1,34 +1,70 @@
 """Options that several commands share, and how they are spoken of."""
 
+import re
 from typing import Annotated, Any, Optional
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperOption
 
+from derain.cli.examples import epilog
 from derain.cli.terminal import speak_of
 
-Weights = Annotated[str, typer.Option(help="Bundled name, file, or hf:OWNER/REPO@REVISION/FILE.")]
-Strength = Annotated[float, typer.Option(min=0, max=1, help="Share of the rain to take away.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
-Precision = Annotated[str, typer.Option(help="auto, float32 or bfloat16.")]
-Threads = Annotated[Optional[int], typer.Option(min=1, help="CPU threads for the network; default: all.")]
+WEIGHTS = "A bundled name, a file, or hf:OWNER/REPO on the Hub."
+Weights = Annotated[str, typer.Option(metavar="WEIGHTS", help=WEIGHTS)]
+Strength = Annotated[float, typer.Option(min=0, max=1, metavar="SHARE", help="How much of the rain to remove.")]
+Device = Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:1 or mps.")]
+Precision = Annotated[str, typer.Option(metavar="PRECISION", help="auto, float32 or bfloat16.")]
+Threads = Annotated[
+    Optional[int], typer.Option(min=1, metavar="N", help="CPU threads for the network; default: all cores.")
+]
+Workers = Annotated[
+    Optional[int],
+    typer.Option(min=0, max=256, metavar="N", help="Processes that prepare batches; default: depends on the device."),
+]
 MaxMemory = Annotated[
     Optional[float],
-    typer.Option(min=0.1, help="Use at most this many GB; default: two fifths of what is free."),
+    typer.Option(min=0.1, metavar="GB", help="Use at most this much memory; default: 40% of what is free."),
 ]
 OnlyIfRainy = Annotated[
-    bool, typer.Option("--only-if-rainy", help="Leave as it is what `derain score` does not call rainy.")
+    bool, typer.Option("--only-if-rainy", help="Leave photos alone that `derain score` does not call rainy.")
 ]
 RainyFrom = Annotated[
     Optional[float],
-    typer.Option(min=0, max=1, help="The same with another threshold than 0.1."),
+    typer.Option(min=0, max=1, metavar="SCORE", help="The score from which a photo counts as rainy, instead of 0.1."),
 ]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Only report errors.")]
-WeightsArgument = Annotated[str, typer.Argument(help="Bundled name, file, or hf:OWNER/REPO@REVISION/FILE.")]
+WeightsArgument = Annotated[str, typer.Argument(metavar="WEIGHTS", help=WEIGHTS)]
+
+
+def in_words(help: str) -> str:
+    """A help text whose bounds are words: ``[0<=x<=1]`` as "[0 to 1]", ``[x>=1]`` as "[at least 1]"."""
+    return re.sub(r"x>=(?=[\d.])", "at least ", help.replace("<=x<=", " to "))
 
 
 class Command(TyperCommand):
-    """A command; what the library says of its arguments is said of the options of the same name."""
+    """A command; what the library says of its arguments is said of the options of the same name.
+
+    Its help ends with examples.
+    """
+
+    def __init__(self, name: str | None, **settings: Any) -> None:
+        settings["epilog"] = settings.get("epilog") or epilog(name or "")
+        super().__init__(name, **settings)
+        for parameter in self.params:
+            if isinstance(parameter, TyperOption) and not parameter.is_flag and parameter.metavar is None:
+                parameter.metavar = "VALUE"  # instead of Python's name of its type
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """As Typer does it, without Python's names of types, and with bounds in words."""
+        for heading, kind in (("Arguments", "argument"), ("Options", "option")):
+            records = [p.get_help_record(ctx) for p in self.get_params(ctx) if p.param_type_name == kind]
+            if rows := [(record[0].partition(" <")[0], in_words(record[1])) for record in records if record]:
+                with formatter.section(heading):
+                    formatter.write_dl(rows)
+
+    def get_short_help_str(self, limit: int = 45) -> str:
+        """The first sentence, whole however long it is: the table of commands wraps it."""
+        return (self.help or "").split("\n\n")[0].replace("\n", " ")
 
     def invoke(self, ctx: Any) -> Any:
         speak_of({str(option.name): option.opts[0] for option in self.params if option.param_type_name == "option"})

@@ -18,51 +18,61 @@ def run(
     inputs: Annotated[
         Optional[list[str]],
         typer.Argument(
-            help="Photos, folders, patterns like 'trip/*.jpg', or - for stdin to stdout.", show_default=False
+            metavar="PHOTO",
+            help="Photos, folders, patterns such as 'trip/*.jpg', or - to read stdin and write stdout.",
+            show_default=False,
         ),
     ] = None,
     files_from: Annotated[
-        Optional[Path], typer.Option(help="Take further photos from this file, one a line; - for stdin.")
+        Optional[Path],
+        typer.Option(metavar="FILE", help="Read names of more photos from this file, one a line; - for stdin."),
     ] = None,
     recursive: Annotated[bool, typer.Option("-r", "--recursive", help="Include subfolders.")] = False,
     output: Annotated[
         Optional[Path],
-        typer.Option("-o", "--output", help="File or folder for the results; default: photo.derained.jpg beside it."),
+        typer.Option("-o", "--output", metavar="PATH", help="Where results go; a file for one photo, else a folder."),
     ] = None,
-    suffix: Annotated[str, typer.Option(help="What results are called beside their photo.")] = ".derained",
+    suffix: Annotated[str, typer.Option(metavar="TEXT", help="Added to the photo's name.")] = ".derained",
     format: Annotated[
-        Optional[str], typer.Option(help="jpg, png, webp, tiff, avif or bmp; default: the photo's.")
+        Optional[str],
+        typer.Option(metavar="FORMAT", help="jpg, png, webp, tiff, avif or bmp; default: the photo's own."),
     ] = None,
     in_place: Annotated[bool, typer.Option("--in-place", help="Replace the photos themselves.")] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace results that exist, instead of skipping.")
+        bool, typer.Option("--overwrite", help="Replace existing results instead of skipping them.")
     ] = False,
     weights: Weights = "derain",
     strength: Strength = 1.0,
     only_if_rainy: OnlyIfRainy = False,
     rainy_from: RainyFrom = None,
-    rain: Annotated[bool, typer.Option("--rain", help="Write the rain layer too, as photo.rain.png.")] = False,
+    rain: Annotated[bool, typer.Option("--rain", help="Also write the rain layer, as photo.rain.png.")] = False,
     compare: Annotated[
-        bool, typer.Option("--compare", help="Write before and after too, as photo.compare.png.")
+        bool, typer.Option("--compare", help="Also write before and after in one picture, photo.compare.png.")
     ] = False,
     quality: Annotated[
         Optional[int],
-        typer.Option(min=1, max=100, help="For lossy formats; default: the photo's own tables, else 95."),
+        typer.Option(
+            min=1, max=100, metavar="N", help="Quality of lossy formats; default: the photo's own, or else 95."
+        ),
     ] = None,
     device: Device = "auto",
     precision: Precision = "auto",
-    tile: Annotated[str, typer.Option(help="auto (by the free memory), none, or the tiles' side in px.")] = "auto",
-    max_megapixels: Annotated[float, typer.Option(min=0, help="Refuse photos that are larger.")] = 500.0,
+    tile: Annotated[
+        str, typer.Option(metavar="SIDE", help="Side of the tiles in px, auto (by free memory) or none.")
+    ] = "auto",
+    max_megapixels: Annotated[
+        float, typer.Option(min=0, metavar="MP", help="Refuse photos with more megapixels.")
+    ] = 500.0,
     max_memory: MaxMemory = None,
     threads: Threads = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object a photo.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object for each photo.")] = False,
     quiet: Quiet = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Report on each photo.")] = False,
 ) -> None:
     """Remove the rain from photos.
 
-    Results stand beside their photo as photo.derained.jpg, or where -o says. The photos themselves are never changed,
-    unless --in-place says so. A photo without rain comes out as the very file that it was.
+    The result is saved beside the photo, as photo.derained.jpg, or where -o says. The photo itself never changes unless
+    you give --in-place. A photo without rain is copied unchanged.
     """
     import torch
 

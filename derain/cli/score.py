@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 
 def score(
-    inputs: Annotated[list[str], typer.Argument(help="Photos, folders, patterns like 'trip/*.jpg', or a clip.")],
+    inputs: Annotated[
+        list[str], typer.Argument(metavar="PHOTO", help="Photos, folders, patterns such as 'trip/*.jpg', or clips.")
+    ],
     recursive: Annotated[bool, typer.Option("-r", "--recursive", help="Include subfolders.")] = False,
     every: Annotated[int, typer.Option(min=1, help="In a clip, look at every Nth frame.")] = 25,
     weights: Weights = "derain",

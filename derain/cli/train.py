@@ -6,34 +6,41 @@ from typing import Annotated, Optional
 
 import typer
 
+from derain.cli.options import Workers
 from derain.cli.terminal import say, tell, training_bar
 
 
 def train(
-    rainy: Annotated[Path, typer.Option(help="Folder of rainy photos.", show_default=False)],
-    clean: Annotated[Path, typer.Option(help="Folder of unrelated photos without rain.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="Folder for checkpoint, log, previews and weights.", show_default=False)],
-    preset: Annotated[Optional[str], typer.Option(help="derain (default) or nlcl.")] = None,
-    start: Annotated[Optional[str], typer.Option(help="Go on from these weights, a name or a file.")] = None,
-    steps: Annotated[Optional[int], typer.Option(min=1, help="Stop after this many steps.")] = None,
+    rainy: Annotated[Path, typer.Option(metavar="FOLDER", help="Rainy photos.", show_default=False)],
+    clean: Annotated[Path, typer.Option(metavar="FOLDER", help="Other photos, without rain.", show_default=False)],
+    out: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Where weights, checkpoint, log and previews go.", show_default=False)
+    ],
+    preset: Annotated[Optional[str], typer.Option(metavar="NAME", help="derain (default) or nlcl.")] = None,
+    start: Annotated[
+        Optional[str], typer.Option(metavar="WEIGHTS", help="Start from these weights, a bundled name or a file.")
+    ] = None,
+    steps: Annotated[Optional[int], typer.Option(min=1, metavar="N", help="Stop after this many steps.")] = None,
     minutes: Annotated[
-        Optional[float], typer.Option(min=0.01, help="Stop after this many minutes; steps are then only a limit.")
+        Optional[float],
+        typer.Option(min=0.01, metavar="N", help="Stop after this many minutes, or after --steps if they end first."),
     ] = None,
-    batch: Annotated[Optional[int], typer.Option(min=1, help="Crops in each step.")] = None,
-    crop: Annotated[Optional[int], typer.Option(help="Side of a crop in px, a multiple of 16.")] = None,
-    lr: Annotated[Optional[float], typer.Option(help="Peak learning rate.")] = None,
-    seed: Annotated[Optional[int], typer.Option(min=0, help="The same seed gives the same run on a CPU.")] = None,
-    device: Annotated[Optional[str], typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = None,
-    workers: Annotated[
-        Optional[int],
-        typer.Option(min=0, max=256, help="Processes that prepare the batches; default: by device."),
+    batch: Annotated[Optional[int], typer.Option(min=1, metavar="N", help="Batch size, in crops.")] = None,
+    crop: Annotated[Optional[int], typer.Option(metavar="SIDE", help="Side of a crop in px, a multiple of 16.")] = None,
+    lr: Annotated[Optional[float], typer.Option(metavar="RATE", help="Peak learning rate.")] = None,
+    seed: Annotated[
+        Optional[int], typer.Option(min=0, metavar="N", help="The same seed gives the same run on a CPU.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False,
-    config: Annotated[Optional[Path], typer.Option(help="TOML file of settings; options override it.")] = None,
+    device: Annotated[Optional[str], typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:1 or mps.")] = None,
+    workers: Workers = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue from the checkpoint in --out.")] = False,
+    config: Annotated[
+        Optional[Path], typer.Option(metavar="FILE", help="Settings from a TOML file; options override them.")
+    ] = None,
 ) -> None:
-    """Train on unpaired photos: rainy ones, and unrelated ones without rain.
+    """Train a network on unpaired photos, rainy ones and dry ones.
 
-    Prints the path of the self-describing weights, which `derain run --weights` takes.
+    The two folders need nothing in common. The path that is printed goes to `derain run --weights`.
     """
     began = time.monotonic()
     from derain.training.clock import Clock
