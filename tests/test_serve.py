@@ -62,11 +62,11 @@ class Gated:
 class Running:
     """A server in a thread, and clients of it."""
 
-    def __init__(self, app, turns, **settings):
+    def __init__(self, app, turns, to_ask=SECONDS, **settings):
         self.address = listen("127.0.0.1", 0)
         self.port = self.address.socket.getsockname()[1]
         given = {"http": "h11", "ws": "none", "lifespan": "off", "log_config": None, "proxy_headers": False}
-        self.server = Server(uvicorn.Config(app, **(given | settings)), turns)
+        self.server = Server(uvicorn.Config(app, **(given | settings)), turns, to_ask)
         self.thread = threading.Thread(target=self.server.run, args=([self.address.socket],))
         self.turns = turns
 
@@ -103,6 +103,7 @@ class Reply:
 
 
 def running(restorer, limits=None, hosts=None, **settings):
+    """A server of one network."""
     service = Service({"small": restorer}, limits or Limits())
     return Running(application(service, hosts), service.turns, **settings)
 
@@ -313,6 +314,29 @@ def test_a_connection_cut_during_the_upload_leaves_nothing_behind(server):
         wait_until(lambda: server.turns.present == 0 and server.turns._bytes == 0)
     assert b'derain_refusals_total{status="499"} 20.0' in server.ask("GET", "/metrics").body
     assert server.post("/v1/derain", tiny()).status == 200
+
+
+def test_an_answer_that_nobody_takes_is_dropped():
+    head = b"POST /v1/derain HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n"
+    file = io.BytesIO()
+    Image.new("RGB", (3000, 2000)).save(file, "BMP")
+    with running(Gated(open=True), Limits(stalled=0.5)) as server, socket.socket() as lazy:
+        lazy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        lazy.settimeout(SECONDS)
+        lazy.connect(("127.0.0.1", server.port))
+        lazy.sendall(head % len(file.getvalue()) + file.getvalue())
+        wait_until(lambda: server.turns.present == 1 and not server.turns.busy and lazy.recv(1, socket.MSG_PEEK))
+        assert server.post("/v1/score", tiny()).status == 200
+        wait_until(lambda: server.turns.present == 0)
+        taken = sum(map(len, iter(lambda: lazy.recv(2**20), b"")))
+        assert 0 < taken < len(file.getvalue())
+
+
+def test_connections_that_never_ask_are_closed():
+    with running(Gated(), to_ask=0.1) as server:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=SECONDS) as silent:
+            assert silent.recv(1) == b""
+        assert server.ask("GET", "/healthz").status == 200
 
 
 def test_what_is_no_http_gets_an_answer_and_hinders_nobody(server):

@@ -9,23 +9,31 @@ from derain.cli.terminal import say, tell
 
 
 def serve(
-    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all of this machine.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 7246,
+    host: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Listen on this address; 0.0.0.0 is all of this machine's.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, metavar="N", help="Listen on this port; 0 takes a free one.")
+    ] = 7246,
     weights: Annotated[
         Optional[list[str]],
-        typer.Option(help="As in `derain run`; may be repeated, requests then choose by name. Default: derain."),
+        typer.Option(metavar="WEIGHTS", help="As in `derain run`. Give several, and requests choose by name."),
     ] = None,
     hosts: Annotated[
         Optional[list[str]],
-        typer.Option("--allow-host", help="Answer to this name too, besides addresses; may be repeated."),
+        typer.Option("--allow-host", metavar="NAME", help="Answer to this name too; may be repeated."),
     ] = None,
     proxy: Annotated[
-        Optional[str], typer.Option(help="Believe this address which client it passes on (X-Forwarded-For).")
+        Optional[str], typer.Option(metavar="ADDRESS", help="Trust X-Forwarded-For from this address.")
     ] = None,
-    max_megabytes: Annotated[float, typer.Option(min=0.001, help="Refuse uploads that are larger.")] = 200.0,
-    max_megapixels: Annotated[float, typer.Option(min=0, help="Refuse photos that are larger.")] = 100.0,
-    max_waiting: Annotated[int, typer.Option(min=1, help="Requests that may wait.")] = 64,
-    max_waiting_per_client: Annotated[int, typer.Option(min=1, help="Requests of one client that may wait.")] = 16,
+    max_megabytes: Annotated[
+        float, typer.Option(min=0.001, metavar="MB", help="Refuse uploads with more megabytes.")
+    ] = 200.0,
+    max_megapixels: Annotated[
+        float, typer.Option(min=0, metavar="MP", help="Refuse photos with more megapixels.")
+    ] = 100.0,
+    max_waiting: Annotated[int, typer.Option(min=1, metavar="N", help="Requests that may be there at once.")] = 64,
+    max_per_client: Annotated[int, typer.Option(min=1, metavar="N", help="The same of one client.")] = 16,
     device: Device = "auto",
     precision: Precision = "auto",
     max_memory: MaxMemory = None,
@@ -43,7 +51,7 @@ def serve(
     from derain.serve.listening import listen
     from derain.serve.listening import serve as run
 
-    limits = Limits(max_megabytes, max_megapixels, max_waiting, max_waiting_per_client)
+    limits = Limits(max_megabytes, max_megapixels, max_waiting, max_per_client)
     address = listen(host, port)
     if threads:
         import torch

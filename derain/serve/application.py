@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
+from contextlib import AsyncExitStack
 from dataclasses import asdict
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from derain.serve.metrics import Counting
 from derain.serve.openapi import openapi
 from derain.serve.options import options_of_derain, options_of_score, read_options
 from derain.serve.refusals import Refusal, client_left, not_found, refused
+from derain.serve.sending import InPieces
 from derain.serve.service import Service
 from derain.serve.uploads import Receiving, Upload
 from derain.text import as_json
@@ -113,16 +115,16 @@ async def _score(request: Request) -> Response:
 
 
 async def _serve(request: Request, serve: Callable[[str, Upload], Awaitable[Response]]) -> Response:
-    """A photo from its first byte to its answer, for as long as the client is there."""
+    """A photo from its first byte to the last of its answer, for as long as the client is there."""
     service: Service = request.app.state.service
     client, receiving = client_of(request), Receiving(request, service.turns)
-    async with service.turns.presence(client):
-        try:
-            upload = await unless(receiving.upload(), service.turns.until_closing())
-            await service.check(upload)
-            return await unless(_told(serve(client, upload)), until_gone(request))
-        finally:
-            receiving.forget()
+    async with AsyncExitStack() as presence:
+        await presence.enter_async_context(service.turns.presence(client))
+        presence.callback(receiving.forget)
+        upload = await unless(receiving.upload(), service.turns.until_closing())
+        await service.check(upload)
+        answer = await unless(_told(serve(client, upload)), until_gone(request))
+        return InPieces(answer, service.limits.stalled, presence.pop_all().aclose)
 
 
 async def _told(work: Awaitable[Response]) -> Response:

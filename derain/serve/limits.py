@@ -9,10 +9,10 @@ class Limits:
 
     megabytes: float = 200.0  # of an upload: 413
     megapixels: float = 100.0  # that a photo declares: 413
-    waiting: int = 64  # requests that are there at once, from the first byte to the last of the answer's making: 503
+    waiting: int = 64  # requests that are there at once, from the first byte sent to the last one taken: 503
     waiting_per_client: int = 16  # of one client: 429
     waiting_megabytes: float = 2000.0  # of all uploads that are there at once: 503
-    stalled: float = 30.0  # s without a byte of an upload: 408
+    stalled: float = 30.0  # s without a byte of an upload: 408; or of which the client takes nothing of the answer
     connections: int = 1000  # open at once, idle ones included: 503
 
     @property

@@ -6,8 +6,10 @@ import ipaddress
 import logging
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
@@ -16,6 +18,7 @@ from derain.errors import UsageError, reason
 from derain.serve.turns import Turns
 
 SECONDS_TO_SEND = 10  # that finished answers have to reach their clients once the server is to end
+SECONDS_TO_ASK = 30  # that a new connection has for its first request
 BACKLOG = 128  # connections that the system keeps for us
 
 
@@ -90,11 +93,21 @@ def serve(app: Starlette, address: Address, connections: int, proxy: str | None 
 
 
 class Server(uvicorn.Server):
-    """Ends in the order: no more requests, those under way, their connections."""
+    """Ends in the order: no more requests, those under way, their connections. Closes connections that never ask."""
 
-    def __init__(self, config: uvicorn.Config, turns: Turns) -> None:
+    def __init__(self, config: uvicorn.Config, turns: Turns, to_ask: float = SECONDS_TO_ASK) -> None:
         super().__init__(config)
-        self.turns = turns
+        self.turns, self.to_ask = turns, to_ask
+        self._silent: dict[Any, float] = {}  # connections that have not asked yet, and since when
+
+    async def on_tick(self, counter: int) -> bool:
+        now = time.monotonic()
+        silent = [each for each in self.server_state.connections if getattr(each, "cycle", None) is None]
+        self._silent = {each: self._silent.get(each, now) for each in silent}
+        for each, since in self._silent.items():
+            if now - since > self.to_ask:
+                each.transport.close()
+        return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self.turns.close()
