@@ -69,6 +69,7 @@ class Outcome:
     rain_coverage: float = 0.0  # share of pixels with rain that can be seen
     untouched: bool = False  # no rain: the result is the photo's own file, bit for bit
     notes: tuple[str, ...] = ()  # what is to be known of the result, such as what it could not keep
+    node: str = ""  # of a cluster; empty without one
 
     @property
     def megapixels(self) -> float:
@@ -300,6 +301,7 @@ def as_json(outcome: Outcome) -> str:
             "skipped": None,
             "notes": outcome.notes,
             "error": str(outcome.error) if outcome.error else None,
+            **({"node": outcome.node} if outcome.node else {}),
         }
     )
 

@@ -33,6 +33,15 @@ RainyFrom = Annotated[
     typer.Option(min=0, max=1, metavar="SCORE", help="The score from which a photo counts as rainy, instead of 0.1."),
 ]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Only report errors.")]
+Ray = Annotated[
+    Optional[str],
+    typer.Option(
+        metavar="[ADDRESS]",
+        show_default=False,
+        help="Work on the Ray cluster at host:port or auto, or on all of this machine.",
+    ),
+]
+RAY_ADDRESS = re.compile(r"auto|local|(ray://)?[^/\s]+:\d+")
 WeightsArgument = Annotated[str, typer.Argument(metavar="WEIGHTS", help=WEIGHTS)]
 
 
@@ -66,6 +75,22 @@ class Command(TyperCommand):
         """The first sentence, whole however long it is: the table of commands wraps it."""
         return (self.help or "").split("\n\n")[0].replace("\n", " ")
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, with_address(args))
+
     def invoke(self, ctx: Any) -> Any:
         speak_of({str(option.name): option.opts[0] for option in self.params if option.param_type_name == "option"})
         return super().invoke(ctx)
+
+
+def with_address(words: list[str]) -> list[str]:
+    """The words of a command with ``--ray`` joined to the address that follows it, or to an empty one: what follows
+    may as well be a photo.
+    """
+    joined: list[str] = []
+    for word in words:
+        if joined and joined[-1] == "--ray=" and RAY_ADDRESS.fullmatch(word):
+            joined[-1] += word
+        else:
+            joined.append("--ray=" if word == "--ray" and "--" not in joined else word)
+    return joined

@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from derain.cli.options import Device, MaxMemory, OnlyIfRainy, Precision, Quiet, RainyFrom, Strength, Threads, Weights
+from derain.cli.options import (
+    Device,
+    MaxMemory,
+    OnlyIfRainy,
+    Precision,
+    Quiet,
+    RainyFrom,
+    Ray,
+    Strength,
+    Threads,
+    Weights,
+)
 from derain.cli.terminal import progress_bar, say, say_error, tell, tell_text, with_options
 from derain.errors import PhotoError, UsageError
 
@@ -65,6 +76,7 @@ def run(
     ] = 500.0,
     max_memory: MaxMemory = None,
     threads: Threads = None,
+    ray: Ray = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object for each photo.")] = False,
     quiet: Quiet = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Report on each photo.")] = False,
@@ -98,7 +110,7 @@ def run(
     if threads:
         torch.set_num_threads(threads)
     if inputs == ["-"]:
-        if output or files_from or in_place or rain or compare or json:
+        if output or files_from or in_place or rain or compare or json or ray is not None:
             raise UsageError(
                 "-: the photo goes to stdout, by itself; leave out --output and whatever else writes files"
             )
@@ -113,12 +125,19 @@ def run(
     telling.skipped(left, jobs, set(todo))
     if not todo:
         return
-    chosen = choose_device(device)
-    telling.say(f"weights {weights} on {chosen}")
+    if ray is None:
+        chosen = choose_device(device)
+        telling.say(f"weights {weights} on {chosen}")
+        results = batch.run(todo, load(weights, chosen), treatment)
+    else:
+        from derain import cluster
+
+        telling.say(f"weights {weights} on Ray")
+        results = cluster.run(todo, load(weights), treatment, ray, device, threads)
     outcomes = []
     with progress_bar(hidden=quiet) as bar:
         task = bar.add_task("photos", total=len(todo))
-        for outcome in batch.run(todo, load(weights, chosen), treatment):
+        for outcome in results:
             outcomes.append(outcome)
             telling.done(outcome)
             bar.update(task, advance=1, description=f"photos, {batch.pace(outcomes)}")

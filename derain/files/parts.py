@@ -6,6 +6,7 @@ import re
 import secrets
 import stat
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from functools import cache
 from hashlib import sha256
@@ -49,6 +50,17 @@ def sweep(folder: Path, now: float | None = None) -> None:
                 if found and entry.is_file(follow_symlinks=False):
                     age = now - entry.stat(follow_symlinks=False).st_mtime
                     if age > ABANDONED_AFTER or (found["machine"] == machine() and not is_alive(int(found["process"]))):
+                        os.unlink(entry.path)
+
+
+def remove_parts(folders: Iterable[Path], machine: str, process: int) -> None:
+    """Remove the temporary files of a process that is known to be no more, whatever machine it was on."""
+    for folder in set(folders):
+        with suppress(OSError), os.scandir(folder) as entries:
+            for entry in entries:
+                found = PART_NAME.fullmatch(entry.name)
+                if found and found["machine"] == machine and int(found["process"]) == process:
+                    with suppress(OSError):
                         os.unlink(entry.path)
 
 

@@ -1,0 +1,89 @@
+"""What Ray runs on each device: a network that is loaded once, and photos that come in batches."""
+
+import os
+import time
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+import torch
+
+from derain import batch
+from derain.files.parts import machine
+from derain.models.contract import Derainer
+from derain.restoring.devices import FREE_MEMORY_SHARE, choose_device, free_memory, place, used_memory
+
+
+@dataclass(frozen=True)
+class Seat:
+    """Where a worker is."""
+
+    node: str  # Ray's name of the node, by default its address
+    node_id: str
+    machine: str  # as the names of temporary files have it
+    process: int
+    device: str
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of a batch."""
+
+    outcomes: list[batch.Outcome]
+    seconds: float
+
+
+class Worker:
+    """A network on its device.
+
+    Args:
+        device: cpu or cuda.
+        threads: of the network on a CPU.
+        neighbours: workers that share the machine's memory, this one included.
+        folder: that relative paths start from.
+    """
+
+    def __init__(
+        self,
+        model: Derainer,
+        treatment: batch.Treatment,
+        device: str,
+        threads: int = 1,
+        neighbours: int = 1,
+        folder: str = ".",
+    ) -> None:
+        with suppress(OSError):  # where all paths are absolute it need not be there
+            os.chdir(folder)
+        if device == "cpu":
+            torch.set_num_threads(threads)
+        self.model = place(model, choose_device(device))
+        if neighbours > 1 and treatment.max_memory is None and device == "cpu":
+            here = torch.device("cpu")
+            share = used_memory(here) + FREE_MEMORY_SHARE * free_memory(here) / neighbours
+            treatment = replace(treatment, max_memory=share)
+        self.treatment = treatment
+        self.seat = find_seat(str(device))
+
+    def where(self) -> Seat:
+        """Where this is; it answers as soon as the network is loaded."""
+        return self.seat
+
+    def work(self, jobs: list[batch.Job]) -> Done:
+        """Do a batch."""
+        started = time.perf_counter()
+        outcomes = [replace(each, node=self.seat.node) for each in batch.run(jobs, self.model, self.treatment)]
+        return Done(outcomes, time.perf_counter() - started)
+
+
+def find_seat(device: str) -> Seat:
+    """Where this process is."""
+    import ray
+
+    node_id = ray.get_runtime_context().get_node_id()
+    node = next(each for each in ray.nodes() if each["NodeID"] == node_id)
+    return Seat(name_of(node), node_id, machine(), os.getpid(), device)
+
+
+def name_of(node: dict[str, object]) -> str:
+    """A name that people know a node by: the one that it was given, or that of its machine."""
+    name = node.get("NodeName")
+    return str(node["NodeManagerHostname"] if not name or name == node["NodeManagerAddress"] else name)
