@@ -77,7 +77,7 @@ def test_many_damaged_frames_are_said_once_and_the_exit_code_is_1(tmp_path):
 
 
 def test_damage_that_was_met_before_an_interruption_is_said_too(tmp_path, monkeypatch):
-    monkeypatch.setattr("derain.video.pipeline.SEGMENT", 10)
+    monkeypatch.setattr("derain.video.pipeline.SEGMENT_FRAMES", 10)
     clip = make(tmp_path / "a.mp4")
     with_zeros(clip, 5)
     whole = process(clip, tmp_path / "whole.mp4", Darker())
@@ -160,7 +160,7 @@ def test_only_what_is_wanted_is_decoded_and_converted(tmp_path, monkeypatch, nam
 
 
 def test_a_limit_of_frames_a_second_survives_an_interruption(tmp_path, monkeypatch):
-    monkeypatch.setattr("derain.video.pipeline.SEGMENT", 5)
+    monkeypatch.setattr("derain.video.pipeline.SEGMENT_FRAMES", 5)
     clip, settings = make(tmp_path / "a.mp4", times=UNEVEN), VideoSettings(fps_limit=9, start=0.1, end=2.2)
 
     def interrupt(done, total, seconds):
@@ -336,7 +336,9 @@ def test_a_clip_that_is_gone_when_it_is_read_is_a_sentence(tmp_path):
 def test_a_preview_that_cannot_be_written_does_not_end_the_clip(tmp_path):
     said = list[str]()
     clip = make(tmp_path / "a.mp4", count=3)
-    done = process(clip, tmp_path / "b.mp4", Identity(), FRAME_BY_FRAME, preview=clip / "no.png", say=said.append)
+    done = process(
+        clip, tmp_path / "b.mp4", Identity(), VideoSettings(temporal="off", preview=clip / "no.png"), say=said.append
+    )
     assert done.frames == 3 and len(said) == 1 and "no.png: cannot be" in said[0]
 
 

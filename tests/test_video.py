@@ -222,8 +222,8 @@ def test_the_layer_asked_for_is_written(tmp_path, layer, expected):
 
 def test_comparison_strength_and_preview(tmp_path):
     source = make_clip(tmp_path / "a.mp4", count=3)
-    settings = VideoSettings(temporal="off", layer="compare", strength=0.5)
-    process(source, tmp_path / "b.mp4", Darker(), settings, preview=tmp_path / "now.png")
+    settings = VideoSettings(temporal="off", layer="compare", strength=0.5, preview=tmp_path / "now.png")
+    process(source, tmp_path / "b.mp4", Darker(), settings)
     frame = next(iter(frames(tmp_path / "b.mp4"))).pixels.astype(float)
     assert frame.shape == (48, 128, 3) and (tmp_path / "now.png").is_file()
     assert frame[:, 64:].mean() == pytest.approx(frame[:, :64].mean() * 0.9, rel=0.03)
@@ -321,7 +321,7 @@ def test_a_frame_that_fails_stops_or_is_passed_through(tmp_path):
 
 
 def test_frames_that_failed_before_an_interruption_are_not_forgotten(tmp_path, monkeypatch):
-    monkeypatch.setattr("derain.video.pipeline.SEGMENT", 4)
+    monkeypatch.setattr("derain.video.pipeline.SEGMENT_FRAMES", 4)
     source, settings = make_clip(tmp_path / "a.mp4"), VideoSettings(temporal="off", keep_going=True)
 
     def interrupt(done, total, seconds):
@@ -336,7 +336,7 @@ def test_frames_that_failed_before_an_interruption_are_not_forgotten(tmp_path, m
 
 def test_frames_that_failed_count_as_the_file_has_them(tmp_path, monkeypatch):
     """Fusion looks back at frames that are encoded already; a run may also fail after its last frame."""
-    monkeypatch.setattr("derain.video.pipeline.SEGMENT", 4)
+    monkeypatch.setattr("derain.video.pipeline.SEGMENT_FRAMES", 4)
     source, settings = make_clip(tmp_path / "a.mp4"), VideoSettings(keep_going=True)
     network, other = Failing(), Failing()
     network.seen = -1  # fails at frame 3
@@ -402,7 +402,7 @@ def test_a_truncated_clip_leaves_no_half_result(tmp_path):
 
 
 def test_an_unfinished_run_of_other_settings_is_not_mixed_in(tmp_path, monkeypatch):
-    monkeypatch.setattr("derain.video.pipeline.SEGMENT", 2)
+    monkeypatch.setattr("derain.video.pipeline.SEGMENT_FRAMES", 2)
     source = make_clip(tmp_path / "a.mp4")
     with pytest.raises(PhotoError):
         process(source, tmp_path / "b.mp4", Failing(), FRAME_BY_FRAME)
@@ -581,11 +581,9 @@ def test_an_interrupted_run_to_pictures_goes_on_and_only_with_the_same_settings(
 def test_a_stretch_of_pictures_and_no_picture_replaced_by_its_own_result(tmp_path):
     for index in range(6):
         save_photo(picture(index), tmp_path / "in" / f"{index}.png")
-    cut = VideoSettings(start=0.04, end=0.2, fps_limit=12.5)  # of 25 a second
+    cut = VideoSettings(start=0.04, end=0.2, fps_limit=12.5, preview=tmp_path / "p.png")  # of 25 a second
     seen = []
-    done = process(
-        tmp_path / "in", tmp_path / "out", Identity(), cut, preview=tmp_path / "p.png", report=lambda *a: seen.append(a)
-    )
+    done = process(tmp_path / "in", tmp_path / "out", Identity(), cut, report=lambda *a: seen.append(a))
     assert done.frames == 2 and sorted(p.name for p in (tmp_path / "out").iterdir()) == ["1.png", "3.png"]
     assert seen[-1][:2] == (2, 2) and (tmp_path / "p.png").exists()
     for source, out in [("in", "in"), ("in/%d.png", "in/%d.png")]:

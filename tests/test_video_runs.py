@@ -64,7 +64,7 @@ def test_pictures_and_gifs_are_made_by_one_run_at_a_time(tmp_path):
 @pytest.mark.parametrize("when", [1, 5, 12])
 @pytest.mark.parametrize("gone", ["b.mp4.unfinished", "."])
 def test_a_folder_that_vanishes_is_a_sentence(tmp_path, monkeypatch, gone, when):
-    monkeypatch.setattr("derain.video.pipeline.SEGMENT", 4)
+    monkeypatch.setattr("derain.video.pipeline.SEGMENT_FRAMES", 4)
     source = make_clip(tmp_path / "a.mp4")
 
     def remove(done, total, seconds):
@@ -79,7 +79,7 @@ def test_a_folder_that_vanishes_is_a_sentence(tmp_path, monkeypatch, gone, when)
 
 
 def test_a_segment_that_vanishes_is_made_again(tmp_path, monkeypatch):
-    monkeypatch.setattr("derain.video.pipeline.SEGMENT", 4)
+    monkeypatch.setattr("derain.video.pipeline.SEGMENT_FRAMES", 4)
     source, out = make_clip(tmp_path / "a.mp4"), tmp_path / "b.mp4"
 
     def interrupt(done, total, seconds):
@@ -145,11 +145,11 @@ def test_what_cannot_be_is_said_before_weights_are_loaded(tmp_path):
     ]
     for source, out, said in wrong:
         with pytest.raises(UsageError, match=said):
-            process(tmp_path / source, tmp_path / out, weights=weights)
+            process(tmp_path / source, tmp_path / out, model=weights)
     with pytest.raises(UsageError, match="`codec` nothing"):
-        process(clip, tmp_path / "b.mp4", settings=VideoSettings(codec="nothing"), weights=weights)
+        process(clip, tmp_path / "b.mp4", settings=VideoSettings(codec="nothing"), model=weights)
     with pytest.raises(PhotoError, match="cannot be read"):
-        process(tmp_path / f"{LONG}{LONG}.mp4", tmp_path / "b.mp4", weights=weights)
+        process(tmp_path / f"{LONG}{LONG}.mp4", tmp_path / "b.mp4", model=weights)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.gif", "a.mp4", "in"]
 
 

@@ -79,6 +79,7 @@ def video(
         precision=precision,
         hwaccel=hwaccel,
         max_memory=max_memory and max_memory * 1e9,
+        preview=preview,
     )
     out = out or default_result(source)
     if threads:
@@ -97,9 +98,7 @@ def video(
             bar.update(task, completed=done, total=total or None)
             bar.update(task, description=f"frames, {bar.tasks[task].speed or 0:.1f} a second")
 
-        result = process(
-            source, out, None, settings, overwrite, preview, report, inform, weights=lambda: load(weights, chosen)
-        )
+        result = process(source, out, lambda: load(weights, chosen), settings, overwrite, report, inform)
     tell(str(result.path))
     inform(f"{result.frames} frames in {result.seconds:.0f} s")
     if result.failed:

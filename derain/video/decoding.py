@@ -12,7 +12,7 @@ from av.codec.hwaccel import HWAccel
 from derain.errors import PhotoError, reason
 from derain.video.containers.structure import structure
 from derain.video.damage import Damage
-from derain.video.seeking import LEAP, Landing, landing
+from derain.video.seeking import LEAST_LEAP_BACK, Landing, landing
 
 ANY_BYTES = "surrogateescape"  # tags need not be UTF-8, and are written back as they were
 ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
@@ -252,7 +252,7 @@ class Due:
     def _is_new_clip(self, packet: Any) -> bool:
         """Whether this begins another clip that was put after the one before."""
         before, at = self.last and time_of(self.last), time_of(packet)
-        return before is not None and at is not None and bool((at - before) * packet.time_base < -LEAP)
+        return before is not None and at is not None and bool((at - before) * packet.time_base < -LEAST_LEAP_BACK)
 
 
 def has_picture(codec: str, packet: Any) -> bool:

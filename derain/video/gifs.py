@@ -72,7 +72,7 @@ def process_gif(run: Run) -> Done:
     if os.path.lexists(out) and (not run.overwrite or out.resolve() == source.resolve()):
         raise UsageError(f"{out}: exists; give another `out`, or `overwrite` if it is not the source itself")
     began = time.monotonic()
-    network = Network(run.model, settings, run.say)
+    network, preview = Network(run.model, settings, run.say), run.preview()
     pictures, alphas, kept = list[Pixels](), list[Plane | None](), list[int]()
     try:
         head, pages, after = read_pages(source.read_bytes())
@@ -83,7 +83,7 @@ def process_gif(run: Run) -> Done:
                 pictures.append(picture)
                 alphas.append(alpha_shown(frame, settings))
                 kept.append(frame.pts)
-                run.preview.show(frame, picture)
+                preview.show(frame, picture)
                 run.report(len(pictures), len(pages), time.monotonic() - began)
     except (OSError, UnidentifiedImageError, SyntaxError, ValueError, IndexError, struct.error) as error:
         raise PhotoError(f"{source}: cannot be read as a GIF ({error})") from None

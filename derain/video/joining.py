@@ -18,7 +18,7 @@ import av
 from derain.errors import PhotoError, reason
 from derain.video.containers.matroska_header import set_aspect
 from derain.video.decoding import opened, packets_of
-from derain.video.encoding import open_output
+from derain.video.encoder import open_output
 from derain.video.headers import BOXES, DAMAGE, ELEMENTS, Header
 from derain.video.reading import Clip, Clock, is_cover
 

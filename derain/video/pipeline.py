@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 
@@ -21,43 +21,41 @@ from derain.photos import Photo
 from derain.restoring.ahead import drawn_ahead
 from derain.restoring.devices import check_precision
 from derain.video.damage import Damage
-from derain.video.encoding import Encoding, SegmentWriter, encoder_options
-from derain.video.formats import PRORES, choose_encoder, choose_pixel_format, has_alpha, lost
+from derain.video.encoder import SegmentWriter
+from derain.video.encoding import encoding_of, say_lost
+from derain.video.formats import choose_encoder
 from derain.video.fusion import REACH
 from derain.video.joining import Track, join
 from derain.video.naming import FORMATS, check_result, check_source, is_sequence, unfinished
 from derain.video.reading import Clip, Frame
 from derain.video.sequences import check_sequence, process_sequence
-from derain.video.sides import Light, lost_sides, merged
+from derain.video.sides import Light, lost_sides
 from derain.video.treatment import (
     CONVERTERS,
     Done,
     Network,
-    Preview,
     Report,
     Run,
     VideoSettings,
-    alpha_shown,
     derained,
     stretch_of,
+    with_alpha,
 )
 from derain.weights import fingerprint, load, sha256
 
-SEGMENT = 100  # frames: what a kill costs at the most
-AHEAD = 4  # frames that wait between decoder, network and encoder
-PLAIN = VideoSettings()
+SEGMENT_FRAMES = 100  # frames: what a kill costs at the most
+MOST_WAITING_FRAMES = 4  # frames that wait between decoder, network and encoder
+DEFAULT_SETTINGS = VideoSettings()
 
 
 def process(
     source: str | Path,
     out: str | Path,
-    model: Derainer | None = None,
-    settings: VideoSettings = PLAIN,
+    model: Derainer | Callable[[], Derainer] = load,
+    settings: VideoSettings = DEFAULT_SETTINGS,
     overwrite: bool = False,
-    preview: Path | None = None,
     report: Report | None = None,
     say: Callable[[str], None] | None = None,
-    weights: Callable[[], Derainer] = load,
 ) -> Done:
     """Derain a clip; frames keep their times, and everything beside the video is copied.
 
@@ -65,12 +63,10 @@ def process(
     call it again with the same arguments.
 
     Args:
-        model: default: the bundled weights.
+        model: or what is called for it once all that can be checked without it is; default: the bundled weights.
         overwrite: replace ``out`` if it exists.
-        preview: a picture that is written now and then while it goes on.
         report: called for each frame.
         say: called with sentences for the user.
-        weights: called for the model if none is given, once all that can be checked without it is.
 
     Raises:
         PhotoError: a clip that cannot be read or written, another run that makes the same result, or a frame that fails
@@ -80,16 +76,18 @@ def process(
     """
     source, out, say = Path(source), Path(out), say or (lambda sentence: None)
     report = report or (lambda done, total, seconds: None)
+
+    def run() -> Run:
+        return Run(source, out, model_of(model), settings, overwrite, report, say)
+
     check_settings(settings)
     check_source(source)
     check_result(out)
     if is_sequence(source) or is_sequence(out):
         check_sequence(source, out, settings, overwrite)
         with kept_for(out):
-            network = model or weights()
-            origin = manifest(source, network, settings) if source.is_file() else ""
-            run = Run(source, out, network, settings, overwrite, Preview(preview, say), report, say)
-            return process_sequence(run, origin)
+            begun = run()
+            return process_sequence(begun, manifest(begun) if source.is_file() else "")
     check(source, out, overwrite)
     with ExitStack() as files:
         clips = [files.enter_context(Clip(source, hardware=settings.hwaccel))]
@@ -97,7 +95,12 @@ def process(
         choose_encoder(clips[0].codec, out.suffix.lower(), settings.codec)
         with kept_for(out):
             check(source, out, overwrite)  # another run may just have made it
-            return _process_clips(clips, out, model or weights(), settings, preview, report, say)
+            return _process_clips(clips, run())
+
+
+def model_of(model: Derainer | Callable[[], Derainer]) -> Derainer:
+    """The network itself, or the one that is called for."""
+    return model if isinstance(model, Derainer) else model()
 
 
 @contextmanager
@@ -115,29 +118,22 @@ def kept_for(out: Path) -> Iterator[None]:
         raise PhotoError(f"{named}: cannot be read or written ({reason(error)})") from None
 
 
-def _process_clips(
-    clips: list[Clip],
-    out: Path,
-    model: Derainer,
-    settings: VideoSettings,
-    preview: Path | None,
-    report: Report,
-    say: Callable[[str], None],
-) -> Done:
-    origin, folder = manifest(clips[0].path, model, settings), unfinished(out)
+def _process_clips(clips: list[Clip], run: Run) -> Done:
+    out, settings = run.out, run.settings
+    origin, folder = manifest(run), unfinished(out)
     works = [Work(out, origin, track) for track in range(len(clips))]
     try:
         if any(work.done for work in works):
-            say(f"goes on after {sum(work.frames for work in works)} frames that were done before")
+            run.say(f"goes on after {sum(work.frames for work in works)} frames that were done before")
         if any(clip.interlaced for clip in clips):
-            say(f"{clips[0].path}: is interlaced; its frames are deinterlaced")
+            run.say(f"{clips[0].path}: is interlaced; its frames are deinterlaced")
         began = time.monotonic()
-        failed = _encode_all(clips, model, settings, works, preview, report, say)
+        failed = _encode_all(clips, works, run)
         start = 0.0 if settings.start is None else settings.start + clips[0].begins
         taken = start, float("inf") if settings.end is None else settings.end + clips[0].begins
         whole = folder / f"whole{out.suffix}"
         tracks = [Track(clip, work.segments, work.matrix) for clip, work in zip(clips, works) if work.segments]
-        beside = join(tracks, whole, FORMATS[out.suffix.lower()], taken, settings.audio, say)
+        beside = join(tracks, whole, FORMATS[out.suffix.lower()], taken, settings.audio, run.say)
         damage = [line for clip, work in zip(clips, works) for line in damage_of(clip, work, settings)]
         damage += [f"{clips[0].path}: {sentence}" for sentence in beside]
         done = Done(out, sum(work.frames for work in works), time.monotonic() - began, failed, damage)
@@ -250,98 +246,116 @@ class Work:
             write_bytes(self.own / "damage.json", json.dumps(before.as_dict()).encode())
 
 
-def manifest(source: Path, model: Derainer, settings: VideoSettings) -> str:
+def manifest(run: Run) -> str:
     """What a run is of; only one of the same may go on with its results."""
-    origin = {"source": sha256(source), "weights": fingerprint(model)}
-    return json.dumps(origin | {"settings": asdict(settings) | {"segment": SEGMENT}}, indent=1)
+    origin = {"source": sha256(run.source), "weights": fingerprint(run.model)}
+    settings = {name: value for name, value in asdict(run.settings).items() if name != "preview"}
+    return json.dumps(origin | {"settings": settings | {"segment": SEGMENT_FRAMES}}, indent=1)
 
 
-def _encode_all(
-    clips: list[Clip],
-    model: Derainer,
-    settings: VideoSettings,
-    works: list[Work],
-    preview: Path | None,
-    report: Report | None,
-    say: Callable[[str], None],
-) -> list[int]:
+def _encode_all(clips: list[Clip], works: list[Work], run: Run) -> list[int]:
     """Encode what is missing of every picture track; returns the frames that failed, those of each by its own count.
 
     Raises:
         PhotoError: no track has a frame in the stretch asked for, or one that fails.
     """
     failed = list[int]()
-    total, before = sum(expected(clip, settings) for clip in clips), 0
+    total, before = sum(expected(clip, run.settings) for clip in clips), 0
     for track, (clip, work) in enumerate(zip(clips, works)):
 
         def counted(done: int, total_of_track: int, seconds: float, before: int = before) -> None:
-            if report:
-                report(before + done, total, seconds)
+            run.report(before + done, total, seconds)
 
         def named(sentence: str, track: int = track) -> None:
-            say(f"picture track {track + 1}: {sentence}" if len(clips) > 1 else sentence)
+            run.say(f"picture track {track + 1}: {sentence}" if len(clips) > 1 else sentence)
 
-        failed += _encode(clip, model, settings, work, preview, counted, named)
+        failed += _encode(clip, work, replace(run, report=counted, say=named))
         before += work.frames
     if not before:
         raise PhotoError(f"{clips[0].path}: holds no frame between `start` and `end`")
     return failed
 
 
-def _encode(
-    clip: Clip,
-    model: Derainer,
-    settings: VideoSettings,
-    work: Work,
-    preview: Path | None,
-    report: Report,
-    say: Callable[[str], None],
-) -> list[int]:
+def _encode(clip: Clip, work: Work, run: Run) -> list[int]:
     """Encode the segments that are missing; returns the frames that failed, in this run or before."""
-    done = work.frames
+    settings, done = run.settings, work.frames
     before = max(done - REACH, 0) if settings.temporal != "off" else done  # fusion looks back so far
-    network = Network(model, settings, say, before, done)
+    network = Network(run.model, settings, run.say, before, done)
     network.failed += (frame for frame in work.failed if frame < done)
     wanted = stretch_of(clip, settings, work.shown, before)
-    began, index, looking = time.monotonic(), done, Preview(preview, say)
-    with ThreadPoolExecutor(CONVERTERS) as converters, ThreadPoolExecutor(1) as encoder:
-        results = derained(drawn_ahead(wanted, AHEAD), network, settings)
-        writing: deque[Future[None]] = deque()
-        writer: SegmentWriter | None = None
-        told = set[str]()
-        for frame, picture in islice(results, done - before, None):
-            if writer is None:
-                work.segments.append(work.segment(len(work.segments)))
-                if index == 0:
-                    work.note_light(Light.of(frame.sides))
-                encoding = encoding_of(clip, frame, picture, work, settings)
-                if index == 0:
-                    say_lost(frame, encoding, say)
-                writer = SegmentWriter(work.segments[-1], encoding)
-                if frame.matrix:
-                    write_bytes(work.own / "matrix", frame.matrix)
-            taken_over = encoding.takes_over if settings.fps_limit is None else frozenset()
-            for loss in sorted({*lost_sides(frame.sides, taken_over)} - told):
-                told.add(loss)
-                say(f"{loss} cannot be kept")
-            converted = converters.submit(as_stored, writer, frame, picture, settings)
-            writing.append(encoder.submit(write_converted, writer, frame, converted))
-            while len(writing) > AHEAD:
-                writing.popleft().result()
-            index += 1
-            if index % SEGMENT == 0:
+    began, preview = time.monotonic(), run.preview()
+    with Segments(clip, work, run) as segments:
+        results = derained(drawn_ahead(wanted, MOST_WAITING_FRAMES), network, settings)
+        for index, (frame, picture) in enumerate(islice(results, done - before, None), start=done + 1):
+            segments.add(frame, picture)
+            if index % SEGMENT_FRAMES == 0:
                 work.note(network.failed, clip.damage)
-                writing.append(encoder.submit(writer.close))
-                writer = None
-            report(index, 0, time.monotonic() - began)
-            looking.show(frame, picture)
-        if writer:
-            work.note(network.failed, clip.damage)
-            writing.append(encoder.submit(writer.close))
-        for future in writing:
-            future.result()
+                segments.end_one()
+            run.report(index, 0, time.monotonic() - began)
+            preview.show(frame, picture)
+        work.note(network.failed, clip.damage)
     work.note(network.failed, clip.damage)
     return network.failed
+
+
+class Segments:
+    """Writes one segment after the other in threads of its own; as a context manager, which ends the last."""
+
+    def __init__(self, clip: Clip, work: Work, run: Run) -> None:
+        self.clip, self.work, self.run = clip, work, run
+        self.writer: SegmentWriter | None = None
+        self.writing: deque[Future[None]] = deque()
+        self.told = set[str]()
+
+    def __enter__(self) -> "Segments":
+        with ExitStack() as threads:
+            self.converters = threads.enter_context(ThreadPoolExecutor(CONVERTERS))
+            self.encoder = threads.enter_context(ThreadPoolExecutor(1))
+            self.threads = threads.pop_all()
+        return self
+
+    def __exit__(self, failed: type[BaseException] | None, *_: object) -> None:
+        with self.threads:
+            if failed is None:
+                self.end_one()
+                for future in self.writing:
+                    future.result()
+
+    def add(self, frame: Frame, picture: Photo) -> None:
+        """Encode a picture once those before it are; errors are raised by one of the next calls, or at the end.
+
+        Raises:
+            PhotoError: a segment cannot be written.
+        """
+        writer = self.writer = self.writer or self._begin(frame, picture)
+        taken_over = writer.encoding.takes_over if self.run.settings.fps_limit is None else frozenset()
+        for loss in sorted({*lost_sides(frame.sides, taken_over)} - self.told):
+            self.told.add(loss)
+            self.run.say(f"{loss} cannot be kept")
+        converted = self.converters.submit(as_stored, writer, frame, picture, self.run.settings)
+        self.writing.append(self.encoder.submit(write_converted, writer, frame, converted))
+        while len(self.writing) > MOST_WAITING_FRAMES:
+            self.writing.popleft().result()
+
+    def end_one(self) -> None:
+        """The next picture begins another segment."""
+        if self.writer:
+            self.writing.append(self.encoder.submit(self.writer.close))
+            self.writer = None
+
+    def _begin(self, frame: Frame, picture: Photo) -> SegmentWriter:
+        work, settings, is_first = self.work, self.run.settings, not self.work.segments
+        work.segments.append(work.segment(len(work.segments)))
+        if is_first:
+            work.note_light(Light.of(frame.sides))
+        stored, ending = turned_back(picture, frame.rotation), Path(work.folder.stem).suffix.lower()
+        encoding = encoding_of(self.clip, frame, stored, ending, work.light, settings)
+        if is_first:
+            say_lost(frame, encoding, self.run.say)
+        writer = SegmentWriter(work.segments[-1], encoding)
+        if frame.matrix:
+            write_bytes(work.own / "matrix", frame.matrix)
+        return writer
 
 
 def as_stored(writer: SegmentWriter, frame: Frame, picture: Photo, settings: VideoSettings) -> av.VideoFrame:
@@ -360,38 +374,6 @@ def damage_of(clip: Clip, work: Work, settings: VideoSettings) -> list[str]:
     last = float("inf") if settings.end is None else (settings.end + clip.begins) / float(clip.time_base)
     damage = work.damage.within(first, last)
     return [f"{clip.path}: {sentence}" for sentence in damage.said(work.shown, clip.time_base, clip.begins)]
-
-
-def say_lost(frame: Frame, encoding: Encoding, say: Callable[[str], None]) -> None:
-    """Say what the pixels lose, and what stands beside them."""
-    light = Light.of(frame.sides)
-    if (light.mastering or light.content) and not light.options(encoding.codec):
-        say(f"{encoding.codec} cannot hold HDR's mastering display and content light; the container does where it did")
-    for loss in lost(frame.colours.pixel_format, frame.colours.bits, encoding.pixel_format):
-        advice = "a result in .mov or .mkv" if "transparency" in loss else "`codec` libx265"
-        say(f"{encoding.codec}: {loss}; {advice} keeps more")
-
-
-def with_alpha(picture: Photo, frame: Frame, settings: VideoSettings) -> Photo:
-    """The picture, and what is shown of the frame's alpha as its fourth channel."""
-    alpha = alpha_shown(frame, settings)
-    return picture if alpha is None else np.dstack([picture, alpha])
-
-
-def encoding_of(clip: Clip, frame: Frame, picture: Photo, work: Work, settings: VideoSettings) -> Encoding:
-    """The same for every segment of a run."""
-    stored = turned_back(picture, frame.rotation)
-    height, width = stored.shape[:2]
-    ending = Path(work.folder.stem).suffix.lower()
-    context, transparent = clip.stream.codec_context, frame.alpha is not None
-    codec = choose_encoder(clip.codec, ending, settings.codec, transparent)
-    form = choose_pixel_format(codec, frame.colours.pixel_format, (width, height))
-    options = encoder_options(codec, settings.crf, settings.preset, settings.options, has_alpha(form))
-    options = merged(options, work.light.options(codec))
-    if codec == "prores_ks" and context.profile in PRORES:
-        options.setdefault("profile", PRORES[context.profile])
-    aspect = clip.stream.sample_aspect_ratio
-    return Encoding(codec, width, height, form, clip.rate, clip.time_base, aspect or None, options)
 
 
 def expected(clip: Clip, settings: VideoSettings) -> int:

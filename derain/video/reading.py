@@ -1,7 +1,7 @@
 """Clips as frames: upright RGB with their times; all of them, some stretch, or a few spread over the length."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import islice
@@ -20,12 +20,14 @@ from derain.restoring.ahead import ahead
 from derain.video.colour import Colours, to_rgb
 from derain.video.damage import Damage
 from derain.video.decoding import decoded, opened
+from derain.video.deinterlacing import deinterlaced
+from derain.video.seeking import LEAST_LEAP_BACK
 from derain.video.sides import has_sides_to_take_over
 
 CLIPS = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v"}
 Plane = NDArray[Any]
-LEAP = 1  # seconds back, from which a clip is taken to go on where it was
-NEAR = 1.0  # seconds from the beginning, up to which there is nothing to gain by beginning later
+UNREADABLE = (av.FFmpegError, OSError, ValueError, cv2.error)
+NEAR_BEGINNING = 1.0  # seconds from the beginning, up to which there is nothing to gain by beginning later
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,7 @@ class Clip:
         last: int | None = None
         clock, step = Clock(self.time_base), round(1 / self.rate / self.time_base)
         size: tuple[int, int] | None = None
-        whole = since is None or since <= self.begins + NEAR
+        whole = since is None or since <= self.begins + NEAR_BEGINNING
         first = None if whole else self._first()
         for frame in self._deinterlaced(None if first is None else since, first):
             size = size or ((first.width, first.height) if first else (frame.width, frame.height))
@@ -177,56 +179,55 @@ class Clip:
 
     def _frame(self, decoded: "Decoded") -> Frame | None:
         try:
-            return self._upright(decoded.frame, decoded.pts, decoded.size)
-        except (av.FFmpegError, OSError, ValueError, cv2.error) as error:
+            return upright(decoded, self.time_base)
+        except UNREADABLE as error:
             self.damage.lost.add(decoded.pts)
             self.damage.reason = reason(error)
             return None
 
-    def _upright(self, frame: av.VideoFrame, pts: int, size: tuple[int, int]) -> Frame:
-        colours = Colours.of(frame)
-        turned = round((frame.rotation or 0) / 90) % 4
-        stored = to_rgb(frame, colours)
-        if size != (frame.width, frame.height):  # a browser's recording changes it with the network's speed
-            stored = np.asarray(cv2.resize(stored, size, interpolation=cv2.INTER_AREA), stored.dtype)
-            colours = replace(colours, lines=size[1])
-        pixels = np.rot90(stored[..., :3], turned)
-        alpha = np.rot90(stored[..., 3], turned) if stored.shape[2] == 4 else None
-        found: list[Any] = list(frame.side_data)
-        sides = {side.type.name: bytes(side) for side in found}
-        matrix = sides.get("DISPLAYMATRIX", b"")
-        time, decoded = float(pts * self.time_base), frame if has_sides_to_take_over(sides) else None
-        return Frame(pixels, pts, time, colours, 90 * turned, matrix, alpha, sides, decoded)
-
     def _deinterlaced(self, since: float | None, first: av.VideoFrame | None) -> Iterator[av.VideoFrame]:
         """Frames from about ``since`` on, treated as if they came after the ``first``."""
-        graph: Any = None
-        form: tuple[int, int, str] | None = None  # that the graph was made for
-        ordered, at = self.container.format.name == "avi", -1  # it has no times but those of decoding
-        weave = first is not None and first.interlaced_frame
         since_pts = None if since is None else math.floor(since / self.time_base)
-        for frame in decoded(self.path, self.stream.index, self.damage, since_pts, self.hardware):
-            if ordered:
-                at = frame.pts = frame.dts if frame.dts is not None else at + 1
-            if graph is not None and form != _form(frame):
-                yield from drained(graph, None)
-                graph = deinterlacer(frame, self.time_base)
-            elif graph is None and (frame.interlaced_frame or weave):
-                graph = deinterlacer(frame, self.time_base)
-            form = _form(frame)
-            if graph is None:
-                yield frame
-            else:
-                yield from drained(graph, frame)
-        if graph is not None:
-            yield from drained(graph, None)
+        frames = decoded(self.path, self.stream.index, self.damage, since_pts, self.hardware)
+        if self.container.format.name == "avi":
+            frames = ordered(frames)
+        return deinterlaced(frames, self.time_base, first is not None and first.interlaced_frame)
+
+
+def ordered(frames: Iterable[av.VideoFrame]) -> Iterator[av.VideoFrame]:
+    """Frames of an AVI, which has no times but those of decoding."""
+    at = -1
+    for frame in frames:
+        at = frame.pts = frame.dts if frame.dts is not None else at + 1
+        yield frame
+
+
+def upright(decoded: Decoded, time_base: Fraction) -> Frame:
+    """
+    Raises:
+        UNREADABLE: its pixels cannot be read.
+    """
+    frame, pts, size = decoded.frame, decoded.pts, decoded.size
+    colours = Colours.of(frame)
+    turned = round((frame.rotation or 0) / 90) % 4
+    stored = to_rgb(frame, colours)
+    if size != (frame.width, frame.height):  # a browser's recording changes it with the network's speed
+        stored = np.asarray(cv2.resize(stored, size, interpolation=cv2.INTER_AREA), stored.dtype)
+        colours = replace(colours, lines=size[1])
+    pixels = np.rot90(stored[..., :3], turned)
+    alpha = np.rot90(stored[..., 3], turned) if stored.shape[2] == 4 else None
+    found: list[Any] = list(frame.side_data)
+    sides = {side.type.name: bytes(side) for side in found}
+    matrix = sides.get("DISPLAYMATRIX", b"")
+    kept = frame if has_sides_to_take_over(sides) else None
+    return Frame(pixels, pts, float(pts * time_base), colours, 90 * turned, matrix, alpha, sides, kept)
 
 
 class Clock:
     """The times of a stream: where clips were put one after the other, each begins anew."""
 
     def __init__(self, base: Fraction) -> None:
-        self.leap = round(LEAP / base)
+        self.leap = round(LEAST_LEAP_BACK / base)
         self.last, self.ends, self.jump = -(2**62), 0, 0
 
     def moved(self, at: int, duration: int) -> int:
@@ -242,31 +243,6 @@ def is_cover(stream: Any) -> bool:
     """Whether it holds still pictures that belong to the clip as a whole."""
     kinds = stream.disposition
     return bool(kinds & (kinds.attached_pic | kinds.timed_thumbnails))
-
-
-def _form(frame: av.VideoFrame) -> tuple[int, int, str]:
-    return frame.width, frame.height, frame.format.name
-
-
-def deinterlacer(frame: av.VideoFrame, base: Fraction) -> Any:
-    """One frame for each frame like this one, of its first field and what the neighbours tell of the second."""
-    graph = av.filter.Graph()
-    graph.link_nodes(
-        graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=base),
-        graph.add("bwdif", "mode=send_frame"),
-        graph.add("buffersink"),
-    ).configure()
-    return graph
-
-
-def drained(graph: Any, frame: av.VideoFrame | None) -> Iterator[av.VideoFrame]:
-    """What comes out as ``frame`` goes in; ``None`` ends it."""
-    graph.push(frame)
-    while True:
-        try:
-            yield graph.pull()
-        except (BlockingIOError, EOFError):  # it wants more, or has no more
-            return
 
 
 def frames(path: str | Path) -> Iterator[Frame]:

@@ -16,7 +16,7 @@ INDEXED = {
 }  # whose times never go back and whose seeking knows keyframes
 STEPS_BACK = (0, 2, 10, 60)  # seconds before the place where the keyframe is looked for
 MOST_SEARCHED = 20_000  # packets, after which the keyframe is not there
-LEAP = 1  # seconds back, from which a clip is taken to go on where it was
+LEAST_LEAP_BACK = 1  # seconds back, from which a clip is taken to go on where it was
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def last_keyframe(again: Callable[[], Any], index: int, before: int) -> Mark | N
     found, last = None, -(2**62)
     with again() as container:
         stream = container.streams[index]
-        leap = round(LEAP / stream.time_base)
+        leap = round(LEAST_LEAP_BACK / stream.time_base)
         for packet in container.demux(stream):
             if not packet.size or packet.dts is None:
                 continue

@@ -142,6 +142,7 @@ class PictureWriter:
 
     def __init__(self, run: Run, done: int, total: int) -> None:
         self.run, self.index, self.total = run, done, total
+        self.preview = run.preview()
         self.began = time.monotonic()
         self.told = set[str]()
         if done:
@@ -173,7 +174,7 @@ class PictureWriter:
                 self.run.say(f"{path}: {note}; the same of further pictures is not said again")
             self.told.update(encoded.notes)
         self.index += 1
-        self.run.preview.show(frame, picture)
+        self.preview.show(frame, picture)
         self.run.report(self.index, self.total, time.monotonic() - self.began)
 
     def ended(self, network: Network, damage: list[str] | None = None) -> Done:

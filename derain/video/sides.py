@@ -9,13 +9,13 @@ from typing import Any
 
 import av
 
-MASTERING, LIGHT = "MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL"
-CHROMATICITY, LUMINANCE = 50_000, 10_000  # parts of one in the bitstream's messages
-OF_ENCODERS = {  # names of the messages in which they tell their settings
+MASTERING_DISPLAY, CONTENT_LIGHT = "MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL"
+CHROMATICITY_UNITS, LUMINANCE_UNITS = 50_000, 10_000  # parts of one in the bitstream's messages
+ENCODERS_SETTINGS = {  # names of the messages in which they tell their settings
     bytes.fromhex("dc45e9bde6d948b7962cd820d923eeef"),  # x264
     bytes.fromhex("2ca2de09b51747dbbb55a4fe7fc2fc4e"),  # x265
 }
-LOST = {
+LOST_KINDS = {
     "DYNAMIC_HDR_PLUS": "HDR10+ metadata, which follow the scenes,",
     "DOVI_RPU_BUFFER": "Dolby Vision metadata, which follow the scenes,",
     "DOVI_METADATA": "Dolby Vision metadata, which follow the scenes,",
@@ -25,8 +25,8 @@ LOST = {
     "GOP_TIMECODE": "timecodes inside the pictures",
     "SEI_UNREGISTERED": "a maker's messages inside the pictures",
 }
-TAKEN_OVER = {"libx264": {"A53_CC", "SEI_UNREGISTERED"}}  # by encoders, from the frames that they are given
-ANY_BASE = Fraction(1, 25)
+KINDS_TAKEN_OVER = {"libx264": {"A53_CC", "SEI_UNREGISTERED"}}  # by encoders, from the frames that they are given
+ANY_TIME_BASE = Fraction(1, 25)
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Light:
 
     @classmethod
     def of(cls, sides: dict[str, bytes]) -> "Light":
-        return cls(sides.get(MASTERING, b""), sides.get(LIGHT, b""))
+        return cls(sides.get(MASTERING_DISPLAY, b""), sides.get(CONTENT_LIGHT, b""))
 
     @property
     def display(self) -> tuple[list[Fraction], list[Fraction]] | None:
@@ -75,8 +75,8 @@ class Light:
 
 def _described(primaries: list[Fraction], luminance: list[Fraction], whole: bool) -> str:
     """In the encoders' way: green first, parts of one as whole numbers or as decimals."""
-    place: Any = (lambda n: round(n * CHROMATICITY)) if whole else float
-    light: Any = (lambda n: round(n * LUMINANCE)) if whole else float
+    place: Any = (lambda n: round(n * CHROMATICITY_UNITS)) if whole else float
+    light: Any = (lambda n: round(n * LUMINANCE_UNITS)) if whole else float
     red, green, blue, white = (f"({place(x)},{place(y)})" for x, y in zip(primaries[::2], primaries[1::2]))
     least, most = map(light, luminance)
     return f"G{green}B{blue}R{red}WP{white}L({most},{least})"
@@ -88,11 +88,11 @@ def lost_sides(sides: dict[str, bytes], taken_over: Set[str] = frozenset()) -> l
     Args:
         taken_over: kinds that the encoder keeps.
     """
-    return sorted({LOST[kind] for kind in _own_sides(sides) - taken_over if kind in LOST})
+    return sorted({LOST_KINDS[kind] for kind in _own_sides(sides) - taken_over if kind in LOST_KINDS})
 
 
 def has_sides_to_take_over(sides: dict[str, bytes]) -> bool:
-    return any(_own_sides(sides) & kinds for kinds in TAKEN_OVER.values())
+    return any(_own_sides(sides) & kinds for kinds in KINDS_TAKEN_OVER.values())
 
 
 def _own_sides(sides: dict[str, bytes]) -> set[str]:
@@ -101,7 +101,7 @@ def _own_sides(sides: dict[str, bytes]) -> set[str]:
 
 
 def _is_of_encoder(sides: dict[str, bytes]) -> bool:
-    return sides.get("SEI_UNREGISTERED", b"")[:16] in OF_ENCODERS
+    return sides.get("SEI_UNREGISTERED", b"")[:16] in ENCODERS_SETTINGS
 
 
 class Carrier:
@@ -123,7 +123,7 @@ class Carrier:
             self.ends = _blending(self.graph, old, new, without_messages=_is_of_encoder(sides))
         at, base = new.pts, new.time_base
         for frame, end in zip((old, new), self.ends):
-            frame.pts, frame.time_base = self.count, ANY_BASE
+            frame.pts, frame.time_base = self.count, ANY_TIME_BASE
             end.push(frame)
         self.count += 1
         result = self.ends[2].pull()
@@ -136,7 +136,7 @@ class Carrier:
 def _blending(graph: Any, old: av.VideoFrame, new: av.VideoFrame, without_messages: bool) -> tuple[Any, Any, Any]:
     """The ends of a graph that gives the second frame's pixels with what stands beside the first one's."""
     ends = [
-        graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=ANY_BASE)
+        graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=ANY_TIME_BASE)
         for frame in (old, new)
     ]
     chain = [ends[0], graph.add("scale", f"{new.width}:{new.height}"), graph.add("format", new.format.name)]

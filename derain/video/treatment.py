@@ -49,6 +49,7 @@ class VideoSettings:
     precision: str = "auto"
     hwaccel: bool = False  # an NVIDIA GPU decodes the clip
     max_memory: float | None = None  # bytes that the process should take
+    preview: Path | None = None  # a picture of before and after that is written now and then
 
 
 @dataclass(frozen=True)
@@ -139,9 +140,11 @@ class Run:
     model: Derainer
     settings: VideoSettings
     overwrite: bool
-    preview: Preview
     report: Report
     say: Callable[[str], None]
+
+    def preview(self) -> Preview:
+        return Preview(self.settings.preview, self.say)
 
 
 class Network:
@@ -218,6 +221,12 @@ def alpha_shown(frame: Frame, settings: VideoSettings) -> Plane | None:
     if frame.alpha is None or settings.layer != "compare":
         return frame.alpha
     return np.hstack([frame.alpha, frame.alpha])
+
+
+def with_alpha(picture: Photo, frame: Frame, settings: VideoSettings) -> Photo:
+    """The picture, and what is shown of the frame's alpha as its fourth channel."""
+    alpha = alpha_shown(frame, settings)
+    return picture if alpha is None else np.dstack([picture, alpha])
 
 
 def shown(rainy: Photo, background: Photo, settings: VideoSettings) -> Photo:

@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from derain.video.containers.boxes import Box, Place, parse, places, top_level
 
-OF_SAMPLES = {
+SAMPLE_BOXES = {
     b"moov",
     b"mdat",
     b"moof",
@@ -22,10 +22,10 @@ OF_SAMPLES = {
     b"pdin",
     b"ftyp",
 }
-FILLING = {b"free", b"skip", b"wide"}
-COPIED = 1 << 24  # bytes at a time
+FILLING_BOXES = {b"free", b"skip", b"wide"}
+BYTES_COPIED_AT_ONCE = 1 << 24  # bytes at a time
 MOST_SAMPLES = 1 << 24  # of a track that is carried over
-FARTHEST = (1 << 32) - 1  # bytes into a file that stco tells
+FARTHEST_STCO_OFFSET = (1 << 32) - 1  # bytes into a file that stco tells
 
 
 def has_own_samples(track: Box) -> bool:
@@ -87,14 +87,14 @@ def carry_over(tracks: list[Box], source: BinaryIO, file: BinaryIO) -> None:
             moved.append(file.tell())
             source.seek(offset)
             file.write(source.read(size))
-        _set_offsets(found, moved, wide=moved[-1] > FARTHEST)
+        _set_offsets(found, moved, wide=moved[-1] > FARTHEST_STCO_OFFSET)
 
 
 def append_extras(source: Path, samples: BinaryIO, file: BinaryIO, say: Callable[[str], None]) -> None:
     """Append boxes at the top level that are neither samples nor header, and what stands after all boxes."""
     found = top_level(source)
     for place in found:
-        if place.kind in OF_SAMPLES or place.kind in FILLING and _is_empty(samples, place):
+        if place.kind in SAMPLE_BOXES or place.kind in FILLING_BOXES and _is_empty(samples, place):
             continue
         if place.kind == b"meta" and _has_places(samples, place):
             say("a box of pictures beside the clip is left out: it tells places in the old file")
@@ -105,13 +105,13 @@ def append_extras(source: Path, samples: BinaryIO, file: BinaryIO, say: Callable
     kinds = {place.kind for place in found}
     if {b"moov", b"mdat"} <= kinds and b"moof" not in kinds and last < end:
         samples.seek(last)
-        if samples.read(8)[4:] not in OF_SAMPLES:
+        if samples.read(8)[4:] not in SAMPLE_BOXES:
             copy(samples, last, end, file)
 
 
 def _is_empty(file: BinaryIO, place: Place) -> bool:
     file.seek(place.inside)
-    return not any(file.read(min(place.end - place.inside, COPIED)))
+    return not any(file.read(min(place.end - place.inside, BYTES_COPIED_AT_ONCE)))
 
 
 def _has_places(file: BinaryIO, place: Place) -> bool:
@@ -120,7 +120,7 @@ def _has_places(file: BinaryIO, place: Place) -> bool:
 
 def copy(source: BinaryIO, start: int, end: int, file: BinaryIO) -> None:
     source.seek(start)
-    while start < end and (piece := source.read(min(COPIED, end - start))):
+    while start < end and (piece := source.read(min(BYTES_COPIED_AT_ONCE, end - start))):
         file.write(piece)
         start += len(piece)
 
@@ -141,7 +141,7 @@ def lay_out(source: Path, result: Path) -> None:
         header = Box(b"moov", boxes=parse(file.read(moov.end - moov.inside)) or [])
         samples = [box for track in header.all(b"trak") if (box := track.find(b"mdia", b"minf", b"stbl"))]
         offsets = [_offsets(chunked) for chunked in samples]
-        wide = result.stat().st_size + len(brands) + len(bytes(header)) * 2 > FARTHEST
+        wide = result.stat().st_size + len(brands) + len(bytes(header)) * 2 > FARTHEST_STCO_OFFSET
         for chunked, chunks in zip(samples, offsets):
             _set_offsets(chunked, chunks, wide)  # which makes the header as long as it will be
         moved = len(brands) - begins + (len(bytes(header)) if first else 0)

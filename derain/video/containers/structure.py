@@ -11,7 +11,7 @@ import numpy as np
 
 from derain.video.containers import elements
 from derain.video.containers.boxes import Box, parse
-from derain.video.containers.mp4_layout import FILLING, OF_SAMPLES
+from derain.video.containers.mp4_layout import FILLING_BOXES, SAMPLE_BOXES
 
 SEARCHED = 1 << 20  # bytes that are searched at a time for a place where a file makes sense again
 OVERLAP = 1 << 10  # of them, in which such a place may begin
@@ -159,7 +159,7 @@ class Mp4(Structure):
             return None
         if kind == b"moof" and not self._is_fragment(self.read(at + 8, max(size - 8, 0))):
             return None
-        if self.in_fragments and kind not in OF_SAMPLES | FILLING and self.read(at + size + 4, 4) == b"mdat":
+        if self.in_fragments and kind not in SAMPLE_BOXES | FILLING_BOXES and self.read(at + size + 4, 4) == b"mdat":
             return None  # which needs a moof before it
         return at + size if size else self.size
 
