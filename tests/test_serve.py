@@ -280,6 +280,11 @@ def test_what_is_refused_is_told_in_a_sentence(server, rng, status, path, body, 
     assert "access-control-allow-origin" not in reply.headers
 
 
+def test_a_page_behind_a_proxy_that_changes_the_host_is_no_other_site(server):
+    reply = server.post("/v1/derain", tiny(), origin="https://photos.example", sec_fetch_site="same-origin")
+    assert reply.status == 200
+
+
 def test_a_megapixel_too_many_is_told_before_anything_is_decoded(server, monkeypatch):
     def fail(*given):
         raise AssertionError("decoded")
@@ -439,19 +444,22 @@ def test_the_turn_of_a_client_who_leaves_while_its_photo_is_in_the_network_lasts
 
 def test_a_server_that_ends_finishes_what_has_begun_and_refuses_what_waits():
     network = Gated()
-    with ThreadPoolExecutor(3) as pool, running(network) as server:
-        server.turns._free = server.turns._at_once = 1
+    with ThreadPoolExecutor(4) as pool, running(network) as server:
+        server.turns._free = server.turns._at_once = 2
         first = pool.submit(server.post, "/v1/derain", tiny(1))
         network.began.acquire(timeout=SECONDS)
+        read = pool.submit(server.post, "/v1/derain", tiny(3))
+        wait_until(lambda: server.turns._free == 0)
         second = pool.submit(server.post, "/v1/derain", tiny(2))
         wait_until(lambda: server.turns.waiting == 1)
         with socket.create_connection(("127.0.0.1", server.port), timeout=SECONDS) as slow:
             slow.sendall(b"POST /v1/derain HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nBM")
-            wait_until(lambda: server.turns.present == 3)
+            wait_until(lambda: server.turns.present == 4)
             server.server.should_exit = True
             assert second.result(SECONDS).status == 503
         network.gate.release()
         assert first.result(SECONDS).status == 200
+        assert read.result(SECONDS).status == 503
     assert network.seen == [1]
 
 
@@ -521,8 +529,14 @@ def test_requests_choose_among_the_weights_that_the_server_was_started_with(smal
 @pytest.mark.parametrize("host, name", [("127.0.0.1", "127.0.0.1"), ("localhost", "localhost")])
 def test_a_port_that_is_taken_is_told_in_a_sentence(host, name):
     taken = listen(host, 0)
-    with taken.socket, pytest.raises(UsageError, match=f"^`port` .* cannot be had on {name}"):
+    with taken.socket, pytest.raises(UsageError, match=f"^`port` .* is taken on {name}; give another"):
         listen(host, taken.socket.getsockname()[1])
+
+
+def test_a_host_that_is_no_address_of_this_machine_is_told_in_a_sentence():
+    for host, said in (("no.such.host.invalid", "no such name"), ("192.0.2.1", "is no address of this machine")):
+        with pytest.raises(UsageError, match=f"^`host` {host}: {said}"):
+            listen(host, 0)
 
 
 def test_only_a_host_that_others_reach_is_no_loopback():

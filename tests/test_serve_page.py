@@ -140,3 +140,29 @@ def test_photos_wait_for_their_turn_while_the_server_is_busy(browser, photos):
         assert browser.value("document.querySelector('#download-all').disabled")
         network.gate.release(3)
         browser.until(f"{DONE} 3")
+
+
+@needs_browser
+def test_a_photo_is_pasted(page, photos):
+    page.value(
+        """(() => {
+            const canvas = Object.assign(document.createElement("canvas"), { width: 20, height: 10 });
+            canvas.getContext("2d").fillRect(0, 0, 9, 9);
+            canvas.toBlob((blob) => {
+                const clipboardData = new DataTransfer();
+                clipboardData.items.add(new File([blob], "image.png", { type: "image/png" }));
+                document.dispatchEvent(new ClipboardEvent("paste", { clipboardData, bubbles: true }));
+            });
+        })()"""
+    )
+    page.until(f"{DONE} 1 && document.querySelector('.facts').textContent.startsWith('20 × 10 px')")
+
+
+@needs_browser
+def test_a_server_that_is_gone_is_told_beside_the_photo_which_can_be_tried_again(browser, photos):
+    with running(Gated(open=True)) as server:
+        browser.open(f"http://127.0.0.1:{server.port}/")
+    browser.choose(photos[0])
+    browser.until("document.querySelectorAll('.viewer.failed').length === 1")
+    assert "The server cannot be reached" in browser.value("document.querySelector('.error').innerText")
+    assert browser.value("document.querySelector('.again').offsetParent !== null")

@@ -1,10 +1,10 @@
 """The application: its routes, and what stands before each of them."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 from pathlib import Path
+from typing import TypeVar
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
@@ -28,6 +28,7 @@ from derain.serve.service import Service
 from derain.serve.uploads import Receiving, Upload
 from derain.text import as_json
 
+Result = TypeVar("Result")
 PAGE = Path(__file__).parent / "page"
 HEADERS = {
     "content-security-policy": "default-src 'self'; img-src 'self' blob:; frame-ancestors 'none'; form-action 'none'",
@@ -121,20 +122,20 @@ async def _serve(request: Request, serve: Callable[[str, Upload], Awaitable[Resp
     async with AsyncExitStack() as presence:
         await presence.enter_async_context(service.turns.presence(client))
         presence.callback(receiving.forget)
-        upload = await unless(receiving.upload(), service.turns.until_closing())
-        await service.check(upload)
+        upload = await unless(_told(receiving.upload()), service.turns.until_closing())
+        await _told(service.check(upload))
         answer = await unless(_told(serve(client, upload)), until_gone(request))
         return InPieces(answer, service.limits.stalled, presence.pop_all().aclose)
 
 
-async def _told(work: Awaitable[Response]) -> Response:
+async def _told(work: Awaitable[Result]) -> Result:
     """
     Raises:
         Refusal: whatever goes wrong, the other photos go on.
     """
     try:
         return await work
-    except (Refusal, asyncio.CancelledError):
+    except (Refusal, ClientDisconnect):
         raise
     except Exception as error:
         raise Refusal(500, f"the photo: cannot be derained ({reason(error)})") from error

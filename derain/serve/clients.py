@@ -71,10 +71,12 @@ def refuse_foreign(headers: Headers, method: str, hosts: Collection[str] | None)
         raise Refusal(421, f"{name}: is no name of this server; use its address, or have it allow that name")
     if method in ("GET", "HEAD"):
         return
-    origin = headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
-        raise Refusal(403, "pages of other sites may not send photos here")
-    if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+    origin, site = headers.get("origin"), headers.get("sec-fetch-site")
+    if site is not None:  # of browsers that know us to be safe; a proxy may have changed the host
+        foreign = site not in ("same-origin", "none")
+    else:
+        foreign = origin is not None and urlsplit(origin).netloc.lower() != host.lower()
+    if foreign:
         raise Refusal(403, "pages of other sites may not send photos here")
 
 

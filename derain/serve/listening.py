@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import errno
 import ipaddress
 import logging
+import os
 import signal
 import socket
 import time
@@ -14,7 +16,7 @@ from typing import Any
 import uvicorn
 from starlette.applications import Starlette
 
-from derain.errors import UsageError, reason
+from derain.errors import UsageError
 from derain.serve.turns import Turns
 
 SECONDS_TO_SEND = 10  # that finished answers have to reach their clients once the server is to end
@@ -64,8 +66,10 @@ def listen(host: str, port: int) -> Address:
     try:
         return Address(socket.create_server(place[:2], family=family, backlog=BACKLOG), host)
     except OSError as error:
-        why = reason(error).lower()
-        raise UsageError(f"`port` {port}: cannot be had on {host} ({why}); give another `port` or `host`") from None
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise UsageError(f"`host` {host}: is no address of this machine; give one that is") from None
+        why = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be had ({os.strerror(error.errno or 0)})"
+        raise UsageError(f"`port` {port}: {why} on {host}; give another `port`") from None
 
 
 def serve(app: Starlette, address: Address, connections: int, proxy: str | None = None) -> None:
@@ -75,7 +79,8 @@ def serve(app: Starlette, address: Address, connections: int, proxy: str | None 
         connections: open at once at the most.
         proxy: address whose ``X-Forwarded-For`` is believed.
     """
-    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # what clients do wrong is their affair
+    for name in ("uvicorn.error", "python_multipart"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what clients do wrong is their affair
     config = uvicorn.Config(
         app,
         http="h11",

@@ -21,8 +21,8 @@ from derain.serve.answers import Answer, answer
 from derain.serve.limits import Limits
 from derain.serve.metrics import Metrics
 from derain.serve.options import Wanted
-from derain.serve.refusals import of_photo
-from derain.serve.turns import AT_ONCE, Turns
+from derain.serve.refusals import Refusal, of_photo
+from derain.serve.turns import AT_ONCE, SHUTTING_DOWN, Turns
 from derain.serve.uploads import Upload
 from derain.weights import load
 
@@ -115,6 +115,8 @@ class Service:
 
     async def _in_network(self, original: Original, work: Callable[..., Result], *given: object) -> Result:
         def timed() -> Result:
+            if self.turns.closed:
+                raise Refusal(503, SHUTTING_DOWN)
             began = time.perf_counter()
             try:
                 return work(*given)

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
+from python_multipart.exceptions import FormParserError
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
@@ -73,7 +74,7 @@ class Receiving:
         try:
             async with aclosing(self._within_limits()) as stream:
                 form = await InMemory(self.request.headers, stream, max_files=1, max_fields=0).parse()
-        except MultiPartException:
+        except (MultiPartException, FormParserError):
             raise Refusal(400, "send a form with one photo and nothing else; options go into the address") from None
         try:
             file = next((value for _, value in form.multi_items() if isinstance(value, UploadFile)), None)
