@@ -1,5 +1,6 @@
 """The application: its routes, and what stands before each of them."""
 
+import mimetypes
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import AsyncExitStack
 from dataclasses import asdict
@@ -29,6 +30,7 @@ from derain.serve.uploads import Receiving, Upload
 from derain.text import as_json
 
 Result = TypeVar("Result")
+mimetypes.add_type("text/javascript", ".js")  # for which Windows may have another name, and browsers then run nothing
 PAGE = Path(__file__).parent / "page"
 HEADERS = {
     "content-security-policy": "default-src 'self'; img-src 'self' blob:; frame-ancestors 'none'; form-action 'none'",
