@@ -23,10 +23,21 @@ from derain.cli.app import app
 from derain.errors import PhotoError, TrainingError, UsageError, WeightsError
 from derain.evaluation.self_test import draw_scene
 from derain.finetuning.best import Best
-from derain.finetuning.finetune import Result, finetune, handed_back, notes, work_folder
+from derain.finetuning.finetune import HandedBack, Result, finetune, handed_back, notes, work_folder
 from derain.finetuning.guide import load_guide
 from derain.finetuning.judge import Extent, Judge, Scores, to_bytes, trials
-from derain.finetuning.material import Material, at_the_scale_of_its_rain, forget, jpeg_quality, prepare, remove_copies
+from derain.finetuning.material import (
+    LEAST_JUDGING,
+    Material,
+    Source,
+    _share_out,
+    at_the_scale_of_its_rain,
+    forget,
+    jpeg_quality,
+    prepare,
+    remove_copies,
+)
+from derain.finetuning.verdict import verdict
 from derain.photos import find_photos, read_photo
 from derain.rain.compose import add
 from derain.rain.render import Kind, render
@@ -41,6 +52,11 @@ from tests.score_finetune import coarse
 FEW = {"batch": 1, "crop": 48, "bank": 2, "tries": 1, "rounds": 1}
 QUICK = FEW | {"save_every": 2, "log_every": 1, "seed": 3, "device": "cpu"}
 HEAVY = Kind(slant=5, oblique=0, length=(15, 30), width=(0.6, 0.9), strength=(0.3, 0.5), curtains=0)
+
+
+def sure(monkeypatch) -> None:
+    """Whatever the judge prefers is no chance."""
+    monkeypatch.setattr("derain.finetuning.verdict.Verdict.better", True)
 
 
 def rainy_picture(seed: int, kind: Kind = HEAVY, size: int = 144) -> np.ndarray:
@@ -104,6 +120,7 @@ def test_finetuning_learns_streaks_that_the_network_does_not_know(tmp_path, monk
     weights = tmp_path / "mine.safetensors"
     small = {"batch": 4, "crop": 64, "bank": 24, "tries": 1, "lr": 2e-3, "save_every": 180}
     settings = small | {"precision": "float32"}  # alike on all processors
+    sure(monkeypatch)
     found = finetune(tmp_path / "close", weights, steps=180, change="high", **settings)
     assert found.better and found.after.matched > found.before.matched + 0.5
     tuned, start = (
@@ -162,6 +179,50 @@ def test_what_counts_as_better(changes, better):
     judge = Judge.__new__(Judge)
     judge.start = scores()
     assert (judge.gain(scores(**changes)) > 0) == better
+
+
+def judged(gains: list[float], pictures: int = 4) -> tuple[Scores, Scores]:
+    """Scores before and after of so many photos and clean pictures, with these gains on each photo's pasted rain."""
+    photos = len(gains)
+    each = {"rain_left": [0.5] * photos, "photos": [48.0] * photos, "pictures": [48.0] * pictures}
+    each |= {"matched": [26.0] * pictures, "rendered": [28.0] * pictures}
+    before = {"repasted": [25.0 + n for n in range(photos)]}
+    after = {"repasted": [one + gain for one, gain in zip(before["repasted"], gains)]}
+    means = [{"repasted": float(np.mean(one["repasted"]))} for one in (before, after)]
+    return scores(**means[0], each=each | before), scores(**means[1], each=each | after)
+
+
+@pytest.mark.parametrize(
+    "gains, better, said",
+    [
+        ([1.0, 1.2, 0.9, 1.1], True, "better than the starting weights: +0.5"),
+        ([3.0, -1.5, 2.0, -1.0], False, "no better than the starting weights: the difference may be chance"),
+        ([-1.0, -1.2, -0.9, -1.1], False, "no better than"),
+        ([1.0, 1.1], False, "only 2 photos judged, and 3 are needed; give 12 photos or more"),
+        ([1.0], False, "only 1 photo judged"),
+    ],
+)
+def test_better_is_only_what_is_no_chance_on_enough_photos(gains, better, said):
+    worth = verdict(*judged(gains))
+    assert worth.better == better and said in str(worth)
+    assert worth.gain.low <= worth.gain.mean <= worth.gain.high
+
+
+def test_what_may_be_chance_gives_the_starting_weights_back_and_is_told_on_the_page(
+    camera, bank, tmp_path, monkeypatch
+):
+    before, after = judged([3.0, -1.5, 2.0, -1.0])
+
+    def lucky(run):
+        return HandedBack(load().state_dict(), before, after, 5, judged=True)
+
+    monkeypatch.setattr("derain.finetuning.finetune.best_of", lucky)
+    said = list[str]()
+    found = finetune(camera, tmp_path / "mine.safetensors", bank, steps=1, say=said.append, **QUICK)
+    assert not found.better and found.verdict in said and "may be chance" in found.verdict
+    page = found.summary.read_text()
+    assert found.verdict.partition(" (")[0] in page
+    assert "5.png" in page and "0005.png" not in page  # the user's names
 
 
 def test_the_judge_knows_a_worse_network(camera, bank, tmp_path):
@@ -256,6 +317,17 @@ def test_short_clips_and_few_photos_leave_some_to_judge(camera, tmp_path):
     material = prepare(camera, tmp_path / "material", load(), scales=1)
     assert len(material.sources) == 7 and len(find_photos(material.held_out)) == 1
     assert all((material.folder / source.file).is_file() for source in material.sources)
+
+
+def test_of_a_dozen_photos_enough_judge(camera, tmp_path):
+    sources = [Source(f"{n}.png", 0, f"training/{n:04d}.png", 1, rainy=n > 1, jpeg=None) for n in range(12)]
+    material = Material(tmp_path, sources)
+    for part in (material.training, material.held_out):
+        part.mkdir()
+    for source in sources:
+        (tmp_path / source.file).touch()
+    _share_out(material)
+    assert len(list(material.held_out.iterdir())) == LEAST_JUDGING and all(s.rainy for s in sources if s.held_out)
 
 
 def test_a_photo_with_rain_in_it_judges(camera, bank, tmp_path):
@@ -535,6 +607,7 @@ NOTHING_FOUND = "from derain.training import distil; distil.discover = lambda *_
 
 def test_what_was_best_survives_further_interruptions(camera, bank, tmp_path, monkeypatch):
     monkeypatch.setattr(Judge, "gain", lambda judge, scores: 1.0)  # whatever is judged is better
+    sure(monkeypatch)
     out, other = tmp_path / "mine.safetensors", load()
 
     def interrupt(step, progress, losses):

@@ -53,8 +53,8 @@ def finetune(
     back. A folder beside the weights holds previews and a summary. Ctrl-C keeps the best weights so far.
     """
     began = time.monotonic()
-    from derain.finetuning.best import described
     from derain.finetuning.finetune import finetune as run_finetuning
+    from derain.finetuning.verdict import in_words
     from derain.weights.publish import check_repo
     from derain.weights.publish import push as upload
 
@@ -80,10 +80,11 @@ def finetune(
             began=began,
             workers=workers,
         )
-    if found.judged:
-        say(described(found.before, found.after))
-    verdict = "better" if found.better else "no better" if found.judged else "not judged"
-    say(f"{verdict}; before and after: {found.summary}")
+    if found.better:
+        say(found.verdict)
+        for line in in_words(found.before, found.after):
+            say(f"  {line}")
+    say(f"before and after: {found.summary}")
     tell(str(found.weights))
     if push and found.better and not found.interrupted:
         say(f"uploaded to {upload(push, found.weights)}")

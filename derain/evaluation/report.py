@@ -3,6 +3,7 @@
 import base64
 import heapq
 import math
+from collections.abc import Sequence
 from html import escape
 
 import cv2
@@ -134,18 +135,22 @@ def _figure(photo: Rgb8, caption: str) -> str:
     return f"<figure>{image}<figcaption>{escape(caption)}</figcaption></figure>"
 
 
-def as_html(evaluation: Evaluation, gallery: Gallery, title: str, inputs: dict[str, str]) -> str:
+def as_html(
+    evaluation: Evaluation, gallery: Gallery, title: str, inputs: dict[str, str], told: Sequence[str] = ()
+) -> str:
     """The page.
 
     Args:
         title: heading, as the user would name the set.
         inputs: what was compared, by role: paths and weights.
+        told: sentences on top.
     """
     parts = [
         f"<h1>{escape(title)}</h1>",
         f"<p class=faint>{len(evaluation.rows)} pictures scored by derain eval"
         + (f", {len(evaluation.problems)} problems listed below" if evaluation.problems else "")
         + "</p>",
+        *(f"<p>{escape(sentence)}</p>" for sentence in told if sentence),
         "<h2>Scores</h2>" + _means(evaluation),
         "<h2>Differences</h2><p>Picture by picture, with 95% intervals.</p>" + _differences(evaluation),
         f"<h2>Distribution of {SCORES[evaluation.primary].heading}</h2>" + _distribution(evaluation),

@@ -90,7 +90,7 @@ class Best:
 
 
 def described(before: Scores, after: Scores) -> str:
-    """Scores for people, those of the start first."""
+    """Scores in a line, those of the start first."""
     return (
         f"re-pasted rain {before.repasted:.2f} -> {after.repasted:.2f} dB, "
         f"rain like it on clean pictures {before.matched:.2f} -> {after.matched:.2f} dB, "

@@ -26,9 +26,11 @@ from derain.finetuning.best import Best
 from derain.finetuning.guide import load_guide
 from derain.finetuning.judge import Earlier, Extent, Judge, Scores
 from derain.finetuning.material import (
+    LEAST_JUDGING,
     LOOK_WINDOW,
     MOSTLY_JPEG,
     Material,
+    Source,
     check_folder,
     check_same,
     forget,
@@ -37,6 +39,7 @@ from derain.finetuning.material import (
     remove_if_empty,
     some,
 )
+from derain.finetuning.verdict import MORE_PHOTOS, in_words, verdict
 from derain.models import describe
 from derain.models.contract import Derainer
 from derain.photos import find_photos
@@ -47,6 +50,7 @@ from derain.training.config import TrainConfig, load_config
 from derain.training.crops import centre
 from derain.training.loop import Report, train
 from derain.training.torchrun import number_of, under_torchrun
+from derain.video.reading import CLIPS
 from derain.weights import bundled_folder, fingerprint, load, save
 
 P = ParamSpec("P")
@@ -84,6 +88,7 @@ class Result:
     steps: int  # until the best weights; 0: none were better, and the starting weights are handed back
     interrupted: bool
     judged: bool = True  # False: the time was over before
+    verdict: str = ""  # what the difference is worth, in a sentence; empty if nothing was judged
 
     @property
     def better(self) -> bool:
@@ -200,12 +205,14 @@ def finetune(  # the whole of what a caller may choose
         adapt(run)
         result = handed_back(run)
         tuned = save_best(run, result, out)
-        summary = summarise(run, tuned)
+        summary = summarise(run, tuned, result)
     if run.interrupted:
         write_bytes(work / INTERRUPTED, b"")
     else:
         clean_up(work)
-    return Result(out, summary, result.before, result.after, result.step, run.interrupted, result.judged)
+    return Result(
+        out, summary, result.before, result.after, result.step, run.interrupted, result.judged, result.verdict
+    )
 
 
 def starting_network(start: str, device: torch.device) -> Derainer:
@@ -256,8 +263,10 @@ def adapt(run: Run) -> None:
         guide = load_guide(next(run.network.parameters()).device)
         judging = run.material.footage(run.rainy, judging=True)
         run.judge = Judge(run.network, run.material, find_photos(run.bank), guide, SCALES, clock, earlier, judging)
-        pictures = len(run.material.sources)
-        say(f"{pictures} pictures, {len(run.judge.trials)} of them held out to judge")
+        pictures, held_out = len(run.material.sources), len(run.judge.trials)
+        say(f"{pictures} pictures, {held_out} of them held out to judge")
+        if held_out < LEAST_JUDGING:
+            say(f"that is too few to tell better weights from lucky ones: {MORE_PHOTOS}")
         run.best = Best(run.judge, run.blends, say, memory.get("start"))
         if memory:
             run.best.load_state(memory)
@@ -292,28 +301,53 @@ class HandedBack:
     after: Scores
     step: int
     judged: bool
+    verdict: str = ""  # what the difference is worth, in a sentence
+
+    @property
+    def better(self) -> bool:
+        return self.tensors is not None
 
 
 def handed_back(run: Run) -> HandedBack:
-    """The best weights of the run, or of the sessions before it; a sentence says why if there are none."""
-    memory, say = run.memory, run.say
+    """The best weights of the run, or of the sessions before it, if they are surely better; else a sentence says why
+    not.
+    """
+    found = best_of(run)
+    if found.tensors is None:
+        said = why_none(run, found)
+        run.say(said)
+        return replace(found, verdict=said)
+    worth = verdict(found.before, found.after)
+    if worth.better:
+        return replace(found, verdict=str(worth))
+    said = f"{worth}; the starting weights are handed back"
+    run.say(said)
+    return HandedBack(None, found.before, found.before, 0, found.judged, said)
+
+
+def best_of(run: Run) -> HandedBack:
+    """What was judged to be best, however little better."""
+    memory = run.memory
     if best := run.best:
-        found = HandedBack(best.tensors, best.judge.start, best.scores, best.step, best.looked)
-    elif "begun" in memory:
+        return HandedBack(best.tensors, best.judge.start, best.scores, best.step, best.looked)
+    if "begun" in memory:
         before, after = Scores(**memory["begun"]), Scores(**memory["scores"])
-        found = HandedBack(memory["tensors"], before, after, memory["step"], judged=True)
-    else:
-        found = HandedBack(None, Scores.unknown(), Scores.unknown(), 0, judged=False)
-    if found.tensors is None and run.interrupted and not found.judged:
-        say("interrupted before anything was judged: the starting weights are handed back")
-    elif found.tensors is None and not found.judged:
-        say("too little time to learn anything: the starting weights are handed back; give more minutes")
-    elif found.tensors is None and run.best and run.best.judge.clock.limited and run.best.reached < FEWEST_STEPS:
-        fitted = f"only {run.best.reached} steps fitted into the time"
-        say(f"{fitted}, too few to learn anything: the starting weights are handed back; give more minutes")
-    elif found.tensors is None:
-        say("no better than the starting weights on the held-out photos: these are handed back")
-    return found
+        return HandedBack(memory["tensors"], before, after, memory["step"], judged=True)
+    return HandedBack(None, Scores.unknown(), Scores.unknown(), 0, judged=False)
+
+
+def why_none(run: Run, found: HandedBack) -> str:
+    """Why no weights are better than those at the start."""
+    back = "the starting weights are handed back"
+    if run.interrupted and not found.judged:
+        return f"interrupted before anything was judged: {back}"
+    if not found.judged:
+        return f"too little time to learn anything: {back}; give more minutes"
+    if run.best and run.best.judge.clock.limited and run.best.reached < FEWEST_STEPS:
+        return (
+            f"only {run.best.reached} steps fitted into the time, too few to learn anything: {back}; give more minutes"
+        )
+    return f"no better than the starting weights on the held-out photos: {back}"
 
 
 def save_best(run: Run, found: HandedBack, out: Path) -> Derainer:
@@ -455,22 +489,37 @@ def configured(jpeg: tuple[float, tuple[int, int]], chosen: dict[str, Any]) -> T
     return load_config(None, **(recipe | chosen))
 
 
-def summarise(run: Run, tuned: Derainer) -> Path:
-    """Write the summary: the held-out photos before and after, with scores that need no truth."""
+def summarise(run: Run, tuned: Derainer, result: HandedBack) -> Path:
+    """Write the summary: the verdict, and the held-out photos before and after, with scores that need no truth."""
     networks, name = {"finetuned": tuned, "start": run.network}, run.rainy.name
     gallery, remarks = Gallery(), {"photos": name}
     found = Evaluation([INPUT, *networks])
     if run.material:
         remarks |= notes(run.material) | ({"clips": "; ".join(run.heard)} if run.heard else {})
         given = open_samples(run.material.held_out)
+        given.samples = under_their_names(given.samples, run.material)
         pace = SUMMARY_SLOWNESS * run.judge.pace / LOOK_WINDOW**2 if run.judge else 0.0
         given.samples = in_time(given.samples, given.total or 1, run.clock, pace)
         found = evaluate(given, networks, watch=gallery.watch)
         if len(found.rows) < (given.total or 0):
             remarks["shown"] = f"{len(found.rows)} of {given.total} held-out photos: there was no time for more"
-    page = as_html(found, gallery, f"{name}, finetuned", remarks)
+    told = [result.verdict, *(in_words(result.before, result.after) if result.better else ())]
+    page = as_html(found, gallery, f"{name}, finetuned", remarks, told)
     write_bytes(run.work / SUMMARY, page.encode(errors="replace"))
     return run.work / SUMMARY
+
+
+def under_their_names(samples: Iterator[Sample], material: Material) -> Iterator[Sample]:
+    """The samples under the names of the user's files."""
+    names = {Path(source.file).name: shown_name(source) for source in material.sources}
+    for sample in samples:
+        yield replace(sample, name=names[sample.name])
+
+
+def shown_name(source: Source) -> str:
+    """The user's file, and of a clip which of its frames."""
+    moving = Path(source.name).suffix.lower() in CLIPS
+    return f"{source.name}, frame {source.frame + 1}" if moving else source.name
 
 
 def in_time(samples: Iterator[Sample], total: int, clock: Clock, pace: float) -> Iterator[Sample]:

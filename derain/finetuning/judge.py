@@ -5,7 +5,7 @@ critic's, is only told.
 """
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field, fields
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -32,13 +32,20 @@ from derain.training.discovery import Found, find_rain, repeatable
 
 MOST_PHOTOS = 12  # held-out photos that judge, at the most
 MOST_PICTURES = 8  # of the clean bank
-RAIN_LEFT_WEIGHT = 10.0  # dB that all of the rain left is worth
+WEIGHTS = {  # what a dB of each score, or all of the rain left, is worth in dB
+    "repasted": 0.5,
+    "matched": 1.0,
+    "timed": 1.5,  # where the truth is known
+    "rain_left": -10.0,
+    "unchanged": 0.25,
+    "rendered": 0.25,
+}
 UNCHANGED_ENOUGH = 45.0  # dB, above which it matters little how unchanged the rest is
 TOLERATED_LOSS = 0.2  # dB on rendered rain that may be lost
-TIMED_WEIGHT = 1.5  # dB that a dB counts where the truth is known
 MOMENTS_JUDGING = 3  # of a clip, of the part that is held out
 MOST_MOMENTS = 6
 TIMED_TIME_SHARE = 0.04  # of a run, that finding them may take
+EACH = ("repasted", "matched", "rain_left", "cleanness", "photos", "pictures", "rendered", "timed")
 SURE = 0.5  # trust from which a pixel counts
 LOSSLESS = (0.0, (100, 100))  # share and quality of JPEG, see Material.jpeg
 JUDGING_TIME_SHARE = 0.05  # share of a run's time that judging one network may take
@@ -57,15 +64,17 @@ class Scores:
     unchanged: float  # PSNR in dB of the regions without rain, and of the clean bank, to themselves
     rendered: float  # PSNR in dB of the clean bank under rendered rain: what the network could do before
     timed: float = math.nan  # PSNR in dB of moments of clips whose truth time tells
+    each: dict[str, list[float]] = field(default_factory=dict, compare=False, repr=False)  # of each picture
 
     @classmethod
     def unknown(cls) -> "Scores":
         """Of a run that had no time to judge."""
-        return cls(*[math.nan] * 6)
+        return cls(math.nan, math.nan, math.nan, math.nan, math.nan, math.nan)
 
     def as_dict(self) -> dict[str, float | None]:
         """As JSON has it, where what could not be measured is null; without clips there is no ``timed``."""
-        known = {name: None if np.isnan(value) else value for name, value in asdict(self).items()}
+        means = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "each"}
+        known = {name: None if np.isnan(value) else value for name, value in means.items()}
         return {name: value for name, value in known.items() if name != "timed" or value is not None}
 
 
@@ -169,28 +178,28 @@ class Judge:
         """
         began, count = self.clock.spent, len(self.trials) + len(self.dry)
         restored = repeatable(network).background
-        repasted, left, cleanness, unchanged, matched, rendered = ([] for _ in range(6))  # type: ignore[var-annotated]
+        each: dict[str, list[float]] = {name: [] for name in EACH}
         for number, trial in enumerate(self.trials):
             self._next(number / count, until)
             background, under_paste = restored(trial.photo), restored(trial.rainy)
-            if trial.pasted.any():
-                repasted.append(decibel(under_paste - trial.derained, trial.pasted))
-            left.append(unpaired_scores(to_bytes(background), to_bytes(trial.photo))["rain_left"])
-            if trial.free.any():
-                unchanged.append(decibel(background - trial.photo, trial.free))
+            each["repasted"].append(
+                decibel(under_paste - trial.derained, trial.pasted) if trial.pasted.any() else math.nan
+            )
+            each["rain_left"].append(unpaired_scores(to_bytes(background), to_bytes(trial.photo))["rain_left"])
+            each["photos"].append(decibel(background - trial.photo, trial.free) if trial.free.any() else math.nan)
             device = next(self.guide.parameters()).device
             picture = torch.from_numpy(background).to(device).permute(2, 0, 1)[None]
-            cleanness.append(float(self.guide.cleanness(picture)))
+            each["cleanness"].append(float(self.guide.cleanness(picture)))
         for number, dry in enumerate(self.dry):
             self._next((len(self.trials) + number) / count, until)
-            unchanged.append(decibel(restored(dry) - dry))
-            for pictures, values in ((self.matched, matched), (self.rendered, rendered)):
+            each["pictures"].append(decibel(restored(dry) - dry))
+            for name, pictures in (("matched", self.matched), ("rendered", self.rendered)):
                 if number < len(pictures):
-                    values.append(decibel(restored(pictures[number]) - dry))
-        timed = [decibel(restored(one.rainy) - (one.rainy - one.rain), one.trust > SURE) for one in self.timed]
+                    each[name].append(decibel(restored(pictures[number]) - dry))
+        each["timed"] = [decibel(restored(one.rainy) - (one.rainy - one.rain), one.trust > SURE) for one in self.timed]
         self.seconds = self.clock.spent - began
-        known = (mean(values) for values in (repasted, matched, left, cleanness, unchanged, rendered, timed))
-        return Scores(*known)
+        means = {name: mean(each[name]) for name in EACH if name not in ("photos", "pictures")}
+        return Scores(**means, unchanged=mean(each["photos"] + each["pictures"]), each=each)
 
     def _next(self, done: float, until: float) -> None:
         self.clock.check(min(until, self.clock.seconds))
@@ -198,19 +207,19 @@ class Judge:
 
     def gain(self, scores: Scores) -> float:
         """By how much the scores are better than those of the start, in about dB."""
-        start, gain = self.start, 0.0
-        for better, weight in (
-            (scores.repasted - start.repasted, 0.5),
-            (scores.matched - start.matched, 1.0),
-            (scores.timed - start.timed, TIMED_WEIGHT),
-            (start.rain_left - scores.rain_left, RAIN_LEFT_WEIGHT),
-            (scores.unchanged - start.unchanged, 0.25),
-            (min(scores.unchanged - min(start.unchanged, UNCHANGED_ENOUGH), 0), 1.0),
-            (scores.rendered - start.rendered, 0.25),
-            (min(scores.rendered - start.rendered + TOLERATED_LOSS, 0), 3.0),
-        ):
-            gain += 0.0 if np.isnan(better) else weight * better
-        return gain
+        return gain(self.start, scores)
+
+
+def gain(start: Scores, scores: Scores) -> float:
+    """By how much scores are better than those of the start, in about dB."""
+    total = 0.0
+    for better, weight in (
+        *((getattr(scores, name) - getattr(start, name), weight) for name, weight in WEIGHTS.items()),
+        (min(scores.unchanged - min(start.unchanged, UNCHANGED_ENOUGH), 0), 1.0),
+        (min(scores.rendered - start.rendered + TOLERATED_LOSS, 0), 3.0),
+    ):
+        total += 0.0 if np.isnan(better) else weight * better
+    return total
 
 
 def readable(bank: list[Path], count: int) -> list[UnitRgb]:

@@ -28,6 +28,8 @@ LEAST_RAINY = 2  # of them: one to train on, one to judge by
 INDEX = "material.json"
 HELD_OUT_FOLDER = "held out"  # name of the folder
 FRAMES_A_CLIP = 10  # of a clip
+LEAST_JUDGING = 3  # held-out photos from which a difference can be told from chance
+PHOTO_SHARE = 4  # of so many photos one at the most is held out to have as many
 HELD_OUT_EVERY = 5  # one photo in so many, and the last frames of a clip
 REDUCTIONS = (1, 2, 4, 8)
 LEAST_REDUCED_SIDE = 256  # px, of a photo that is reduced, at the least
@@ -176,7 +178,7 @@ def _add(material: Material, path: Path, network: Derainer, scales: int, clock: 
 
 
 def _share_out(material: Material) -> None:
-    """Move pictures so that one at least is rainy both of those to train on and of those held out."""
+    """Move pictures so that one at least is rainy both of those to train on and of those held out, and enough judge."""
     rainy_ones = [number for number, source in enumerate(material.sources) if source.rainy]
     judging = [number for number in rainy_ones if material.sources[number].held_out]
     if not judging:
@@ -184,6 +186,11 @@ def _share_out(material: Material) -> None:
             _move(material, number, material.held_out)
     elif judging == rainy_ones:
         _move(material, judging[-1], material.training)
+    training = [n for n, source in enumerate(material.sources) if not source.held_out]
+    missing = min(LEAST_JUDGING, len(material.sources) // PHOTO_SHARE) - (len(material.sources) - len(training))
+    spare = sorted(training, key=lambda number: (not material.sources[number].rainy, number))
+    for number in spare[1:][: max(missing, 0)]:  # the first is rainy and stays
+        _move(material, number, material.held_out)
 
 
 def _move(material: Material, number: int, to: Path) -> None:
