@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import math
+import re
+from functools import partial
 
 import cv2
 import numpy as np
@@ -16,18 +18,18 @@ from typer.testing import CliRunner
 
 import derain
 from derain.cli.app import app
-from derain.cli.tables import scores_table, speed_table
+from derain.cli.tables import scores_tables, speed_table
 from derain.errors import UsageError
 from derain.evaluation import evaluate as evaluation
 from derain.evaluation import scores as table_of_scores
-from derain.evaluation.benchmark import benchmark
-from derain.evaluation.evaluate import evaluate
+from derain.evaluation.benchmark import Speed, benchmark
+from derain.evaluation.evaluate import Evaluation, evaluate
 from derain.evaluation.matching import find_twins, match
 from derain.evaluation.metrics import luma, psnr, ssim, values
 from derain.evaluation.no_truth import Sequel, Unpaired, flicker, motion
 from derain.evaluation.pictures import read_picture
 from derain.evaluation.report import Gallery, as_html
-from derain.evaluation.results import as_csv, as_json
+from derain.evaluation.results import as_csv, as_json, formatted
 from derain.evaluation.samples import INPUT, Sample, Samples, open_samples
 from derain.evaluation.scores import SCORES, Score, paired_scores, unpaired_scores
 from derain.evaluation.self_test import draw_scene, rendered_samples
@@ -288,8 +290,8 @@ def test_a_new_score_is_one_row(monkeypatch, rng):
     samples = [Sample(str(n), photo, restored={"tool": photo // 255}) for n, photo in enumerate(photos)]
     found = evaluate(Samples(iter(samples), [], ["tool"]), {})
     with Console(width=200, file=io.StringIO()) as console:
-        console.print(scores_table(found))
-    assert "dark pixels" in console.file.getvalue() and "worse" in console.file.getvalue()
+        console.print(*scores_tables(found, 80))
+    assert all(word in console.file.getvalue() for word in ("dark", "pixels", "worse"))
     written = json.loads(as_json(found))
     assert written["methods"]["tool"]["dark_pixels"]["mean"] == 16 * 16 * 3 and written["settings"]["dark"] == "few"
     assert [row["dark_pixels"] for row in csv.DictReader(io.StringIO(as_csv(found)))] == ["0.0", "768.0"] * 3
@@ -422,20 +424,58 @@ def test_sixteen_bits_are_scored_as_sixteen(tmp_path, rng):
     assert found.summary("it")["psnr_rgb"].mean == 100
 
 
-def test_intervals_can_be_read_in_eighty_columns(paired_folders, capsys):
-    found = evaluate(open_samples(paired_folders / "rainy", paired_folders / "clean"), {})
+@pytest.mark.parametrize("scores", [["psnr_luma", "ssim_luma", "psnr_rgb", "ssim_rgb", "mae"], [*SCORES][5:]])
+def test_tables_break_nothing_in_eighty_columns(scores):
+    values = [0.012345, 0.9876, 0.5]
+    methods = [INPUT, "derain", "a_method_of_a_colleague_with_a_long_name"]
+    found = Evaluation(methods)
+    found.rows = {
+        f"{n}.png": {m: dict.fromkeys(scores, value + n / 9) for m in methods} for n, value in enumerate(values)
+    }
     text = io.StringIO()
-    Console(file=text, width=80).print(scores_table(found))
-    interval = found.summary(INPUT)["ssim_rgb"]
-    assert f"{interval.low:.4f}" in text.getvalue() and f"{interval.high:.4f}" in text.getvalue()
+    for table in scores_tables(found, 80):
+        Console(file=text, width=80).print(table)
+    lines = text.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    cells = {cell.strip() for line in lines for cell in re.split("[│┃]", line)}
+    for score in scores:
+        estimate = found.summary("derain")[score]
+        assert {*SCORES[score].heading.rsplit(" ", 1), SCORES[score].unit} - {""} <= cells
+        numbers = {formatted(value, score) for value in (estimate.mean, estimate.high)}
+        assert numbers | {formatted(estimate.low, score) + "…"} <= cells
+    assert "equal" in cells
 
 
-def test_rainy_photos_alone_and_self_test(paired_folders, small_weights):
+def test_a_speed_table_breaks_nothing_in_eighty_columns():
+    speed = Speed("derain", "cuda:0", "bfloat16", 0.0123, 1234.56, 12345, 5, "NVIDIA H100 80GB HBM3", 345.67)
+    text = io.StringIO()
+    Console(file=text, width=80).print(speed_table([speed]))
+    assert "1234.56" in text.getvalue() and "12345" in text.getvalue() and "bfloat16" in text.getvalue()
+
+
+def test_no_interval_holds_what_a_score_cannot_be():
+    found = Evaluation([INPUT])
+    shares = {"psnr_luma": [20.0, 100.0], "ssim_luma": [0.0, 1.0], "mae": [0.1, 9.0], "rain_left": [0.0, 0.9]}
+    found.rows = {str(n): {INPUT: {name: each[n] for name, each in shares.items()}} for n in range(2)}
+    for name, estimate in found.summary(INPUT).items():
+        least, most = SCORES[name].bounds
+        assert least <= estimate.low <= estimate.mean <= estimate.high <= most
+    assert found.difference(INPUT, INPUT, "mae").low == 0  # differences may be of either sign
+
+
+def test_a_self_test_has_enough_pictures_to_tell_five_decibels_from_chance():
+    given = rendered_samples()
+    gains = np.random.default_rng(0).normal(5, 8.5, (200, given.total or 0))  # as different pictures gain
+    assert np.mean([estimated(list(each)).is_noise for each in gains]) < 0.1
+
+
+def test_rainy_photos_alone_and_self_test(paired_folders, small_weights, monkeypatch):
     done = call("--rainy", paired_folders / "rainy", "--weights", small_weights, "--json", "-")
     assert done.exit_code == 0, done.stderr
     scores = json.loads(done.stdout)["methods"]["small"]
     assert {"rain_left", "change_outside", "colour_shift", "sharpness_kept", "repasted"} == scores.keys()
     assert scores["repasted"]["n"] == 2  # the first has no rain to borrow
+    monkeypatch.setattr("derain.evaluation.self_test.rendered_samples", partial(rendered_samples, 8))
     done = call("--self-test", "--json", "-")
     found = json.loads(done.stdout)
     assert found["methods"]["derain"]["psnr_luma"]["mean"] > found["methods"]["input"]["psnr_luma"]["mean"] + 2

@@ -109,7 +109,7 @@ def _measure(weights: list[str], device: "torch.device", json: Path | None) -> N
 
 def _score(given: "Samples", models: "dict[str, Derainer]", workers: int | None) -> "tuple[Evaluation, Gallery]":
     """Scores as a table, and what could not be scored."""
-    from derain.cli.tables import scores_table
+    from derain.cli.tables import scores_tables
     from derain.evaluation import evaluate as evaluation
     from derain.evaluation.report import Gallery
 
@@ -123,7 +123,8 @@ def _score(given: "Samples", models: "dict[str, Derainer]", workers: int | None)
 
         found = evaluation.evaluate(given, models, workers, watch)
     found.problems = [with_options(problem) for problem in found.problems]
-    talk.print(scores_table(found))
+    for table in scores_tables(found, talk.width):
+        talk.print(table)
     for problem in found.problems:
         say(f"not scored: {problem}", "yellow")
     return found, gallery

@@ -1,6 +1,10 @@
 """Scores and speeds as tables for people."""
 
+from collections.abc import Iterator, Sequence
+
+from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
 
 from derain.evaluation.benchmark import Speed
@@ -9,15 +13,34 @@ from derain.evaluation.results import comparisons, formatted, interval, verdict
 from derain.evaluation.scores import SCORES
 from derain.text import printable
 
+LONGEST_NAME = 24  # characters of a method's name in a line
 
-def scores_table(evaluation: Evaluation) -> Table:
+
+def scores_tables(evaluation: Evaluation, width: int) -> Iterator[Table]:
+    """The scores in as many tables, one below the other, as it takes for none to be wider than ``width`` characters."""
+    left = evaluation.scores
+    while left:
+        count = len(left)
+        while count > 1 and widest(scores_table(evaluation, left[:count])) > width:
+            count -= 1
+        yield scores_table(evaluation, left[:count])
+        left = left[count:]
+
+
+def widest(table: Table) -> int:
+    """Characters that a table needs to break nothing."""
+    console = Console(width=1000)
+    return Measurement.get(console, console.options, table).maximum
+
+
+def scores_table(evaluation: Evaluation, scores: Sequence[str]) -> Table:
     """Means with their intervals, a method a row, and below them what the differences are worth."""
     drawn = Table(title=f"{len(evaluation.rows)} pictures", title_justify="left")
-    drawn.add_column("")
-    for score in evaluation.scores:
-        drawn.add_column(SCORES[score].heading + (f"\n{SCORES[score].unit}" if SCORES[score].unit else ""))
+    drawn.add_column("", overflow="fold", max_width=LONGEST_NAME)
+    for score in scores:
+        drawn.add_column("\n".join([*SCORES[score].heading.rsplit(" ", 1), SCORES[score].unit]).strip())
     for method in evaluation.methods:
-        summary = evaluation.summary(method)
+        summary = {score: evaluation.summary(method)[score] for score in scores}
         intervals = [interval(estimate, score).replace("…", "…\n") for score, estimate in summary.items()]
         means = [formatted(estimate.mean, score) for score, estimate in summary.items()]
         cells = [f"{mean}\n[dim]{bounds}[/dim]" for mean, bounds in zip(means, intervals)]
@@ -25,7 +48,7 @@ def scores_table(evaluation: Evaluation) -> Table:
     drawn.add_section()
     for method, other in comparisons(evaluation):
         cells = []
-        for score in evaluation.scores:
+        for score in scores:
             difference = evaluation.difference(method, other, score)
             cells.append(f"{formatted(difference.mean, score, True)}\n[dim]{verdict(difference, score)}[/dim]")
         drawn.add_row(escape(printable(f"{method} – {other}")), *cells)
@@ -34,16 +57,9 @@ def scores_table(evaluation: Evaluation) -> Table:
 
 def speed_table(speeds: list[Speed]) -> Table:
     drawn = Table()
-    for heading in (
-        "weights",
-        "device",
-        "precision",
-        "s a megapixel",
-        "megapixels a second",
-        "of a photo",
-        "peak memory MB",
-    ):
-        drawn.add_column(heading)
+    drawn.add_column("weights", overflow="fold", max_width=LONGEST_NAME)
+    for heading in ("device", "precision", "seconds\nper MP", "MP per\nsecond", "of a\nphoto", "memory\nin MB"):
+        drawn.add_column(heading, no_wrap=True)
     for s in speeds:
         rates = (f"{speed:.2f}" for speed in (s.megapixels_per_second, s.photo_megapixels_per_second))
         times = (f"{s.seconds_per_megapixel:.3f}", *rates, f"{s.peak_memory_mb:.0f}")

@@ -52,7 +52,10 @@ class Evaluation:
 
     def summary(self, method: str) -> dict[str, Estimate]:
         """Mean and interval of each score."""
-        return {score: estimated(list(self.column(method, score).values())) for score in self.scores}
+        estimates = {score: estimated(list(self.column(method, score).values())) for score in self.scores}
+        return {
+            score: found.within(*SCORES[score].bounds) if found.n > 1 else found for score, found in estimates.items()
+        }
 
     def difference(self, method: str, against: str, score: str) -> Estimate:
         """Mean and interval of the difference picture by picture, on those that both have."""

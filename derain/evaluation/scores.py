@@ -5,6 +5,7 @@ a truth, :class:`Unpaired` where there is none, :class:`Sequel` for frames after
 network restores photos without truth.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -50,6 +51,7 @@ class Score(Generic[Scored]):
     function: Callable[[Scored], float]
     explanation: dict[str, str]  # by the term that it explains
     digits: int = 2
+    bounds: tuple[float, float] = (0.0, math.inf)  # outside of which no picture's score can be
 
     @property
     def needs_truth(self) -> bool:
@@ -57,12 +59,37 @@ class Score(Generic[Scored]):
 
 
 SCORES: dict[str, Score[Any]] = {
-    "psnr_luma": Score("PSNR luma", "dB", True, Paired, lambda p: capped_psnr(p.luma, p.truth_luma), PSNR_EXPLAINED),
-    "ssim_luma": Score(
-        "SSIM luma", "", True, Paired, lambda p: ssim(p.luma, p.truth_luma), SSIM_EXPLAINED | LUMA_EXPLAINED, 4
+    "psnr_luma": Score(
+        "PSNR luma",
+        "dB",
+        True,
+        Paired,
+        lambda p: capped_psnr(p.luma, p.truth_luma),
+        PSNR_EXPLAINED,
+        bounds=(0.0, 100.0),
     ),
-    "psnr_rgb": Score("PSNR RGB", "dB", True, Paired, lambda p: capped_psnr(p.values, p.truth_values), PSNR_EXPLAINED),
-    "ssim_rgb": Score("SSIM RGB", "", True, Paired, lambda p: ssim(p.values, p.truth_values), SSIM_EXPLAINED, 4),
+    "ssim_luma": Score(
+        "SSIM luma",
+        "",
+        True,
+        Paired,
+        lambda p: ssim(p.luma, p.truth_luma),
+        SSIM_EXPLAINED | LUMA_EXPLAINED,
+        4,
+        bounds=(0.0, 1.0),
+    ),
+    "psnr_rgb": Score(
+        "PSNR RGB",
+        "dB",
+        True,
+        Paired,
+        lambda p: capped_psnr(p.values, p.truth_values),
+        PSNR_EXPLAINED,
+        bounds=(0.0, 100.0),
+    ),
+    "ssim_rgb": Score(
+        "SSIM RGB", "", True, Paired, lambda p: ssim(p.values, p.truth_values), SSIM_EXPLAINED, 4, bounds=(0.0, 1.0)
+    ),
     "mae": Score(
         "MAE",
         "grey levels",
@@ -113,6 +140,7 @@ SCORES: dict[str, Score[Any]] = {
         Repasted,
         lambda repasted: repasted.gain,
         {"re-pasted rain": "PSNR gained on a restored photo under the rain that the network found in the photo before"},
+        bounds=(-math.inf, math.inf),
     ),
     "flicker": Score(
         "flicker",

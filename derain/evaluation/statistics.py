@@ -1,6 +1,6 @@
 """Means with intervals: how far a score would move had other pictures been in the set."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -16,6 +16,10 @@ class Estimate:
     low: float
     high: float
     n: int
+
+    def within(self, least: float, most: float) -> "Estimate":
+        """The same, with an interval that holds nothing a score cannot be."""
+        return replace(self, low=min(max(self.low, least), self.mean), high=max(min(self.high, most), self.mean))
 
     @property
     def is_noise(self) -> bool:
