@@ -64,6 +64,11 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def counted(number: int, thing: str) -> str:
+    """``1 photo``, ``2 photos``."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
 def cell(text: str) -> str:
     """For a table that spreadsheets open: never a formula."""
     return f"'{text}" if text.startswith(FORMULA_STARTS) else text

@@ -121,6 +121,34 @@ def test_who_leaves_out_the_command_is_told_it(typed, said):
     assert done.exit_code == 2 and said in done.stderr
 
 
+WITHOUT_TORCH = (
+    "import sys; from derain.cli.app import main\n"
+    "try: main()\n"
+    "finally: assert not {'torch', 'scipy'} & set(sys.modules)"
+)
+
+
+@pytest.mark.parametrize(
+    "typed, code, said",
+    [
+        (["run", "phoot.jpg"], 1, "phoot.jpg: no such file; is it photo.jpg?"),
+        (["run", "clip.mp4"], 2, "clip.mp4: is a clip; `derain video clip.mp4` removes its rain"),
+        (["run", "empty"], 2, "no photos found"),
+        (["run", "photo.jpg", "-o", "photo.jpg/x"], 1, "photo.jpg is no folder"),
+        (["run", "moving"], 2, "no photos found, but clips: moving/clip.mp4: is a clip"),
+    ],
+)
+def test_what_is_wrong_with_the_input_is_told_before_torch_is_loaded(typed, code, said, tmp_path):
+    for name in ("empty", "moving"):
+        (tmp_path / name).mkdir()
+    for name in ("photo.jpg", "clip.mp4", "moving/clip.mp4"):
+        (tmp_path / name).touch()
+    command = [sys.executable, "-c", WITHOUT_TORCH, *typed]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == code and said in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr and "weights derain" not in done.stderr
+
+
 def test_the_readme_names_every_command():
     assert all(f"derain {name}" in README for name in COMMANDS)
 

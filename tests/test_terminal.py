@@ -177,6 +177,18 @@ def test_what_is_left_out_and_skipped_is_said_and_in_the_json(made, tmp_path):
     assert "2 left out" in found.stderr and "1 skipped" in found.stderr
 
 
+def test_clips_in_a_folder_of_photos_are_left_out_with_a_word(tmp_path, rng):
+    mixed = tmp_path / "mixed"
+    mixed.mkdir()
+    for name in ("clip.mp4", "other.MOV", "clip.derained.mp4", "notes.txt"):
+        (mixed / name).touch()
+    Image.fromarray(rng.integers(0, 256, (20, 24, 3), dtype=np.uint8)).save(mixed / "a.png")
+    (found,) = run_all([Case(["run", str(mixed), "--json"])])
+    objects = {Path(one["input"]).name: one["skipped"] for one in map(json.loads, found.stdout.splitlines())}
+    assert objects == {"clip.mp4": "a clip", "other.MOV": "a clip", "a.png": None}
+    assert found.code == 0 and "2 clips left out, such as" in found.stderr and "`derain video` takes" in found.stderr
+
+
 def test_ctrl_c_is_a_word_and_exit_code_130(made, tmp_path):
     pictures = ["--rainy", str(made / "rainy"), "--clean", str(made / "clean")]
     wait = "import derain.weights, time\nderain.weights.load = lambda *_: time.sleep(60)\n"

@@ -7,7 +7,7 @@ of before and after.
 
 from typing import TYPE_CHECKING
 
-from derain.batch.planning import Job, Target, pending, plan, read_list
+from derain.batch.planning import Job, Target, obstacle, pending, plan, read_list
 from derain.lazy import parts_of
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ __all__ = [
     "as_json",
     "comparison",
     "describe",
+    "obstacle",
     "pace",
     "pending",
     "plan",

@@ -3,14 +3,17 @@
 import codecs
 import glob
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 from PIL import Image
 
-from derain.errors import UsageError, reason
+from derain.errors import PhotoError, UsageError, reason
 from derain.files.writing import read_option
 from derain.photos import SUFFIXES, find_photos
 from derain.photos.names import FORMATS, MARKS, results_among
@@ -32,6 +35,7 @@ MOVING_SUFFIXES = {
     ".flv",
 }
 NAMES = {"jpg": ".jpg", "jpeg": ".jpg", "png": ".png", "webp": ".webp", "tiff": ".tif", "avif": ".avif", "bmp": ".bmp"}
+CLIP = "a clip"  # why one is left out
 DERAINED_MARK = ".derained"  # end of the stem of a background, wherever it lies
 Leave = Callable[[Path, str], None]
 
@@ -106,9 +110,12 @@ def plan(
         leave_out(path, f"a result of {photo.name}")
     found = {photo: place for photo, place in named.items() if photo not in results}
     if found and all(is_moving(photo) for photo in found):
-        raise UsageError(f"{min(found)}: moves; give it to `derain video`")
+        raise UsageError(for_video(sorted(found)))
+    if not found and left and all(is_moving(path) for path in left):
+        raise UsageError(f"no photos found, but clips: {for_video(left)}")
     if left and not found:
-        raise UsageError(f"no photos found but results, such as {left[0]}; name one by itself to derain it again")
+        result = next(path for path in left if not is_moving(path))
+        raise UsageError(f"no photos found but results, such as {result}; name one by itself to derain it again")
     if not found:
         raise UsageError("no photos found; name photos or folders that hold some")
     as_file = target.output is not None and is_file_name(target.output, target.format)
@@ -122,6 +129,38 @@ def plan(
 def is_moving(path: Path) -> bool:
     """Whether a file is by its name no photo but a clip, or a GIF."""
     return path.suffix.lower() in MOVING_SUFFIXES
+
+
+def for_video(clips: list[Path]) -> str:
+    """A sentence that names the command for clips."""
+    first = shlex.quote(str(clips[0]))
+    if len(clips) == 1:
+        return f"{clips[0]}: is a clip; `derain video {first}` removes its rain"
+    return f"{clips[0]} and {len(clips) - 1} more are clips; `derain video {first}` removes the rain of one"
+
+
+def obstacle(job: Job) -> PhotoError | None:
+    """What stands in the way of a job, as far as that can be told without opening the photo."""
+    if is_moving(job.source):
+        return PhotoError(for_video([job.source]))
+    if not os.path.exists(job.source):
+        return PhotoError(f"{job.source}: no such file{near(job.source)}")
+    for path in job.outputs:
+        at = next(folder for folder in (path.parent, *path.parent.parents) if os.path.lexists(folder))
+        if not os.path.isdir(at):
+            return PhotoError(f"{path}: cannot be written, as {at} is no folder; give another `output`")
+        if not os.access(at, os.W_OK | os.X_OK):
+            return PhotoError(f"{path}: cannot be written, as you may not write in {at}; give another `output`")
+    return None
+
+
+def near(path: Path) -> str:
+    """The file beside a missing one whose name is most like its, as the end of a sentence."""
+    with suppress(OSError):
+        others = [name for name in os.listdir(path.parent) if len(path.stem) > 3 or Path(name).stem == path.stem]
+        if found := get_close_matches(path.name, others, 1, 0.8):
+            return f"; is it {path.with_name(found[0])}?"
+    return ""
 
 
 def ending_of(format: str | None) -> str | None:
@@ -165,6 +204,8 @@ def _photos(given: str | Path, recursive: bool, target: Target, leave: Leave) ->
                 yield folder.resolve(), Path(folder.resolve().name)
                 continue
             beside = results_among(photos, target.marks)
+            for clip in clips_in(folder):
+                leave(clip, CLIP)
             for photo in photos:
                 inside = Path(os.path.realpath(photo)).is_relative_to(home)  # links do not lead out of the tree
                 if inside and os.path.exists(photo) and not _is_left(photo, beside, leave):
@@ -172,11 +213,19 @@ def _photos(given: str | Path, recursive: bool, target: Target, leave: Leave) ->
     elif not os.path.exists(path) and glob.has_magic(str(given)):  # the shell did not expand it
         matched = sorted(map(Path, glob.glob(str(given), recursive=True)))
         beside = results_among([p for folder in {p.parent for p in matched} for p in _readable(folder)], target.marks)
+        for clip in filter(is_moving, matched):
+            leave(clip, CLIP)
         for photo in matched:
             if photo.suffix.lower() in SUFFIXES and not _is_left(photo, beside, leave):
                 yield photo, Path(photo.name)
     else:
         yield path, Path(path.name)
+
+
+def clips_in(folder: Path) -> list[Path]:
+    """Clips directly in a folder, but for hidden ones and results, sorted by name."""
+    found = sorted(p for p in folder.iterdir() if is_moving(p) and not p.name.startswith("."))
+    return [path for path in found if not path.stem.endswith(DERAINED_MARK) and os.path.isfile(path)]
 
 
 def _is_left(photo: Path, beside: dict[Path, Path], leave: Leave) -> bool:

@@ -12,7 +12,7 @@ import torch
 
 from derain import text
 from derain.batch.before_after import comparison
-from derain.batch.planning import Job, ending_of, is_moving
+from derain.batch.planning import Job, ending_of, obstacle
 from derain.errors import PhotoError, UsageError, reason
 from derain.files.writing import is_protected, make_folder, replace_bytes, write_bytes
 from derain.models.contract import Derainer
@@ -161,8 +161,8 @@ def _is_put_off(work: Work, late: dict[Job, str] | None) -> bool:
 
 def _open(job: Job, treatment: Treatment, patient: bool) -> Work:
     try:
-        if is_moving(job.source):
-            raise PhotoError(f"{job.source}: moves; give it to `derain video`")
+        if in_the_way := obstacle(job):
+            raise in_the_way
         format_of(job.background)  # before anything is computed
         if job.in_place and not treatment.overwrite and is_protected(job.source):
             raise PhotoError(f"{job.source}: is write-protected; `overwrite` replaces it all the same")

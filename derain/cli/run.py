@@ -20,9 +20,10 @@ from derain.cli.options import (
 )
 from derain.cli.terminal import progress_bar, say, say_error, tell, tell_text, with_options
 from derain.errors import PhotoError, UsageError
+from derain.text import counted
 
 if TYPE_CHECKING:
-    from derain.batch import Job, Outcome
+    from derain.batch import Job, Outcome, Target
 
 
 def run(
@@ -86,16 +87,34 @@ def run(
     The result is saved beside the photo, as photo.derained.jpg, or where -o says. The photo itself never changes unless
     you give --in-place. A photo without rain is copied unchanged.
     """
-    import torch
-
     from derain import batch
+
+    if tile not in ("auto", "none") and not tile.isdecimal():
+        raise UsageError(f"--tile {tile}: give auto, none, or a side in px")
+    piped = inputs == ["-"]
+    if piped and (output or files_from or in_place or rain or compare or json or ray is not None):
+        raise UsageError("-: the photo goes to stdout, by itself; leave out --output and whatever else writes files")
+    telling = Telling(json, quiet, verbose)
+    todo = (
+        []
+        if piped
+        else _todo(
+            [*(inputs or []), *(batch.read_list(files_from) if files_from else [])],
+            batch.Target(output, suffix, format, in_place, rain, compare),
+            recursive,
+            overwrite,
+            telling,
+        )
+    )
+    if not (todo or piped):
+        return
+    import torch  # which takes seconds: what is wrong with the photos is told before
+
     from derain.rain.amount import threshold
     from derain.restoring.devices import check_precision, choose_device
     from derain.weights import load
 
     check_precision(precision)
-    if tile not in ("auto", "none") and not tile.isdecimal():
-        raise UsageError(f"--tile {tile}: give auto, none, or a side in px")
     side = None if tile == "auto" else 0 if tile == "none" else max(int(tile), 64)
     treatment = batch.Treatment(
         side,
@@ -109,21 +128,9 @@ def run(
     )
     if threads:
         torch.set_num_threads(threads)
-    if inputs == ["-"]:
-        if output or files_from or in_place or rain or compare or json or ray is not None:
-            raise UsageError(
-                "-: the photo goes to stdout, by itself; leave out --output and whatever else writes files"
-            )
+    if piped:
         for note in batch.through_pipe(load(weights, choose_device(device)), treatment, format):
             say(f"stdin: {note}")
-        return
-    named = [*(inputs or []), *(batch.read_list(files_from) if files_from else [])]
-    left = dict[Path, str]()
-    jobs = batch.plan(named, batch.Target(output, suffix, format, in_place, rain, compare), recursive, left.__setitem__)
-    todo = jobs if overwrite or in_place else batch.pending(jobs)
-    telling = Telling(json, quiet, verbose)
-    telling.skipped(left, jobs, set(todo))
-    if not todo:
         return
     if ray is None:
         chosen = choose_device(device)
@@ -146,6 +153,21 @@ def run(
         raise typer.Exit(1)
 
 
+def _todo(named: list[str], target: "Target", recursive: bool, overwrite: bool, telling: "Telling") -> "list[Job]":
+    """What is to be done; ends the command if nothing can be."""
+    from derain import batch
+
+    left = dict[Path, str]()
+    jobs = batch.plan(named, target, recursive, left.__setitem__)
+    todo = jobs if overwrite or target.in_place else batch.pending(jobs)
+    telling.skipped(left, jobs, set(todo))
+    refused = {job: error for job in todo if (error := batch.obstacle(job))}
+    if todo and len(refused) == len(todo):
+        telling.refused(refused)
+        raise typer.Exit(1)
+    return todo
+
+
 @dataclass(frozen=True)
 class Telling:
     """What is told of a batch: results on stdout, as paths or as JSON, and all else on stderr."""
@@ -159,20 +181,36 @@ class Telling:
             say(sentence)
 
     def skipped(self, left_out: dict[Path, str], jobs: "list[Job]", todo: "set[Job]") -> None:
-        """Photos that nothing is done for, and why."""
-        from derain.batch import skipped_as_json
+        """Files that nothing is done for, and why."""
+        from derain.batch.planning import CLIP
 
-        if left_out:
-            first, why = next(iter(left_out.items()))
-            self.say(f"{len(left_out)} left out: {first} is {why}; name it by itself to derain it")
+        clips = [path for path, why in left_out.items() if why == CLIP]
+        if clips:
+            self.say(f"{counted(len(clips), 'clip')} left out, such as {clips[0]}: `derain video` takes clips")
+        if others := [(path, why) for path, why in left_out.items() if why != CLIP]:
+            first, reason = others[0]
+            self.say(f"{len(others)} left out: {first} is {reason}; name it by itself to derain it")
         there = [job for job in jobs if job not in todo]
         if there:
             self.say(f"{len(there)} skipped: their results exist (--overwrite replaces them)")
-        if self.json:
+        if self.json and (left_out or there):
+            from derain.batch import skipped_as_json
+
             for path, why in left_out.items():
                 tell_text(skipped_as_json(path, why))
             for job in there:
                 tell_text(skipped_as_json(job.source, "its results exist", job.background))
+
+    def refused(self, errors: "dict[Job, PhotoError]") -> None:
+        """Photos none of which can be done."""
+        for error in errors.values():
+            say_error(error)
+        self.say(f"{len(errors)} of {len(errors)} photos failed")
+        if self.json:
+            from derain.batch import Outcome, as_json
+
+            for job, error in errors.items():
+                tell_text(as_json(Outcome(job, PhotoError(with_options(str(error))))))
 
     def done(self, outcome: "Outcome") -> None:
         from derain.batch import as_json, describe
