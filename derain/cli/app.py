@@ -7,6 +7,7 @@ import typer
 from typer.core import TyperGroup
 
 import derain
+from derain.allocation import keep_freed_memory
 from derain.cli.doctor import doctor
 from derain.cli.evaluate import evaluate
 from derain.cli.export import export
@@ -74,6 +75,7 @@ def main() -> None:
     fill_descriptors()
     quiet_libraries()
     bound_spinning()
+    keep_freed_memory()
     results, code = open_streams(), 0
     try:
         app()

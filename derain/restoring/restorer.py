@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from derain.allocation import give_back_freed_memory
 from derain.arrays import Pixels, UnitRgb
 from derain.errors import PhotoError
 from derain.models.contract import Derainer
@@ -33,6 +34,7 @@ TOO_LARGE = "not enough memory for it; close other programs, or use a smaller ph
 HALF_ERROR = 1e-6  # mean square error of half weights against whole ones: costs 0.02 dB where others' is 2e-4
 LARGEST_WHOLE = 1536  # px: longer photos are taken in strips by a network that looks across the whole photo
 ROWS_AT_ONCE = 64  # of numbers on their way to pixels: few, for they stay in the processor's cache
+LARGE = 4e6  # px, of photos after which other programs get back the memory that the network took
 FEWEST_ROWS = 16  # of a strip
 MOST_STRIP_PIXELS = 2**19
 LATER_BYTES = 8  # for each of the photo's: its layers, the result's file, the next photo that is read meanwhile
@@ -88,6 +90,13 @@ class Restorer:
         if self.device.type == "cuda" and self.model.halo is not None:
             with suppress_out_of_memory():
                 return Layers(*layers_on_device(self, photo))
+        try:
+            return self._layers_at_every_scale(photo)
+        finally:
+            if photo.shape[0] * photo.shape[1] > LARGE:
+                give_back_freed_memory()
+
+    def _layers_at_every_scale(self, photo: Pixels) -> Layers:
         found = self.layers_at_own_scale(photo)
         background, rain = found.background, found.rain
         height, width = photo.shape[:2]
@@ -140,13 +149,19 @@ class Restorer:
 
     def first_tile(self, height: int, width: int, size: int) -> int | Tile | None:
         """Tiles by the memory that is free now, for a photo of ``size`` bytes; ``None`` takes it whole."""
-        room = math.inf
-        if self.max_memory is not None:
-            room = self.max_memory - used_memory(self.device) - LATER_BYTES * size
-        pixels = affordable_pixels(self.device, NETWORK_BYTES_PER_PIXEL * self.model.heaviness, room)
+        pixels = self._affordable_pixels(size)
+        if height * width > pixels:
+            give_back_freed_memory()  # which does not count as free
+            pixels = self._affordable_pixels(size)
         if self.model.halo is None:
             return int(np.clip(max(pixels, 0) ** 0.5, LEAST_AUTOMATIC_TILE, LARGEST_WHOLE))
         return fitting_tile(height, width, pixels, self.model)
+
+    def _affordable_pixels(self, size: int) -> float:
+        room = math.inf
+        if self.max_memory is not None:
+            room = self.max_memory - used_memory(self.device) - LATER_BYTES * size
+        return affordable_pixels(self.device, NETWORK_BYTES_PER_PIXEL * self.model.heaviness, room)
 
     def _in_tiles(self, photo: Pixels, tile: int | Tile | None) -> Layers:
         photo = np.ascontiguousarray(photo)  # one that was turned is a view
