@@ -16,11 +16,12 @@ from typer.testing import CliRunner
 
 import derain
 from derain import batch
+from derain.batch import listing, planning
 from derain.cli.app import app
 from derain.errors import PhotoError, UsageError, WeightsError
 from derain.files.writing import atomic
 from derain.models import describe
-from derain.photos import decode, find_photos, read_original, read_photo, write_photo
+from derain.photos import decode, read_original, read_photo, write_photo
 from derain.restoring import devices, tiling
 from derain.restoring.restorer import Restorer
 from derain.weights import bundled_folder, load, locate
@@ -175,14 +176,14 @@ def test_what_cannot_be_written_or_read_does_not_stop_the_others(tmp_path, rng, 
     Image.new("RGB", (17_000, 2), "grey").save(wide)  # WebP ends at 16383
     long = tmp_path / ("é" * 122 + ".png")  # whose result's name is longer than any may be
     (tmp_path / "a.png").rename(long)
-    seen = find_photos
+    seen = listing.scan
 
-    def find(folder):
+    def scan(folder):
         if folder.name == "lost":
             raise PermissionError
         return seen(folder)
 
-    monkeypatch.setattr("derain.batch.planning.find_photos", find)
+    monkeypatch.setattr(listing, "scan", scan)
     jobs = batch.plan([tmp_path, long], batch.Target(format="webp"), recursive=True)
     outcomes = list(batch.run(batch.pending(jobs), rainy_model()))
     failed = {outcome.job.source.name: str(outcome.error) for outcome in outcomes if outcome.error}
@@ -275,6 +276,26 @@ def test_a_tree_is_mirrored_and_links_do_not_lead_out(tmp_path, rng):
     assert results(above, tmp_path) == ["a.jpg", "day 1/a.jpg", "dry/a.jpg"]
     (tmp_path / "trip" / "loop.png").symlink_to(tmp_path / "trip" / "loop.png")
     assert results(batch.plan([tmp_path / "trip"]), tmp_path) == ["trip/a.derained.png"]
+
+
+def test_many_photos_are_planned_as_they_are_found(tmp_path, rng, monkeypatch, small_weights):
+    """The same jobs as of a plan that is made first; only what would be written twice is found out on the way."""
+    pictures(tmp_path, rng, "in/a.png", "in/b/a.png", "in/b/a.compare.png", "in/b/c.derained.png", "in/z/a.png")
+    (tmp_path / "in" / "link.png").symlink_to(tmp_path / "in" / "a.png")
+    target, left = batch.Target(tmp_path / "out", rain=True), []
+    found = list(batch.plan_as_found([tmp_path / "in"], target, True, lambda path, why: left.append(path.name)))
+    assert found == batch.plan([tmp_path / "in"], target, recursive=True) and len(found) == 4
+    assert left == ["a.compare.png", "c.derained.png"]
+    monkeypatch.setattr(planning, "MANY", 3)
+    (tmp_path / "in" / "a.tif").write_bytes(b"")  # its rain layer is to be the one of a.png
+    words = ["run", "-r", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--rain", "--weights", str(small_weights)]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 1 and "would be written for" in done.stderr and "4 of 5 photos done" in done.stderr
+    assert "2 left out" in done.stderr and len(done.stdout.splitlines()) == 4
+    (tmp_path / "in" / "a.tif").unlink()
+    (tmp_path / "out" / "z" / "a.rain.png").unlink()
+    again = CliRunner().invoke(app, words)
+    assert again.exit_code == 0 and "3 skipped" in again.stderr and "1 of 1 photos done" in again.stderr
 
 
 def test_patterns_lists_suffix_and_format(tmp_path, rng):

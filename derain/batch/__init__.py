@@ -7,7 +7,8 @@ of before and after.
 
 from typing import TYPE_CHECKING
 
-from derain.batch.planning import Job, Target, obstacle, pending, plan, read_list
+from derain.batch.planning import Job, Target, is_done, is_long, obstacle, pending, plan, plan_as_found, read_list
+from derain.batch.tally import Tally
 from derain.lazy import parts_of
 
 if TYPE_CHECKING:
@@ -17,32 +18,32 @@ if TYPE_CHECKING:
         Treatment,
         as_json,
         describe,
-        pace,
         run,
         separate,
         skipped_as_json,
-        summary,
         through_pipe,
     )
 
 __all__ = [
     "Job",
     "Outcome",
+    "Tally",
     "Target",
     "Treatment",
     "as_json",
     "comparison",
     "describe",
+    "is_done",
+    "is_long",
     "obstacle",
-    "pace",
     "pending",
     "plan",
+    "plan_as_found",
     "read_list",
     "run",
     "separate",
     "side_by_side",
     "skipped_as_json",
-    "summary",
     "through_pipe",
 ]
 _PAIRS = ("comparison", "side_by_side")

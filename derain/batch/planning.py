@@ -4,40 +4,29 @@ import codecs
 import glob
 import os
 import shlex
+import sqlite3
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
-from pathlib import Path
+from itertools import islice
+from pathlib import Path, PurePath
 
 from PIL import Image
 
+from derain.batch.listing import DERAINED_MARK, MOVING_SUFFIXES, Folder, folders
 from derain.errors import PhotoError, UsageError, reason
+from derain.files.places import Existing, is_folder, is_remote, matching, place
 from derain.files.writing import read_option
 from derain.photos import SUFFIXES, find_photos
 from derain.photos.names import FORMATS, MARKS, results_among
 
-MOVING_SUFFIXES = {
-    ".gif",
-    ".mp4",
-    ".m4v",
-    ".mov",
-    ".mkv",
-    ".webm",
-    ".avi",
-    ".mts",
-    ".m2ts",
-    ".ts",
-    ".mpg",
-    ".3gp",
-    ".wmv",
-    ".flv",
-}
 NAMES = {"jpg": ".jpg", "jpeg": ".jpg", "png": ".png", "webp": ".webp", "tiff": ".tif", "avif": ".avif", "bmp": ".bmp"}
 CLIP = "a clip"  # why one is left out
-DERAINED_MARK = ".derained"  # end of the stem of a background, wherever it lies
+MANY = 5000  # photos, from which on work begins before all are found
 Leave = Callable[[Path, str], None]
+Clash = Callable[["Job", str], None]
 
 
 @dataclass(frozen=True)
@@ -92,11 +81,7 @@ def plan(
     Raises:
         UsageError: nothing to do, options that contradict each other, or two results in one place.
     """
-    if target.in_place and (target.output or target.format):
-        raise UsageError("`in_place` goes without `output` and `format`")
-    if Path(target.suffix).name != target.suffix:
-        raise UsageError(f"`suffix` {target.suffix}: is part of a file's name; `output` names a folder for the results")
-    ending = ending_of(target.format)
+    _check(target)
     left: list[Path] = []
 
     def leave_out(path: Path, why: str) -> None:
@@ -121,9 +106,91 @@ def plan(
     as_file = target.output is not None and is_file_name(target.output, target.format)
     if as_file and len(found) > 1:
         raise UsageError(f"{target.output}: is one file for {len(found)} photos; give a folder instead")
+    ending = ending_of(target.format)
+    if target.in_place and (remote := next(filter(is_remote, found), None)):
+        raise UsageError(f"{remote}: `in_place` is for files on this machine; give an `output` instead")
     jobs = [_job(photo, place, target, ending or photo.suffix, as_file) for photo, place in found.items()]
     _refuse_collisions(jobs, target.in_place)
     return jobs
+
+
+def plan_as_found(
+    inputs: Sequence[str | Path],
+    target: Target = Target(),
+    recursive: bool = False,
+    leave: Leave = lambda path, why: None,
+    clash: Clash = lambda job, other: None,
+) -> Iterator[Job]:
+    """The jobs of :func:`plan`, as the photos are found in folders, for more of them than one waits for.
+
+    Files that are there already must not be replaced then, as they might be photos that are found later.
+
+    Args:
+        clash: called with a job that is left out, as one of its results would be that of another photo, which it is
+            called with, too.
+
+    Raises:
+        UsageError: as :func:`plan`, but of no collisions.
+    """
+    _check(target)
+    if target.output is not None and is_file_name(target.output, target.format):
+        raise UsageError(f"{target.output}: is one file for many photos; give a folder instead")
+    ending, taken = ending_of(target.format), Taken()
+    for given in inputs:
+        for photo, below in _photos(given, recursive, target, leave):
+            job = _job(photo, below, target, ending or photo.suffix, False)
+            if (other := taken.other(job)) is None:
+                yield job
+            elif other != encoded_name(str(photo)):  # the same photo is done once
+                clash(job, other)
+
+
+def is_long(inputs: Sequence[str | Path], target: Target, recursive: bool) -> bool:
+    """Whether there are many photos, all of them in folders, so that work is better begun before all are found."""
+    if target.in_place or not all(is_folder(place(given)) for given in inputs if given != ""):
+        return False
+    found = (pair for given in inputs for pair in _photos(given, recursive, target, lambda path, why: None))
+    return len(list(islice(found, MANY))) == MANY
+
+
+def _check(target: Target) -> None:
+    """
+    Raises:
+        UsageError: options that contradict each other.
+    """
+    if target.in_place and (target.output or target.format):
+        raise UsageError("`in_place` goes without `output` and `format`")
+    if Path(target.suffix).name != target.suffix:
+        raise UsageError(f"`suffix` {target.suffix}: is part of a file's name; `output` names a folder for the results")
+    ending_of(target.format)
+
+
+class Taken:
+    """Where results go, in a temporary database, as there may be a million of them."""
+
+    def __init__(self) -> None:
+        self._rows = sqlite3.connect("")  # a file that vanishes
+        self._rows.execute("CREATE TABLE taken (place TEXT PRIMARY KEY, source TEXT) WITHOUT ROWID")
+
+    def other(self, job: Job) -> str | None:
+        """The photo that has one of a job's places, none of which it takes then; else ``None``."""
+        rows = [(encoded_name(str(path)), encoded_name(str(job.source))) for path in job.outputs]
+        if len(rows) == 1:
+            if self._rows.execute("INSERT OR IGNORE INTO taken VALUES (?, ?)", rows[0]).rowcount:
+                return None
+        elif not any(self._source(place) for place, _ in rows):
+            self._rows.executemany("INSERT INTO taken VALUES (?, ?)", rows)
+            return None
+        return next(source for place, _ in rows if (source := self._source(place)))
+
+    def _source(self, place: str) -> str | None:
+        row = self._rows.execute("SELECT source FROM taken WHERE place = ?", (place,)).fetchone()
+        return row and row[0]
+
+
+def encoded_name(name: str) -> str:
+    """A name whose bytes that are no UTF-8 stand as ``\\udc80``, for a database that takes none."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def is_moving(path: Path) -> bool:
@@ -143,9 +210,9 @@ def obstacle(job: Job) -> PhotoError | None:
     """What stands in the way of a job, as far as that can be told without opening the photo."""
     if is_moving(job.source):
         return PhotoError(for_video([job.source]))
-    if not os.path.exists(job.source):
+    if not is_remote(job.source) and not os.path.exists(job.source):
         return PhotoError(f"{job.source}: no such file{near(job.source)}")
-    for path in job.outputs:
+    for path in (path for path in job.outputs if not is_remote(path)):
         at = next(folder for folder in (path.parent, *path.parent.parents) if os.path.lexists(folder))
         if not os.path.isdir(at):
             return PhotoError(f"{path}: cannot be written, as {at} is no folder; give another `output`")
@@ -181,7 +248,7 @@ def is_file_name(output: Path, format: str | None) -> bool:
         UsageError: the name is that of another format than ``format``, or of one that derain does not write.
     """
     ending = output.suffix.lower()
-    if ending not in {*SUFFIXES, *Image.registered_extensions()} or os.path.isdir(output):
+    if ending not in {*SUFFIXES, *Image.registered_extensions()} or is_folder(output):
         return False
     if ending not in SUFFIXES:
         raise UsageError(f"{output}: derain writes {', '.join(NAMES)}; give another `output`")
@@ -190,47 +257,77 @@ def is_file_name(output: Path, format: str | None) -> bool:
     return True
 
 
-def _photos(given: str | Path, recursive: bool, target: Target, leave: Leave) -> Iterator[tuple[Path, Path]]:
+def _photos(given: str | Path, recursive: bool, target: Target, leave: Leave) -> Iterator[tuple[Path, PurePath]]:
     """Photos, each with its place below the folder or pattern that named it."""
     if given == "":
         raise UsageError("an empty name is no photo; a full stop names the folder that you are in")
-    path = Path(given)
-    if os.path.isdir(path):
-        home = path.resolve()
-        for folder in (path, *(_below(path, target.output) if recursive else [])):
-            try:
-                photos = find_photos(folder)
-            except OSError:
-                yield folder.resolve(), Path(folder.resolve().name)
-                continue
-            beside = results_among(photos, target.marks)
-            for clip in clips_in(folder):
-                leave(clip, CLIP)
-            for photo in photos:
-                inside = Path(os.path.realpath(photo)).is_relative_to(home)  # links do not lead out of the tree
-                if inside and os.path.exists(photo) and not _is_left(photo, beside, leave):
-                    yield photo, photo.relative_to(path)
-    elif not os.path.exists(path) and glob.has_magic(str(given)):  # the shell did not expand it
-        matched = sorted(map(Path, glob.glob(str(given), recursive=True)))
-        beside = results_among([p for folder in {p.parent for p in matched} for p in _readable(folder)], target.marks)
-        for clip in filter(is_moving, matched):
-            leave(clip, CLIP)
-        for photo in matched:
-            if photo.suffix.lower() in SUFFIXES and not _is_left(photo, beside, leave):
-                yield photo, Path(photo.name)
+    path = place(given)
+    if is_folder(path) and not (is_remote(path) and glob.has_magic(path.name)):
+        for folder in folders(path, recursive, _results_below(path, target.output)):
+            yield from _photos_of(folder, path, target, leave)
+    elif (is_remote(path) or not os.path.exists(path)) and glob.has_magic(str(given)):  # the shell did not expand it
+        yield from _matched(path, str(given), target, leave)
     else:
-        yield path, Path(path.name)
+        yield path, PurePath(path.name)
 
 
-def clips_in(folder: Path) -> list[Path]:
-    """Clips directly in a folder, but for hidden ones and results, sorted by name."""
-    found = sorted(p for p in folder.iterdir() if is_moving(p) and not p.name.startswith("."))
-    return [path for path in found if not path.stem.endswith(DERAINED_MARK) and os.path.isfile(path)]
+def _results_below(path: Path, output: Path | None) -> Path | None:
+    """The folder of results, if it lies below ``path``."""
+    if output is None or is_remote(path) or is_remote(output):
+        return output
+    return output if path.resolve() in output.resolve().parents else None
+
+
+def _photos_of(folder: Folder, named: Path, target: Target, leave: Leave) -> Iterator[tuple[Path, PurePath]]:
+    if folder.listing is None:
+        at = folder.path if is_remote(folder.path) else folder.path.resolve()
+        yield at, PurePath(at.name)
+        return
+    for clip in folder.listing.clips:
+        leave(folder.path / clip, CLIP)
+    home = None if is_remote(named) else named.resolve()
+    for name in folder.listing.photos:
+        photo = folder.path / name
+        if name in folder.listing.links and not (home and _leads_to_photo(photo, home)):
+            continue
+        if made_of := folder.listing.made_of(name, target.marks):
+            leave(photo, f"a result of {made_of}")
+        elif os.path.splitext(name)[0].endswith(DERAINED_MARK):
+            leave(photo, "a result, by its name")
+        else:
+            yield photo, folder.below / name
+
+
+def _leads_to_photo(link: Path, home: Path) -> bool:
+    """Whether a link leads to a file that is there, and not out of the tree."""
+    return Path(os.path.realpath(link)).is_relative_to(home) and os.path.exists(link) and not os.path.isdir(link)
+
+
+def _matched(path: Path, pattern: str, target: Target, leave: Leave) -> Iterator[tuple[Path, PurePath]]:
+    """Photos that a pattern matches."""
+    if is_remote(path):
+        matched = [found for found in _listed(path) if not found.name.startswith(".")]
+        beside = results_among(matched, target.marks)
+    else:
+        matched = sorted(map(Path, glob.glob(pattern, recursive=True)))
+        beside = results_among([p for folder in {p.parent for p in matched} for p in _readable(folder)], target.marks)
+    for clip in filter(is_moving, matched):
+        leave(clip, CLIP)
+    for photo in matched:
+        if photo.suffix.lower() in SUFFIXES and not _is_left(photo, beside, leave):
+            yield photo, PurePath(photo.name)
+
+
+def _listed(pattern: Path) -> list[Path]:
+    try:
+        return matching(pattern)
+    except OSError as error:
+        raise UsageError(f"{pattern}: cannot be listed ({reason(error)})") from None
 
 
 def _is_left(photo: Path, beside: dict[Path, Path], leave: Leave) -> bool:
-    """Whether what lies in a folder is left out: a folder, the result of a photo beside it, or one by its name."""
-    if os.path.isdir(photo):
+    """Whether what a pattern matches is left out: a folder, the result of a photo beside it, or one by its name."""
+    if not is_remote(photo) and os.path.isdir(photo):
         return True
     if photo in beside:
         leave(photo, f"a result of {beside[photo].name}")
@@ -246,15 +343,7 @@ def _readable(folder: Path) -> list[Path]:
         return []
 
 
-def _below(path: Path, output: Path | None) -> list[Path]:
-    """All folders below ``path`` but the results' own; links to folders are not followed."""
-    folders = [Path(at, name) for at, names, _ in os.walk(path) for name in names]
-    results = output.resolve() if output else path.resolve()
-    inside = path.resolve() in results.parents
-    return sorted(p for p in folders if not p.is_symlink() and not (inside and p.resolve().is_relative_to(results)))
-
-
-def _job(photo: Path, place: Path, target: Target, ending: str, as_file: bool) -> Job:
+def _job(photo: Path, place: PurePath, target: Target, ending: str, as_file: bool) -> Job:
     if target.in_place:
         background = photo
     elif target.output is None:
@@ -272,7 +361,7 @@ def _job(photo: Path, place: Path, target: Target, ending: str, as_file: bool) -
 
 
 def _refuse_collisions(jobs: list[Job], in_place: bool) -> None:
-    taken = {place: job.source for job in jobs for place in (Path(os.path.realpath(job.source)), _place(job.source))}
+    taken = {place: job.source for job in jobs for place in (_real(job.source), _place(job.source))}
     for job in jobs:
         for path in job.outputs:
             if in_place and path == job.background:
@@ -284,12 +373,22 @@ def _refuse_collisions(jobs: list[Job], in_place: bool) -> None:
 
 def _place(path: Path) -> Path:
     """Where a file is that is written here: a link of its name is not followed."""
-    return Path(os.path.realpath(path.parent), path.name)
+    return path if is_remote(path) else Path(os.path.realpath(path.parent), path.name)
+
+
+def _real(path: Path) -> Path:
+    return path if is_remote(path) else Path(os.path.realpath(path))
 
 
 def pending(jobs: list[Job]) -> list[Job]:
     """Jobs of which some output is missing."""
-    return [job for job in jobs if not all(os.path.exists(path) for path in job.outputs)]
+    existing = Existing()
+    return [job for job in jobs if not is_done(job, existing)]
+
+
+def is_done(job: Job, existing: Existing) -> bool:
+    """Whether all outputs of a job are there."""
+    return all(path in existing for path in job.outputs)
 
 
 def read_list(path: Path) -> list[str]:

@@ -14,6 +14,7 @@ from derain import text
 from derain.batch.before_after import comparison
 from derain.batch.planning import Job, ending_of, obstacle
 from derain.errors import PhotoError, UsageError, reason
+from derain.files.places import exists, is_remote
 from derain.files.writing import is_protected, make_folder, replace_bytes, write_bytes
 from derain.models.contract import Derainer
 from derain.photos import (
@@ -225,9 +226,9 @@ def _write(work: Work, treatment: Treatment) -> Outcome:
             to = original.format  # a mislabelled photo stays what it is
         notes: tuple[str, ...] = ()
         make_folder(job.background.parent, job.below)
-        due = {path for path in job.outputs if treatment.overwrite or path == job.source or not os.path.exists(path)}
+        due = {path for path in job.outputs if treatment.overwrite or path == job.source or not exists(path)}
         for path in due - {job.source} if not treatment.overwrite else ():
-            if os.path.lexists(path):
+            if not is_remote(path) and os.path.lexists(path):
                 raise PhotoError(f"{path}: is a link to nothing; remove it, or give `overwrite` to replace it")
         lost: list[str] = []
         if job.rain in due:
@@ -322,18 +323,3 @@ def skipped_as_json(path: Path, why: str, output: Path | None = None) -> str:
             "error": None,
         }
     )
-
-
-def pace(outcomes: list[Outcome]) -> str:
-    """Megapixels a second in the network so far."""
-    seconds = sum(outcome.seconds for outcome in outcomes)
-    return f"{sum(outcome.megapixels for outcome in outcomes) / seconds:.1f} MP/s" if seconds else "0 MP/s"
-
-
-def summary(outcomes: list[Outcome]) -> str:
-    """The end of a run in a sentence."""
-    failed = sum(outcome.error is not None for outcome in outcomes)
-    dry = sum(outcome.untouched for outcome in outcomes)
-    done = f"{len(outcomes) - failed} of {len(outcomes)} photos done at {pace(outcomes)}"
-    said = done + (f", {dry} copied as {'it is' if dry == 1 else 'they are'}" if dry else "")
-    return said + (f"; {failed} of {len(outcomes)} photos failed" if failed else "")

@@ -94,3 +94,10 @@ def with_address(words: list[str]) -> list[str]:
         else:
             joined.append("--ray=" if word == "--ray" and "--" not in joined else word)
     return joined
+
+
+def to_place(name: str) -> Any:
+    """The path, or the place elsewhere, that a word names."""
+    from derain.files.places import place  # which help needs not
+
+    return place(name)

@@ -1,6 +1,8 @@
 """`derain run`."""
 
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
@@ -17,13 +19,14 @@ from derain.cli.options import (
     Strength,
     Threads,
     Weights,
+    to_place,
 )
 from derain.cli.terminal import progress_bar, say, say_error, tell, tell_text, with_options
 from derain.errors import PhotoError, UsageError
 from derain.text import counted
 
 if TYPE_CHECKING:
-    from derain.batch import Job, Outcome, Target
+    from derain.batch import Job, Outcome, Tally, Target
 
 
 def run(
@@ -42,7 +45,13 @@ def run(
     recursive: Annotated[bool, typer.Option("-r", "--recursive", help="Include subfolders.")] = False,
     output: Annotated[
         Optional[Path],
-        typer.Option("-o", "--output", metavar="PATH", help="Where results go; a file for one photo, else a folder."),
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="PATH",
+            parser=to_place,
+            help="Where results go; a file for one photo, else a folder.",
+        ),
     ] = None,
     suffix: Annotated[str, typer.Option(metavar="TEXT", help="Added to the photo's name.")] = ".derained",
     format: Annotated[
@@ -95,7 +104,7 @@ def run(
     if piped and (output or files_from or in_place or rain or compare or json or ray is not None):
         raise UsageError("-: the photo goes to stdout, by itself; leave out --output and whatever else writes files")
     telling = Telling(json, quiet, verbose)
-    todo = (
+    todo: Iterable[Job] = (
         []
         if piped
         else _todo(
@@ -141,22 +150,24 @@ def run(
 
         telling.say(f"weights {weights} on Ray")
         results = cluster.run(todo, load(weights), treatment, ray, device, threads)
-    outcomes = []
     with progress_bar(hidden=quiet) as bar:
-        task = bar.add_task("photos", total=len(todo))
+        task = bar.add_task("photos", total=None)
         for outcome in results:
-            outcomes.append(outcome)
             telling.done(outcome)
-            bar.update(task, advance=1, description=f"photos, {batch.pace(outcomes)}")
-    telling.say(batch.summary(outcomes))
-    if any(outcome.error for outcome in outcomes):
+            total, found = telling.progress.total, telling.progress.planned
+            so_far = "" if total else f", {found} found so far"
+            bar.update(task, advance=1, total=total, description=f"photos, {telling.tally.pace}{so_far}")
+    telling.finish()
+    if telling.tally.failed:
         raise typer.Exit(1)
 
 
-def _todo(named: list[str], target: "Target", recursive: bool, overwrite: bool, telling: "Telling") -> "list[Job]":
-    """What is to be done; ends the command if nothing can be."""
+def _todo(named: list[str], target: "Target", recursive: bool, overwrite: bool, telling: "Telling") -> "Iterable[Job]":
+    """What is to be done, where there is much of it as it is found; ends the command if nothing can be."""
     from derain import batch
 
+    if not overwrite and batch.is_long(named, target, recursive):
+        return telling.found(named, target, recursive)
     left = dict[Path, str]()
     jobs = batch.plan(named, target, recursive, left.__setitem__)
     todo = jobs if overwrite or target.in_place else batch.pending(jobs)
@@ -165,7 +176,31 @@ def _todo(named: list[str], target: "Target", recursive: bool, overwrite: bool, 
     if todo and len(refused) == len(todo):
         telling.refused(refused)
         raise typer.Exit(1)
+    telling.progress.planned = telling.progress.total = len(todo)
     return todo
+
+
+def no_tally() -> "Tally":
+    from derain.batch import Tally
+
+    return Tally()
+
+
+@dataclass
+class Progress:
+    """How far the planning is."""
+
+    planned: int = 0  # photos that are to be done
+    total: int | None = None  # the same, once all are planned
+    there: int = 0  # photos whose results exist
+    left_out: list[tuple[Path, str]] = field(default_factory=list)  # one for each reason to leave files out
+    left: Counter[str] = field(default_factory=Counter)  # files by the reason to leave them out
+
+    def leave(self, path: Path, why: str) -> None:
+        reason = "a result" if why.startswith("a result") else why
+        if reason not in self.left:
+            self.left_out.append((path, why))
+        self.left[reason] += 1
 
 
 @dataclass(frozen=True)
@@ -175,6 +210,8 @@ class Telling:
     json: bool
     quiet: bool
     verbose: bool
+    tally: "Tally" = field(default_factory=no_tally)
+    progress: Progress = field(default_factory=Progress)
 
     def say(self, sentence: str) -> None:
         if not self.quiet:
@@ -182,17 +219,11 @@ class Telling:
 
     def skipped(self, left_out: dict[Path, str], jobs: "list[Job]", todo: "set[Job]") -> None:
         """Files that nothing is done for, and why."""
-        from derain.batch.planning import CLIP
-
-        clips = [path for path, why in left_out.items() if why == CLIP]
-        if clips:
-            self.say(f"{counted(len(clips), 'clip')} left out, such as {clips[0]}: `derain video` takes clips")
-        if others := [(path, why) for path, why in left_out.items() if why != CLIP]:
-            first, reason = others[0]
-            self.say(f"{len(others)} left out: {first} is {reason}; name it by itself to derain it")
+        for path, why in left_out.items():
+            self.progress.leave(path, why)
         there = [job for job in jobs if job not in todo]
-        if there:
-            self.say(f"{len(there)} skipped: their results exist (--overwrite replaces them)")
+        self.progress.there = len(there)
+        self.say_skipped()
         if self.json and (left_out or there):
             from derain.batch import skipped_as_json
 
@@ -200,6 +231,53 @@ class Telling:
                 tell_text(skipped_as_json(path, why))
             for job in there:
                 tell_text(skipped_as_json(job.source, "its results exist", job.background))
+
+    def say_skipped(self) -> None:
+        from derain.batch.planning import CLIP
+
+        known = self.progress
+        if clips := known.left[CLIP]:
+            first = next(path for path, why in known.left_out if why == CLIP)
+            self.say(f"{counted(clips, 'clip')} left out, such as {first}: `derain video` takes clips")
+        if others := known.left.total() - clips:
+            first, reason = next((path, why) for path, why in known.left_out if why != CLIP)
+            self.say(f"{others} left out: {first} is {reason}; name it by itself to derain it")
+        if known.there:
+            self.say(f"{known.there} skipped: their results exist (--overwrite replaces them)")
+
+    def found(self, named: list[str], target: "Target", recursive: bool) -> "Iterator[Job]":
+        """Jobs as their photos are found, without those that are done; what is left out is told at the end."""
+        from derain.batch import is_done, plan_as_found, skipped_as_json
+        from derain.files.places import Existing
+
+        def leave(path: Path, why: str) -> None:
+            self.progress.leave(path, why)
+            if self.json:
+                tell_text(skipped_as_json(path, why))
+
+        existing = Existing()
+        for job in plan_as_found(named, target, recursive, leave, self.clashed):
+            if not is_done(job, existing):
+                self.progress.planned += 1
+                yield job
+                continue
+            self.progress.there += 1
+            if self.json:
+                tell_text(skipped_as_json(job.source, "its results exist", job.background))
+        self.progress.total = self.progress.planned
+        self.say_skipped()
+
+    def clashed(self, job: "Job", other: str) -> None:
+        """A photo whose result would be another's, too."""
+        from derain.batch import Outcome
+
+        why = f"{job.background}: would be written for {job.source}, but is also {other}'s"
+        self.done(Outcome(job, PhotoError(why)))
+
+    def finish(self) -> None:
+        """What a run came to."""
+        if self.tally.photos:
+            self.say(str(self.tally))
 
     def refused(self, errors: "dict[Job, PhotoError]") -> None:
         """Photos none of which can be done."""
@@ -215,6 +293,7 @@ class Telling:
     def done(self, outcome: "Outcome") -> None:
         from derain.batch import as_json, describe
 
+        self.tally.add(outcome)
         source, error = outcome.job.source, outcome.error
         if error:
             say_error(error)

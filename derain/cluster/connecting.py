@@ -17,6 +17,7 @@ SILENT = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is reported to anybody
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_ENABLE_METRICS_COLLECTION": "0",
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # what it would print to stdout of each node that dies
 }
 
 

@@ -25,7 +25,7 @@ def create(folder: Path, mode: int) -> Path:
         OSError: the folder cannot be written.
     """
     while True:
-        path = folder / f".derain-{machine()}-{os.getpid()}-{secrets.token_hex(4)}.part"
+        path = folder / new_name()
         try:
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
         except FileExistsError:
@@ -34,6 +34,11 @@ def create(folder: Path, mode: int) -> Path:
             _swept.add(folder)
             sweep(folder, path.stat().st_mtime)
         return path
+
+
+def new_name() -> str:
+    """A name for a temporary file of this process."""
+    return f".derain-{machine()}-{os.getpid()}-{secrets.token_hex(4)}.part"
 
 
 def sweep(folder: Path, now: float | None = None) -> None:

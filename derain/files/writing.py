@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 from derain.errors import PhotoError, UsageError, reason
 from derain.files.attributes import keep
 from derain.files.parts import create, kind
+from derain.files.places import is_remote, make_place, write_place
 
 UNFINISHED_SUFFIX = ".unfinished"  # of the folder in which a run makes a result
 SUBSTITUTED_PATHS = ("/dev/fd/", "/proc/self/fd/", "/dev/stdin")  # that a shell puts in the place of <(...)
@@ -78,6 +79,9 @@ def make_folder(path: Path, below: Path | None = None) -> None:
     Raises:
         PhotoError: it cannot be made, or one below ``below`` is a link.
     """
+    if is_remote(path):
+        make_place(path)
+        return
     inside = [folder for folder in (path, *path.parents) if below is not None and below in folder.parents]
     for folder in inside:
         if folder.is_symlink():
@@ -94,6 +98,9 @@ def write_bytes(path: Path, content: bytes) -> None:
     Raises:
         PhotoError: the folder cannot be written, the disk is full, or ``path`` is a pipe, device or socket.
     """
+    if is_remote(path):
+        write_place(path, content)
+        return
     try:
         with atomic(path) as part:
             part.write_bytes(content)

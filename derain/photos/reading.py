@@ -12,6 +12,7 @@ from PIL import UnidentifiedImageError
 
 from derain.arrays import Rgb8
 from derain.errors import PhotoError, reason
+from derain.files.places import is_remote, read_place
 from derain.files.writing import read_file
 from derain.photos.codec import Format
 from derain.photos.extent import SparseError, check_extent
@@ -47,7 +48,7 @@ def read_original(path: Path, max_megapixels: float = MAX_MEGAPIXELS, patient: b
         PhotoError: the file is missing, is no photo, is damaged, is too large, or holds more than one picture.
     """
     try:
-        content = read_file(path)
+        content = read_place(path) if is_remote(path) else read_file(path)
     except FileNotFoundError:
         raise PhotoError(f"{path}: no such file") from None
     except OSError as error:

@@ -1,0 +1,125 @@
+"""Photos of a folder and of those below it, a folder at a time; names only, as there may be a million of them."""
+
+import os
+from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+
+from derain.files.places import entries, is_remote
+from derain.photos.names import SUFFIXES
+
+MOVING_SUFFIXES = {
+    ".gif",
+    ".mp4",
+    ".m4v",
+    ".mov",
+    ".mkv",
+    ".webm",
+    ".avi",
+    ".mts",
+    ".m2ts",
+    ".ts",
+    ".mpg",
+    ".3gp",
+    ".wmv",
+    ".flv",
+}
+DERAINED_MARK = ".derained"  # end of the stem of a background, wherever it lies
+TOP = PurePath()
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What is of interest in one folder."""
+
+    photos: list[str]  # names, sorted
+    folders: list[str] = field(default_factory=list)
+    clips: list[str] = field(default_factory=list)  # but for results
+    links: frozenset[str] = frozenset()  # of the photos' names
+
+    def made_of(self, name: str, marks: tuple[str, ...]) -> str | None:
+        """The photo that a file is, by its name, a result of; ``None`` if of none that is here."""
+        stem = os.path.splitext(name)[0]
+        for mark in marks:
+            if mark and stem.endswith(mark) and (base := stem.removesuffix(mark)):
+                found = next((base + end for end in self.endings if base + end in self), None)
+                if found:
+                    return found
+        return None
+
+    def __contains__(self, name: str) -> bool:
+        place = bisect_left(self.photos, name)
+        return place < len(self.photos) and self.photos[place] == name
+
+    @property
+    def endings(self) -> set[str]:
+        if "endings" not in self.__dict__:
+            self.__dict__["endings"] = {os.path.splitext(name)[1] for name in self.photos}
+        return self.__dict__["endings"]
+
+
+def scan(folder: Path) -> Listing:
+    """
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    if is_remote(folder):
+        files, folders = entries(folder)
+        return Listing(sorted(filter(is_photo, files)), sorted(folders), sorted(filter(is_clip, files)))
+    photos, folders, clips, links = [], [], [], set()
+    with os.scandir(folder) as found:
+        for entry in found:
+            if entry.is_dir(follow_symlinks=False):
+                folders.append(entry.name)
+            elif is_photo(entry.name):
+                photos.append(entry.name)
+                if entry.is_symlink():
+                    links.add(entry.name)
+            elif is_clip(entry.name) and entry.is_file():
+                clips.append(entry.name)
+    return Listing(sorted(photos), sorted(folders), sorted(clips), frozenset(links))
+
+
+def is_photo(name: str) -> bool:
+    """Whether a file is a photo by its name, and not hidden."""
+    return not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES
+
+
+def is_clip(name: str) -> bool:
+    """Whether a file is a clip or a GIF by its name, not hidden, and no result."""
+    stem, ending = os.path.splitext(name)
+    return ending.lower() in MOVING_SUFFIXES and not (name.startswith(".") or stem.endswith(DERAINED_MARK))
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder, its place below the one that was named, and what is in it; ``None`` if it cannot be read."""
+
+    path: Path
+    below: PurePath
+    listing: Listing | None
+
+
+def folders(path: Path, recursive: bool, spared: Path | None = None, below: PurePath = TOP) -> Iterator[Folder]:
+    """A folder and, with ``recursive``, those below it, sorted; links to folders are not followed.
+
+    Args:
+        spared: a folder that is not looked into, as it holds the results.
+    """
+    try:
+        listing = scan(path)
+    except OSError:
+        yield Folder(path, below, None)
+        return
+    yield Folder(path, below, listing)
+    for name in listing.folders if recursive else ():
+        inner = path / name
+        if not _is_spared(inner, spared):
+            yield from folders(inner, recursive, spared, below / name)
+
+
+def _is_spared(folder: Path, spared: Path | None) -> bool:
+    if spared is None or is_remote(folder) != is_remote(spared):
+        return False
+    return folder == spared if is_remote(folder) else folder.resolve() == spared.resolve()

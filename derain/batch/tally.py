@@ -1,0 +1,37 @@
+"""What a run comes to."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from derain.batch.running import Outcome
+
+
+@dataclass
+class Tally:
+    """A run so far; it keeps no outcomes, as there may be a million of them."""
+
+    photos: int = 0
+    failed: int = 0
+    untouched: int = 0
+    megapixels: float = 0.0
+    seconds: float = 0.0  # in the network
+
+    def add(self, outcome: "Outcome") -> None:
+        self.photos += 1
+        self.failed += outcome.error is not None
+        self.untouched += outcome.untouched
+        self.megapixels += outcome.megapixels
+        self.seconds += outcome.seconds
+
+    @property
+    def pace(self) -> str:
+        """Megapixels a second in the network."""
+        return f"{self.megapixels / self.seconds:.1f} MP/s" if self.seconds else "0 MP/s"
+
+    def __str__(self) -> str:
+        """The end of a run in a sentence."""
+        done = f"{self.photos - self.failed} of {self.photos} photos done at {self.pace}"
+        copied = f", {self.untouched} copied as {'it is' if self.untouched == 1 else 'they are'}"
+        failed = f"; {self.failed} of {self.photos} photos failed"
+        return done + copied * bool(self.untouched) + failed * bool(self.failed)
