@@ -208,6 +208,14 @@ def test_better_is_only_what_is_no_chance_on_enough_photos(gains, better, said):
     assert worth.gain.low <= worth.gain.mean <= worth.gain.high
 
 
+def test_moments_of_clips_judge_too_for_time_tells_their_truth():
+    before, after = judged([1.0, 1.1])
+    for found, truth in ((before, [35.0, 36.0, 37.0]), (after, [37.0, 38.1, 38.9])):
+        found.each["timed"] = truth
+    assert not verdict(*judged([1.0, 1.1])).better
+    assert verdict(replace(before, timed=36.0), replace(after, timed=38.0)).better
+
+
 def test_what_may_be_chance_gives_the_starting_weights_back_and_is_told_on_the_page(
     camera, bank, tmp_path, monkeypatch
 ):
@@ -292,11 +300,11 @@ def test_photos_are_held_out_and_clips_give_frames(camera, tmp_path):
     Image.fromarray(rainy_picture(0)).save(camera / "a.jpg", quality=40)
     material = prepare(camera, tmp_path / "material", load(), scales=1)
     frames = [source for source in material.sources if source.name == "clip.mp4"]
-    assert len(frames) == 10 and [s.file.startswith("held out") for s in frames] == [False] * 8 + [True] * 2
+    assert [s.file.startswith("held out") for s in frames] == [False] * 13 + [True] * 3
     held, training = find_photos(material.held_out), find_photos(material.training)
-    assert len(held) + len(training) == 17 and 3 <= len(held) <= 4
+    assert len(held) + len(training) == 23 and 4 <= len(held) <= 5
     share, quality = material.jpeg
-    assert share == pytest.approx(1 / 17) and quality == (40, 40)
+    assert share == pytest.approx(1 / 23) and quality == (40, 40)
     before = {path.name: path.read_bytes() for path in (*held, *training)}
     remove_copies(material.folder)
     assert not material.training.exists() and not material.held_out.exists()

@@ -263,9 +263,10 @@ def adapt(run: Run) -> None:
         guide = load_guide(next(run.network.parameters()).device)
         judging = run.material.footage(run.rainy, judging=True)
         run.judge = Judge(run.network, run.material, find_photos(run.bank), guide, SCALES, clock, earlier, judging)
-        pictures, held_out = len(run.material.sources), len(run.judge.trials)
-        say(f"{pictures} pictures, {held_out} of them held out to judge")
-        if held_out < LEAST_JUDGING:
+        pictures, held_out, moments = len(run.material.sources), len(run.judge.trials), len(run.judge.timed)
+        beside = f", and {moments} moments of clips" if moments else ""
+        say(f"{pictures} pictures, {held_out} of them held out to judge{beside}")
+        if held_out + moments < LEAST_JUDGING:
             say(f"that is too few to tell better weights from lucky ones: {MORE_PHOTOS}")
         run.best = Best(run.judge, run.blends, say, memory.get("start"))
         if memory:

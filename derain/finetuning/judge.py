@@ -42,8 +42,8 @@ WEIGHTS = {  # what a dB of each score, or all of the rain left, is worth in dB
 }
 UNCHANGED_ENOUGH = 45.0  # dB, above which it matters little how unchanged the rest is
 TOLERATED_LOSS = 0.2  # dB on rendered rain that may be lost
-MOMENTS_JUDGING = 3  # of a clip, of the part that is held out
-MOST_MOMENTS = 6
+MOMENTS_JUDGING = 4  # of a clip, of the part that is held out
+MOST_MOMENTS = 8
 TIMED_TIME_SHARE = 0.04  # of a run, that finding them may take
 EACH = ("repasted", "matched", "rain_left", "cleanness", "photos", "pictures", "rendered", "timed")
 SURE = 0.5  # trust from which a pixel counts

@@ -15,7 +15,7 @@ GROUPS = (("repasted", "rain_left", "photos"), ("matched", "rendered", "pictures
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a difference between two networks is worth: about dB, over ``n`` held-out photos."""
+    """What a difference between two networks is worth: about dB, over ``n`` held-out photos and moments of clips."""
 
     gain: Estimate
 
@@ -28,9 +28,7 @@ class Verdict:
         if found.n < LEAST_JUDGING:
             judged = f"only {found.n} photo{'' if found.n == 1 else 's'} judged, and {LEAST_JUDGING} are needed"
             return f"no better for certain: {judged}; {MORE_PHOTOS}"
-        interval = (
-            f"{found.mean:+.2f} dB, 95% interval {found.low:+.2f} to {found.high:+.2f}, {found.n} held-out photos"
-        )
+        interval = f"{found.mean:+.2f} dB, 95% interval {found.low:+.2f} to {found.high:+.2f}, judged by {found.n}"
         if self.better:
             return f"better than the starting weights: {interval}"
         return f"no better than the starting weights: the difference may be chance ({interval})"
@@ -38,18 +36,18 @@ class Verdict:
 
 def verdict(start: Scores, scores: Scores) -> Verdict:
     """What ``scores`` are worth against those of the ``start``, from picture to picture."""
-    mean, photos = gain(start, scores), len(scores.each.get("rain_left", ()))
+    mean, judging = gain(start, scores), sum(len(scores.each.get(name, ())) for name in ("rain_left", "timed"))
     units = [unit for group in GROUPS if len(unit := gains_of(group, start, scores))]
     if not units or min(map(len, units)) < 2:
-        return Verdict(Estimate(mean, -math.inf, math.inf, photos))
+        return Verdict(Estimate(mean, -math.inf, math.inf, judging))
     parts = [unit.var(ddof=1) / len(unit) for unit in units]
     if not sum(parts):
-        return Verdict(Estimate(mean, mean, mean, photos))
+        return Verdict(Estimate(mean, mean, mean, judging))
     from scipy.stats import t
 
     freedom = sum(parts) ** 2 / sum(part**2 / (len(unit) - 1) for part, unit in zip(parts, units))  # Welch's
     reach = float(t.ppf((1 + CONFIDENCE_LEVEL) / 2, freedom) * sum(parts) ** 0.5)
-    return Verdict(Estimate(mean, mean - reach, mean + reach, photos))
+    return Verdict(Estimate(mean, mean - reach, mean + reach, judging))
 
 
 def gains_of(group: tuple[str, ...], start: Scores, scores: Scores) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
