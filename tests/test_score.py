@@ -8,9 +8,14 @@ import av
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
+from derain.cli.app import app
+from derain.evaluation.self_test import draw_scene
 from derain.rain.amount import RAINY_SCORE, amount
-from derain.rain.render import line_kernel
+from derain.rain.compose import add
+from derain.rain.remaining import rain_left
+from derain.rain.render import Kind, line_kernel, render
 
 
 def command(*words, cwd):
@@ -97,3 +102,39 @@ def test_a_clip_that_is_cut_short_is_said_after_what_can_be_scored(small_weights
     said = [json.loads(line) for line in done.stdout.splitlines()]
     assert done.returncode == 1 and "cut short" in done.stderr and str(clip) in done.stderr
     assert len(said) > 2 and said[0]["error"] is None and "cut short" in said[-1]["error"]
+
+
+@pytest.fixture(scope="module")
+def seen_through_rain():
+    """A scene and the same under heavy streaks, 8 bits."""
+    rng = np.random.default_rng(3)
+    clean = draw_scene(rng, 320)
+    heavy = Kind(slant=5, oblique=0, length=(20, 40), width=(0.7, 1.0), strength=(0.7, 0.9), curtains=0)
+    rainy = add(clean, render(rng, 320, heavy)[..., None])
+    return [(picture * 255 + 0.5).astype(np.uint8) for picture in (clean, rainy)]
+
+
+@pytest.mark.parametrize(("share", "least", "most"), [(0, 0, 0), (0.1, 0, 0), (0.5, 0.4, 0.6), (0.7, 0.6, 0.8)])
+@pytest.mark.parametrize("enlarged", [1, 5])
+def test_rain_that_is_evidently_left_is_told_at_any_size(seen_through_rain, share, least, most, enlarged):
+    clean, rainy = (np.kron(part, np.ones((enlarged, enlarged, 1), np.uint8)) for part in seen_through_rain)
+    background = (clean * (1 - share) + rainy * share).astype(np.uint8)
+    assert least <= rain_left(rainy, background) <= most
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 900), (700, 2)])
+def test_a_photo_of_any_size_is_looked_at_for_rain_left(size):
+    assert rain_left(np.zeros((*size, 3), np.uint16), np.zeros((*size, 3), np.uint16)) == 0
+
+
+@pytest.mark.parametrize(("strength", "left"), [("1", 0.42), ("0.5", None)])  # half of it is left by wish
+def test_photos_with_rain_left_say_so_in_json_and_when_asked(
+    seen_through_rain, small_weights, tmp_path, monkeypatch, strength, left
+):
+    Image.fromarray(seen_through_rain[1]).save(tmp_path / "wet.png")
+    monkeypatch.setattr("derain.batch.running.rain_left", lambda photo, background: 0.42)
+    monkeypatch.setattr("derain.batch.running.coverage", lambda rain: 0.5)
+    options = ["-v", "--json", "--weights", str(small_weights), "--strength", strength]
+    done = CliRunner().invoke(app, ["run", str(tmp_path / "wet.png"), *options])
+    assert json.loads(done.stdout)["rain_left"] == left, done.stderr
+    assert ("some is left (42% of its height)" in done.stderr) == (left is not None)

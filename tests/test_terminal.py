@@ -8,7 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from derain.cli.terminal import progress_bar
+from derain.models import build
 from derain.photos import decode
+from derain.restoring.restorer import Restorer
+from tests.conftest import SMALL
 from tests.test_video import make_clip
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="has no pseudo-terminals")
@@ -209,3 +213,30 @@ def test_ctrl_c_is_a_word_and_exit_code_130(made, tmp_path):
     for name, end in zip(wanted, run_all(list(wanted.values()))):
         assert end.code == 130 and end.stderr.count("interrupted") == 1, (name, end)
         assert "Traceback" not in end.stderr and "Aborted" not in end.stderr, (name, end.stderr)
+
+
+def test_a_bar_that_stands_still_says_what_is_being_done():
+    now = [0.0]
+    bar = progress_bar()
+    bar.get_time = lambda: now[0]
+    task = bar.add_task("photos", total=3, doing="a.jpg: tile 1 of 9")
+
+    def shown() -> str:
+        return str(bar.columns[-1](bar.tasks[0]))
+
+    assert shown() == ""
+    now[0] = 11
+    bar.update(task, doing="a.jpg: tile 2 of 9\x1b[2J")
+    assert shown() == "a.jpg: tile 2 of 9\\x1b[2J"
+    bar.update(task, advance=1)
+    assert shown() == ""
+    now[0] = 30
+    assert shown()
+
+
+def test_tiles_of_a_photo_are_told_as_they_are_done(rng):
+    told = list[str]()
+    photo = rng.integers(0, 256, (60, 200, 3), dtype=np.uint8)
+    Restorer(build("derain", SMALL).eval(), "float32", tile=64, watch=told.append).layers(photo)
+    count = len(told) - 1
+    assert told == ["200x60 px", *(f"200x60 px, tile {n} of {count}" for n in range(1, count + 1))] and count > 2

@@ -3,8 +3,9 @@
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,8 @@ from derain.photos import (
 )
 from derain.photos.extent import SparseError
 from derain.photos.names import FORMATS
-from derain.rain.amount import DRY_COVERAGE, coverage
+from derain.rain.amount import DRY_COVERAGE, RAINY_SCORE, coverage
+from derain.rain.remaining import rain_left
 from derain.restoring.ahead import ahead
 from derain.restoring.devices import FREE_MEMORY_SHARE, free_memory, used_memory
 from derain.restoring.restorer import Layers, Restorer
@@ -38,6 +40,7 @@ from derain.restoring.strength import at_strength
 
 MOST_FILE_THREADS = 8  # that read at once, and as many that write
 MOST_PHOTO_THREADS = 6  # that take photos apart at once: the GPU waits while the processor judges what it found
+Watch = Callable[[Job, str], None]  # told what is being done to a photo
 BYTES_WHILE_UNDER_WAY = 4  # of memory for each of a photo's until it is written: decoder, layers, encoder
 
 
@@ -52,6 +55,7 @@ class Treatment:
     max_megapixels: float = MAX_MEGAPIXELS
     max_memory: float | None = None  # bytes that the process should take; None: a share of what is free
     rainy_from: float = DRY_COVERAGE  # share of pixels with rain that can be seen, under which a photo stays as it is
+    look_for_rest: bool = False  # tell where rain was found and some of it is evidently left
     overwrite: bool = False  # replace files that exist, instead of leaving them; in place the photo goes either way
 
     def restorer(self, model: Derainer) -> Restorer:
@@ -68,6 +72,7 @@ class Outcome:
     height: int = 0
     seconds: float = 0.0  # in the network
     rain_coverage: float = 0.0  # share of pixels with rain that can be seen
+    rain_left: float | None = None  # share of the streaks' height that is evidently left; None: not looked for
     untouched: bool = False  # no rain: the result is the photo's own file, bit for bit
     notes: tuple[str, ...] = ()  # what is to be known of the result, such as what it could not keep
     node: str = ""  # of a cluster; empty without one
@@ -77,15 +82,19 @@ class Outcome:
         return self.width * self.height / 1e6
 
 
-def run(jobs: Iterable[Job], model: Derainer, treatment: Treatment = Treatment()) -> Iterator[Outcome]:
+def run(
+    jobs: Iterable[Job], model: Derainer, treatment: Treatment = Treatment(), watch: Watch | None = None
+) -> Iterator[Outcome]:
     """Do the jobs in order; the next photo is read, and the last one written, while the network works.
+
+    On a CPU ``watch`` is told what is being done to each photo.
 
     A file that declares a photo much larger than it can well hold waits until all others are done.
     """
     restorer = treatment.restorer(model)
     late: dict[Job, str] = {}
-    yield from _run(jobs, restorer, treatment, late)
-    for outcome in _run(list(late), restorer, treatment, None):
+    yield from _run(jobs, restorer, treatment, late, watch)
+    for outcome in _run(list(late), restorer, treatment, None, watch):
         yield replace(outcome, notes=(f"{late[outcome.job]}; it waited for the others", *outcome.notes))
 
 
@@ -96,6 +105,7 @@ class Separated(Layers):
     seconds: float
     coverage: float
     dry: bool = False
+    rain_left: float | None = None  # as :class:`Outcome` has it
 
 
 @dataclass(frozen=True)
@@ -109,13 +119,19 @@ class Work:
 
 
 def _run(
-    jobs: Iterable[Job], restorer: Restorer, treatment: Treatment, late: dict[Job, str] | None
+    jobs: Iterable[Job],
+    restorer: Restorer,
+    treatment: Treatment,
+    late: dict[Job, str] | None,
+    watch: Watch | None = None,
 ) -> Iterator[Outcome]:
     """Do the jobs, or put those that are to wait into ``late`` with the reason; ``None`` does them all."""
     pace = Pace.of(restorer)
     opened = ahead(lambda job: _open(job, treatment, patient=late is None), jobs, pace.most_read, pace.files)
     wanted = (pace.seen(work) for work in opened if not _is_put_off(work, late))
-    separated = ahead(lambda work: _separate(work, restorer, treatment), wanted, pace.photos, pace.photos)
+    separated = ahead(
+        lambda work: _separate(work, watched(restorer, work, watch), treatment), wanted, pace.photos, pace.photos
+    )
     yield from ahead(lambda work: _write(work, treatment), separated, pace.files, pace.files)
 
 
@@ -151,6 +167,13 @@ class Pace:
         if self.max_memory is not None:
             room = min(room, self.max_memory - used_memory(here))
         return float(np.clip(room / self.largest, 2, self.files + 1)) if self.largest else 2
+
+
+def watched(restorer: Restorer, work: Work, watch: Watch | None) -> Restorer:
+    """A restorer that tells what it does to this photo; on a GPU, where that is quick, the same one."""
+    if watch is None or restorer.device.type == "cuda":
+        return restorer
+    return replace(restorer, watch=partial(watch, work.job))
 
 
 def _is_put_off(work: Work, late: dict[Job, str] | None) -> bool:
@@ -198,7 +221,10 @@ def _separate(work: Work, restorer: Restorer, treatment: Treatment) -> Work:
     if work.original is None:
         return work
     try:
-        return replace(work, layers=separate(work.original, restorer, treatment.strength, treatment.rainy_from))
+        layers = separate(work.original, restorer, treatment.strength, treatment.rainy_from)
+        if treatment.look_for_rest and treatment.strength == 1 and layers.coverage >= RAINY_SCORE and not layers.dry:
+            layers = replace(layers, rain_left=rain_left(work.original.pixels, layers.background))
+        return replace(work, layers=layers)
     except Exception as error:  # whatever it is, the other photos go on
         said = str(error) if isinstance(error, PhotoError) else f"cannot be derained ({reason(error)})"
         return Work(work.job, error=PhotoError(f"{work.job.source}: {said}"))
@@ -251,7 +277,9 @@ def _write(work: Work, treatment: Treatment) -> Outcome:
         unwritten = PhotoError(f"{job.background}: cannot be written ({reason(error)})")
         return Outcome(job, unwritten, width, height, layers.seconds, layers.coverage)
     notes += (f"could not keep: {', '.join(lost)}",) if lost else ()
-    return Outcome(job, None, width, height, layers.seconds, layers.coverage, layers.dry, notes)
+    return Outcome(
+        job, None, width, height, layers.seconds, layers.coverage, layers.rain_left, untouched=layers.dry, notes=notes
+    )
 
 
 def through_pipe(model: Derainer, treatment: Treatment, format: str | None = None) -> tuple[str, ...]:
@@ -285,7 +313,8 @@ def describe(outcome: Outcome) -> str:
     if outcome.untouched:
         found = "no rain found" if outcome.rain_coverage < DRY_COVERAGE else f"rain on only {outcome.rain_coverage:.0%}"
         return f"{found}, copied as it is"
-    return f"{outcome.width}x{outcome.height} px, {outcome.seconds:.2f} s, rain on {outcome.rain_coverage:.0%}"
+    found = f"{outcome.width}x{outcome.height} px, {outcome.seconds:.2f} s, rain on {outcome.rain_coverage:.0%}"
+    return found + (f", some is left ({outcome.rain_left:.0%} of its height)" if outcome.rain_left else "")
 
 
 def as_json(outcome: Outcome) -> str:
@@ -298,6 +327,7 @@ def as_json(outcome: Outcome) -> str:
             "height": outcome.height,
             "seconds": round(outcome.seconds, 4),
             "rain_coverage": round(outcome.rain_coverage, 4),
+            "rain_left": None if outcome.rain_left is None else round(outcome.rain_left, 4),
             "untouched": outcome.untouched,
             "skipped": None,
             "notes": outcome.notes,
@@ -317,6 +347,7 @@ def skipped_as_json(path: Path, why: str, output: Path | None = None) -> str:
             "height": 0,
             "seconds": 0.0,
             "rain_coverage": 0.0,
+            "rain_left": None,
             "untouched": False,
             "skipped": why,
             "notes": [],

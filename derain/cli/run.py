@@ -133,7 +133,8 @@ def run(
         max_megapixels,
         max_memory and max_memory * 1e9,
         threshold(only_if_rainy, rainy_from),
-        overwrite,
+        look_for_rest=json or verbose,
+        overwrite=overwrite,
     )
     if threads:
         torch.set_num_threads(threads)
@@ -141,22 +142,27 @@ def run(
         for note in batch.through_pipe(load(weights, choose_device(device)), treatment, format):
             say(f"stdin: {note}")
         return
-    if ray is None:
-        chosen = choose_device(device)
-        telling.say(f"weights {weights} on {chosen}")
-        results = batch.run(todo, load(weights, chosen), treatment)
-    else:
-        from derain import cluster
-
-        telling.say(f"weights {weights} on Ray")
-        results = cluster.run(todo, load(weights), treatment, ray, device, threads)
     with progress_bar(hidden=quiet) as bar:
-        task = bar.add_task("photos", total=None)
+        task = bar.add_task("photos", total=None, doing="loading the network")
+
+        def watch(job: "Job", doing: str) -> None:
+            bar.update(task, doing=f"{job.source.name}: {doing}")
+
+        if ray is None:
+            chosen = choose_device(device)
+            telling.say(f"weights {weights} on {chosen}")
+            results = batch.run(todo, load(weights, chosen), treatment, watch)
+        else:
+            from derain import cluster
+
+            telling.say(f"weights {weights} on Ray")
+            results = cluster.run(todo, load(weights), treatment, ray, device, threads)
         for outcome in results:
             telling.done(outcome)
             total, found = telling.progress.total, telling.progress.planned
             so_far = "" if total else f", {found} found so far"
-            bar.update(task, advance=1, total=total, description=f"photos, {telling.tally.pace}{so_far}")
+            said = f"photos, {telling.tally.pace}{so_far}"
+            bar.update(task, advance=1, total=total, description=said, doing="reading and writing")
     telling.finish()
     if telling.tally.failed:
         raise typer.Exit(1)

@@ -202,9 +202,24 @@ def training_bar() -> Iterator[tuple[Callable[[int, float, dict[str, float]], No
         yield report, watch
 
 
-def progress_bar(hidden: bool = False) -> "Progress":
-    """A count of what is done; without a terminal nothing."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+STILL_SECONDS = 10  # after which a bar that does not move says what is being done
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=talk, redirect_stdout=False, disable=hidden or not talk.is_terminal)
+
+def progress_bar(hidden: bool = False) -> "Progress":
+    """A count of what is done, and of a task's field ``doing`` where it stands still; without a terminal nothing."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+
+    class WhatIsDone(ProgressColumn):
+        """What takes so long."""
+
+        moved: tuple[float, float] = (-1.0, 0.0)  # what was completed, and since when
+
+        def render(self, task: Any) -> Text:
+            now = task.get_time()
+            if task.completed != self.moved[0]:
+                self.moved = task.completed, now
+            still = now - self.moved[1] >= STILL_SECONDS
+            return Text(printable(str(task.fields.get("doing", ""))) if still and not task.finished else "")
+
+    counts = (TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*counts, WhatIsDone(), console=talk, redirect_stdout=False, disable=hidden or not talk.is_terminal)

@@ -14,10 +14,9 @@ from derain.arrays import Mask
 from derain.evaluation.metrics import Picture, size_of, values
 from derain.motion import Field, optical_flow, pixel_grid
 from derain.photos import as_rgb
-from derain.rain.clean import clean_rain, line_energies
+from derain.rain.clean import clean_rain, flattest, line_energies
 
 LEAST_CERTAINTY = 0.08  # certainty of direction under which a photo has no streaks to speak of
-FLATTEST_SHARE = 1 / 3  # share of a photo, the flattest, in which streaks are measured: elsewhere edges drown them
 
 
 class Unpaired:
@@ -38,7 +37,7 @@ class Unpaired:
 
 def rain_left(photo: Unpaired) -> float:
     """Height of the streaks relative to the input's, 1 unchanged, 0 none; NaN if the input has none to speak of."""
-    flat = _flattest(photo.grey_before)
+    flat = flattest(photo.grey_before)
     energies = line_energies(_thin_bright(photo.grey_before), flat)
     degrees = max(energies, key=energies.__getitem__)
     clear = energies[degrees] > 0 and 1 - np.mean(list(energies.values())) / energies[degrees] > LEAST_CERTAINTY
@@ -73,13 +72,6 @@ def _beyond_others(energies: dict[float, float], degrees: float) -> float:
     """Energy at one angle above the mean of those that lie across it, which texture without direction has too."""
     others = [energy for angle, energy in energies.items() if abs((angle - degrees + 90) % 180 - 90) > 40]
     return max(energies[degrees] - float(np.mean(others)), 0.0)
-
-
-def _flattest(grey: NDArray[np.float32]) -> Mask:
-    smooth = cv2.GaussianBlur(grey, (0, 0), 3)
-    slope = np.hypot(cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1))
-    around = cv2.blur(slope, (15, 15))
-    return around <= np.quantile(around, FLATTEST_SHARE)
 
 
 def _rgb(picture: Picture) -> NDArray[np.float32]:

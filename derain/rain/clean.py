@@ -10,12 +10,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from derain.arrays import Heights
+from derain.arrays import Grey, Heights, Mask
 from derain.rain.render import line_kernel
 
 ANGLES = np.arange(-75, 90, 15)  # degrees from the vertical
 MOST_ADDED = 2.0  # how many times what was found is added to it at most, on flat background
 FAINT_HEIGHT = 0.015  # height up to which a layer shows no streak
+FLATTEST_SHARE = 1 / 3  # of a photo
 TEXTURE_SHARE = 0.8  # share of what was found that is taken from texture
 
 
@@ -95,6 +96,14 @@ def flatness_of(background: Heights, flat: float) -> Heights:
     """How flat each pixel of an ``(H, W)`` background is, in [0, 1]: whether it bends less than ``flat`` around it."""
     bends = cv2.blur(np.abs(cv2.Laplacian(cv2.GaussianBlur(background, (0, 0), 1.5), cv2.CV_32F)), (15, 15))
     return np.asarray(np.clip(1.5 - bends / flat, 0, 1), np.float32)
+
+
+def flattest(grey: Grey) -> Mask:
+    """The flattest third of ``(H, W)`` brightness, in which streaks are measured: elsewhere edges drown them."""
+    smooth = cv2.GaussianBlur(grey, (0, 0), 3)
+    slope = np.hypot(cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1))
+    around = cv2.blur(slope, (15, 15))
+    return around <= np.quantile(around, FLATTEST_SHARE)
 
 
 def _standing_out(left: Heights, most: Heights) -> Heights:

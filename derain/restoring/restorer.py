@@ -1,10 +1,10 @@
 """A photo in, its layers out: the one place that knows device, precision, tiles, scales and running out of memory."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import cv2
@@ -59,6 +59,7 @@ class Restorer:
             around itself as the network does, so tiled and whole agree. Models without a halo take what is larger than
             a tile in strips of as many pixels, layer by layer.
         max_memory: bytes that the process should take on the device at the most; default: a share of what is free.
+        watch: told what is being done, such as "2000x1500 px, tile 3 of 12".
 
     Raises:
         UsageError: an unknown precision.
@@ -68,6 +69,7 @@ class Restorer:
     precision: str = "auto"
     tile: int | None = None
     max_memory: float | None = None
+    watch: Callable[[str], None] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         check_precision(self.precision)
@@ -167,14 +169,21 @@ class Restorer:
         photo = np.ascontiguousarray(photo)  # one that was turned is a view
         if isinstance(tile, int) and self.model.halo is None and max(photo.shape[:2]) > tile:
             return self._in_strips(photo, tile)
+        self._tell(photo)
         if tile is None:
             return self.layers_of_tile(photo)
         background, rain = np.empty_like(photo), np.empty_like(photo)
-        for inner, outer in tiles(photo.shape[0], photo.shape[1], tile, self.model):
+        around = list(tiles(photo.shape[0], photo.shape[1], tile, self.model))
+        for number, (inner, outer) in enumerate(around, 1):
+            self._tell(photo, f", tile {number} of {len(around)}")
             found = self.layers_of_tile(photo[outer])
             crop = within(inner, outer)
             background[inner], rain[inner] = found.background[crop], found.rain[crop]
         return Layers(background, rain)
+
+    def _tell(self, photo: Pixels, of_it: str = "") -> None:
+        if self.watch:
+            self.watch(f"{photo.shape[1]}x{photo.shape[0]} px{of_it}")
 
     def layers_of_tile(self, tile: Pixels) -> Layers:
         """Layers of what the network takes at once.
