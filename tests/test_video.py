@@ -760,3 +760,21 @@ def test_what_is_no_rgb_is_not_tagged_as_rgb():
     colours = Colours("gray16be", 0, 2, 2, 2, 16, 64)
     frame = from_rgb(np.full((64, 64, 3), 90, np.uint16), colours, "yuv420p10le")
     assert frame.colorspace == 5 and frame.color_range == 2  # BT.601, full
+
+
+@pytest.mark.parametrize("form", ["clip", "pictures"])
+def test_a_clip_is_derained_only_if_it_rains_in_a_quarter_of_it(tmp_path, form):
+    source, out = make_clip(tmp_path / "a.mp4"), tmp_path / "b.mp4"
+    if form == "pictures":
+        source, out = tmp_path / "in", tmp_path / "out"
+        for index in range(12):
+            save_photo(picture(index), source / f"{index:02d}.png")
+    only_if_rainy = VideoSettings(temporal="off", rainy_from=0.1)
+    said = list[str]()
+    done = process(source, out, Identity(), only_if_rainy, say=said.append)
+    assert (
+        done.dry and not out.exists() and said == [f"{source}: dry, and left out (0 of 8 frames looked at are rainy)"]
+    )
+    assert not any("unfinished" in path.name for path in tmp_path.iterdir())
+    wet = process(source, out, Darker(), only_if_rainy)
+    assert not wet.dry and wet.frames == 12 and out.exists()

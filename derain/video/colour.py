@@ -6,7 +6,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from av import VideoFrame
+from av import VideoFormat, VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
@@ -69,6 +69,15 @@ class Colours:
 
 
 PICTURE = Colours("rgb24", 0, 2, 2, 2, 8, 0)  # of frames that are no video
+
+
+def is_pixel_format(name: str) -> bool:
+    """Whether FFmpeg knows a pixel format of this name."""
+    try:
+        VideoFormat(name, 2, 2)
+    except ValueError:
+        return False
+    return True
 
 
 def is_rgb(pixel_format: str) -> bool:

@@ -25,8 +25,8 @@ ENCODERS = {
 HELD = {  # codecs that not every container holds
     "libvpx-vp9": {".webm", ".mkv", ".mp4", ".m4v"},
     "libsvtav1": {".webm", ".mkv", ".mp4", ".m4v"},
-    "libx264": {".mp4", ".m4v", ".mov", ".mkv"},  # AVI has no times for it
-    "libx265": {".mp4", ".m4v", ".mov", ".mkv"},
+    "libx264": {".mp4", ".m4v", ".mov", ".mkv", ".ts", ".flv", ".nut"},  # AVI has no times for it
+    "libx265": {".mp4", ".m4v", ".mov", ".mkv", ".ts", ".nut"},
     "prores_ks": {".mov", ".mkv"},
     "ffv1": {".mkv", ".avi"},
     "qtrle": {".mov"},

@@ -84,9 +84,9 @@ class Window:
 
 
 def fused(
-    pairs: Iterable[tuple[Photo, Photo]], device: torch.device | None = None, threads: int = 0
+    pairs: Iterable[tuple[Photo, Photo]], device: torch.device | None = None, threads: int = 0, later: int = REACH
 ) -> Iterator[Photo]:
-    """Backgrounds that agree with the frames around them, one for each pair, :data:`REACH` frames late.
+    """Backgrounds that agree with the frames around them, one for each pair, ``later`` frames late.
 
     Each depends on nothing but the pairs up to REACH before and after it, so a run may start anywhere: from the
     REACH-th on its frames are those of any other run. No more than 2 REACH + 1 pairs are kept, and those in work.
@@ -95,6 +95,7 @@ def fused(
         pairs: rainy frames and their single-image backgrounds, ``(H, W, 3)`` RGB, uint8 or uint16, all of one size.
         device: where whole frames are warped and compared; default: on the CPU.
         threads: for each of three stages of the work; pairs are drawn about three times so far ahead.
+        later: frames after each that are looked at, up to REACH.
     """
 
     def shot(pair: tuple[Photo, Photo]) -> Shot:
@@ -102,7 +103,7 @@ def fused(
 
     shots = ahead(shot, pairs, threads + 1, threads)
     steps = ahead(step_of, before_and_after(shots), threads + 1, threads)
-    yield from ahead(fuse, windows(steps), threads + 1, threads)
+    yield from ahead(fuse, windows(steps, later), threads + 1, threads)
 
 
 def before_and_after(shots: Iterable[Shot]) -> Iterator[tuple[Shot | None, Shot]]:
@@ -119,8 +120,8 @@ def step_of(pair: tuple[Shot | None, Shot]) -> Step:
     return Step(shot, *both) if both else Step(shot)
 
 
-def windows(steps: Iterable[Step]) -> Iterator[Window]:
-    """What each frame is made of, REACH frames late."""
+def windows(steps: Iterable[Step], later: int = REACH) -> Iterator[Window]:
+    """What each frame is made of, ``later`` frames late."""
     shots: deque[Shot] = deque(maxlen=2 * REACH + 1)
     motions: Motions = {}
     last = -1
@@ -129,9 +130,9 @@ def windows(steps: Iterable[Step]) -> Iterator[Window]:
         motions = {key: value for key, value in motions.items() if min(key) >= last - 2 * REACH}
         if last > 0:
             motions |= {(last - 1, last): step.since, (last, last - 1): step.back}
-        if last >= REACH:
-            yield Window(list(shots), motions, last, last - REACH)
-    for index in range(max(last - REACH + 1, 0), last + 1):
+        if last >= later:
+            yield Window(list(shots), motions, last, last - later)
+    for index in range(max(last - later + 1, 0), last + 1):
         yield Window(list(shots), motions, last, index)
 
 

@@ -26,7 +26,8 @@ from derain.video.encoding import encoding_of, say_lost
 from derain.video.formats import choose_encoder
 from derain.video.fusion import REACH
 from derain.video.joining import Track, join
-from derain.video.naming import FORMATS, check_result, check_source, is_sequence, unfinished
+from derain.video.judging import LOOKS, RAINY_LOOKS, count_rainy
+from derain.video.naming import FORMATS, check_result, check_source, is_gif, is_sequence, unfinished
 from derain.video.reading import Clip, Frame
 from derain.video.sequences import check_sequence, process_sequence
 from derain.video.sides import Light, lost_sides
@@ -83,10 +84,14 @@ def process(
     check_settings(settings)
     check_source(source)
     check_result(out)
+    if settings.rainy_from is not None and is_gif(source):
+        raise UsageError(f"{source}: is a GIF, which `only_if_rainy` and `rainy_from` do not look at; leave them out")
     if is_sequence(source) or is_sequence(out):
         check_sequence(source, out, settings, overwrite)
         with kept_for(out):
             begun = run()
+            if dry := left_dry(begun):
+                return dry
             return process_sequence(begun, manifest(begun) if source.is_file() else "")
     check(source, out, overwrite)
     with ExitStack() as files:
@@ -95,7 +100,19 @@ def process(
         choose_encoder(clips[0].codec, out.suffix.lower(), settings.codec)
         with kept_for(out):
             check(source, out, overwrite)  # another run may just have made it
-            return _process_clips(clips, run())
+            begun = run()
+            return left_dry(begun) or _process_clips(clips, begun)
+
+
+def left_dry(run: Run) -> Done | None:
+    """What becomes of a clip in which it does not rain, if such clips are left out; ``None`` of others."""
+    if run.settings.rainy_from is None or unfinished(run.out).joinpath("manifest.json").exists():
+        return None
+    rainy = count_rainy(run)
+    if rainy >= RAINY_LOOKS:
+        return None
+    run.say(f"{run.source}: dry, and left out ({rainy} of {LOOKS} frames looked at are rainy)")
+    return Done(run.out, 0, 0.0, [], dry=True)
 
 
 def model_of(model: Derainer | Callable[[], Derainer]) -> Derainer:
@@ -162,8 +179,8 @@ def check_settings(settings: VideoSettings) -> None:
     Raises:
         UsageError: settings that cannot be.
     """
-    if settings.temporal not in ("auto", "on", "off"):
-        raise UsageError(f"`temporal` {settings.temporal}: choose auto, on or off")
+    if settings.temporal not in ("auto", "on", "causal", "off"):
+        raise UsageError(f"`temporal` {settings.temporal}: choose auto, on, causal or off")
     check_precision(settings.precision)
     if settings.start is not None and settings.end is not None and settings.end <= settings.start:
         raise UsageError(f"`end` {settings.end:g}: is not after `start` {settings.start:g}")

@@ -43,6 +43,7 @@ class Frame:
     alpha: Plane | None = None  # (H, W), as deep as the pixels; None if all is opaque
     sides: dict[str, bytes] = field(default_factory=dict)  # what stands beside the pixels, by FFmpeg's names
     decoded: av.VideoFrame | None = None  # as it came, if an encoder takes over what stands beside the pixels
+    untouched: av.VideoFrame | None = None  # as it came, for streams, which pass on what nothing was done to
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from derain.photos import Photo, to_8_bit, write_photo
 from derain.restoring.ahead import ahead
 from derain.restoring.restorer import Restorer
 from derain.restoring.strength import at_strength
-from derain.video.fusion import fused
+from derain.video.fusion import REACH, fused
 from derain.video.reading import Clip, Frame, Plane
 
 BETWEEN_PREVIEWS = 5.0  # seconds
@@ -33,7 +33,7 @@ CONVERTERS = 2  # threads that make RGB of what is decoded, and as many that mak
 class VideoSettings:
     """What is done to a clip, and how it is encoded."""
 
-    temporal: str = "auto"  # auto, on: fuse with the neighbours; off: frame by frame
+    temporal: str = "auto"  # auto, on: fuse with the neighbours; causal: with those before; off: frame by frame
     strength: float = 1.0  # share of the rain that is taken away, 0 to 1
     layer: str = "background"  # background, rain (the layer itself), compare (before and after side by side)
     codec: str | None = None  # default: the source's
@@ -50,6 +50,7 @@ class VideoSettings:
     hwaccel: bool = False  # an NVIDIA GPU decodes the clip
     max_memory: float | None = None  # bytes that the process should take
     preview: Path | None = None  # a picture of before and after that is written now and then
+    rainy_from: float | None = None  # score from which it counts as rain; what shows less is left as it is
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class Done:
     seconds: float  # of this run
     failed: list[int]  # frames that were passed through, counted from 0; of a clip those before an interruption, too
     damage: list[str] = field(default_factory=list)  # what of the source could not be read, in sentences
+    dry: bool = False  # it does not rain in it, so there is no result
 
 
 Report = Callable[[int, int, float], None]  # frames done, frames in all or 0, seconds
@@ -160,12 +162,13 @@ class Network:
         self.settings, self.say = settings, say
         self.first, self.done = first, done
         self.failed: list[int] = []  # frames that were passed through, in order
+        self.on_rain: Callable[[Frame, Photo], None] = lambda frame, rain: None  # told of each layer
 
     def __call__(self, numbered: tuple[int, Frame]) -> tuple[Frame, Photo]:
         index, frame = numbered
         torch.get_num_threads()  # without a question a new thread takes all cores, whatever was set
         try:
-            return frame, self.restorer.layers(frame.pixels).background
+            layers = self.restorer.layers(frame.pixels)
         except Exception as error:
             if not self.settings.keep_going:
                 if isinstance(error, PhotoError):
@@ -175,6 +178,8 @@ class Network:
                 insort(self.failed, index)
                 self.say(f"frame {index} is passed through ({error})")
             return frame, frame.pixels
+        self.on_rain(frame, layers.rain)
+        return frame, layers.background
 
     @property
     def at_once(self) -> int:
@@ -182,12 +187,25 @@ class Network:
         return NETWORKS if self.restorer.device.type == "cuda" else 1
 
 
-def derained(frames: Iterator[Frame], network: Network, settings: VideoSettings) -> Iterator[tuple[Frame, Photo]]:
-    """Each frame with what is to be shown for it."""
-    numbered = enumerate(frames, start=network.first)
-    done = ahead(network, numbered, network.at_once + 1, network.at_once)
-    with single_threaded_opencv() if network.at_once > 1 else nullcontext():
-        for frame, background in done if settings.temporal == "off" else _fused(done, network.restorer.device):
+def looks_ahead(settings: VideoSettings) -> int:
+    """Frames after each that it is made of."""
+    return 0 if settings.temporal in ("off", "causal") else REACH
+
+
+def derained(
+    frames: Iterator[Frame], network: Network, settings: VideoSettings, in_threads: bool = True
+) -> Iterator[tuple[Frame, Photo]]:
+    """Each frame with what is to be shown for it.
+
+    Args:
+        in_threads: further frames are drawn while one is computed; else each is done before the next is drawn.
+    """
+    numbered, at_once = enumerate(frames, start=network.first), network.at_once if in_threads else 0
+    done = ahead(network, numbered, at_once + 1, at_once)
+    with single_threaded_opencv() if at_once > 1 else nullcontext():
+        if settings.temporal != "off":
+            done = _fused(done, network.restorer.device, looks_ahead(settings), in_threads)
+        for frame, background in done:
             yield frame, shown(frame.pixels, background, settings)
 
 
@@ -202,7 +220,9 @@ def single_threaded_opencv() -> Iterator[None]:
         cv2.setNumThreads(before)
 
 
-def _fused(done: Iterator[tuple[Frame, Photo]], device: torch.device) -> Iterator[tuple[Frame, Photo]]:
+def _fused(
+    done: Iterator[tuple[Frame, Photo]], device: torch.device, later: int, in_threads: bool
+) -> Iterator[tuple[Frame, Photo]]:
     waiting: deque[Frame] = deque()
 
     def pairs() -> Iterator[tuple[Photo, Photo]]:
@@ -212,7 +232,7 @@ def _fused(done: Iterator[tuple[Frame, Photo]], device: torch.device) -> Iterato
 
     on_gpu = device.type == "cuda"
     threads = min(max(torch.get_num_threads() // (2 if on_gpu else 4), 1), FUSION_THREADS)
-    for background in fused(pairs(), device if on_gpu else None, threads):
+    for background in fused(pairs(), device if on_gpu else None, threads if in_threads else 0, later):
         yield waiting.popleft(), background
 
 

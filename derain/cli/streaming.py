@@ -1,0 +1,123 @@
+"""`derain video` of a stream."""
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from derain.cli.terminal import progress_bar, say, tell, tell_text
+from derain.errors import UsageError
+from derain.text import as_json
+
+if TYPE_CHECKING:
+    from derain.models.contract import Derainer
+    from derain.video import VideoSettings
+    from derain.video.streams import Progress, RawFrames, Streamed, StreamSettings
+
+
+def raw_frames(pixel_format: str | None, size: str | None, rate: str | None) -> "RawFrames | None":
+    """What frames without a container are like; ``None`` if nothing says that they are.
+
+    Raises:
+        UsageError: what is said is not enough, or makes no sense.
+    """
+    from derain.video.colour import is_pixel_format
+    from derain.video.streams import RawFrames
+
+    if pixel_format is None and size is None and rate is None:
+        return None
+    if pixel_format is None or size is None:
+        raise UsageError("raw frames take --pixel-format and --size, and --rate if it is not 25")
+    if not is_pixel_format(pixel_format):
+        raise UsageError(f"--pixel-format {pixel_format}: no such format; try rgb24 or yuv420p")
+    width, _, height = size.partition("x")
+    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+        raise UsageError(f"--size {size}: give width and height, such as 1280x720")
+    try:
+        each = Fraction(rate or "25")
+    except (ValueError, ZeroDivisionError):
+        each = Fraction(0)
+    if each <= 0:
+        raise UsageError(f"--rate {rate}: give frames a second, such as 25 or 30000/1001")
+    return RawFrames(pixel_format, int(width), int(height), each)
+
+
+def stream(
+    source: str,
+    out: str,
+    load: "Callable[[], Derainer]",
+    settings: "tuple[VideoSettings, StreamSettings]",
+    overwrite: bool,
+    json: bool,
+    inform: Callable[[str], None],
+) -> None:
+    """Derain a stream until it ends, or Ctrl-C ends it.
+
+    Raises:
+        UsageError: what cannot be.
+        PhotoError: it cannot be opened, or the result cannot be written.
+    """
+    from derain.video.streams import Streaming
+
+    if json and out == "-":
+        raise UsageError("--json: stdout is for the pictures; leave it out")
+    with progress_bar() as bar:
+        task = bar.add_task("pictures", total=None)
+
+        def report(progress: "Progress") -> None:
+            dropped = f", {progress.dropped} dropped" if progress.dropped else ""
+            bar.update(task, completed=progress.shown, description=f"pictures{dropped}")
+
+        streaming = Streaming(source, out, *settings, overwrite=overwrite, report=report, say=inform)
+        with ended_by_signals(streaming.stop):
+            streaming.open()
+            done = streaming.run(load())
+    _tell(done, json, inform, to_stdout=out == "-")
+    if done.interrupted:
+        say("interrupted; the output has its end")
+        raise typer.Exit(130)
+    if done.failed or done.damaged and not done.live:
+        raise typer.Exit(1)
+
+
+def _tell(done: "Streamed", json: bool, inform: Callable[[str], None], to_stdout: bool) -> None:
+    if json:
+        told = asdict(done)
+        tell_text(as_json({"input": told.pop("source"), "output": told.pop("out")} | told))
+    elif not to_stdout:
+        tell(done.out)
+    inform(f"{done.frames} pictures in {done.seconds:.0f} s, {done.dropped} dropped because the machine was too slow")
+    inform(f"latency: {done.latency_frames} pictures, {done.latency_seconds:.2f} s at the most")
+    said = {
+        f"{done.passed} pictures were left as they were, for it did not rain": done.passed,
+        f"{done.damaged} packets could not be decoded": done.damaged,
+        f"{done.late} pictures were not later than those before, and left out": done.late,
+        f"{done.reconnections} times connected again": done.reconnections,
+        f"{len(done.failed)} pictures failed and were passed through": len(done.failed),
+        f"{done.source}: ended ({done.lost})": done.lost,
+    }
+    for sentence, count in said.items():
+        if count:
+            inform(sentence)
+
+
+@contextmanager
+def ended_by_signals(stop: Callable[[], None]) -> Iterator[None]:
+    """Ctrl-C and SIGTERM ask for the end; a second one does not wait for it."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def ask(number: int, frame: Any) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        stop()
+
+    for number in before:
+        signal.signal(number, ask)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,105 @@
+"""What an address means: a stream or a file, which container, and what of it may be shown."""
+
+import re
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from derain.errors import UsageError
+
+PIPE = "-"
+URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+CAMERA = re.compile(r"/dev/video\d+")
+CONTAINERS = {  # by the suffix of a file
+    ".mp4": "mp4",
+    ".m4v": "mp4",
+    ".mov": "mov",
+    ".mkv": "matroska",
+    ".webm": "webm",
+    ".avi": "avi",
+    ".ts": "mpegts",
+    ".flv": "flv",
+    ".nut": "nut",
+    ".m3u8": "hls",
+}
+CONTAINERS_BY_SCHEME = {"rtmp": "flv", "rtmps": "flv", "rtsp": "rtsp", "rtp": "rtp_mpegts"}  # MPEG-TS elsewhere
+ENDINGS = {  # files that hold the codecs that a container holds, MPEG-TS elsewhere
+    "mp4": ".mp4",
+    "mov": ".mov",
+    "matroska": ".mkv",
+    "webm": ".webm",
+    "avi": ".avi",
+    "flv": ".flv",
+    "nut": ".nut",
+}
+SECRETS = re.compile(r"([?&][^=&]*(?:key|token|pass|secret|sig|auth|user|pw)[^=&]*=)[^&#]*", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class RawFrames:
+    """Frames without a container: one after the other, line by line."""
+
+    pixel_format: str  # FFmpeg's name, such as rgb24 or yuv420p
+    width: int
+    height: int
+    rate: Fraction = Fraction(25)  # a second
+
+
+@dataclass(frozen=True)
+class StreamSettings:
+    """How a stream is taken up and sent on."""
+
+    live: bool | None = None  # frames are dropped if the machine is too slow; default: if nobody knows its length
+    reconnect: float | None = None  # seconds for which a lost connection is tried again
+    raw: RawFrames | None = None  # what comes in, if it has no container
+    form: str | None = None  # FFmpeg's name of the container that goes out; default: by the address
+    source_options: dict[str, str] = field(default_factory=dict)  # of FFmpeg's protocol or container
+    output_options: dict[str, str] = field(default_factory=dict)
+
+
+def is_stream(address: str) -> bool:
+    """Whether it names a connection, a camera or a pipe, and no file."""
+    return address == PIPE or bool(URL.match(address) or CAMERA.fullmatch(address))
+
+
+def shown(address: str) -> str:
+    """The address for messages: without names, passwords, tokens and keys."""
+    if not URL.match(address):
+        return {PIPE: "stdin"}.get(address, address)
+    scheme, rest = address.split("://", 1)
+    host, slash, path = rest.partition("/")
+    host = host.rpartition("@")[2] if "@" in host else host
+    if scheme.lower().startswith("rtmp") and "/" in path:
+        path = path.rpartition("/")[0] + "/***"  # the last part is the key to somebody's channel
+    return SECRETS.sub(r"\1***", f"{scheme}://{host}{slash}{path}")
+
+
+def shown_output(address: str) -> str:
+    return "stdout" if address == PIPE else shown(address)
+
+
+def container_of(out: str, settings: StreamSettings) -> str:
+    """FFmpeg's name of the container that goes out.
+
+    Raises:
+        UsageError: nothing tells it, or there is no such container.
+    """
+    import av
+
+    form = settings.form or _usual_container(out, settings)
+    if form is None:
+        raise UsageError(f"{shown_output(out)}: give its container as `format`, such as mpegts, matroska or nut")
+    try:
+        av.format.ContainerFormat(form, "w")
+    except ValueError:
+        raise UsageError(f"`format` {form}: no such container; try mpegts, matroska, nut, flv or rawvideo") from None
+    return form
+
+
+def _usual_container(out: str, settings: StreamSettings) -> str | None:
+    if out == PIPE:
+        return "rawvideo" if settings.raw else None
+    if URL.match(out):
+        return CONTAINERS_BY_SCHEME.get(urlsplit(out).scheme.lower(), "mpegts")
+    return CONTAINERS.get(Path(out).suffix.lower())

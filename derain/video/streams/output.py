@@ -1,0 +1,176 @@
+"""Where a stream goes to: pictures encoded anew, sound copied, both by one clock."""
+
+import os
+from contextlib import suppress
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+
+from derain.errors import PhotoError, UsageError, reason
+from derain.files.writing import put
+from derain.photos import Photo
+from derain.video.decoding import ANY_BYTES
+from derain.video.encoder import PictureEncoder
+from derain.video.encoding import Encoding
+from derain.video.headers import ELEMENTS
+from derain.video.joining import try_header
+from derain.video.naming import unfinished
+from derain.video.reading import Frame
+from derain.video.streams.addresses import PIPE, URL, shown_output
+from derain.video.streams.intake import Sound
+from derain.video.streams.source import Connection
+
+WITHOUT_FILE = ("hls", "dash", "rtsp", "segment")  # containers that write many files, or speak a protocol of their own
+NO_BUFFERS = {  # of a container that waits for nothing
+    "flush_packets": "1",
+    "max_interleave_delta": "1000000",  # µs that pictures wait for sound which does not come
+}
+NO_CLUSTERS = {"cluster_time_limit": "0"}  # of Matroska, which else holds a second back
+MOST_HELD = 2000  # packets of sound that wait for the first picture
+
+
+class Standard:
+    """Standard output as a file that takes all it is given."""
+
+    def __init__(self) -> None:
+        self.descriptor = os.dup(1)
+
+    def write(self, content: Any) -> int:
+        rest = memoryview(content)
+        while rest:
+            rest = rest[os.write(self.descriptor, rest) :]
+        return len(content)
+
+    def close(self) -> None:
+        with suppress(OSError):
+            os.close(self.descriptor)
+
+
+class Output:
+    """What a stream is written to; nothing is there before :meth:`open`.
+
+    A file has the name of the result once it is whole, and until then that with ``.unfinished``.
+
+    Args:
+        form: FFmpeg's name of the container.
+    """
+
+    def __init__(self, address: str, form: str, options: dict[str, str]) -> None:
+        self.address, self.form, self.options = address, form, options
+        self.name = shown_output(address)
+        self.encoder: PictureEncoder | None = None
+        self.tracks: dict[int, Any] = {}  # streams of the sound that is passed on, by the numbers of the source's
+        self.last: dict[int, int] = {}  # their times of decoding
+        self.held: list[Sound] = []  # sound that came before the first picture
+        self.origin = Fraction(0)  # when the first picture was shown, by the source's clock
+        is_file = address != PIPE and not URL.match(address) and form not in WITHOUT_FILE
+        self.part = unfinished(Path(address)) if is_file else None
+
+    def open(self, encoding: Encoding, source: Connection, origin: Fraction, audio: bool) -> list[str]:
+        """Write the header; returns what cannot be passed on, in sentences.
+
+        Raises:
+            PhotoError: it cannot be opened, or the encoder does not take its settings.
+        """
+        self.origin, self.base = origin, encoding.time_base
+        if self.part and os.path.lexists(self.part):
+            raise PhotoError(f"{self.part}: is there, of a run that goes on or was killed; move it away")
+        try:
+            self.container: Any = av.open(**self._how_to_open())
+            encoder = PictureEncoder(self.container, encoding, self.name)
+            said = self._add_tracks(source) if audio else []
+            self.container.start_encoding()
+        except (av.error.ProtocolNotFoundError, av.error.MuxerNotFoundError):
+            raise UsageError(f"{self.name}: FFmpeg inside PyAV knows no such protocol") from None
+        except (av.FFmpegError, OSError, ValueError) as error:
+            raise PhotoError(f"{self.name}: cannot be opened as {self.form} ({reason(error)})") from None
+        self.encoder = encoder
+        for sound in self.held:
+            self.copy(sound)
+        self.held.clear()
+        return said
+
+    def _how_to_open(self) -> dict[str, Any]:
+        how: dict[str, Any] = {"mode": "w", "format": self.form, "metadata_errors": ANY_BYTES}
+        if self.part:
+            return how | {"file": str(self.part), "options": self.options}
+        at_once = NO_BUFFERS | (NO_CLUSTERS if self.form in ELEMENTS else {})
+        if self.address == PIPE:
+            return how | {"file": Standard(), "options": at_once | self.options}
+        return how | {"file": self.address, "options": at_once | self.options}
+
+    def _add_tracks(self, source: Connection) -> list[str]:
+        left = [*source.left_out]
+        for number, stream in enumerate(source.passed_on):
+            try:
+                if self.form == "rawvideo" or self.container.default_audio_codec in ("none", None, ""):
+                    raise ValueError("pictures alone")
+                try_header("mpegts" if self.form in WITHOUT_FILE else self.form, stream)
+                self.tracks[number] = self.container.add_stream_from_template(stream)
+                self.tracks[number].metadata.update(stream.metadata)
+            except (av.FFmpegError, ValueError, TypeError):
+                left.append(stream)
+        return [f"stream {stream.index} ({stream.type}) is left out" for stream in left]
+
+    def write(self, frame: Frame, picture: Photo, unchanged: av.VideoFrame | None) -> int:
+        """Encode a picture; returns how many have left the encoder by that.
+
+        Args:
+            unchanged: the frame as it was decoded, if that is to be shown.
+        """
+        assert self.encoder is not None
+        if unchanged is not None and unchanged.format.name == self.encoder.encoding.pixel_format:
+            encoded = self.encoder.timed(frame, unchanged)
+            encoded.pict_type = 0  # the encoder chooses
+        else:
+            encoded = self.encoder.converted(frame, picture)
+        return self._mux(self.encoder.packets(frame, encoded))
+
+    def copy(self, sound: Sound) -> None:
+        """Pass a packet on, unless it belongs before the first picture or before the packet before."""
+        if self.encoder is None:
+            self.held = [*self.held[-MOST_HELD:], sound]
+            return
+        stream, packet = self.tracks.get(sound.track), sound.packet
+        if stream is None:
+            return
+        moved = round((sound.shift - self.origin) / packet.time_base)
+        packet.pts, packet.dts = (None if at is None else at + moved for at in (packet.pts, packet.dts))
+        at = packet.pts if packet.dts is None else packet.dts
+        if at < 0 or at <= self.last.get(sound.track, -1):
+            return
+        self.last[sound.track] = at
+        packet.stream = stream
+        self._mux([packet])
+
+    def _mux(self, packets: list[Any]) -> int:
+        try:
+            for packet in packets:
+                self.container.mux(packet)
+        except (av.FFmpegError, OSError, ValueError) as error:
+            raise PhotoError(f"{self.name}: cannot be written ({reason(error)})") from None
+        return len(packets)
+
+    def close(self) -> int:
+        """Write what waits in the encoder, and the end; returns the number of pictures that left by that.
+
+        Raises:
+            PhotoError: it cannot be written.
+        """
+        if self.encoder is None:
+            return 0
+        try:
+            count = self._mux(self.encoder.last_packets())
+        finally:
+            self._end()
+        return count
+
+    def _end(self) -> None:
+        try:
+            self.container.close()
+            if self.part:
+                put(self.part, Path(self.address))
+        except (av.FFmpegError, OSError) as error:
+            raise PhotoError(f"{self.name}: cannot be written ({reason(error)})") from None

@@ -1,0 +1,322 @@
+"""From a stream to its derained stream: each picture as it comes, and none that comes too late."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+
+from derain.arrays import Pixels
+from derain.errors import PhotoError, UsageError
+from derain.models.contract import Derainer
+from derain.photos import Photo
+from derain.rain.amount import coverage
+from derain.rain.weather import Weather
+from derain.video.encoding import Encoding, encoding_of, say_lost
+from derain.video.formats import ENCODERS, choose_encoder
+from derain.video.naming import check_result
+from derain.video.pipeline import DEFAULT_SETTINGS, check_settings
+from derain.video.reading import UNREADABLE, Decoded, Frame, upright
+from derain.video.sides import Light
+from derain.video.streams.addresses import (
+    ENDINGS,
+    PIPE,
+    URL,
+    StreamSettings,
+    container_of,
+    is_stream,
+    shown,
+    shown_output,
+)
+from derain.video.streams.intake import Intake, Picture, Sound
+from derain.video.streams.output import Output
+from derain.video.streams.source import Connection, Source
+from derain.video.treatment import Network, Preview, VideoSettings, derained, looks_ahead, stretch, with_alpha
+
+WITHOUT_DELAY = {  # options of encoders that give each picture at once
+    "libx264": {"tune": "zerolatency"},
+    "libx265": {"tune": "zerolatency"},
+    "libvpx-vp9": {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0"},
+    "h264_nvenc": {"tune": "ull", "delay": "0", "zerolatency": "1"},
+    "hevc_nvenc": {"tune": "ull", "delay": "0", "zerolatency": "1"},
+}
+DEFAULT_STREAMING = StreamSettings()
+KEYFRAMES = 2  # seconds between two, for whoever joins in later
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Pictures so far."""
+
+    arrived: int
+    shown: int  # left, derained or not
+    dropped: int
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """What became of a stream."""
+
+    source: str  # without passwords, as the next
+    out: str
+    frames: int  # that left
+    seconds: float
+    dropped: int  # pictures, because the machine was too slow
+    late: int  # pictures that were not later than the one before
+    damaged: int  # packets of pictures that could not be decoded
+    passed: int  # pictures that were left as they were, because it did not rain
+    failed: list[int]  # frames that were passed through because the network failed
+    reconnections: int
+    latency_frames: int  # pictures that had come, at the most, since the one that left
+    latency_seconds: float  # from a picture's arrival to its leaving, at the most
+    live: bool
+    lost: str  # why the source ended, if it did not end by itself
+    interrupted: bool
+
+
+def ignore(sentence: str) -> None:
+    pass
+
+
+class Streaming:
+    """A stream on its way through the network.
+
+    Args:
+        source: a URL, a camera, ``-`` for stdin, or a clip.
+        out: a URL, ``-`` for stdout, or a file.
+        report: called as pictures come and leave, from more than one thread.
+        say: called with sentences for the user.
+
+    Raises:
+        UsageError: what cannot be, before anything is opened.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        out: str,
+        settings: VideoSettings = DEFAULT_SETTINGS,
+        streaming: StreamSettings = DEFAULT_STREAMING,
+        overwrite: bool = False,
+        report: Callable[[Progress], None] = lambda progress: None,
+        say: Callable[[str], None] = ignore,
+    ) -> None:
+        self.address, self.settings, self.streaming = source, settings, streaming
+        self.report, self.say = report, say
+        check(source, out, settings, streaming, overwrite)
+        self.output = Output(out, container_of(out, streaming), streaming.output_options)
+        self.intake = Intake(bool(streaming.live), self._report)
+        self.source = Source(source, streaming, self.intake, say)
+        self.weather = None if settings.rainy_from is None else Weather(settings.rainy_from)
+        self.came: deque[float] = deque()  # of the pictures that are on their way
+        self.taken = self.left = self.late = self.passed = self.latency_frames = 0
+        self.latency_seconds = 0.0
+        self.origin: Fraction | None = None
+        self.interrupted = False
+
+    def open(self) -> None:
+        """Open the source.
+
+        Raises:
+            PhotoError: it cannot be opened, or holds no video.
+            UsageError: FFmpeg knows no such protocol, or the encoder is none.
+            KeyboardInterrupt: it was stopped meanwhile.
+        """
+        self.source.start()
+        self.connection: Connection = self.source.wait_until_open()
+        if self.settings.temporal == "auto":
+            self.settings = replace(self.settings, temporal="causal" if self.intake.live else "on")
+        if not self._is_raw:
+            choose_encoder(self.connection.codec, self._ending, self.settings.codec)
+
+    def stop(self) -> None:
+        """Take no more in, finish what has come and end the output; may be called by a handler of signals."""
+        self.interrupted = True
+        self.intake.stop()
+
+    def run(self, model: Derainer) -> Streamed:
+        """Until the source ends, or it is stopped; the output then ends properly.
+
+        Raises:
+            PhotoError: nothing came, the output cannot be written, or a frame fails (without ``keep_going``).
+        """
+        if not self.source.ident:
+            self.open()
+        began, network = time.monotonic(), Network(model, self.settings, self.say)
+        network.on_rain = self._look
+        preview = Preview(self.settings.preview, self.say)
+        self._say_how()
+        try:
+            for frame, picture in self._treated(self._frames(), network):
+                self._write(frame, picture)
+                preview.show(frame, picture)
+        except BaseException:
+            with suppress(PhotoError):
+                self.output.close()
+            raise
+        finally:
+            self.intake.stop()
+        self._count(self.output.close())
+        if self.source.failure:
+            raise self.source.failure
+        if not self.left and not self.interrupted:
+            why = f" ({self.source.lost})" if self.source.lost else ""
+            raise PhotoError(f"{shown(self.address)}: gave no picture{why}")
+        return self._done(time.monotonic() - began, network)
+
+    @property
+    def looks_ahead(self) -> int:
+        """Pictures that come after one before it leaves."""
+        return looks_ahead(self.settings)
+
+    def _say_how(self) -> None:
+        late = f"each picture leaves once {self.looks_ahead} more have come"
+        kind = "live, pictures are rather dropped than late" if self.intake.live else "not live, none is dropped"
+        self.say(f"{shown(self.address)}: {kind}; {late}")
+
+    def _done(self, seconds: float, network: Network) -> Streamed:
+        return Streamed(
+            shown(self.address),
+            self.output.name,
+            self.left,
+            seconds,
+            self.intake.dropped,
+            self.late,
+            self.source.damaged,
+            self.passed,
+            network.failed,
+            self.source.reconnections,
+            self.latency_frames,
+            self.latency_seconds,
+            self.intake.live,
+            self.source.lost,
+            self.interrupted,
+        )
+
+    def _report(self) -> None:
+        self.report(Progress(self.intake.arrived, self.left, self.intake.dropped))
+
+    def _treated(self, frames: Iterator[Frame], network: Network) -> Iterator[tuple[Frame, Photo]]:
+        wanted = stretch(frames, self.settings)
+        at_once = self.intake.live or self.settings.temporal == "causal"
+        if self.weather is None:
+            yield from derained(wanted, network, self.settings, not at_once)
+            return
+        for rainy, some in groupby(wanted, key=lambda frame: self._rains(frame, network)):
+            if rainy:
+                network.first = self.taken - 1
+                yield from derained(some, network, self.settings, not at_once)
+            else:
+                for frame in some:
+                    self.passed += 1
+                    yield frame, frame.pixels
+
+    def _rains(self, frame: Frame, network: Network) -> bool:
+        assert self.weather is not None
+        if not self.weather.rainy and self.weather.is_due(frame.time):
+            network((self.taken, frame))
+        return bool(self.weather.rainy)
+
+    def _look(self, frame: Frame, rain: Pixels) -> None:
+        if self.weather and self.weather.is_due(frame.time) and self.weather.look(frame.time, coverage(rain)):
+            what = "it rains" if self.weather.rainy else "it does not rain, pictures stay as they are"
+            self.say(f"{frame.time:.1f} s: {what}")
+
+    def _frames(self) -> Iterator[Frame]:
+        """The pictures that came, upright; sound that comes between them is passed on."""
+        size: tuple[int, int] | None = None
+        base, last = self.connection.time_base, -1
+        for item in self.intake:
+            if isinstance(item, Sound):
+                self.output.copy(item)
+                continue
+            self.origin = item.time if self.origin is None else self.origin
+            size = size or (item.frame.width, item.frame.height)
+            pts = round((item.time - self.origin) / base)
+            if pts <= last:
+                self.late += 1
+                continue
+            try:
+                frame = upright(Decoded(item.frame, pts, size), base)
+            except UNREADABLE:
+                self.source.damaged += 1
+                continue
+            last = pts
+            self._take(item)
+            yield replace(frame, untouched=item.frame if size == (item.frame.width, item.frame.height) else None)
+
+    def _take(self, item: Picture) -> None:
+        self.taken += 1
+        self.came.append(item.came)
+
+    def _write(self, frame: Frame, picture: Photo) -> None:
+        if self.output.encoder is None:
+            self._begin(frame, picture)
+        same = self.settings.layer == "background" and not frame.rotation and np.array_equal(picture, frame.pixels)
+        stored = with_alpha(picture, frame, self.settings)
+        self._count(self.output.write(frame, stored, frame.untouched if same else None))
+        self._report()
+
+    def _count(self, left: int) -> None:
+        self.left += left
+        if left:
+            self.latency_frames = max(self.latency_frames, self.taken - self.left)
+        now = time.monotonic()
+        for _ in range(min(left, len(self.came))):
+            self.latency_seconds = max(self.latency_seconds, now - self.came.popleft())
+
+    def _begin(self, frame: Frame, picture: Photo) -> None:
+        encoding = self._encoding(frame, picture)
+        say_lost(frame, encoding, self.say)
+        origin = self.origin or Fraction(0)
+        for sentence in self.output.open(encoding, self.connection, origin, self.settings.audio):
+            self.say(sentence)
+
+    @property
+    def _is_raw(self) -> bool:
+        return self.output.form == "rawvideo" or self.settings.codec == "rawvideo"
+
+    @property
+    def _ending(self) -> str:
+        return ENDINGS.get(self.output.form, ".ts")
+
+    def _encoding(self, frame: Frame, picture: Photo) -> Encoding:
+        height, width = picture.shape[:2]
+        connection, raw = self.connection, self.streaming.raw
+        if self._is_raw:
+            form = raw.pixel_format if raw else frame.colours.pixel_format
+            return Encoding("rawvideo", width, height, form, connection.rate, connection.time_base)
+        chosen = encoding_of(connection, frame, picture, self._ending, Light.of(frame.sides), self.settings)
+        at_once = WITHOUT_DELAY.get(chosen.codec, {}) | {"g": str(max(round(KEYFRAMES * chosen.rate), 1))}
+        return replace(chosen, options=chosen.options | at_once | self.settings.options)
+
+
+def check(source: str, out: str, settings: VideoSettings, streaming: StreamSettings, overwrite: bool) -> None:
+    """
+    Raises:
+        UsageError: what cannot be, before anything is opened.
+    """
+    check_settings(settings)
+    if settings.start is not None:
+        raise UsageError("`start`: a stream begins where it is; `end` counts from its first picture")
+    if settings.hwaccel:
+        raise UsageError("`hwaccel`: streams are decoded by the processor; leave it out")
+    if settings.codec and settings.codec != "rawvideo" and settings.codec not in ENCODERS:
+        choose_encoder("", ".ts", settings.codec)
+    if not is_stream(source) and streaming.live:
+        raise UsageError(f"{source}: is a file, and not `live`")
+    if streaming.reconnect is not None and not URL.match(source):
+        raise UsageError(f"{shown(source)}: is no connection that can be taken up again; leave out `reconnect`")
+    if out == PIPE or URL.match(out):
+        return
+    path = Path(out)
+    check_result(path)
+    if path.exists() and (not overwrite or (not is_stream(source) and path.resolve() == Path(source).resolve())):
+        raise UsageError(f"{shown_output(out)}: exists; give another `out`, or `overwrite`")
+    if not path.absolute().parent.is_dir():
+        raise UsageError(f"{path.parent}: no such folder")

@@ -1,0 +1,334 @@
+"""Streams through real sockets and pipes: frames, times, sound, lost connections, machines that are too slow."""
+
+import io
+import json
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from threading import Condition, Semaphore, Thread
+
+import av
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from derain.cli.app import app
+from derain.errors import PhotoError, UsageError
+from derain.models import build
+from derain.rain.weather import Weather
+from derain.video import VideoSettings
+from derain.video.fusion import fused
+from derain.video.streams import RawFrames, Streaming, StreamSettings
+from derain.video.streams.addresses import shown
+from derain.video.streams.timeline import Timeline
+from derain.weights import save
+from tests.conftest import SMALL
+from tests.test_video import Darker, Identity, picture
+
+LOSSLESS = VideoSettings(temporal="off", codec="ffv1")
+RAW = RawFrames("rgb24", 64, 48)
+
+
+def clip_bytes(numbers: range, form: str = "nut", sound: bool = True, begins: int = 0) -> bytes:
+    """Lossless pictures with these numbers, 25 a second, and PCM sound."""
+    file = io.BytesIO()
+    with av.open(file, "w", format=form) as clip:
+        video = clip.add_stream("ffv1", rate=25)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        audio = clip.add_stream("pcm_s16le", rate=8000, layout="mono") if sound else None
+        for at, number in enumerate(numbers, start=begins):
+            frame = av.VideoFrame.from_ndarray(picture(number), "rgb24").reformat(format="yuv420p")
+            frame.pts, frame.time_base = at, Fraction(1, 25)
+            clip.mux(video.encode(frame))
+            if audio:
+                block = np.full((1, 320), number, np.int16)
+                tone = av.AudioFrame.from_ndarray(block, "s16", "mono")
+                tone.sample_rate, tone.pts, tone.time_base = 8000, 320 * at, Fraction(1, 8000)
+                clip.mux(audio.encode(tone))
+        clip.mux(video.encode())
+    return file.getvalue()
+
+
+def contents(file: io.BytesIO | Path) -> tuple[list[np.ndarray], list[Fraction], list[Fraction], list[bytes]]:
+    """Pictures and their times, times and content of the sound's packets."""
+    pictures, shown_at, heard_at, heard = [], [], [], []
+    with av.open(file if isinstance(file, io.BytesIO) else str(file)) as clip:
+        for packet in clip.demux():
+            if not packet.size:
+                continue
+            if packet.stream.type == "audio":
+                heard_at.append(packet.pts * packet.time_base)
+                heard.append(bytes(packet))
+                continue
+            for frame in packet.decode():
+                pictures.append(frame.to_ndarray(format="rgb24"))
+                shown_at.append(frame.pts * frame.time_base)
+    return pictures, shown_at, heard_at, heard
+
+
+class Server:
+    """Serves one thing after the other on 127.0.0.1, each to one connection."""
+
+    def __init__(self, *talks: Callable[[socket.socket], None]) -> None:
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.url = f"tcp://127.0.0.1:{self.socket.getsockname()[1]}"
+        self.thread = Thread(target=self._serve, args=(talks,), daemon=True)
+        self.thread.start()
+
+    def _serve(self, talks: tuple[Callable[[socket.socket], None], ...]) -> None:
+        for talk in talks:
+            connection, _ = self.socket.accept()
+            with connection:
+                talk(connection)
+
+
+def sends(content: bytes) -> Callable[[socket.socket], None]:
+    return lambda connection: connection.sendall(content)
+
+
+class Receiver(Server):
+    """Takes all that comes over one connection."""
+
+    def __init__(self) -> None:
+        self.file = io.BytesIO()
+        super().__init__(self._receive)
+
+    def _receive(self, connection: socket.socket) -> None:
+        while part := connection.recv(1 << 16):
+            self.file.write(part)
+
+    def received(self) -> io.BytesIO:
+        self.thread.join(10)
+        self.file.seek(0)
+        return self.file
+
+
+def test_a_stream_through_sockets_keeps_its_pictures_times_and_sound():
+    sent = clip_bytes(range(12), begins=50)
+    source, receiver = Server(sends(sent)), Receiver()
+    done = Streaming(source.url, receiver.url, LOSSLESS, StreamSettings(live=False, form="nut")).run(Identity())
+    before, after = contents(io.BytesIO(sent)), contents(receiver.received())
+    assert (done.frames, done.dropped, done.damaged) == (12, 0, 0)
+    assert len(after[0]) == 12 and all(map(np.array_equal, before[0], after[0]))
+    assert [at - after[1][0] for at in after[1]] == [at - before[1][0] for at in before[1]]
+    assert [at - after[1][0] for at in after[2]] == [at - before[1][0] for at in before[2]]
+    assert after[3] == before[3]
+
+
+def test_a_sender_that_is_killed_is_taken_up_again_and_times_go_on():
+    first, second = clip_bytes(range(6), begins=1000), clip_bytes(range(6, 12))
+    cut = first[: len(first) * 4 // 5]
+    source, receiver = Server(sends(cut), sends(second)), Receiver()
+    said, expected = list[str](), len(contents(io.BytesIO(cut))[0]) + 6
+    streaming = StreamSettings(live=False, reconnect=60, form="nut")
+    causal = replace(LOSSLESS, temporal="causal")
+    running = Streaming(source.url, receiver.url, causal, streaming, say=said.append)
+    running.report = lambda progress: running.stop() if progress.shown == expected else None
+    done = running.run(Identity())
+    _, shown_at, heard_at, _ = contents(receiver.received())
+    assert done.reconnections == 1 and done.frames == len(shown_at) == expected
+    assert any("the connection ended" in sentence for sentence in said)
+    for times in (shown_at, heard_at):
+        assert all(later > earlier for earlier, later in zip(times, times[1:]))
+    assert shown_at[-1] < 100  # and not by the clock of the second sender, which is 40 s behind
+
+
+class TooSlow(Identity):
+    """Two more pictures come while it looks at one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.room, self.changed = Semaphore(1), Condition()
+        self.arrived = self.calls = 0
+
+    def send(self, connection: socket.socket) -> None:
+        for number in range(21):
+            self.room.acquire()
+            connection.sendall(picture(number).tobytes())
+
+    def note(self, progress) -> None:
+        with self.changed:
+            self.arrived = progress.arrived
+            self.changed.notify_all()
+
+    def layers(self, rainy):
+        self.calls += 1
+        self.room.release(2)
+        with self.changed:
+            self.changed.wait_for(lambda: self.arrived >= min(2 * self.calls + 1, 21), timeout=20)
+        return super().layers(rainy)
+
+
+def test_a_machine_too_slow_by_half_drops_half_and_does_not_fall_behind():
+    network = TooSlow()
+    source, receiver = Server(network.send), Receiver()
+    streaming = StreamSettings(live=True, raw=RAW, form="nut")
+    done = Streaming(source.url, receiver.url, LOSSLESS, streaming, report=network.note).run(network)
+    _, shown_at, _, _ = contents(receiver.received())
+    assert done.frames + done.dropped == 21 and 9 <= done.dropped <= 10
+    numbers = [round(at * 25) for at in shown_at]
+    assert numbers[:2] == [0, 1] and set(np.diff(numbers[1:-1])) == {2}  # each as far behind the newest as the others
+    assert done.latency_frames == 0
+
+
+def weights(folder: Path) -> Path:
+    """Of a network that takes nothing away."""
+    model = build("derain", SMALL)
+    torch.nn.init.zeros_(model.tail.weight)
+    torch.nn.init.constant_(model.tail.bias, -9)
+    save(model, folder / "none.safetensors")
+    return folder / "none.safetensors"
+
+
+def start(*arguments: object) -> subprocess.Popen[bytes]:
+    code = "from derain.cli.app import main; main()"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen([sys.executable, "-c", code, "video", *map(str, arguments)], **pipes)  # type: ignore
+
+
+def test_raw_frames_through_a_pipe_come_back_at_once_and_bit_for_bit(tmp_path):
+    raw = ("--pixel-format", "rgb24", "--size", "64x48", "--rate", "30")
+    process = start("-", "-o", "-", *raw, "--temporal", "causal", "--weights", weights(tmp_path))
+    for number in range(4):
+        frame = picture(number).tobytes()
+        process.stdin.write(frame)
+        process.stdin.flush()
+        assert process.stdout.read(len(frame)) == frame  # before the next is sent
+    process.stdin.close()
+    assert process.stdout.read() == b"" and process.wait() == 0
+    said = process.stderr.read().decode()
+    assert "latency: 0 pictures" in said and "leaves once 0 more have come" in said
+
+
+@pytest.mark.slow
+def test_a_signal_leaves_a_file_with_all_that_came(tmp_path):
+    raw = ("--pixel-format", "rgb24", "--size", "320x240")
+    network, sides = weights(tmp_path), (240, 320)
+    runs = {}
+    for number in (signal.SIGINT, signal.SIGTERM):
+        out = tmp_path / f"{number.name}.mkv"
+        runs[number] = start("-", "-o", out, *raw, "--weights", network, "--temporal", "off", "--no-live"), out
+    for number, (process, out) in runs.items():
+        for index in range(4):  # each is larger than a pipe, so those before were read when it has been written
+            process.stdin.write(picture(index, sides).tobytes())
+            process.stdin.flush()
+        process.send_signal(number)
+        _, said = process.communicate()
+        assert process.returncode == 130 and b"the output has its end" in said
+        assert len(contents(out)[0]) >= 3 and not out.with_name(out.name + ".unfinished").exists()
+
+
+def test_what_cannot_be_opened_is_one_sentence_without_passwords(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    for url, code in [(f"tcp://me:secret@127.0.0.1:{port}", 1), ("foo://me:secret@nowhere/x", 2), ("/dev/video99", 1)]:
+        done = CliRunner().invoke(app, ["video", url, "-o", str(tmp_path / "b.mkv"), "--weights", "no-such-weights"])
+        assert done.exception is not None and done.exception.exit_code == code, done.exception
+        assert str(done.exception).startswith(shown(url)) and "secret" not in str(done.exception)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("rtsp://me:pass@cam/1?tcp", "rtsp://cam/1?tcp"),
+        ("srt://a:1?passphrase=x&mode=caller", "srt://a:1?passphrase=***&mode=caller"),
+        ("rtmp://a/live/key", "rtmp://a/live/***"),
+    ],
+)
+def test_messages_hide_what_is_secret_in_an_address(url, said):
+    assert shown(url) == said
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["-", "-o", "b.mkv", "--start", "3"],
+        ["-"],
+        ["-", "-o", "-"],
+        ["-", "-o", "-", "-f", "nut", "--json"],
+        ["-", "-o", "-", "-f", "nothing"],
+        ["-", "-o", "b.mkv", "--size", "64x48"],
+        ["-", "-o", "b.mkv", "--reconnect", "5"],
+        ["udp://127.0.0.1:9", "-o", "b.mkv", "--hwaccel"],
+        ["udp://127.0.0.1:9", "-o", "b.mkv", "--pixel-format", "nothing", "--size", "64x48"],
+        ["udp://127.0.0.1:9", "-o", "no/such/folder/b.mkv"],
+    ],
+)
+def test_what_cannot_be_combined_is_refused_before_weights_are_loaded(options):
+    done = CliRunner().invoke(app, ["video", *options, "--weights", "no-such-weights"])
+    assert isinstance(done.exception, UsageError) and "weights" not in str(done.exception)
+
+
+def test_a_second_clock_goes_on_where_the_first_one_ended():
+    now = [0.0]
+    timeline = Timeline(Fraction(1, 25), lambda: now[0])
+    assert [at + timeline.shift_at(at) for at in map(Fraction, (100, 101))] == [100, 101]
+    now[0] = 2.0
+    timeline.connected_again()
+    assert [at + timeline.shift_at(at) for at in map(Fraction, (0, 1))] == [103, 104]
+    timeline.connected_again()
+    assert Fraction(2) + timeline.shift_at(Fraction(2)) == 105  # a clock that went on is left alone
+
+
+def test_weather_does_not_change_with_a_single_look():
+    weather = Weather(0.1)
+    scores = [0.0, 0.2, 0.0, 0.2, 0.2, 0.06, 0.0, 0.0, 0.06, 0.0, 0.0, 0.0]
+    assert [weather.look(2.0 * at, score) and weather.rainy for at, score in enumerate(scores)] == [
+        *(False, False, False, False, True, False),
+        *(False, False, False, False, False, False),
+    ]
+    assert weather.rainy is False and not weather.is_due(23.9) and weather.is_due(24.0)
+
+
+def test_a_dry_stream_passes_through_unchanged_and_a_rainy_one_does_not():
+    for network, passed in ((Identity(), 12), (Darker(), 0)):
+        sent = clip_bytes(range(12), sound=False)
+        source, receiver = Server(sends(sent)), Receiver()
+        settings = replace(LOSSLESS, rainy_from=0.1)
+        done = Streaming(source.url, receiver.url, settings, StreamSettings(live=False, form="nut")).run(network)
+        same = map(np.array_equal, contents(io.BytesIO(sent))[0], contents(receiver.received())[0])
+        assert (done.passed, all(same)) == (passed, passed == 12)
+
+
+def test_causal_fusion_gives_each_frame_before_the_next_is_drawn_and_knows_nothing_of_it(rng):
+    backgrounds = [picture(number) for number in range(5)]
+    rainy = [np.maximum(b, (rng.random(b.shape) < 0.1) * np.uint8(200)) for b in backgrounds]
+    drawn = list[int]()
+
+    def pairs(last: np.ndarray):
+        for number, pair in enumerate([*zip(rainy[:4], backgrounds[:4]), (last, last)]):
+            drawn.append(number)
+            yield pair
+
+    results = []
+    for result in fused(pairs(rainy[4]), later=0):
+        assert len(drawn) == len(results) + 1
+        results.append(result)
+    other = list(fused(pairs(np.zeros_like(rainy[4])), later=0))
+    assert len(results) == 5 and all(map(np.array_equal, results[:4], other[:4]))
+    assert any(not np.array_equal(result, background) for result, background in zip(results, backgrounds))
+
+
+def test_json_tells_latency_and_what_was_dropped(tmp_path):
+    source = Server(sends(clip_bytes(range(4))))
+    arguments = [source.url, "-o", tmp_path / "b.mkv", "--no-live", "--temporal", "causal", "--json", "-q"]
+    done = CliRunner().invoke(app, ["video", *map(str, arguments), "--weights", str(weights(tmp_path))])
+    told = json.loads(done.stdout)
+    assert (told["frames"], told["dropped"], told["latency_frames"], told["interrupted"]) == (4, 0, 0, False)
+    assert told["input"] == source.url and told["output"].endswith("b.mkv") and not done.exception
+    with pytest.raises(UsageError, match="exists"):
+        Streaming(source.url, str(tmp_path / "b.mkv"))
+
+
+def test_a_source_without_pictures_leaves_nothing(tmp_path):
+    source = Server(sends(b"no stream at all"))
+    with pytest.raises(PhotoError, match="cannot be opened"):
+        Streaming(source.url, str(tmp_path / "b.mkv")).run(Identity())
+    assert not list(tmp_path.iterdir())
