@@ -14,6 +14,9 @@ def main() -> None:
         gc.enable()
         command()
     except KeyboardInterrupt:
+        from derain.cli.interrupts import end_at_once_on_ctrl_c
+
+        end_at_once_on_ctrl_c()
         print("interrupted", file=sys.stderr)
         sys.exit(130)
 

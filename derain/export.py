@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import derain
 from derain.errors import DerainError, UsageError, WeightsError
-from derain.files.writing import write_bytes
+from derain.files.writing import write_bytes, write_new
 from derain.models.contract import Derainer
 from derain.weights import about, load
 
@@ -70,6 +70,7 @@ def export_onnx(
         the largest difference from torch on a few odd sizes, in grey levels of 255.
 
     Raises:
+        PhotoError: ``out`` cannot be written, or has come to be meanwhile.
         UsageError: ``out`` exists, is no ``.onnx`` file, or a library is missing.
         WeightsError: weights that cannot be loaded, or whose network does not come out the same.
     """
@@ -89,7 +90,7 @@ def export_onnx(
         raise WeightsError(
             f"{weights}: ONNX Runtime's result is {255 * difference:.1f} grey levels off torch's{advice}"
         )
-    write_bytes(out, content)
+    (write_bytes if overwrite else write_new)(out, content)
     return 255 * difference
 
 

@@ -215,6 +215,44 @@ def test_training_writes_through_no_link_either(folders, tmp_path):
     assert list(elsewhere.iterdir()) == [] and (out / "derain.safetensors").stat().st_mode & 0o444 == 0o444
 
 
+def test_two_photos_for_one_result_are_told_whichever_comes_first(tmp_path, rng, rainy_model):
+    """Two runs with one -o: what has come to be since a run was planned is never replaced, nor taken for its result."""
+    out, others = tmp_path / "out.png", [picture(tmp_path / name / "a.png", rng) for name in ("one", "two")]
+    first, second = (batch.plan([photo], batch.Target(out, compare=True)) for photo in others)
+    assert [outcome.error for outcome in batch.run(first, rainy_model)] == [None]
+    made = out.read_bytes()
+    (outcome,) = batch.run(second, rainy_model)
+    assert "out.compare.png: exists by now and is another's" in str(outcome.error) and out.read_bytes() == made
+    assert [outcome.error for outcome in batch.run(first, rainy_model)] == [None]  # the same once more
+
+    def come(*_):
+        out.write_bytes(b"another's")
+
+    for path in (out, tmp_path / "out.compare.png"):
+        path.unlink()
+    handle = rainy_model.register_forward_hook(come)
+    (outcome,) = batch.run(batch.plan([others[0]], batch.Target(out)), rainy_model)
+    handle.remove()
+    assert "out.png: exists by now" in str(outcome.error) and out.read_bytes() == b"another's"
+
+
+@posix
+def test_a_folder_that_may_not_be_read_is_said_to_be_one(tmp_path, rng, monkeypatch, rainy_model):
+    picture(tmp_path / "open" / "a.png", rng)
+    (tmp_path / "open" / "locked").mkdir()
+    look = os.scandir
+
+    def refused(path="."):
+        if Path(path).name == "locked":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return look(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    monkeypatch.setattr("derain.batch.planning.find_photos", lambda folder: [Path(e.path) for e in refused(folder)])
+    found = derained(rainy_model, tmp_path / "open")
+    assert found["a.png"] == "" and found["locked"].endswith("locked: cannot be read (Permission denied)")
+
+
 @posix
 def test_what_is_no_file_is_never_replaced(tmp_path, rng, rainy_model):
     photo, pipe = picture(tmp_path / "a.png", rng), tmp_path / "a.derained.png"
@@ -242,7 +280,7 @@ def test_a_share_that_refuses_rights_times_and_attributes_gets_its_results(
     def refuse(*_, **__):
         raise OSError(refusal, os.strerror(refusal))
 
-    for name in ("chmod", "fchmod", "chown", "utime", "setxattr", "listxattr"):
+    for name in ("chmod", "fchmod", "chown", "utime", "setxattr", "listxattr", "link"):
         monkeypatch.setattr(os, name, refuse, raising=False)
     umask = os.umask(0o022)
     try:

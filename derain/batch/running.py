@@ -15,8 +15,8 @@ from derain import text
 from derain.batch.before_after import comparison
 from derain.batch.planning import Job, ending_of, obstacle
 from derain.errors import PhotoError, UsageError, reason
-from derain.files.places import exists, is_remote
-from derain.files.writing import is_protected, make_folder, replace_bytes, write_bytes
+from derain.files.places import exists
+from derain.files.writing import is_protected, make_folder, replace_bytes, write_bytes, write_new
 from derain.models.contract import Derainer
 from derain.photos import (
     MAX_MEGAPIXELS,
@@ -41,6 +41,21 @@ from derain.restoring.strength import at_strength
 MOST_FILE_THREADS = 8  # that read at once, and as many that write
 MOST_PHOTO_THREADS = 6  # that take photos apart at once: the GPU waits while the processor judges what it found
 Watch = Callable[[Job, str], None]  # told what is being done to a photo
+UNTOLD = {  # of what is said of a photo as JSON
+    "input": "",
+    "output": None,
+    "rain": None,
+    "compare": None,
+    "width": 0,
+    "height": 0,
+    "seconds": 0.0,
+    "rain_coverage": 0.0,
+    "rain_left": None,
+    "untouched": False,
+    "skipped": None,
+    "notes": (),
+    "error": None,
+}
 BYTES_WHILE_UNDER_WAY = 4  # of memory for each of a photo's until it is written: decoder, layers, encoder
 
 
@@ -113,6 +128,7 @@ class Work:
     """A job on its way: what was read for it, what came of that, or why it failed."""
 
     job: Job
+    due: frozenset[Path] = frozenset()  # results that are to be written
     original: Original | None = None
     layers: Separated | None = None
     error: PhotoError | None = None
@@ -187,14 +203,21 @@ def _open(job: Job, treatment: Treatment, patient: bool) -> Work:
     try:
         if in_the_way := obstacle(job):
             raise in_the_way
-        format_of(job.background)  # before anything is computed
         if job.in_place and not treatment.overwrite and is_protected(job.source):
             raise PhotoError(f"{job.source}: is write-protected; `overwrite` replaces it all the same")
-        return Work(job, read_original(job.source, treatment.max_megapixels, patient))
+        original = read_original(job.source, treatment.max_megapixels, patient)
+        format_of(job.background)  # before anything is computed
+        return Work(job, _due(job, treatment), original)
     except PhotoError as error:
         return Work(job, error=error)
     except Exception as error:  # whatever it is, the other photos go on
         return Work(job, error=PhotoError(f"{job.source}: cannot be read ({reason(error)})"))
+
+
+def _due(job: Job, treatment: Treatment) -> frozenset[Path]:
+    """Results that are to be written: those missing, or all; if none is missing any more, another run made them."""
+    missing = {path for path in job.outputs if path == job.source or not exists(path)}
+    return frozenset(job.outputs if treatment.overwrite else missing or job.outputs)
 
 
 def separate(
@@ -246,40 +269,38 @@ def _write(work: Work, treatment: Treatment) -> Outcome:
     if original is None or layers is None:
         return Outcome(job, work.error)
     height, width = original.pixels.shape[:2]
+    done = Outcome(job, None, width, height, layers.seconds, layers.coverage)
     try:
-        to = format_of(job.background)
-        if to == FORMATS.get(job.source.suffix.lower()):
-            to = original.format  # a mislabelled photo stays what it is
-        notes: tuple[str, ...] = ()
-        make_folder(job.background.parent, job.below)
-        due = {path for path in job.outputs if treatment.overwrite or path == job.source or not exists(path)}
-        for path in due - {job.source} if not treatment.overwrite else ():
-            if not is_remote(path) and os.path.lexists(path):
-                raise PhotoError(f"{path}: is a link to nothing; remove it, or give `overwrite` to replace it")
-        lost: list[str] = []
-        if job.rain in due:
-            write_photo(job.rain, to_8_bit(layers.rain))
-        if job.compare in due:
-            write_photo(job.compare, comparison(to_8_bit(original.pixels), to_8_bit(layers.background)))
-        if job.background in due:
-            try:
-                finished = finished_file(original, layers, to, treatment.quality)
-            except PhotoError as error:
-                raise PhotoError(f"{job.background}: {error}") from None
-            notes = finished.notes
-            if job.in_place:
-                lost = replace_bytes(job.source, finished.content)
-            else:
-                write_bytes(job.background, finished.content)
+        notes = _write_results(work, original, layers, treatment)
+        return replace(done, rain_left=layers.rain_left, untouched=layers.dry, notes=notes)
     except PhotoError as error:
-        return Outcome(job, error, width, height, layers.seconds, layers.coverage)
+        return replace(done, error=error)
     except Exception as error:  # whatever it is, the other photos go on
-        unwritten = PhotoError(f"{job.background}: cannot be written ({reason(error)})")
-        return Outcome(job, unwritten, width, height, layers.seconds, layers.coverage)
-    notes += (f"could not keep: {', '.join(lost)}",) if lost else ()
-    return Outcome(
-        job, None, width, height, layers.seconds, layers.coverage, layers.rain_left, untouched=layers.dry, notes=notes
-    )
+        return replace(done, error=PhotoError(f"{job.background}: cannot be written ({reason(error)})"))
+
+
+def _write_results(work: Work, original: Original, layers: Separated, treatment: Treatment) -> tuple[str, ...]:
+    """Write what is due; gives what is to be known of it."""
+    job, write = work.job, write_bytes if treatment.overwrite else write_new
+    make_folder(job.background.parent, job.below)
+    if job.rain in work.due:
+        write_photo(job.rain, to_8_bit(layers.rain), write)
+    if job.compare in work.due:
+        write_photo(job.compare, comparison(to_8_bit(original.pixels), to_8_bit(layers.background)), write)
+    if job.background not in work.due:
+        return ()
+    to = format_of(job.background)
+    if to == FORMATS.get(job.source.suffix.lower()):
+        to = original.format  # a mislabelled photo stays what it is
+    try:
+        finished = finished_file(original, layers, to, treatment.quality)
+    except PhotoError as error:
+        raise PhotoError(f"{job.background}: {error}") from None
+    if not job.in_place:
+        write(job.background, finished.content)
+        return finished.notes
+    lost = replace_bytes(job.source, finished.content)
+    return (*finished.notes, *([f"could not keep: {', '.join(lost)}"] if lost else ()))
 
 
 def through_pipe(model: Derainer, treatment: Treatment, format: str | None = None) -> tuple[str, ...]:
@@ -319,38 +340,25 @@ def describe(outcome: Outcome) -> str:
 
 def as_json(outcome: Outcome) -> str:
     """One object on one line."""
-    return text.as_json(
-        {
-            "input": str(outcome.job.source),
-            "output": None if outcome.error else str(outcome.job.background),
-            "width": outcome.width,
-            "height": outcome.height,
-            "seconds": round(outcome.seconds, 4),
-            "rain_coverage": round(outcome.rain_coverage, 4),
-            "rain_left": None if outcome.rain_left is None else round(outcome.rain_left, 4),
-            "untouched": outcome.untouched,
-            "skipped": None,
-            "notes": outcome.notes,
-            "error": str(outcome.error) if outcome.error else None,
-            **({"node": outcome.node} if outcome.node else {}),
-        }
-    )
+    said = UNTOLD | {
+        "input": str(outcome.job.source),
+        "width": outcome.width,
+        "height": outcome.height,
+        "seconds": round(outcome.seconds, 4),
+        "rain_coverage": round(outcome.rain_coverage, 4),
+        "rain_left": None if outcome.rain_left is None else round(outcome.rain_left, 4),
+        "untouched": outcome.untouched,
+        "notes": outcome.notes,
+    }
+    said |= {"node": outcome.node} if outcome.node else {}
+    return text.as_json(said | ({"error": str(outcome.error)} if outcome.error else _paths(outcome.job)))
 
 
-def skipped_as_json(path: Path, why: str, output: Path | None = None) -> str:
+def skipped_as_json(path: Path, why: str, job: Job | None = None) -> str:
     """The object of a photo that nothing is done for, as :func:`as_json` has it."""
-    return text.as_json(
-        {
-            "input": str(path),
-            "output": str(output) if output else None,
-            "width": 0,
-            "height": 0,
-            "seconds": 0.0,
-            "rain_coverage": 0.0,
-            "rain_left": None,
-            "untouched": False,
-            "skipped": why,
-            "notes": [],
-            "error": None,
-        }
-    )
+    return text.as_json(UNTOLD | {"input": str(path), "skipped": why} | (_paths(job) if job else {}))
+
+
+def _paths(job: Job) -> dict[str, str | None]:
+    places = {"output": job.background, "rain": job.rain, "compare": job.compare}
+    return {name: str(path) if path else None for name, path in places.items()}

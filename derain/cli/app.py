@@ -13,6 +13,7 @@ from derain.cli.evaluate import evaluate
 from derain.cli.export import export
 from derain.cli.finetune import finetune
 from derain.cli.hints import command_of, meant_by
+from derain.cli.interrupts import end_at_once_on_ctrl_c
 from derain.cli.models import models
 from derain.cli.options import Command
 from derain.cli.quiet import bound_spinning, quiet_libraries
@@ -92,8 +93,10 @@ def main() -> None:
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else 0
     except KeyboardInterrupt:
+        end_at_once_on_ctrl_c()
         say("interrupted")
         code = 130
+    end_at_once_on_ctrl_c()
     sys.stdout.flush()
     sys.exit(code or int(results.said))
 

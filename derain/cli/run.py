@@ -236,7 +236,7 @@ class Telling:
             for path, why in left_out.items():
                 tell_text(skipped_as_json(path, why))
             for job in there:
-                tell_text(skipped_as_json(job.source, "its results exist", job.background))
+                tell_text(skipped_as_json(job.source, "its results exist", job))
 
     def say_skipped(self) -> None:
         from derain.batch.planning import CLIP
@@ -269,7 +269,7 @@ class Telling:
                 continue
             self.progress.there += 1
             if self.json:
-                tell_text(skipped_as_json(job.source, "its results exist", job.background))
+                tell_text(skipped_as_json(job.source, "its results exist", job))
         self.progress.total = self.progress.planned
         self.say_skipped()
 
@@ -310,4 +310,5 @@ class Telling:
         if self.json:
             tell_text(as_json(replace(outcome, error=error and PhotoError(with_options(str(error))))))
         elif not error:
-            tell(str(outcome.job.background))
+            for path in outcome.job.outputs:
+                tell(str(path))

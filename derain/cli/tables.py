@@ -18,7 +18,7 @@ LONGEST_NAME = 24  # characters of a method's name in a line
 
 def scores_tables(evaluation: Evaluation, width: int) -> Iterator[Table]:
     """The scores in as many tables, one below the other, as it takes for none to be wider than ``width`` characters."""
-    left = evaluation.scores
+    left = evaluation.known_scores
     while left:
         count = len(left)
         while count > 1 and widest(scores_table(evaluation, left[:count])) > width:

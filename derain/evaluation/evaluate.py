@@ -46,6 +46,11 @@ class Evaluation:
         found = {name for methods in self.rows.values() for scores in methods.values() for name in scores}
         return [name for name in SCORES if name in found]
 
+    @property
+    def known_scores(self) -> list[str]:
+        """Those of them that some picture has, for tables without empty columns."""
+        return [s for s in self.scores if any(self.summary(method)[s].n for method in self.methods)]
+
     def column(self, method: str, score: str) -> dict[str, float]:
         """The score of each picture that the method has one for."""
         return {p: m[method][score] for p, m in self.rows.items() if score in m.get(method, {})}

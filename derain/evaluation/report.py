@@ -171,7 +171,7 @@ def as_html(
 
 
 def _headings(evaluation: Evaluation, first: str) -> str:
-    cells = "".join(f"<th>{SCORES[s].heading}<br><small>{SCORES[s].unit}</small></th>" for s in evaluation.scores)
+    cells = "".join(f"<th>{SCORES[s].heading}<br><small>{SCORES[s].unit}</small></th>" for s in evaluation.known_scores)
     return f"<thead><tr><th>{first}</th>{cells}</tr></thead>"
 
 
@@ -181,6 +181,7 @@ def _means(evaluation: Evaluation) -> str:
         cells = (
             f"<td>{formatted(e.mean, s)}<small>{interval(e, s)}</small></td>"
             for s, e in evaluation.summary(method).items()
+            if s in evaluation.known_scores
         )
         rows.append(f"<tr><td>{escape(method)}</td>{''.join(cells)}</tr>")
     return f"<div class=wide><table>{_headings(evaluation, 'method')}<tbody>{''.join(rows)}</tbody></table></div>"
@@ -190,7 +191,7 @@ def _differences(evaluation: Evaluation) -> str:
     rows = []
     for method, other in comparisons(evaluation):
         cells = []
-        for score in evaluation.scores:
+        for score in evaluation.known_scores:
             difference = evaluation.difference(method, other, score)
             word = verdict(difference, score)
             value = formatted(difference.mean, score, sign=True)

@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 from derain.errors import PhotoError, UsageError, reason
 from derain.files.attributes import keep
 from derain.files.parts import create, kind
-from derain.files.places import is_remote, make_place, write_place
+from derain.files.places import exists, is_remote, make_place, read_place, write_place
 
 UNFINISHED_SUFFIX = ".unfinished"  # of the folder in which a run makes a result
 SUBSTITUTED_PATHS = ("/dev/fd/", "/proc/self/fd/", "/dev/stdin")  # that a shell puts in the place of <(...)
@@ -52,8 +52,11 @@ def read_option(path: Path, limit: int = -1) -> bytes:
 def check_regular(path: Path, found: os.stat_result) -> None:
     """
     Raises:
-        OSError: what was found is no regular file.
+        OSError: what was found is no regular file; of a folder that may not be read, that.
     """
+    if stat.S_ISDIR(found.st_mode):
+        with os.scandir(path):
+            pass
     if not stat.S_ISREG(found.st_mode):
         raise OSError(errno.EINVAL, f"is {kind(found.st_mode)}, and only files are read", str(path))
 
@@ -106,6 +109,35 @@ def write_bytes(path: Path, content: bytes) -> None:
             part.write_bytes(content)
     except OSError as error:
         raise PhotoError(f"{path}: cannot be written ({reason(error)})") from None
+
+
+def write_new(path: Path, content: bytes) -> None:
+    """As :func:`write_bytes`, but never in the place of something else, be it there since a moment ago.
+
+    Raises:
+        PhotoError: as :func:`write_bytes`, or something else is there.
+    """
+    try:
+        if is_remote(path):
+            if exists(path):
+                raise FileExistsError
+            write_place(path, content)
+            return
+        with atomic(path, new=True) as part:
+            part.write_bytes(content)
+    except FileExistsError:
+        if not _holds(path, content):
+            what = "exists by now and is another's" if exists(path) else "is a link to nothing"
+            raise PhotoError(f"{path}: {what}; give another `output`, or `overwrite` to replace it") from None
+    except OSError as error:
+        raise PhotoError(f"{path}: cannot be written ({reason(error)})") from None
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    try:
+        return (read_place(path) if is_remote(path) else read_file(path, len(content) + 1)) == content
+    except OSError:
+        return False
 
 
 def replace_bytes(path: Path, content: bytes) -> list[str]:
@@ -233,14 +265,16 @@ class atomic:
     """A path beside ``target`` to write to; it takes the name ``target`` only if the block ends well.
 
     What it replaces keeps its owner, permissions and extended attributes, as far as may be, and with ``times`` its
-    times; a link is replaced, not followed. ``lost`` then names what could not be kept.
+    times; a link is replaced, not followed. ``lost`` then names what could not be kept. With ``new`` nothing is
+    replaced.
 
     Raises:
+        FileExistsError: with ``new``, if something of its name is there in the end.
         OSError: the folder cannot be written, the disk is full, or the target is a pipe, device or socket.
     """
 
-    def __init__(self, target: Path, times: bool = False) -> None:
-        self.target, self.times = Path(os.path.realpath(target.parent), target.name), times
+    def __init__(self, target: Path, times: bool = False, new: bool = False) -> None:
+        self.target, self.times, self.new = Path(os.path.realpath(target.parent), target.name), times, new
         self.lost: list[str] = []
 
     def __enter__(self) -> Path:
@@ -260,25 +294,49 @@ class atomic:
                 if stat.S_IMODE(os.lstat(self.part).st_mode) != self.mode:  # a library put another file in its place
                     with suppress(OSError):
                         self.part.chmod(self.mode)
-                self.lost = put(self.part, self.target, self.times)
+                self.lost = put(self.part, self.target, self.times, self.new)
         finally:
             with suppress(OSError):
                 self.part.unlink(missing_ok=True)
 
 
-def put(part: Path, target: Path, times: bool = False) -> list[str]:
+def put(part: Path, target: Path, times: bool = False, new: bool = False) -> list[str]:
     """Give a file that is written its name: on the disk before it replaces another; as :class:`atomic`.
 
     Raises:
+        FileExistsError: with ``new``, if something is there.
         OSError: the disk is full, or the target cannot be replaced.
     """
     sync(part)
-    lost = keep(target, part, times)
-    part.replace(target)
+    lost = [] if new else keep(target, part, times)
+    if new:
+        _name_new(part, target)
+    else:
+        part.replace(target)
     if os.name == "posix":
         with suppress(OSError):  # which not every file system does for folders
             sync(target.parent, os.O_RDONLY)
     return lost
+
+
+def _name_new(part: Path, target: Path) -> None:
+    """Rename a file that replaces nothing, as one step, be there other processes that want the name.
+
+    Raises:
+        FileExistsError: something of that name is there.
+    """
+    if os.name == "nt":
+        part.rename(target)  # which Windows refuses by itself
+        return
+    try:
+        os.link(part, target)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links: an empty file keeps the name meanwhile
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        part.replace(target)
+    else:
+        part.unlink()
 
 
 def sync(path: Path, flags: int = os.O_RDWR) -> None:

@@ -385,7 +385,8 @@ def remembered(work: Path, digest: str, start: str) -> dict[str, Any]:
 
 def notes(material: Material) -> dict[str, str]:
     """What a user should know of the photos."""
-    found = {"no rain found in": some(material.dry)} if material.dry else {}
+    lists = {"no rain found in": material.dry, "rain, but no clear streaks to learn from, in": material.unclear}
+    found = {what: some(names) for what, names in lists.items() if names}
     if material.unseen:
         found["not looked at"] = f"{material.unseen} of the files, for which there was no time; give more minutes"
     return found

@@ -17,6 +17,7 @@ from derain.files.writing import make_folder, write_bytes
 from derain.models.contract import Derainer
 from derain.photos import SUFFIXES, read_original, to_8_bit, write_photo
 from derain.photos.names import left_out, results_among
+from derain.rain.amount import RAINY_SCORE, VISIBLE_HEIGHT
 from derain.training.clips import Footage, rains
 from derain.training.clock import Clock, OutOfTime
 from derain.training.crops import centre
@@ -53,6 +54,7 @@ class Source:
     factor: int  # by which it was reduced
     rainy: bool  # whether the starting network, or time, surely finds rain in it
     jpeg: int | None  # quality of the JPEG that it was
+    seen: bool = False  # whether rain can be seen on it, as `derain score` has it
 
     @property
     def held_out(self) -> bool:
@@ -93,8 +95,15 @@ class Material:
     @property
     def dry(self) -> list[str]:
         """The user's files in which no rain was found."""
-        rainy = {source.name for source in self.sources if source.rainy}
-        return sorted({source.name for source in self.sources} - rainy)
+        return self._without(lambda source: source.rainy or source.seen)
+
+    @property
+    def unclear(self) -> list[str]:
+        """Those in which rain was found, but none with clear streaks."""
+        return sorted({*self._without(lambda source: source.rainy)} - {*self.dry})
+
+    def _without(self, holds: Callable[[Source], bool]) -> list[str]:
+        return sorted({source.name for source in self.sources} - {s.name for s in self.sources if holds(s)})
 
     @property
     def enough(self) -> bool:
@@ -168,11 +177,11 @@ def prepare(
 def _add(material: Material, path: Path, network: Derainer, scales: int, clock: Clock, until: float) -> None:
     by_time = path.suffix.lower() in CLIPS and rains(path)
     for frame, (photo, jpeg, held_out) in enumerate(_pictures(path, len(material.sources))):
-        reduced, factor, is_rainy = at_the_scale_of_its_rain(network, photo, scales)
+        look = at_the_scale_of_its_rain(network, photo, scales)
         place = (material.held_out if held_out else material.training) / f"{len(material.sources):04d}.png"
-        write_photo(place, reduced)
+        write_photo(place, look.photo)
         file = place.relative_to(material.folder).as_posix()
-        material.sources.append(Source(path.name, frame, file, factor, is_rainy or by_time, jpeg))
+        material.sources.append(Source(path.name, frame, file, look.factor, look.rainy or by_time, jpeg, look.seen))
         if clock.spent >= until and material.enough:
             break
 
@@ -352,13 +361,24 @@ def _refuse(rainy: Path, material: Material, problems: list[str]) -> None:
         why = f" (first problem: {problems[0]})" if problems else ""
         raise TrainingError(f"{rainy}: {usable} usable photos; finetuning needs {LEAST_PHOTOS} rainy ones{why}")
     if (found := sum(source.rainy for source in material.sources)) < LEAST_RAINY:
-        said = f"no rain found in any of its {usable} photos" if not found else f"rain found in one of {usable} photos"
+        what = "clear streaks" if any(source.seen and not source.rainy for source in material.sources) else "rain"
+        said = f"{what} found in one of {usable} photos" if found else f"no {what} found in any of its {usable} photos"
         raise TrainingError(f"{rainy}: {said}; give {LEAST_RAINY} rainy ones at least")
 
 
-def at_the_scale_of_its_rain(network: Derainer, photo: Rgb8, scales: int) -> tuple[Rgb8, int, bool]:
-    """The photo reduced by the factor at which most rain is surely found; that factor; and whether there is any."""
-    best, best_factor, found_most = photo, 1, 0.0
+@dataclass(frozen=True)
+class Look:
+    """A photo at the scale of its rain."""
+
+    photo: Rgb8
+    factor: int  # by which it was reduced
+    rainy: bool  # whether rain is surely found, with streaks that teach something
+    seen: bool  # whether rain can be seen on so much of it that it counts as rainy
+
+
+def at_the_scale_of_its_rain(network: Derainer, photo: Rgb8, scales: int) -> Look:
+    """The photo reduced by the factor at which most rain is surely found."""
+    best, best_factor, found_most, seen = photo, 1, 0.0, False
     for factor in REDUCTIONS:
         size = photo.shape[1] // factor, photo.shape[0] // factor
         if factor > 1 and min(size) < LEAST_REDUCED_SIDE:
@@ -367,9 +387,10 @@ def at_the_scale_of_its_rain(network: Derainer, photo: Rgb8, scales: int) -> tup
         window = centre(reduced, LOOK_WINDOW).astype(np.float32) / np.float32(255)
         last = 2 * factor > REDUCTIONS[-1] or min(size) < 2 * LEAST_REDUCED_SIDE
         found = find_rain(repeatable(network), window, scales if last else 1)
+        seen = seen or float((found.whole > VISIBLE_HEIGHT).mean()) >= RAINY_SCORE
         if found.certain and found.layer.mean() > found_most:
             best, best_factor, found_most = reduced, factor, float(found.layer.mean())
-    return centre(best, LARGEST_SIDE), best_factor, found_most > 0
+    return Look(centre(best, LARGEST_SIDE), best_factor, found_most > 0, seen)
 
 
 def reduced_by(photo: Rgb8, factor: int) -> Rgb8:

@@ -1,5 +1,6 @@
 """A photo's new pixels in its old file's form."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -61,10 +62,10 @@ def holds_colours(original: Original, target: Format) -> bool:
     return not source.codec.needs_codes(original.content)
 
 
-def write_photo(path: Path, photo: Rgb8) -> None:
+def write_photo(path: Path, photo: Rgb8, write: Callable[[Path, bytes], None] = write_bytes) -> None:
     """Write a new ``(H, W, 3)`` RGB picture in the format that the suffix names, whole or not at all.
 
     Raises:
         PhotoError: the format is unknown, or the folder cannot be written.
     """
-    write_bytes(path, encode(Original(photo, ""), photo, format_of(path)))
+    write(path, encode(Original(photo, ""), photo, format_of(path)))
