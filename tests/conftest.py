@@ -1,5 +1,6 @@
 """Pictures that the tests make themselves, and weights small enough to be quick."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -65,3 +66,17 @@ def small_weights(tmp_path: Path) -> Path:
     torch.nn.init.constant_(model.tail.bias, 0.05)
     save(model, tmp_path / "small.safetensors")
     return tmp_path / "small.safetensors"
+
+
+@pytest.fixture(scope="session")
+def cluster():
+    """A cluster of three nodes with one processor each; tests that share it stand in the group "ray"."""
+    pytest.importorskip("ray", reason="needs derain[ray]")
+    from ray.cluster_utils import Cluster
+
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    started = Cluster()
+    for name in ("one", "two", "three"):
+        started.add_node(node_name=name, num_cpus=1, object_store_memory=80 * 2**20, include_dashboard=False)
+    yield started
+    started.shutdown()

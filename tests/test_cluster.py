@@ -1,7 +1,6 @@
-"""Photos on a cluster: three nodes of one machine, which all tests here share."""
+"""Photos on a cluster: three nodes of one machine, which all tests of clusters share."""
 
 import json
-import os
 import sys
 
 import numpy as np
@@ -12,20 +11,6 @@ from derain.cli.options import with_address
 from tests.test_run import command
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    """Address of a cluster whose nodes have one processor each."""
-    pytest.importorskip("ray", reason="needs derain[ray]")
-    from ray.cluster_utils import Cluster
-
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    started = Cluster()
-    for name in ("one", "two", "three"):
-        started.add_node(node_name=name, num_cpus=1, object_store_memory=80 * 2**20, include_dashboard=False)
-    yield started
-    started.shutdown()
 
 
 def photos(folder, rng, count, size=(30, 40)):

@@ -1,11 +1,12 @@
 """`derain video`."""
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from derain.cli.options import Device, MaxMemory, Precision, Quiet, Strength, Threads, Weights
+from derain.cli.options import Device, MaxMemory, Precision, Quiet, Ray, Strength, Threads, Weights
 from derain.cli.streaming import raw_frames, stream
 from derain.cli.terminal import progress_bar, say, say_error, tell, tell_text
 from derain.errors import PhotoError, UsageError
@@ -85,6 +86,7 @@ def video(
     precision: Precision = "auto",
     max_memory: MaxMemory = None,
     threads: Threads = None,
+    ray: Ray = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     quiet: Quiet = False,
 ) -> None:
@@ -130,9 +132,11 @@ def video(
     is_streamed = is_stream(source) or (out is not None and is_stream(out)) or streaming != StreamSettings()
     if is_streamed and out is None:
         raise UsageError(f"{shown(source)}: is a stream; say with --output where it goes: a file, a URL or -")
+    if is_streamed and ray is not None:
+        raise UsageError(f"{shown(source)}: is a stream, which one machine does; leave out --ray")
     if threads:
         torch.set_num_threads(threads)
-    chosen = choose_device(device)
+    chosen = choose_device("cpu" if ray is not None else device)
 
     def inform(sentence: str) -> None:
         if not quiet:
@@ -141,18 +145,18 @@ def video(
     def network() -> "Derainer":
         return load(weights, chosen)
 
-    inform(f"weights {weights} on {chosen}")
+    inform(f"weights {weights} on {chosen if ray is None else 'Ray'}")
     if is_streamed:
         return stream(source, str(out), network, (settings, streaming), overwrite, json, inform)
     clip, result_path = Path(source), Path(out) if out else default_result(Path(source))
-    with progress_bar(hidden=quiet) as bar:
+    with workers_of(ray, device, threads) as elsewhere, progress_bar(hidden=quiet) as bar:
         task = bar.add_task("frames", total=None)
 
         def report(done: int, total: int, seconds: float) -> None:
             bar.update(task, completed=done, total=total or None)
             bar.update(task, description=f"frames, {bar.tasks[task].speed or 0:.1f} a second")
 
-        result = process(clip, result_path, network, settings, overwrite, report, inform)
+        result = process(clip, result_path, network, settings, overwrite, report, inform, elsewhere)
     if json:
         told = {"input": source, "output": None if result.dry else str(result.path), "frames": result.frames}
         said = {"seconds": result.seconds, "failed": result.failed, "damage": result.damage}
@@ -173,3 +177,12 @@ def video(
 def pairs(given: list[str] | None) -> dict[str, str]:
     """Options that are given as key=value."""
     return dict(pair.partition("=")[::2] for pair in given or [])
+
+
+def workers_of(ray: str | None, device: str, threads: int | None) -> AbstractContextManager[Any]:
+    """What makes the segments of clips elsewhere, if it is asked for."""
+    if ray is None:
+        return nullcontext()
+    from derain.cluster import workers
+
+    return workers(ray, device, threads)

@@ -140,7 +140,7 @@ class Crew:
             hand.seat = self.ray.get(ref)
         except self.ray.exceptions.RayError as error:
             self.hands.remove(hand)
-            said = _cause(error)
+            said = cause_of(error)
             if not self.hands:
                 raise UsageError(f"`ray` can start no worker ({said}); install derain on each node") from None
             logging.getLogger("derain").warning(f"a worker cannot be started ({said}); the others go on")
@@ -166,7 +166,7 @@ class Crew:
         try:
             done: Done = self.ray.get(ref)
         except self.ray.exceptions.RayTaskError as error:  # whatever it is, the other photos go on
-            yield from (_failed(job, f"cannot be derained ({_cause(error)})") for job in batch.jobs)
+            yield from (_failed(job, f"cannot be derained ({cause_of(error)})") for job in batch.jobs)
             return
         except self.ray.exceptions.RayError:
             self._lost(batch, hand)
@@ -209,7 +209,7 @@ def _failed(job: Job, why: str, node: str = "") -> Outcome:
     return Outcome(job, PhotoError(f"{job.source}: {why}"), node=node)
 
 
-def _cause(error: BaseException) -> str:
+def cause_of(error: BaseException) -> str:
     """The last line of what Ray says, in which the error itself stands."""
     cause = getattr(error, "cause", None)
     if isinstance(cause, BaseException):

@@ -3,14 +3,12 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-import torch
-
 from derain.batch import Job, Outcome, Treatment
 from derain.cluster.connecting import connected
 from derain.cluster.crew import Crew
 from derain.cluster.seats import living, share_of
+from derain.cluster.worker import settled_precision
 from derain.models.contract import Derainer
-from derain.restoring.devices import half_precision
 
 AS_USUAL = Treatment()
 
@@ -36,12 +34,5 @@ def run(
     """
     with connected(address) as ray:
         share = share_of(living(ray.nodes()), device, threads)
-        yield from Crew(ray, share, ray.put(model), _settled(treatment, share.device)).outcomes(jobs)
-
-
-def _settled(treatment: Treatment, device: str) -> Treatment:
-    """The treatment with one precision for all workers: each would measure for itself, and they might differ."""
-    if device == "cuda" or treatment.precision != "auto":
-        return treatment
-    half = half_precision("auto", torch.device("cpu"))
-    return replace(treatment, precision="bfloat16" if half else "float32")
+        treatment = replace(treatment, precision=settled_precision(treatment.precision, share.device))
+        yield from Crew(ray, share, ray.put(model), treatment).outcomes(jobs)

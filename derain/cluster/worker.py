@@ -10,7 +10,14 @@ import torch
 from derain import batch
 from derain.files.parts import machine
 from derain.models.contract import Derainer
-from derain.restoring.devices import FREE_MEMORY_SHARE, choose_device, free_memory, place, used_memory
+from derain.restoring.devices import (
+    FREE_MEMORY_SHARE,
+    choose_device,
+    free_memory,
+    half_precision,
+    place,
+    used_memory,
+)
 
 
 @dataclass(frozen=True)
@@ -57,9 +64,7 @@ class Worker:
             torch.set_num_threads(threads)
         self.model = place(model, choose_device(device))
         if neighbours > 1 and treatment.max_memory is None and device == "cpu":
-            here = torch.device("cpu")
-            share = used_memory(here) + FREE_MEMORY_SHARE * free_memory(here) / neighbours
-            treatment = replace(treatment, max_memory=share)
+            treatment = replace(treatment, max_memory=share_of_memory(neighbours))
         self.treatment = treatment
         self.seat = find_seat(str(device))
 
@@ -72,6 +77,19 @@ class Worker:
         started = time.perf_counter()
         outcomes = [replace(each, node=self.seat.node) for each in batch.run(jobs, self.model, self.treatment)]
         return Done(outcomes, time.perf_counter() - started)
+
+
+def settled_precision(precision: str, device: str) -> str:
+    """One for all workers: by ``auto`` each would measure for itself on a CPU, and they might differ."""
+    if device == "cuda" or precision != "auto":
+        return precision
+    return "bfloat16" if half_precision("auto", torch.device("cpu")) else "float32"
+
+
+def share_of_memory(neighbours: int) -> float:
+    """Bytes that this process may take of what is free on its machine, of which others take as much."""
+    here = torch.device("cpu")
+    return used_memory(here) + FREE_MEMORY_SHARE * free_memory(here) / neighbours
 
 
 def find_seat(device: str) -> Seat:

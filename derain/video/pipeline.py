@@ -34,6 +34,7 @@ from derain.video.sides import Light, lost_sides
 from derain.video.treatment import (
     CONVERTERS,
     Done,
+    Elsewhere,
     Network,
     Report,
     Run,
@@ -57,6 +58,7 @@ def process(
     overwrite: bool = False,
     report: Report | None = None,
     say: Callable[[str], None] | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> Done:
     """Derain a clip; frames keep their times, and everything beside the video is copied.
 
@@ -68,6 +70,7 @@ def process(
         overwrite: replace ``out`` if it exists.
         report: called for each frame.
         say: called with sentences for the user.
+        elsewhere: what makes the segments in other processes, as ``derain.cluster.workers`` gives it.
 
     Raises:
         PhotoError: a clip that cannot be read or written, another run that makes the same result, or a frame that fails
@@ -79,7 +82,7 @@ def process(
     report = report or (lambda done, total, seconds: None)
 
     def run() -> Run:
-        return Run(source, out, model_of(model), settings, overwrite, report, say)
+        return Run(source, out, model_of(model), settings, overwrite, report, say, elsewhere)
 
     check_settings(settings)
     check_source(source)
@@ -87,6 +90,8 @@ def process(
     if settings.rainy_from is not None and is_gif(source):
         raise UsageError(f"{source}: is a GIF, which `only_if_rainy` and `rainy_from` do not look at; leave them out")
     if is_sequence(source) or is_sequence(out):
+        if elsewhere:
+            raise UsageError(f"{source}: is no clip of one file, which alone `ray` takes; leave out `ray`")
         check_sequence(source, out, settings, overwrite)
         with kept_for(out):
             begun = run()
@@ -195,7 +200,7 @@ class Work:
     """
 
     def __init__(self, out: Path, origin: str, track: int = 0) -> None:
-        self.folder = unfinished(out)
+        self.folder, self.origin = unfinished(out), origin
         place = self.folder / "manifest.json"
         if place.is_file():
             if place.read_text(encoding="utf-8") != origin:
@@ -208,6 +213,12 @@ class Work:
         make_folder(self.own, below=self.folder.parent)
         self.segments = list(self.whole())
         self.done = len(self.segments)
+
+    @staticmethod
+    def is_of(out: Path, origin: str) -> bool:
+        """Whether the folder is there, and of this run."""
+        place = unfinished(out) / "manifest.json"
+        return place.is_file() and place.read_text(encoding="utf-8") == origin
 
     def whole(self) -> Iterator[Path]:
         for index in range(10**6):
@@ -236,8 +247,8 @@ class Work:
     @property
     def failed(self) -> list[int]:
         """Frames that were passed through, counted from 0."""
-        place = self.own / "failed.json"
-        return json.loads(place.read_text()) if place.is_file() else []
+        places = [self.own / "failed.json", *self.own.glob("*.failed")]  # of all, and of segments made by others
+        return sorted({frame for place in places if place.is_file() for frame in json.loads(place.read_text())})
 
     @property
     def light(self) -> Light:
@@ -286,7 +297,9 @@ def _encode_all(clips: list[Clip], works: list[Work], run: Run) -> list[int]:
         def named(sentence: str, track: int = track) -> None:
             run.say(f"picture track {track + 1}: {sentence}" if len(clips) > 1 else sentence)
 
-        failed += _encode(clip, work, replace(run, report=counted, say=named))
+        of_track = replace(run, report=counted, say=named)
+        found = run.elsewhere(clip, work, of_track) if run.elsewhere else None
+        failed += _encode(clip, work, of_track) if found is None else found
         before += work.frames
     if not before:
         raise PhotoError(f"{clips[0].path}: holds no frame between `start` and `end`")
@@ -363,6 +376,8 @@ class Segments:
     def _begin(self, frame: Frame, picture: Photo) -> SegmentWriter:
         work, settings, is_first = self.work, self.run.settings, not self.work.segments
         work.segments.append(work.segment(len(work.segments)))
+        for left in (".json", ".failed"):  # of one that others made, after one that is missing
+            work.segments[-1].with_suffix(left).unlink(missing_ok=True)
         if is_first:
             work.note_light(Light.of(frame.sides))
         stored, ending = turned_back(picture, frame.rotation), Path(work.folder.stem).suffix.lower()

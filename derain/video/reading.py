@@ -141,6 +141,12 @@ class Clip:
             if frame is not None:
                 yield frame
 
+    def times(self, since: float | None = None) -> Iterator[int]:
+        """When each of the :meth:`frames` is shown, in units of the time base; no pictures are made of them."""
+        self.damage = Damage()
+        for found in self._decoded(since):
+            yield found.pts
+
     def _decoded(self, since: float | None) -> Iterator["Decoded"]:
         """Frames as they are stored, at times that rise."""
         last: int | None = None

@@ -8,7 +8,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import cv2
 import numpy as np
@@ -144,9 +144,17 @@ class Run:
     overwrite: bool
     report: Report
     say: Callable[[str], None]
+    elsewhere: "Elsewhere | None" = None
 
     def preview(self) -> Preview:
         return Preview(self.settings.preview, self.say)
+
+
+class Elsewhere(Protocol):
+    """Other processes that make the segments of a picture track."""
+
+    def __call__(self, clip: Clip, work: Any, run: Run) -> list[int] | None:
+        """The frames that failed; ``None`` if not all segments could be made, which this process does then."""
 
 
 class Network:

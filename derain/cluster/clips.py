@@ -1,0 +1,223 @@
+"""Clips on a cluster: Ray hands out their segments, and gives those of a process that dies to another."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import cv2
+import torch
+
+import derain
+from derain.cluster.connecting import connected
+from derain.cluster.crew import cause_of
+from derain.cluster.seats import Share, living, neighbours, share_of
+from derain.cluster.worker import find_seat, settled_precision, share_of_memory
+from derain.errors import DerainError, PhotoError, UsageError
+from derain.models.contract import Derainer
+from derain.restoring.devices import choose_device, place
+from derain.video.pieces import OwnWork, Piece, is_made, make, note_first, pieces
+from derain.video.pipeline import Work
+from derain.video.reading import Clip
+from derain.video.treatment import Run, VideoSettings
+
+PIECES_EACH = 2  # that a worker has at the most: one that it makes, one that waits for it
+TRIES_AGAIN = 5  # of a segment whose process or node died
+LOOK_EVERY = 2.0  # seconds, at the nodes
+
+
+@contextmanager
+def workers(address: str | None = None, device: str = "auto", threads: int | None = None) -> Iterator["Workers"]:
+    """What makes the segments of clips on a Ray cluster, for :func:`derain.video.process`.
+
+    Args:
+        address: as :func:`derain.cluster.connected` takes it.
+        device: auto, cpu or cuda: a GPU each where there are some.
+        threads: CPUs for each worker without a GPU.
+
+    Raises:
+        UsageError: Ray isn't installed, nothing answers, or the device is not there.
+    """
+    with connected(address) as ray:
+        yield Workers(ray, share_of(living(ray.nodes()), device, threads))
+
+
+@dataclass(frozen=True)
+class Task:
+    """What all segments of a picture track have in common."""
+
+    source: Path
+    track: int
+    out: Path
+    origin: str  # the manifest of the run
+    settings: VideoSettings
+    device: str
+    threads: int
+    neighbours: int  # processes that share a machine's memory
+    folder: str  # that relative paths start from
+    version: str  # of derain
+
+
+@dataclass(frozen=True)
+class Made:
+    """What became of a segment."""
+
+    times: list[int]  # of its frames, in the clip's units
+    said: list[str]
+
+
+@dataclass
+class Workers:
+    """Processes on the nodes of a cluster, one for each device."""
+
+    ray: ModuleType
+    share: Share
+    models: dict[int, tuple[Derainer, Any]] = field(default_factory=dict)  # with Ray's references to them
+
+    def __call__(self, clip: Clip, work: Work, run: Run) -> list[int] | None:
+        """
+        Raises:
+            PhotoError: a frame fails, a segment cannot be written, or its process dies time and again.
+            UsageError: a node does not see the files, or has another derain.
+        """
+        ray, began, done, told = self.ray, time.monotonic(), 0, set[str]()
+        note_first(clip, work, run.settings)
+        todo, waiting, complete = pieces(clip, run.settings), dict[Any, Piece](), True
+        send = self._sender(clip, work, run)
+        try:
+            while True:
+                while len(waiting) < PIECES_EACH * max(self._seats, 1) and (piece := next(todo, None)):
+                    if is_made(work, piece):
+                        done += len(piece.times)
+                    else:
+                        waiting[send(piece)] = piece
+                if not waiting:
+                    break
+                for ref in ray.wait(list(waiting), timeout=LOOK_EVERY)[0]:
+                    piece = waiting.pop(ref)
+                    made = self._result(ref, clip, piece)
+                    complete &= made.times == piece.times
+                    for sentence in made.said:
+                        if sentence not in told:
+                            told.add(sentence)
+                            run.say(sentence)
+                    done += len(made.times)
+                    run.report(done, 0, time.monotonic() - began)
+        finally:
+            for ref in waiting:
+                with suppress(ray.exceptions.RayError):
+                    ray.cancel(ref, force=True)
+        work.note(work.failed, clip.damage)
+        work.segments = list(work.whole())
+        if complete:
+            return work.failed
+        _leave_rest(clip, work, run.settings)
+        return None
+
+    @property
+    def _seats(self) -> int:
+        return sum(map(self.share.seats, living(self.ray.nodes())))
+
+    def _sender(self, clip: Clip, work: Work, run: Run) -> Any:
+        """A function that has a piece made, and returns Ray's reference to what becomes of it."""
+        nodes = len(living(self.ray.nodes()))
+        settings = replace(run.settings, precision=settled_precision(run.settings.precision, self.share.device))
+        task = Task(
+            clip.path,
+            int(work.own.name.removeprefix("track")) if work.own != work.folder else 0,
+            run.out,
+            work.origin,
+            settings,
+            self.share.device,
+            self.share.cpus or 1,
+            neighbours(nodes, self._seats),
+            os.path.abspath("."),
+            derain.__version__,
+        )
+        options = {"num_cpus": self.share.cpus, "num_gpus": self.share.gpus, "max_retries": TRIES_AGAIN}
+        remote = self.ray.remote(make_piece).options(**options)
+        _, model = self.models.setdefault(id(run.model), (run.model, self.ray.put(run.model)))
+        return lambda piece: remote.remote([model], task, piece)
+
+    def _result(self, ref: Any, clip: Clip, piece: Piece) -> Made:
+        try:
+            made: Made = self.ray.get(ref)
+            return made
+        except self.ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, DerainError):
+                raise error.cause from None
+            said = cause_of(error)
+            if "No module named" in said or "failed to import" in said:
+                raise UsageError(f"`ray` can start no worker ({said}); install derain on each node") from None
+            raise PhotoError(f"{clip.path}: cannot be derained ({said})") from None
+        except self.ray.exceptions.RayError as error:
+            last = piece.first + len(piece.times) - 1
+            why = f"frames {piece.first} to {last} end each process that works on them ({type(error).__name__})"
+            advice = "most likely there is not enough memory; give the same command again to go on"
+            raise PhotoError(f"{clip.path}: {why}; {advice}") from None
+
+
+def _leave_rest(clip: Clip, work: Work, settings: VideoSettings) -> None:
+    """Keep the segments up to the first with other frames than were expected; one process does what follows."""
+    expected, kept = pieces(clip, settings), 0
+    for piece in expected:
+        if not is_made(work, piece):
+            break
+        kept = piece.index + 1
+    for path in work.segments[kept:]:
+        for each in (path.with_suffix(".json"), path.with_suffix(".failed"), path):
+            each.unlink(missing_ok=True)
+    work.segments = list(work.whole())
+
+
+_placed: dict[str, Derainer] = {}  # the network that this process has on its device, by Ray's reference
+
+
+def make_piece(model: list[Any], task: Task, piece: Piece) -> Made:
+    """Make a segment, in a process of Ray's.
+
+    Raises:
+        PhotoError: a frame fails, or the segment cannot be written.
+        UsageError: this node does not see the files, or has another derain.
+    """
+    with suppress(OSError):  # where all paths are absolute it need not be there
+        os.chdir(task.folder)
+    _check(task)
+    if task.device == "cpu":
+        torch.set_num_threads(task.threads)
+        cv2.setNumThreads(task.threads)
+    said, settings = list[str](), task.settings
+    if settings.max_memory is None and task.device == "cpu":
+        settings = replace(settings, max_memory=share_of_memory(task.neighbours))
+    network = _network(model[0], task.device)
+    run = Run(task.source, task.out, network, settings, False, lambda *_: None, said.append)
+    with Clip(task.source, task.track, settings.hwaccel) as clip:
+        return Made(make(clip, OwnWork(task.out, task.origin, task.track, piece.index), run, piece), said)
+
+
+def _network(reference: Any, device: str) -> Derainer:
+    """The network, loaded once in each process."""
+    import ray
+
+    known = reference.hex()
+    if known not in _placed:
+        _placed.clear()
+        _placed[known] = place(ray.get(reference), choose_device(device))
+    return _placed[known]
+
+
+def _check(task: Task) -> None:
+    """
+    Raises:
+        UsageError: this node would make something else.
+    """
+    node = find_seat(task.device).node
+    if derain.__version__ != task.version:
+        raise UsageError(f"`ray`: node {node} has derain {derain.__version__}, not {task.version}; install the same")
+    if not (task.source.is_file() and Work.is_of(task.out, task.origin)):
+        unseen = task.out if task.source.is_file() else task.source
+        raise UsageError(f"{unseen}: node {node} does not see it; keep clip and result where all nodes do")
