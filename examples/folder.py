@@ -1,0 +1,14 @@
+"""A folder and all below it: `python examples/folder.py holiday/ dry/` mirrors it, and keeps what the files hold."""
+
+import sys
+from pathlib import Path
+
+import derain
+from derain import batch
+
+if __name__ == "__main__":
+    folder, out = map(Path, sys.argv[1:])
+    jobs = batch.plan([folder], batch.Target(output=out), recursive=True)
+    for outcome in batch.run(jobs, derain.load()):
+        source = outcome.job.source
+        print(outcome.error or f"{source}: rain on {outcome.rain_coverage:.0%}, {outcome.seconds:.1f} s")

@@ -1,0 +1,65 @@
+"""The scripts of the gallery, run in small."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+def example(name, *words, cwd):
+    script = [sys.executable, EXAMPLES / name, *map(str, words)]
+    done = subprocess.run(script, cwd=cwd, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def rainy(tmp_path):
+    """Two photos, one in a subfolder."""
+    folder = tmp_path / "rainy"
+    (folder / "more").mkdir(parents=True)
+    with Image.open(EXAMPLES / "rainy.jpg") as photo:
+        photo.crop((0, 0, 140, 132)).save(folder / "a.jpg")
+        photo.crop((96, 72, 224, 200)).save(folder / "more" / "b.png")
+    return folder
+
+
+def test_photo(rainy, tmp_path):
+    assert "rain could be seen on" in example("photo.py", rainy / "a.jpg", "dry.png", cwd=tmp_path)
+    before, after = (np.asarray(Image.open(file), int) for file in (rainy / "a.jpg", tmp_path / "dry.png"))
+    assert after.shape == before.shape and after.mean() < before.mean()
+
+
+def test_folder(rainy, tmp_path):
+    assert example("folder.py", "rainy", "dry", cwd=tmp_path).count("rain on") == 2
+    assert (tmp_path / "dry" / "a.jpg").is_file() and (tmp_path / "dry" / "more" / "b.png").is_file()
+
+
+def test_clip(rainy, tmp_path):
+    picture = np.asarray(Image.open(rainy / "a.jpg"))
+    with av.open(str(tmp_path / "clip.mkv"), "w") as clip:
+        stream = clip.add_stream("ffv1", rate=10, width=140, height=132, pix_fmt="bgr0")
+        for _ in range(3):
+            clip.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
+        clip.mux(stream.encode())
+    assert "140x132" in example("clip.py", "clip.mkv", "dry.mkv", cwd=tmp_path)
+    with av.open(str(tmp_path / "dry.mkv")) as dry:
+        assert sum(1 for _ in dry.decode(video=0)) == 3
+
+
+@pytest.mark.slow
+def test_own_training(rainy, tmp_path):
+    written = example("own_training.py", "rainy", "rainy/more", "run", 1, cwd=tmp_path).strip()
+    assert (tmp_path / written).is_file()
+
+
+def test_the_page_names_every_example():
+    page = (EXAMPLES / "README.md").read_text(encoding="utf-8")
+    files = [path for path in EXAMPLES.rglob("*") if path.suffix in (".py", ".toml", ".cpp")]
+    assert [str(path.relative_to(EXAMPLES)) for path in files if f"({path.relative_to(EXAMPLES)})" not in page] == []
