@@ -32,7 +32,7 @@ def score(
     """Say how much rain there is, without writing pictures.
 
     The score is the share of the picture on which rain can be seen. From 0.1 on it counts as rainy: of real photos
-    taken in rain, in some of which none can be seen, 80% do, of photos without rain 4%.
+    taken in rain, in some of which none can be seen, 81% do, of photos without rain 12%, mostly fur and grass.
     """
     from derain.rain.amount import amount
     from derain.restoring.devices import check_precision, choose_device
