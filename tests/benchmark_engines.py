@@ -1,7 +1,7 @@
 """The exported network beside torch, by turns in one run: `python -m tests.benchmark_engines [WEIGHTS] [THREADS]`
 
-CPU seconds for a picture of 0.3 megapixels, in float32 and with as many threads for each engine: the least of five turns
-after one that is not counted.
+CPU seconds for a picture of 0.3 megapixels, in float32 and with as many threads for each engine: the least of five
+turns after one that is not counted.
 """
 
 import os

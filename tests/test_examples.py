@@ -63,3 +63,12 @@ def test_the_page_names_every_example():
     page = (EXAMPLES / "README.md").read_text(encoding="utf-8")
     files = [path for path in EXAMPLES.rglob("*") if path.suffix in (".py", ".toml", ".cpp")]
     assert [str(path.relative_to(EXAMPLES)) for path in files if f"({path.relative_to(EXAMPLES)})" not in page] == []
+
+
+@pytest.mark.slow
+def test_own_camera(rainy, tmp_path):
+    for number in range(4):
+        with Image.open(EXAMPLES / "rainy.jpg") as photo:
+            photo.crop((90 * number, 0, 90 * number + 200, 200)).save(rainy / f"{number}.png")
+    assert "better" in example("own_camera.py", "rainy", "mine.safetensors", 0.1, cwd=tmp_path)
+    assert (tmp_path / "mine.safetensors").is_file()
