@@ -332,3 +332,13 @@ def test_a_source_without_pictures_leaves_nothing(tmp_path):
     with pytest.raises(PhotoError, match="cannot be opened"):
         Streaming(source.url, str(tmp_path / "b.mkv")).run(Identity())
     assert not list(tmp_path.iterdir())
+
+
+def test_a_score_of_a_stream_is_a_line_for_every_nth_picture(tmp_path):
+    source = Server(sends(clip_bytes(range(9))))
+    arguments = ["score", source.url, "--every", "8", "--json", "-q", "--weights", str(weights(tmp_path))]
+    told = [json.loads(line) for line in CliRunner().invoke(app, arguments).stdout.splitlines()]
+    assert [(line["input"], line["time"], line["rainy"]) for line in told] == [
+        (source.url, 0, False),
+        (source.url, 0.32, False),
+    ]

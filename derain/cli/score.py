@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 
 def score(
     inputs: Annotated[
-        list[str], typer.Argument(metavar="PHOTO", help="Photos, folders, patterns such as 'trip/*.jpg', or clips.")
+        list[str],
+        typer.Argument(metavar="PHOTO", help="Photos, folders, patterns such as 'trip/*.jpg', clips, or URLs."),
     ],
     recursive: Annotated[bool, typer.Option("-r", "--recursive", help="Include subfolders.")] = False,
-    every: Annotated[int, typer.Option(min=1, help="In a clip, look at every Nth frame.")] = 25,
+    every: Annotated[int, typer.Option(min=1, help="In a clip or stream, look at every Nth frame.")] = 25,
     weights: Weights = "derain",
     device: Device = "auto",
     precision: Precision = "auto",
@@ -51,10 +52,10 @@ def score(
                     _tell(source, time, amount(restorer.layers(pixels).rain), json)
             except PhotoError as error:
                 failed = True
-                said = str(error) if str(source) in str(error) else f"{source}: {error}"
+                said = str(error) if _name(source) in str(error) else f"{source}: {error}"
                 say_error(PhotoError(said))
                 if json:
-                    tell_text(as_json({"input": str(source), "error": said}))
+                    tell_text(as_json({"input": _name(source), "error": said}))
             bar.update(task, advance=1)
     if not sources:
         say("no photos found")
@@ -62,25 +63,33 @@ def score(
         raise typer.Exit(1)
 
 
-def _sources(inputs: list[str], recursive: bool) -> Iterator[Path]:
+def _sources(inputs: list[str], recursive: bool) -> Iterator[str | Path]:
     from derain import batch
     from derain.batch.planning import is_moving
+    from derain.video.streams.addresses import is_stream
 
+    streams = [given for given in inputs if is_stream(given)]
+    inputs = [given for given in inputs if not is_stream(given)]
+    yield from streams
     clips = [Path(given) for given in inputs if is_moving(Path(given))]
     yield from clips
     if photos := [given for given in inputs if not is_moving(Path(given))]:
         yield from (job.source for job in batch.plan(photos, recursive=recursive))
 
 
-def _pictures(source: Path, every: int) -> "Iterator[tuple[float | None, Pixels]]":
-    """A photo, or frames of a clip with their times.
+def _pictures(source: str | Path, every: int) -> "Iterator[tuple[float | None, Pixels]]":
+    """A photo, or frames of a clip or a stream with their times.
 
     Raises:
         PhotoError: it cannot be read; of a clip that is damaged after what can be.
     """
     from derain.batch.planning import is_moving
 
-    if is_moving(source):
+    if isinstance(source, str):
+        from derain.video.streams.looking import look_at
+
+        yield from ((frame.time, frame.pixels) for frame in look_at(source, every, say))
+    elif is_moving(source):
         from derain.video.reading import Clip
 
         with Clip(source) as clip:
@@ -97,12 +106,19 @@ def _pictures(source: Path, every: int) -> "Iterator[tuple[float | None, Pixels]
         yield None, read_original(source).pixels
 
 
-def _tell(source: Path, time: float | None, found: "Amount", json: bool) -> None:
+def _name(source: str | Path) -> str:
+    """What messages call it."""
+    from derain.video.streams.addresses import shown
+
+    return shown(source) if isinstance(source, str) else str(source)
+
+
+def _tell(source: str | Path, time: float | None, found: "Amount", json: bool) -> None:
     if json:
-        said = {"input": str(source), "time": time, **asdict(found), "rainy": found.rainy, "error": None}
+        said = {"input": _name(source), "time": time, **asdict(found), "rainy": found.rainy, "error": None}
         tell_text(as_json(said))
         return
-    parts = [str(source)] if time is None else [str(source), f"{time:.2f} s"]
+    parts = [_name(source)] if time is None else [_name(source), f"{time:.2f} s"]
     parts += [f"{found.score:.3f}", "rainy" if found.rainy else "not rainy"]
     if streaks := found.streaks:
         parts.append(f"{streaks.degrees:+.0f} degrees, {streaks.length:.0f} px long, {streaks.width:.1f} px wide")

@@ -38,10 +38,11 @@ class Intake:
     Args:
         live: drop the oldest picture instead of letting the sender wait.
         changed: called when a picture has come, without any lock.
+        every: take one of so many pictures, and leave out the others.
     """
 
-    def __init__(self, live: bool, changed: Callable[[], None] = lambda: None) -> None:
-        self.live, self.changed = live, changed
+    def __init__(self, live: bool, changed: Callable[[], None] = lambda: None, every: int = 1) -> None:
+        self.live, self.changed, self.every = live, changed, every
         self.ready = Condition()
         self.items: deque[Picture | Sound] = deque()
         self.waiting = 0  # pictures among them
@@ -53,6 +54,8 @@ class Intake:
         with self.ready:
             if isinstance(item, Picture):
                 self.arrived += 1
+                if (self.arrived - 1) % self.every:
+                    return
                 self._make_room()
                 self.waiting += 1
             self.items.append(item)
