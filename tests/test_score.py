@@ -1,8 +1,6 @@
 """`derain score`: how much rain there is, where, and which way it falls."""
 
 import json
-import subprocess
-import sys
 
 import av
 import numpy as np
@@ -16,11 +14,7 @@ from derain.rain.amount import RAINY_SCORE, amount
 from derain.rain.compose import add
 from derain.rain.remaining import rain_left
 from derain.rain.render import Kind, line_kernel, render
-
-
-def command(*words, cwd):
-    code = "from derain.__main__ import main; main()"
-    return subprocess.run([sys.executable, "-c", code, *map(str, words)], cwd=cwd, capture_output=True, text=True)
+from tests.forks import command
 
 
 @pytest.fixture
