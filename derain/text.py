@@ -2,10 +2,13 @@
 
 import math
 import re
+from collections.abc import Iterable
+from reprlib import repr as shortened
 from typing import Any
 
 # what moves a terminal's cursor, ends a line or turns the direction of writing, and bytes of names that are no UTF-8
 UNSAFE_CHARACTERS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+MOST_NAMED = 3  # things in a sentence
 FORMULA_STARTS = (
     "=",
     "+",
@@ -62,6 +65,13 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(part) for part in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def listed(names: Iterable[str]) -> str:
+    """The first of the names, and how many there are besides."""
+    shown = [name if name.isprintable() and len(name) < 80 else shortened(name) for name in names]
+    more = f" and {len(shown) - MOST_NAMED} more" if len(shown) > MOST_NAMED else ""
+    return ", ".join(shown[:MOST_NAMED]) + more
 
 
 def counted(number: int, thing: str) -> str:

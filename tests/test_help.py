@@ -139,6 +139,12 @@ WITHOUT_TORCH = (
         (["run", "clip.mp4"], 2, "clip.mp4: is a clip; `derain video clip.mp4` removes its rain"),
         (["run", "empty"], 2, "no photos found"),
         (["run", "photo.jpg", "-o", "photo.jpg/x"], 1, "photo.jpg is no folder"),
+        (["run", "photo.jpg", "--weights", "nowhere"], 2, "nowhere: no bundled weights of that name"),
+        (["finetune", "nowhere"], 2, "nowhere: no such folder; give a folder of rainy photos or clips"),
+        (["train", "--rainy", "moving", "--clean", "empty", "--out", "r"], 2, "empty: holds no photos or clips"),
+        (["eval", "--rainy", "nowhere"], 2, "nowhere: no such file or folder"),
+        (["models", "verify", "nowhere"], 2, "nowhere: no bundled weights"),
+        (["export", "onnx", "--weights", "nowhere.safetensors"], 2, "nowhere.safetensors: no such weights file"),
         (["run", "moving"], 2, "no photos found, but clips: moving/clip.mp4: is a clip"),
     ],
 )

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
+from derain.cli.inputs import check_there, check_weights
 from derain.cli.options import Device
 from derain.cli.terminal import progress_bar, say, talk, with_options
 from derain.errors import UsageError
@@ -59,6 +60,10 @@ def evaluate(
     Each score comes with its 95% interval and beside that of the rainy input. Pictures of --rainy and --clean are
     matched by name. All --weights and --restored are compared in one table.
     """
+    if sum((rainy is not None, self_test, benchmark)) != 1:
+        raise UsageError("give one of --rainy, --self-test and --benchmark")
+    check_there(*(path for path in (rainy, clean) if path))
+    check_weights(*(name for name in weights or () if name != "none"))
     from derain.cli.methods import method_names, roles
     from derain.cli.outputs import refuse_existing, write
     from derain.evaluation.report import as_html
@@ -68,8 +73,6 @@ def evaluate(
     from derain.restoring.devices import choose_device
     from derain.weights import load
 
-    if sum((rainy is not None, self_test, benchmark)) != 1:
-        raise UsageError("give one of --rainy, --self-test and --benchmark")
     ours, theirs = method_names([w for w in weights or ["derain"] if w != "none"], restored or [])
     if benchmark and (report or csv):
         raise UsageError("--benchmark writes --json; leave out --report and --csv")

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from derain.cli.inputs import check_weights
 from derain.cli.options import Command, Weights
 from derain.cli.terminal import say, tell
 
@@ -25,6 +26,7 @@ def onnx(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
 ) -> None:
     """Write the network as ONNX, for ONNX Runtime, OpenVINO or OpenCV 5, and check it."""
+    check_weights(weights)
     from derain.export import export_onnx
 
     difference = export_onnx(weights, out, half=half, with_rain=with_rain, overwrite=overwrite)

@@ -6,6 +6,7 @@ from typing import Annotated, Optional
 
 import typer
 
+from derain.cli.inputs import check_pictures, check_weights
 from derain.cli.options import Device, Workers
 from derain.cli.terminal import say, tell, training_bar
 
@@ -53,6 +54,10 @@ def finetune(
     back. A folder beside the weights holds previews and a summary. Ctrl-C keeps the best weights so far.
     """
     began = time.monotonic()
+    check_pictures(photos, "rainy photos or clips", clips=True)
+    if clean:
+        check_pictures(clean, "photos without rain")
+    check_weights(start)
     from derain.finetuning.finetune import finetune as run_finetuning
     from derain.finetuning.verdict import in_words
     from derain.weights.publish import check_repo

@@ -2,6 +2,7 @@
 
 import typer
 
+from derain.cli.inputs import check_weights
 from derain.cli.options import Command, WeightsArgument
 from derain.cli.terminal import tell, tell_text
 from derain.text import as_json
@@ -41,6 +42,7 @@ def path(weights: WeightsArgument = "derain") -> None:
 @models.command(cls=Command)
 def info(weights: WeightsArgument = "derain") -> None:
     """Print what weights say about themselves, as JSON."""
+    check_weights(weights)
     from derain.weights import about
 
     tell_text(as_json(about(weights), indent=1))
@@ -49,6 +51,7 @@ def info(weights: WeightsArgument = "derain") -> None:
 @models.command(cls=Command)
 def verify(weights: WeightsArgument = "derain") -> None:
     """Check that weights are complete and undamaged."""
+    check_weights(weights)
     from derain.weights import verify
 
     tell(f"{verify(weights)}  {weights}: whole")

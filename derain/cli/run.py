@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
+from derain.cli.inputs import check_weights
 from derain.cli.options import (
     Device,
     MaxMemory,
@@ -117,6 +118,7 @@ def run(
     )
     if not (todo or piped):
         return
+    check_weights(weights)
     import torch  # which takes seconds: what is wrong with the photos is told before
 
     from derain.rain.amount import threshold

@@ -6,6 +6,7 @@ from typing import Annotated, Optional
 
 import typer
 
+from derain.cli.inputs import check_pictures, check_weights
 from derain.cli.options import Workers
 from derain.cli.terminal import say, tell, training_bar
 
@@ -43,6 +44,10 @@ def train(
     The two folders need nothing in common. The path that is printed goes to `derain run --weights`.
     """
     began = time.monotonic()
+    check_pictures(rainy, "rainy photos", clips=True)
+    check_pictures(clean, "photos without rain", clips=True)
+    if start:
+        check_weights(start)
     from derain.training.clock import Clock
     from derain.training.config import load_config
     from derain.training.loop import train as run_training

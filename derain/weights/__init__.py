@@ -1,9 +1,15 @@
 """Weights: files that describe themselves, the bundled ones, the Hub, and what is published there."""
 
+from typing import TYPE_CHECKING
+
+from derain.lazy import parts_of
 from derain.weights.bundled import bundled_folder, bundled_weights, digests, refuse_damaged
 from derain.weights.checksums import fingerprint, sha256
-from derain.weights.files import about, load, locate, refuse_not_finite, save, verify
-from derain.weights.header import read_header
+from derain.weights.places import locate
+
+if TYPE_CHECKING:
+    from derain.weights.files import about, load, refuse_not_finite, save, verify
+    from derain.weights.header import read_header
 
 __all__ = [
     "about",
@@ -20,3 +26,5 @@ __all__ = [
     "sha256",
     "verify",
 ]
+_FILES = ("about", "load", "refuse_not_finite", "save", "verify")
+__getattr__ = parts_of(__name__, dict.fromkeys(_FILES, "files") | {"read_header": "header"})

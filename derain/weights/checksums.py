@@ -2,9 +2,12 @@
 
 import hashlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from derain.errors import WeightsError, reason
-from derain.models.contract import Derainer
+
+if TYPE_CHECKING:
+    from derain.models.contract import Derainer
 
 
 def sha256(path: Path) -> str:
@@ -28,7 +31,7 @@ def digest(path: Path, kind: str, before: bytes = b"") -> str:
         raise WeightsError(f"{path}: cannot be read ({reason(error)})") from None
 
 
-def fingerprint(model: Derainer) -> str:
+def fingerprint(model: "Derainer") -> str:
     """A digest of all of the network's numbers."""
     found = hashlib.sha256()
     for tensor in model.state_dict().values():

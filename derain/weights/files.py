@@ -1,7 +1,6 @@
 """Weights as files: self-describing safetensors, the bundled ones by name, and the public NLCL ``.pth`` files."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +8,15 @@ import torch
 from safetensors.torch import save as as_bytes
 
 from derain.errors import PhotoError, WeightsError
-from derain.files.writing import refuse_special, write_bytes
+from derain.files.writing import write_bytes
 from derain.models import build, describe
 from derain.models.contract import LARGEST_NUMBER, Derainer
 from derain.restoring.devices import place
+from derain.text import listed
 from derain.weights import public
-from derain.weights.bundled import locate_bundled
 from derain.weights.checksums import sha256
-from derain.weights.header import FORMAT_VERSION, listed, naming, opened, read_header, without_paths
-from derain.weights.hub import Reference, fetch
+from derain.weights.header import FORMAT_VERSION, naming, opened, read_header, without_paths
+from derain.weights.places import locate
 
 
 def load(weights: str | Path = "derain", device: str | torch.device = "cpu") -> Derainer:
@@ -35,26 +34,6 @@ def load(weights: str | Path = "derain", device: str | torch.device = "cpu") -> 
     model = place(_read(path), device).eval().requires_grad_(False)
     model.name = f"the network of {weights}"
     return model
-
-
-def locate(weights: str | Path) -> Path:
-    """The file behind a name, path or place on the Hub; bundled names are checked against their digest.
-
-    Raises:
-        WeightsError: there is none, it cannot be fetched, or bundled weights are damaged.
-    """
-    if str(weights).startswith("hf:"):
-        return fetch(Reference.parse(str(weights)))
-    path = Path(weights)
-    if path.suffix.lower() in {".safetensors", ".pth"} or path.parent != Path("."):
-        try:
-            refuse_special(path)
-        except PhotoError as error:
-            raise WeightsError(str(error)) from None
-        if not os.path.isfile(path):
-            raise WeightsError(f"{path}: no such weights file")
-        return path
-    return locate_bundled(str(weights))
 
 
 def about(weights: str | Path) -> dict[str, Any]:

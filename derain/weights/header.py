@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from reprlib import repr as shortened
@@ -13,11 +13,11 @@ from safetensors import SafetensorError, safe_open
 
 from derain.errors import WeightsError
 from derain.models import blank
+from derain.text import listed
 
 FORMAT_VERSION = "1"
 LARGEST_HEADER = 2**20  # bytes; derain's own have some 20 kB
 DEEPEST_NESTING = 10  # of objects and lists in each other
-MOST_NAMED = 3  # tensors in a sentence
 FLOAT_DTYPES = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32, "F64": torch.float64}
 
 
@@ -102,13 +102,6 @@ def refuse_misfit(found: Mapping[str, Described], preset: Any, config: Any) -> N
     for problem, names in problems.items():
         if names:
             raise WeightsError(f"does not fit its preset: {problem} {listed(names)}")
-
-
-def listed(names: Iterable[str]) -> str:
-    """The first of the names, and how many there are besides."""
-    shown = [name if name.isprintable() and len(name) < 80 else shortened(name) for name in names]
-    more = f" and {len(shown) - MOST_NAMED} more" if len(shown) > MOST_NAMED else ""
-    return ", ".join(shown[:MOST_NAMED]) + more
 
 
 @contextmanager

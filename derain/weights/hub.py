@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from derain.errors import WeightsError
+from derain.text import listed
 from derain.weights.checksums import digest
-from derain.weights.header import listed
 
 REFERENCE_FORM = re.compile(r"hf:(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[^/]+))?(/(?P<file>.+))?")
 HUB_TIMEOUT = 8  # seconds for the Hub to answer at all

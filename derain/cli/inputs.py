@@ -1,0 +1,46 @@
+"""What a command is given, looked at before torch is loaded, which takes seconds."""
+
+import os
+from pathlib import Path
+
+from derain.errors import UsageError
+from derain.weights import locate
+
+
+def check_weights(*weights: str) -> None:
+    """
+    Raises:
+        WeightsError: there are none of that name.
+    """
+    for name in weights:
+        if not name.startswith("hf:"):  # those are fetched when all else is known to be right
+            locate(name)
+
+
+def check_pictures(folder: Path, what: str, clips: bool = False) -> None:
+    """
+    Raises:
+        UsageError: it is no folder, or holds no photo, and if ``clips`` count no clip either.
+    """
+    from derain.batch.planning import is_moving
+    from derain.photos import SUFFIXES
+
+    if not os.path.exists(folder):
+        raise UsageError(f"{folder}: no such folder; give a folder of {what}")
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: not a folder; give a folder of {what}")
+    if not os.access(folder, os.R_OK | os.X_OK):
+        raise UsageError(f"{folder}: cannot be read (Permission denied)")
+    named = (path for path in folder.iterdir() if not path.name.startswith("."))
+    if not any(path.suffix.lower() in SUFFIXES or (clips and is_moving(path)) for path in named):
+        raise UsageError(f"{folder}: holds no photos{' or clips' if clips else ''}; give a folder of {what}")
+
+
+def check_there(*paths: Path) -> None:
+    """
+    Raises:
+        UsageError: one of them is missing.
+    """
+    for path in paths:
+        if not os.path.exists(path):
+            raise UsageError(f"{path}: no such file or folder")

@@ -1,0 +1,29 @@
+"""Where weights are: bundled, a file, or on the Hub."""
+
+import os
+from pathlib import Path
+
+from derain.errors import PhotoError, WeightsError
+from derain.files.writing import refuse_special
+from derain.weights.bundled import locate_bundled
+from derain.weights.hub import Reference, fetch
+
+
+def locate(weights: str | Path) -> Path:
+    """The file behind a name, path or place on the Hub; bundled names are checked against their digest.
+
+    Raises:
+        WeightsError: there is none, it cannot be fetched, or bundled weights are damaged.
+    """
+    if str(weights).startswith("hf:"):
+        return fetch(Reference.parse(str(weights)))
+    path = Path(weights)
+    if path.suffix.lower() in {".safetensors", ".pth"} or path.parent != Path("."):
+        try:
+            refuse_special(path)
+        except PhotoError as error:
+            raise WeightsError(str(error)) from None
+        if not os.path.isfile(path):
+            raise WeightsError(f"{path}: no such weights file")
+        return path
+    return locate_bundled(str(weights))
