@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from derain.arrays import Heights, Mask, Pixels
+from derain.arrays import Heights, Mask, Pixels, Rgb8
 from derain.rain.likeness import likeness
 
 VISIBLE_HEIGHT = 2 / 255  # height from which rain can be seen
@@ -57,13 +57,18 @@ def threshold(only_if_rainy: bool, rainy_from: float | None) -> float:
 
 def coverage(rain: Pixels) -> float:
     """Share of a rain layer ``(H, W, 3)`` on which rain can be seen."""
-    return float(visible(rain).mean())
+    return 1 - cv2.countNonZero(_hidden(rain)) / (rain.shape[0] * rain.shape[1])
 
 
 def visible(rain: Pixels) -> Mask:
     """Where rain can be seen in any channel of a layer ``(H, W, 3)``."""
+    return np.asarray(_hidden(rain) == 0)
+
+
+def _hidden(rain: Pixels) -> Rgb8:
+    """``(H, W)``, 255 where no rain can be seen."""
     most = int(VISIBLE_HEIGHT * np.iinfo(rain.dtype).max)
-    return np.asarray(cv2.inRange(rain, (0, 0, 0), (most, most, most)) == 0)
+    return np.asarray(cv2.inRange(rain, (0, 0, 0), (most, most, most)), np.uint8)
 
 
 def _streaks(heights: Heights) -> Streaks | None:

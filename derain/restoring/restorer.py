@@ -20,11 +20,13 @@ from derain.models.strips import Map
 from derain.restoring.devices import (
     affordable_pixels,
     check_precision,
+    free_memory,
     half_precision,
     release,
     suppress_out_of_memory,
     used_memory,
 )
+from derain.restoring.fused import fused
 from derain.restoring.on_device import layers_on_device
 from derain.restoring.scales import glimpses, is_evident, reduced_sizes, stand_out
 from derain.restoring.tiling import LEAST_AUTOMATIC_TILE, NETWORK_BYTES_PER_PIXEL, Tile, fitting_tile, tiles, within
@@ -33,8 +35,8 @@ SMALLEST_TILE = 64  # px
 TOO_LARGE = "not enough memory for it; close other programs, or use a smaller photo"
 HALF_ERROR = 1e-6  # mean square error of half weights against whole ones: costs 0.02 dB where others' is 2e-4
 LARGEST_WHOLE = 1536  # px: longer photos are taken in strips by a network that looks across the whole photo
-ROWS_AT_ONCE = 64  # of numbers on their way to pixels: few, for they stay in the processor's cache
-LARGE = 4e6  # px, of photos after which other programs get back the memory that the network took
+NUMBERS_AT_ONCE = 2**18  # on their way to pixels and back
+LARGE = 4e6  # px, of photos after which the system gets back what they took, if it has little left
 FEWEST_ROWS = 16  # of a strip
 MOST_STRIP_PIXELS = 2**19
 LATER_BYTES = 8  # for each of the photo's: its layers, the result's file, the next photo that is read meanwhile
@@ -95,7 +97,7 @@ class Restorer:
         try:
             return self._layers_at_every_scale(photo)
         finally:
-            if photo.shape[0] * photo.shape[1] > LARGE:
+            if photo.shape[0] * photo.shape[1] > LARGE and free_memory(self.device) < 2 * used_memory(self.device):
                 give_back_freed_memory()
 
     def _layers_at_every_scale(self, photo: Pixels) -> Layers:
@@ -215,9 +217,13 @@ class Restorer:
     @cached_property
     def with_half_weights(self) -> Derainer | None:
         """The network as it is now with weights of 16 bits, if it is to compute so and finds the same: as fast as the
-        GPU can, where autocast converts at each step.
+        GPU can, where autocast converts at each step. On a processor it is fused as well.
         """
-        if self.device.type != "cuda" or not self.half or not self.model.may_have_half_weights:
+        if not self.half or not self.model.may_have_half_weights:
+            return None
+        if self.device.type == "cpu":
+            return fused(self.model)
+        if self.device.type != "cuda":
             return None
         quick = deepcopy(self.model).to(torch.bfloat16 if self.precision == "bfloat16" else torch.float16)
         image = trial(self.device)
@@ -265,7 +271,12 @@ def trial(device: torch.device) -> Tensor:
 
 
 def in_unit(pixels: Pixels) -> UnitRgb:
-    return np.asarray(np.divide(pixels, np.float32(np.iinfo(pixels.dtype).max), dtype=np.float32))
+    """As float32 in [0, 1]."""
+    white, unit = np.float32(np.iinfo(pixels.dtype).max), np.empty(pixels.shape, np.float32)
+    for rows in _in_cache(unit):
+        unit[rows] = pixels[rows]
+        unit[rows] /= white  # converted and divided in one, it takes NumPy three times as long
+    return unit
 
 
 def is_finite(image: Tensor) -> bool:
@@ -277,11 +288,19 @@ def to_pixels(found: Tensor, like: Pixels) -> Pixels:
     """``(H, W, 3)`` of ``(1, 3, H, W)`` in [0, 1]."""
     white = np.iinfo(like.dtype).max
     pixels = np.empty(found.shape[-2:] + (3,), like.dtype)
+    target = torch.from_numpy(pixels)
     with torch.inference_mode():
-        for top in range(0, len(pixels), ROWS_AT_ONCE):
-            rows = found[0, :, top : top + ROWS_AT_ONCE].permute(1, 2, 0).float() * white
-            pixels[top : top + ROWS_AT_ONCE] = rows.round_().clamp_(0, white).cpu().numpy()
+        for rows in _in_cache(pixels):
+            part = found[0, :, rows].permute(1, 2, 0).float() * white
+            target[rows].copy_(part.round_().clamp_(0, white))
     return pixels
+
+
+def _in_cache(picture: np.ndarray) -> Iterator[slice]:
+    """Rows by rows, few enough that what is computed of them stays in the processor's cache."""
+    step = max(NUMBERS_AT_ONCE // max(picture[0].size, 1), 1) if len(picture) else 1
+    for top in range(0, len(picture), step):
+        yield slice(top, top + step)
 
 
 def finite_pixels(found: Tensor, like: Pixels) -> Pixels | None:

@@ -1,0 +1,45 @@
+"""The network in bfloat16 on a processor, fused."""
+
+import numpy as np
+import pytest
+import torch
+
+from derain.restoring.fused import fused
+from derain.restoring.restorer import Restorer
+from derain.weights import load
+
+
+@pytest.fixture
+def photo(rng) -> np.ndarray:
+    return rng.integers(0, 256, (75, 90, 3), dtype=np.uint8)
+
+
+def test_fused_it_finds_what_it_finds_in_float32(photo):
+    model = load("derain")
+    half, whole = (Restorer(model, precision) for precision in ("bfloat16", "float32"))
+    if half.with_half_weights is None:
+        pytest.skip("oneDNN is not there")
+    found, wanted = half.layers(photo).background, whole.layers(photo).background
+    assert np.abs(found.astype(int) - wanted).max() <= 6
+    assert np.square(found.astype(float) - wanted).mean() < 0.3
+
+
+def test_a_residual_block_of_the_copy_goes_over_its_layer_once(small_weights):
+    copy = fused(load(str(small_weights)))
+    if copy is None:
+        pytest.skip("oneDNN is not there")
+    with torch.profiler.profile() as profile, torch.inference_mode():
+        image = torch.zeros(1, 8, 16, 16, dtype=torch.bfloat16)
+        copy.encoder[0](image.to(memory_format=torch.channels_last))
+    names = {event.key for event in profile.key_averages()}
+    assert not names & {"aten::relu_", "aten::clamp_min_", "aten::add_"}
+
+
+def test_without_onednn_it_computes_as_before(photo, small_weights, monkeypatch):
+    def missing(*_):
+        raise AttributeError("'_OpNamespace' 'mkldnn' object has no attribute '_reorder_convolution_weight'")
+
+    monkeypatch.setattr("derain.restoring.fused._fuse", missing)
+    restorer = Restorer(load(str(small_weights)), "bfloat16")
+    assert restorer.with_half_weights is None
+    assert restorer.layers(photo).background.shape == photo.shape
