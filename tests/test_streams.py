@@ -342,3 +342,18 @@ def test_a_score_of_a_stream_is_a_line_for_every_nth_picture(tmp_path):
         (source.url, 0, False),
         (source.url, 0.32, False),
     ]
+
+
+def test_pictures_that_a_limit_leaves_out_are_no_delay():
+    source, receiver = Server(sends(clip_bytes(range(12)))), Receiver()
+    settings = replace(LOSSLESS, temporal="causal", fps_limit=5)
+    done = Streaming(source.url, receiver.url, settings, StreamSettings(live=False, form="nut")).run(Identity())
+    assert (done.frames, done.latency_frames, done.dropped) == (3, 0, 0)
+
+
+def test_an_output_that_cannot_be_begun_leaves_nothing(tmp_path):
+    source = Server(sends(clip_bytes(range(3))))
+    wrong = StreamSettings(output_options={"movflags": "nonsense"})
+    with pytest.raises(PhotoError, match=r"b\.mp4: cannot be opened as mp4"):
+        Streaming(source.url, str(tmp_path / "b.mp4"), streaming=wrong).run(Identity())
+    assert not list(tmp_path.iterdir())

@@ -53,7 +53,7 @@ def stream(
     settings: "tuple[VideoSettings, StreamSettings]",
     overwrite: bool,
     json: bool,
-    inform: Callable[[str], None],
+    quiet: bool,
 ) -> None:
     """Derain a stream until it ends, or Ctrl-C ends it.
 
@@ -65,7 +65,12 @@ def stream(
 
     if json and out == "-":
         raise UsageError("--json: stdout is for the pictures; leave it out")
-    with progress_bar() as bar:
+
+    def inform(sentence: str) -> None:
+        if not quiet:
+            say(sentence)
+
+    with progress_bar(hidden=quiet) as bar:
         task = bar.add_task("pictures", total=None)
 
         def report(progress: "Progress") -> None:

@@ -147,7 +147,7 @@ def video(
 
     inform(f"weights {weights} on {chosen if ray is None else 'Ray'}")
     if is_streamed:
-        return stream(source, str(out), network, (settings, streaming), overwrite, json, inform)
+        return stream(source, str(out), network, (settings, streaming), overwrite, json, quiet)
     clip, result_path = Path(source), Path(out) if out else default_result(Path(source))
     with workers_of(ray, device, threads) as elsewhere, progress_bar(hidden=quiet) as bar:
         task = bar.add_task("frames", total=None)

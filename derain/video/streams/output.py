@@ -84,13 +84,21 @@ class Output:
             self.container.start_encoding()
         except (av.error.ProtocolNotFoundError, av.error.MuxerNotFoundError):
             raise UsageError(f"{self.name}: FFmpeg inside PyAV knows no such protocol") from None
+        except PhotoError:
+            self._leave_nothing()
+            raise
         except (av.FFmpegError, OSError, ValueError) as error:
+            self._leave_nothing()
             raise PhotoError(f"{self.name}: cannot be opened as {self.form} ({reason(error)})") from None
         self.encoder = encoder
         for sound in self.held:
             self.copy(sound)
         self.held.clear()
         return said
+
+    def _leave_nothing(self) -> None:
+        if self.part:
+            self.part.unlink(missing_ok=True)
 
     def _how_to_open(self) -> dict[str, Any]:
         how: dict[str, Any] = {"mode": "w", "format": self.form, "metadata_errors": ANY_BYTES}

@@ -92,6 +92,8 @@ def _how_to_open(address: str, settings: StreamSettings) -> dict[str, Any]:
         return how | {"file": address, "format": form or "v4l2", "options": options}
     if not URL.match(address):
         return how | {"file": str(Path(address).absolute()), "options": options}
+    if address.lower().startswith("udp:"):
+        options.setdefault("overrun_nonfatal", "1")  # what comes faster than it is decoded is lost, and not the stream
     listens = "listen" in address or "listen" in options or "listen" in options.get("rtsp_flags", "")
     return how | {"file": address, "options": options, "timeout": (None if listens else SILENCE, SILENCE)}
 
@@ -201,12 +203,12 @@ class Source(Thread):
         until, wait = time.monotonic() + self.settings.reconnect, FIRST_WAIT
         self.say(f"{shown(self.address)}: the connection ended ({self.lost or 'by itself'}); it is tried again")
         while not self.intake.stopped and time.monotonic() < until:
+            with self.intake.ready:
+                self.intake.ready.wait_for(lambda: self.intake.stopped, wait)
+            wait = min(2 * wait, LONGEST_WAIT)
             try:
                 found = Connection(self.address, self.settings)
             except PhotoError:
-                with self.intake.ready:
-                    self.intake.ready.wait_for(lambda: self.intake.stopped, wait)
-                wait = min(2 * wait, LONGEST_WAIT)
                 continue
             self.timeline.connected_again()
             self.reconnections += 1

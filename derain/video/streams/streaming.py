@@ -1,7 +1,6 @@
 """From a stream to its derained stream: each picture as it comes, and none that comes too late."""
 
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -17,14 +16,12 @@ from derain.models.contract import Derainer
 from derain.photos import Photo
 from derain.rain.amount import coverage
 from derain.rain.weather import Weather
-from derain.video.encoding import Encoding, encoding_of, say_lost
+from derain.video.encoding import say_lost
 from derain.video.formats import ENCODERS, choose_encoder
 from derain.video.naming import check_result
 from derain.video.pipeline import DEFAULT_SETTINGS, check_settings
 from derain.video.reading import UNREADABLE, Decoded, Frame, upright
-from derain.video.sides import Light
 from derain.video.streams.addresses import (
-    ENDINGS,
     PIPE,
     URL,
     StreamSettings,
@@ -33,20 +30,14 @@ from derain.video.streams.addresses import (
     shown,
     shown_output,
 )
-from derain.video.streams.intake import Intake, Picture, Sound
+from derain.video.streams.encoding import check_encoder, encoding_for
+from derain.video.streams.intake import Intake, Sound
+from derain.video.streams.latency import Latency
 from derain.video.streams.output import Output
 from derain.video.streams.source import Connection, Source
 from derain.video.treatment import Network, Preview, VideoSettings, derained, looks_ahead, stretch, with_alpha
 
-WITHOUT_DELAY = {  # options of encoders that give each picture at once
-    "libx264": {"tune": "zerolatency"},
-    "libx265": {"tune": "zerolatency"},
-    "libvpx-vp9": {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0"},
-    "h264_nvenc": {"tune": "ull", "delay": "0", "zerolatency": "1"},
-    "hevc_nvenc": {"tune": "ull", "delay": "0", "zerolatency": "1"},
-}
 DEFAULT_STREAMING = StreamSettings()
-KEYFRAMES = 2  # seconds between two, for whoever joins in later
 
 
 @dataclass(frozen=True)
@@ -113,9 +104,8 @@ class Streaming:
         self.intake = Intake(bool(streaming.live), self._report)
         self.source = Source(source, streaming, self.intake, say)
         self.weather = None if settings.rainy_from is None else Weather(settings.rainy_from)
-        self.came: deque[float] = deque()  # of the pictures that are on their way
-        self.taken = self.left = self.late = self.passed = self.latency_frames = 0
-        self.latency_seconds = 0.0
+        self.latency = Latency()
+        self.late = self.passed = 0
         self.origin: Fraction | None = None
         self.interrupted = False
 
@@ -131,8 +121,7 @@ class Streaming:
         self.connection: Connection = self.source.wait_until_open()
         if self.settings.temporal == "auto":
             self.settings = replace(self.settings, temporal="causal" if self.intake.live else "on")
-        if not self._is_raw:
-            choose_encoder(self.connection.codec, self._ending, self.settings.codec)
+        check_encoder(self.connection, self.output.form, self.settings)
 
     def stop(self) -> None:
         """Take no more in, finish what has come and end the output; may be called by a handler of signals."""
@@ -161,21 +150,16 @@ class Streaming:
             raise
         finally:
             self.intake.stop()
-        self._count(self.output.close())
+        self.latency.leave(self.output.close())
         if self.source.failure:
             raise self.source.failure
-        if not self.left and not self.interrupted:
+        if not self.latency.left and not self.interrupted:
             why = f" ({self.source.lost})" if self.source.lost else ""
             raise PhotoError(f"{shown(self.address)}: gave no picture{why}")
         return self._done(time.monotonic() - began, network)
 
-    @property
-    def looks_ahead(self) -> int:
-        """Pictures that come after one before it leaves."""
-        return looks_ahead(self.settings)
-
     def _say_how(self) -> None:
-        late = f"each picture leaves once {self.looks_ahead} more have come"
+        late = f"each picture leaves once {looks_ahead(self.settings)} more have come"
         kind = "live, pictures are rather dropped than late" if self.intake.live else "not live, none is dropped"
         self.say(f"{shown(self.address)}: {kind}; {late}")
 
@@ -183,7 +167,7 @@ class Streaming:
         return Streamed(
             shown(self.address),
             self.output.name,
-            self.left,
+            self.latency.left,
             seconds,
             self.intake.dropped,
             self.late,
@@ -191,25 +175,25 @@ class Streaming:
             self.passed,
             network.failed,
             self.source.reconnections,
-            self.latency_frames,
-            self.latency_seconds,
+            self.latency.most_pictures,
+            self.latency.most_seconds,
             self.intake.live,
             self.source.lost,
             self.interrupted,
         )
 
     def _report(self) -> None:
-        self.report(Progress(self.intake.arrived, self.left, self.intake.dropped))
+        self.report(Progress(self.intake.arrived, self.latency.left, self.intake.dropped))
 
     def _treated(self, frames: Iterator[Frame], network: Network) -> Iterator[tuple[Frame, Photo]]:
-        wanted = stretch(frames, self.settings)
+        wanted = self._taken(stretch(frames, self.settings))
         at_once = self.intake.live or self.settings.temporal == "causal"
         if self.weather is None:
             yield from derained(wanted, network, self.settings, not at_once)
             return
         for rainy, some in groupby(wanted, key=lambda frame: self._rains(frame, network)):
             if rainy:
-                network.first = self.taken - 1
+                network.first = self._number
                 yield from derained(some, network, self.settings, not at_once)
             else:
                 for frame in some:
@@ -219,7 +203,7 @@ class Streaming:
     def _rains(self, frame: Frame, network: Network) -> bool:
         assert self.weather is not None
         if not self.weather.rainy and self.weather.is_due(frame.time):
-            network((self.taken, frame))
+            network((self._number, frame))
         return bool(self.weather.rainy)
 
     def _look(self, frame: Frame, rain: Pixels) -> None:
@@ -247,53 +231,34 @@ class Streaming:
                 self.source.damaged += 1
                 continue
             last = pts
-            self._take(item)
+            self.latency.come(pts, item.came)
             yield replace(frame, untouched=item.frame if size == (item.frame.width, item.frame.height) else None)
 
-    def _take(self, item: Picture) -> None:
-        self.taken += 1
-        self.came.append(item.came)
+    def _taken(self, frames: Iterator[Frame]) -> Iterator[Frame]:
+        for frame in frames:
+            self.latency.take(frame.pts)
+            yield frame
+
+    @property
+    def _number(self) -> int:
+        """Of the picture that was taken last, counted from 0."""
+        return self.latency.left + len(self.latency.on_their_way) - 1
 
     def _write(self, frame: Frame, picture: Photo) -> None:
         if self.output.encoder is None:
             self._begin(frame, picture)
         same = self.settings.layer == "background" and not frame.rotation and np.array_equal(picture, frame.pixels)
         stored = with_alpha(picture, frame, self.settings)
-        self._count(self.output.write(frame, stored, frame.untouched if same else None))
+        self.latency.leave(self.output.write(frame, stored, frame.untouched if same else None))
         self._report()
 
-    def _count(self, left: int) -> None:
-        self.left += left
-        if left:
-            self.latency_frames = max(self.latency_frames, self.taken - self.left)
-        now = time.monotonic()
-        for _ in range(min(left, len(self.came))):
-            self.latency_seconds = max(self.latency_seconds, now - self.came.popleft())
-
     def _begin(self, frame: Frame, picture: Photo) -> None:
-        encoding = self._encoding(frame, picture)
+        form, raw = self.output.form, self.streaming.raw
+        encoding = encoding_for(self.connection, frame, picture, form, raw, self.settings)
         say_lost(frame, encoding, self.say)
         origin = self.origin or Fraction(0)
         for sentence in self.output.open(encoding, self.connection, origin, self.settings.audio):
             self.say(sentence)
-
-    @property
-    def _is_raw(self) -> bool:
-        return self.output.form == "rawvideo" or self.settings.codec == "rawvideo"
-
-    @property
-    def _ending(self) -> str:
-        return ENDINGS.get(self.output.form, ".ts")
-
-    def _encoding(self, frame: Frame, picture: Photo) -> Encoding:
-        height, width = picture.shape[:2]
-        connection, raw = self.connection, self.streaming.raw
-        if self._is_raw:
-            form = raw.pixel_format if raw else frame.colours.pixel_format
-            return Encoding("rawvideo", width, height, form, connection.rate, connection.time_base)
-        chosen = encoding_of(connection, frame, picture, self._ending, Light.of(frame.sides), self.settings)
-        at_once = WITHOUT_DELAY.get(chosen.codec, {}) | {"g": str(max(round(KEYFRAMES * chosen.rate), 1))}
-        return replace(chosen, options=chosen.options | at_once | self.settings.options)
 
 
 def check(source: str, out: str, settings: VideoSettings, streaming: StreamSettings, overwrite: bool) -> None:

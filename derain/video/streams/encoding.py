@@ -1,0 +1,53 @@
+"""How the pictures of a stream are encoded: each at once, and so that others may join in later."""
+
+from dataclasses import replace
+
+from derain.photos import Photo
+from derain.video.encoding import Encoding, encoding_of
+from derain.video.formats import choose_encoder
+from derain.video.reading import Frame
+from derain.video.sides import Light
+from derain.video.streams.addresses import ENDINGS, RawFrames
+from derain.video.streams.source import Connection
+from derain.video.treatment import VideoSettings
+
+WITHOUT_DELAY = {  # options of encoders that give each picture at once
+    "libx264": {"tune": "zerolatency"},
+    "libx265": {"tune": "zerolatency"},
+    "libvpx-vp9": {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0"},
+    "h264_nvenc": {"tune": "ull", "delay": "0", "zerolatency": "1"},
+    "hevc_nvenc": {"tune": "ull", "delay": "0", "zerolatency": "1"},
+}
+KEYFRAMES = 2  # seconds between two
+RAW = "rawvideo"
+
+
+def is_raw(form: str, settings: VideoSettings) -> bool:
+    return RAW in (form, settings.codec)
+
+
+def check_encoder(connection: Connection, form: str, settings: VideoSettings) -> None:
+    """
+    Raises:
+        UsageError: no such encoder, or not for this container.
+    """
+    if not is_raw(form, settings):
+        choose_encoder(connection.codec, ENDINGS.get(form, ".ts"), settings.codec)
+
+
+def encoding_for(
+    connection: Connection, frame: Frame, picture: Photo, form: str, raw: RawFrames | None, settings: VideoSettings
+) -> Encoding:
+    """How pictures like this one of a stream go into a container.
+
+    Args:
+        form: FFmpeg's name of the container.
+        raw: what came in, if it has no container.
+    """
+    height, width = picture.shape[:2]
+    if is_raw(form, settings):
+        pixel_format = raw.pixel_format if raw else frame.colours.pixel_format
+        return Encoding(RAW, width, height, pixel_format, connection.rate, connection.time_base)
+    chosen = encoding_of(connection, frame, picture, ENDINGS.get(form, ".ts"), Light.of(frame.sides), settings)
+    at_once = WITHOUT_DELAY.get(chosen.codec, {}) | {"g": str(max(round(KEYFRAMES * chosen.rate), 1))}
+    return replace(chosen, options=chosen.options | at_once | settings.options)
