@@ -22,7 +22,7 @@ from derain.cli.tables import scores_tables, speed_table
 from derain.errors import UsageError
 from derain.evaluation import evaluate as evaluation
 from derain.evaluation import scores as table_of_scores
-from derain.evaluation.benchmark import Speed, benchmark
+from derain.evaluation.benchmark import Speed, as_markdown, benchmark
 from derain.evaluation.evaluate import Evaluation, evaluate
 from derain.evaluation.matching import find_twins, match
 from derain.evaluation.metrics import luma, psnr, ssim, values
@@ -447,7 +447,7 @@ def test_tables_break_nothing_in_eighty_columns(scores):
 
 
 def test_a_speed_table_breaks_nothing_in_eighty_columns():
-    speed = Speed("derain", "cuda:0", "bfloat16", 0.0123, 1234.56, 12345, 5, "NVIDIA H100 80GB HBM3", 345.67)
+    speed = Speed("derain", "cuda:0", "bfloat16", 0.0123, 1234.56, 12345, 5, "NVIDIA H100 80GB HBM3", 345.67, 8.9)
     text = io.StringIO()
     Console(file=text, width=80).print(speed_table([speed]))
     assert "1234.56" in text.getvalue() and "12345" in text.getvalue() and "bfloat16" in text.getvalue()
@@ -481,12 +481,17 @@ def test_rainy_photos_alone_and_self_test(paired_folders, small_weights, monkeyp
     assert found["methods"]["derain"]["psnr_luma"]["mean"] > found["methods"]["input"]["psnr_luma"]["mean"] + 2
 
 
-def test_benchmark_measures_each_precision(small_weights):
+def test_benchmark_measures_each_precision(small_weights, monkeypatch):
+    monkeypatch.setattr("derain.evaluation.benchmark.PICTURE_SIDE", 256)
+    monkeypatch.setattr("derain.evaluation.benchmark.FRAME", (108, 192, 3))
     found = benchmark([str(small_weights)], torch.device("cpu"), runs=1)
     assert [speed.precision for speed in found] == ["float32", "bfloat16"]
     assert all(s.seconds_per_megapixel > 0 and 50 < s.peak_memory_mb < 2000 for s in found)
     assert all(s.megapixels_per_second == pytest.approx(1 / s.seconds_per_megapixel) for s in found)
     assert all(s.photo_megapixels_per_second > 0 and "threads" in s.machine for s in found)
+    rows = as_markdown(found).splitlines()[2:]
+    minutes = [f"{speed.seconds_a_minute_of_1080p:.0f}" for speed in found]
+    assert [row.split(" | ")[-2] for row in rows] == minutes and all(float(minute) > 1 for minute in minutes)
     shown = speed_table(found)
     assert shown.row_count == 2 and found[0].machine in str(shown.caption)
 

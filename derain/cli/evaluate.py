@@ -101,11 +101,13 @@ def _measure(weights: list[str], device: "torch.device", json: Path | None) -> N
     """Speed and memory, as a table and perhaps as JSON."""
     from derain.cli.outputs import write
     from derain.cli.tables import speed_table
-    from derain.evaluation.benchmark import benchmark
+    from derain.evaluation.benchmark import as_markdown, benchmark
     from derain.evaluation.results import speeds_as_json
 
     speeds = benchmark(weights, device, say=lambda line: say(line, "dim"))
     talk.print(speed_table(speeds))
+    say("For a README; photo and video are extrapolated from a smaller photo and three frames, without fusion:")
+    talk.print(as_markdown(speeds), markup=False, highlight=False, soft_wrap=True)
     if json:
         write(json, speeds_as_json(speeds))
 

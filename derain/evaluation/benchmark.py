@@ -14,6 +14,8 @@ from derain.restoring.devices import name_of, process_peak
 from derain.restoring.restorer import Restorer
 from derain.weights import load
 
+FRAMES_A_MINUTE = 30 * 60
+FRAME = 1080, 1920, 3
 PICTURE_SIDE = 1024  # px, of the random square that is restored
 
 
@@ -30,6 +32,12 @@ class Speed:
     runs: int
     machine: str  # the processor's instructions and threads, or the GPU
     photo_megapixels_per_second: float  # of a photo of some megapixels from pixels to layers, looked at reduced, too
+    seconds_a_minute_of_1080p: float  # of video of 30 frames a second without fusion, by a few frames
+
+    @property
+    def seconds_a_12_megapixel_photo(self) -> float:
+        """From pixels to layers, by the smaller photo."""
+        return 12 / self.photo_megapixels_per_second
 
 
 def benchmark(
@@ -58,7 +66,32 @@ def _speed(name: str, restorer: Restorer, seconds: list[float]) -> Speed:
     each = statistics.median(seconds) / (PICTURE_SIDE * PICTURE_SIDE / 1e6)
     peak = peak_memory(name, device, precision)
     machine, photo = name_of(device), photo_megapixels_per_second(restorer)
-    return Speed(name, str(device), precision, each, 1 / each, peak, len(seconds), machine, photo)
+    minute = FRAMES_A_MINUTE * seconds_a_frame(restorer)
+    return Speed(name, str(device), precision, each, 1 / each, peak, len(seconds), machine, photo, minute)
+
+
+def seconds_a_frame(restorer: Restorer) -> float:
+    """Of 1080p, from pixels to layers: the least of three."""
+    frame = np.random.default_rng(0).integers(0, 256, FRAME, dtype=np.uint8)
+    spent = []
+    for _ in range(3):
+        started = time.perf_counter()
+        restorer.layers(frame)
+        spent.append(time.perf_counter() - started)
+    return min(spent)
+
+
+def as_markdown(speeds: list[Speed]) -> str:
+    """A table for a README: what one waits for."""
+    rows = [
+        "| device | weights | precision | network, MP/s | photo of 12 MP, s | minute of 1080p video, s | memory, MB |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for speed in speeds:
+        waits = f"{speed.seconds_a_12_megapixel_photo:.2g} | {speed.seconds_a_minute_of_1080p:.0f}"
+        numbers = f"{speed.megapixels_per_second:.3g} | {waits} | {speed.peak_memory_mb:.0f}"
+        rows.append(f"| {speed.machine} | {speed.weights} | {speed.precision} | {numbers} |")
+    return "\n".join(rows)
 
 
 def photo_megapixels_per_second(restorer: Restorer) -> float:
