@@ -16,15 +16,22 @@ STREAMS = ("stdin", "stdout", "stderr")
 
 def command(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run `derain` with these arguments."""
+    done = piped(b"", *arguments, cwd=cwd)
+    said = (stream.decode("utf-8", "surrogateescape") for stream in (done.stdout, done.stderr))
+    return subprocess.CompletedProcess(done.args, done.returncode, *said)
+
+
+def piped(given: bytes, *arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[bytes]:
+    """The same with something on stdin."""
     words = [str(argument) for argument in arguments]
     if not hasattr(os, "fork"):
-        return subprocess.run([sys.executable, "-m", "derain", *words], capture_output=True, text=True, cwd=cwd)
+        return subprocess.run([sys.executable, "-m", "derain", *words], input=given, capture_output=True, cwd=cwd)
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "stdin").touch()
+        (Path(folder) / "stdin").write_bytes(given)
         parent = forking()
         print(json.dumps([words, str(cwd or Path.cwd()), folder]), file=parent.stdin, flush=True)
         code = int(parent.stdout.readline())
-        said = ((Path(folder) / name).read_text(encoding="utf-8", errors="surrogateescape") for name in STREAMS[1:])
+        said = ((Path(folder) / name).read_bytes() for name in STREAMS[1:])
         return subprocess.CompletedProcess(words, code, *said)
 
 

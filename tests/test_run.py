@@ -26,7 +26,7 @@ from derain.restoring import devices, tiling
 from derain.restoring.restorer import Restorer
 from derain.weights import bundled_folder, load, locate
 from tests.conftest import SMALL
-from tests.forks import command
+from tests.forks import command, piped
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -357,15 +357,14 @@ def test_in_place_replaces_the_photo_and_nothing_else(tmp_path, rng, small_weigh
 
 
 def test_stdin_to_stdout(photo, small_weights):
-    code = "import torch; torch.set_num_threads(1)\nfrom derain.cli.app import main\nmain()"
-    call = [sys.executable, "-c", code, "run", "-", "--weights", str(small_weights)]
-    kept = subprocess.run(call, input=photo.read_bytes(), capture_output=True)
+    call, content = ["run", "-", "--weights", small_weights], photo.read_bytes()
+    kept = piped(content, *call)
     assert decode(kept.stdout).format == "JPEG" and decode(kept.stdout).pixels.shape == (50, 70, 3)
-    changed = subprocess.run([*call, "--format", "png"], input=photo.read_bytes(), capture_output=True)
+    changed = piped(content, *call, "--format", "png")
     assert decode(changed.stdout).format == "PNG"
-    astray = subprocess.run([*call, "-o", "dry.jpg"], input=photo.read_bytes(), capture_output=True)
+    astray = piped(content, *call, "-o", "dry.jpg")
     assert astray.returncode == 2 and astray.stdout == b"" and b"leave out --output" in astray.stderr
-    failed = subprocess.run(call, input=b"nothing", capture_output=True, text=False)
+    failed = piped(b"nothing", *call)
     assert failed.returncode == 1 and failed.stdout == b"" and b"stdin: not a photo" in failed.stderr
 
 

@@ -1,6 +1,7 @@
 """What the commands print, with a terminal on stderr where the progress bar lives."""
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -191,6 +192,19 @@ def test_clips_in_a_folder_of_photos_are_left_out_with_a_word(tmp_path, rng):
     objects = {Path(one["input"]).name: one["skipped"] for one in map(json.loads, found.stdout.splitlines())}
     assert objects == {"clip.mp4": "a clip", "other.MOV": "a clip", "a.png": None}
     assert found.code == 0 and "2 clips left out, such as" in found.stderr and "`derain video` takes" in found.stderr
+
+
+def test_ctrl_c_at_the_exit_ends_without_a_trace():
+    late = (
+        "import atexit, os, signal, derain.cli.app as app\n"
+        "press = lambda: os.kill(os.getpid(), signal.SIGINT)\n"
+        "app.app = press\n"
+        "atexit.register(press)\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "app.main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", late], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")
 
 
 def test_ctrl_c_is_a_word_and_exit_code_130(made, tmp_path):
