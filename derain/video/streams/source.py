@@ -142,6 +142,8 @@ class Source(Thread):
             self.timeline = Timeline(1 / connection.rate)  # type: ignore[union-attr]
             while connection and not self.intake.stopped:
                 self._read(connection)
+                if connection is not self.first:  # whose streams the output may be made after
+                    connection.container.close()
                 connection = self._again()
         except Exception as error:
             self._tell(None, error)
