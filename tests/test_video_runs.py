@@ -1,5 +1,7 @@
 """Clips and what is around them: two runs at once, folders that vanish, names."""
 
+import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -7,9 +9,11 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from derain import batch
 from derain.cli import app as cli
+from derain.cli.app import app
 from derain.errors import PhotoError, UsageError
 from derain.files.writing import alone
 from derain.finetuning.finetune import finetune
@@ -200,3 +204,35 @@ def test_training_and_finetuning_the_same_twice(tmp_path, folders):
     with alone(tmp_path / "w.safetensors.unfinished", weights), pytest.raises(PhotoError, match="another run"):
         finetune(rainy, weights, steps=1)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["clean", "rainy"]
+
+
+def test_several_clips_and_folders_of_clips_in_one_go(tmp_path, small_weights):
+    clips, out = tmp_path / "clips", tmp_path / "dry"
+    clips.mkdir()
+    for name in ("a.mp4", "b.mkv", "old.derained.mp4"):
+        make_clip(clips / name, count=3)
+    (clips / "broken.mp4").write_bytes(b"no clip")
+    make_clip(tmp_path / "c.mp4", count=3)
+    words = ["video", str(clips), str(tmp_path / "c.mp4"), "-o", str(out), "--json", "--weights", str(small_weights)]
+    done = CliRunner().invoke(app, [*words, "--temporal", "off"])
+    objects = {Path(one["input"]).name: one for one in map(json.loads, done.stdout.splitlines())}
+    assert done.exit_code == 1 and list(objects) == ["a.mp4", "b.mkv", "broken.mp4", "c.mp4"], done.stderr
+    assert {path.name for path in out.iterdir() if path.is_file()} == {"a.mp4", "b.mkv", "c.mp4"}
+    assert "broken.mp4" in objects["broken.mp4"]["error"] and "3 of 4 clips done" in done.stderr
+    again = CliRunner().invoke(app, [*words, "--temporal", "off"])
+    told = [json.loads(line) for line in again.stdout.splitlines()]
+    assert [bool(one["skipped"]) for one in told] == [True, True, False, True] and len({*map(tuple, told)}) == 1
+    refused = CliRunner().invoke(app, [*words[:3], "-o", str(tmp_path / "one.mp4")])
+    assert refused.exit_code != 0 and "give a folder" in str(refused.exception)
+
+
+def test_an_interrupted_clip_says_how_to_go_on(tmp_path, small_weights, monkeypatch):
+    def interrupt(*given):
+        raise KeyboardInterrupt
+
+    make_clip(tmp_path / "a b.mp4", count=3)
+    monkeypatch.setattr("derain.video.process", interrupt)
+    words = ["video", str(tmp_path / "a b.mp4"), "--weights", str(small_weights)]
+    monkeypatch.setattr("sys.argv", ["derain", *words])
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 130 and f"to go on: derain {shlex.join(words)}" in done.stderr

@@ -1,6 +1,12 @@
 """`derain video`."""
 
+import os
+import shlex
+import sys
+import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
@@ -8,22 +14,31 @@ import typer
 
 from derain.cli.options import Device, MaxMemory, Precision, Quiet, Ray, Strength, Threads, Weights
 from derain.cli.streaming import raw_frames, stream
-from derain.cli.terminal import progress_bar, say, say_error, tell, tell_text
-from derain.errors import PhotoError, UsageError
+from derain.cli.terminal import progress_bar, say, say_error, tell, tell_text, with_options
+from derain.errors import DerainError, PhotoError, UsageError, reason
 from derain.text import as_json
 
 if TYPE_CHECKING:
     from derain.models.contract import Derainer
+    from derain.video import Done
 
 
 def video(
-    source: Annotated[
-        str,
-        typer.Argument(help="A clip, GIF, folder of frames, frames/%05d.png, URL, /dev/video0, or - for stdin."),
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="CLIP",
+            help="Clips, GIFs, folders of clips or of frames, frames/%05d.png; a URL, /dev/video0, or - for stdin.",
+        ),
     ],
     out: Annotated[
         Optional[str],
-        typer.Option("-o", "--output", help="File, URL or - for stdout; default: clip.derained.mp4 beside it."),
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="PATH",
+            help="File, URL or - for stdout; of several clips a folder. Default: clip.derained.mp4 beside the clip.",
+        ),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a result that exists.")] = False,
     weights: Weights = "derain",
@@ -90,11 +105,13 @@ def video(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Remove the rain from a clip or a stream.
+    """Remove the rain from clips or from a stream.
 
     Frames keep their times; sound, subtitles, chapters and tags are copied. Give the same command again, and an
     interrupted run goes on where it was. A stream goes on until it ends or Ctrl-C ends it, and nothing is kept of it.
     """
+    clips = [] if len(sources) == 1 and not Path(sources[0]).is_dir() else clips_of(sources, out)
+    source = sources[0]
     import torch
 
     from derain.rain.amount import threshold
@@ -129,6 +146,8 @@ def video(
     )
     raw = raw_frames(pixel_format, size, rate)
     streaming = StreamSettings(live, reconnect, raw, format, pairs(source_option), pairs(output_option))
+    if len(sources) > 1 and (streams := [one for one in sources if is_stream(one)]):
+        raise UsageError(f"{shown(streams[0])}: is a stream; give it by itself")
     is_streamed = is_stream(source) or (out is not None and is_stream(out)) or streaming != StreamSettings()
     if is_streamed and out is None:
         raise UsageError(f"{shown(source)}: is a stream; say with --output where it goes: a file, a URL or -")
@@ -148,30 +167,134 @@ def video(
     inform(f"weights {weights} on {chosen if ray is None else 'Ray'}")
     if is_streamed:
         return stream(source, str(out), network, (settings, streaming), overwrite, json, quiet)
-    clip, result_path = Path(source), Path(out) if out else default_result(Path(source))
+    telling = Telling(json, inform, time.monotonic())
+    todo = clips or [(Path(source), Path(out) if out else default_result(Path(source)))]
     with workers_of(ray, device, threads) as elsewhere, progress_bar(hidden=quiet) as bar:
-        task = bar.add_task("frames", total=None)
+        task = bar.add_task("frames", total=None, doing="loading the network")
+        for clip, result_path in todo:
+            name = f"{clip.name}: " if clips else ""
 
-        def report(done: int, total: int, seconds: float) -> None:
-            bar.update(task, completed=done, total=total or None)
-            bar.update(task, description=f"frames, {bar.tasks[task].speed or 0:.1f} a second")
+            def report(done: int, total: int, seconds: float, name: str = name) -> None:
+                pace = f"{name}frames, {bar.tasks[task].speed or 0:.1f} a second"
+                bar.update(task, completed=done, total=total or None, description=pace, doing="encoding and joining")
 
-        result = process(clip, result_path, network, settings, overwrite, report, inform, elsewhere)
-    if json:
-        told = {"input": source, "output": None if result.dry else str(result.path), "frames": result.frames}
-        said = {"seconds": result.seconds, "failed": result.failed, "damage": result.damage}
-        tell_text(as_json(told | {"dry": result.dry} | said))
-    elif not result.dry:
-        tell(str(result.path))
-    if result.dry:
-        return
-    inform(f"{result.frames} frames in {result.seconds:.0f} s")
-    if result.failed:
-        inform(f"{len(result.failed)} frames failed and were passed through")
-    for sentence in result.damage:
-        say_error(PhotoError(sentence))
-    if result.failed or result.damage:
-        raise typer.Exit(1)
+            try:
+                place = result_path or default_result(clip)
+                if clips and os.path.lexists(place) and not overwrite:
+                    telling.skipped(clip, place)
+                    continue
+                found = process(clip, place, network, settings, overwrite, report, inform, elsewhere)
+                telling.done(clip, found)
+            except (PhotoError, UsageError) as error:
+                if not clips:
+                    raise
+                telling.failed(clip, error)
+            except KeyboardInterrupt:
+                say(f"interrupted; to go on: {shlex.join(['derain', *sys.argv[1:]])}")
+                raise typer.Exit(130) from None
+    telling.finish(len(todo))
+
+
+@dataclass
+class Telling:
+    """What is told of clips: results on stdout, as paths or as JSON, and all else on stderr."""
+
+    json: bool
+    inform: Callable[[str], None]
+    began: float
+    bad: int = 0  # clips that failed, or of which frames or parts did
+
+    def done(self, clip: Path, result: "Done") -> None:
+        if self.json:
+            told = {"frames": result.frames, "seconds": result.seconds, "failed": result.failed}
+            said = told | {"damage": result.damage, "dry": result.dry}
+            tell_text(as_json(nothing_of(clip, None if result.dry else result.path) | said))
+        elif not result.dry:
+            tell(str(result.path))
+        if result.dry:
+            return
+        self.inform(f"{result.frames} frames in {result.seconds:.0f} s")
+        if result.failed:
+            self.inform(f"{len(result.failed)} frames failed and were passed through")
+        for sentence in result.damage:
+            say_error(PhotoError(sentence))
+        self.bad += bool(result.failed or result.damage)
+
+    def skipped(self, clip: Path, place: Path) -> None:
+        self.inform(f"{clip}: skipped, as {place} exists (--overwrite replaces it)")
+        if self.json:
+            tell_text(as_json(nothing_of(clip, place) | {"skipped": "its result exists"}))
+
+    def failed(self, clip: Path, error: DerainError) -> None:
+        self.bad += 1
+        say_error(error)
+        if self.json:
+            tell_text(as_json(nothing_of(clip, None) | {"error": with_options(str(error))}))
+
+    def finish(self, count: int) -> None:
+        if count > 1:
+            self.inform(f"{count - self.bad} of {count} clips done in {time.monotonic() - self.began:.0f} s")
+        if self.bad:
+            raise typer.Exit(1)
+
+
+def nothing_of(clip: Path, place: Path | None) -> dict[str, Any]:
+    """What is told of a clip as JSON, before anything is known of it."""
+    return {
+        "input": str(clip),
+        "output": str(place) if place else None,
+        "frames": 0,
+        "seconds": 0.0,
+        "failed": [],
+        "damage": [],
+        "dry": False,
+        "skipped": None,
+        "error": None,
+    }
+
+
+def clips_of(sources: list[str], out: str | None) -> list[tuple[Path, Path | None]]:
+    """Each clip with its result; those of folders among them, unless a folder holds frames and no clip.
+
+    A single folder of frames gives none: it is a clip itself.
+
+    Raises:
+        UsageError: ``out`` is a file, or two results would be in one place.
+    """
+    found: list[Path] = []
+    for source in map(Path, sources):
+        inside = clips_in(source) if source.is_dir() else []
+        found += inside or [source]
+    if found == [Path(sources[0])]:
+        return []
+    if out is None:
+        return [(clip, None) for clip in found]
+    if is_stream_like(out) or os.path.isfile(out) or (Path(out).suffix and not os.path.isdir(out)):
+        raise UsageError(f"{out}: is one place for {len(found)} clips; give a folder")
+    results = [Path(out) / clip.name for clip in found]
+    if twice := [path for path in results if results.count(path) > 1]:
+        raise UsageError(f"{twice[0]}: two clips of that name would go there; give them one by one")
+    Path(out).mkdir(parents=True, exist_ok=True)
+    return list(zip(found, results))
+
+
+def clips_in(folder: Path) -> list[Path]:
+    """Clips directly in a folder, but for hidden ones and results, sorted by name.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    from derain.batch.planning import DERAINED_MARK, is_moving
+
+    try:
+        moving = sorted(p for p in folder.iterdir() if is_moving(p) and not p.name.startswith("."))
+    except OSError as error:
+        raise UsageError(f"{folder}: cannot be read ({reason(error)})") from None
+    return [path for path in moving if not path.stem.endswith(DERAINED_MARK) and path.is_file()]
+
+
+def is_stream_like(out: str) -> bool:
+    return out == "-" or "://" in out
 
 
 def pairs(given: list[str] | None) -> dict[str, str]:
