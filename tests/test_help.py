@@ -140,7 +140,7 @@ WITHOUT_TORCH = (
         (["run", "empty"], 2, "no photos found"),
         (["run", "photo.jpg", "-o", "photo.jpg/x"], 1, "photo.jpg is no folder"),
         (["run", "photo.jpg", "--weights", "nowhere"], 2, "nowhere: no bundled weights of that name"),
-        (["finetune", "nowhere"], 2, "nowhere: no such folder; give a folder of rainy photos or clips"),
+        (["finetune", "nowhere"], 2, "nowhere: no such file or folder; give a folder of rainy photos or clips"),
         (["train", "--rainy", "moving", "--clean", "empty", "--out", "r"], 2, "empty: holds no photos or clips"),
         (["eval", "--rainy", "nowhere"], 2, "nowhere: no such file or folder"),
         (["models", "verify", "nowhere"], 2, "nowhere: no bundled weights"),

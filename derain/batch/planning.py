@@ -210,8 +210,13 @@ def obstacle(job: Job) -> PhotoError | None:
     """What stands in the way of a job, as far as that can be told without opening the photo."""
     if is_moving(job.source):
         return PhotoError(for_video([job.source]))
-    if not is_remote(job.source) and not os.path.exists(job.source):
+    try:
+        if not is_remote(job.source):
+            os.stat(job.source)
+    except FileNotFoundError:
         return PhotoError(f"{job.source}: no such file{near(job.source)}")
+    except OSError as error:
+        return PhotoError(f"{job.source}: cannot be read ({reason(error)})")
     for path in (path for path in job.outputs if not is_remote(path)):
         at = next(folder for folder in (path.parent, *path.parent.parents) if os.path.lexists(folder))
         if not os.path.isdir(at):

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from derain.errors import UsageError
+from derain.errors import UsageError, reason
 from derain.weights import locate
 
 
@@ -25,8 +25,8 @@ def check_pictures(folder: Path, what: str, clips: bool = False) -> None:
     from derain.batch.planning import is_moving
     from derain.photos import SUFFIXES
 
-    if not os.path.exists(folder):
-        raise UsageError(f"{folder}: no such folder; give a folder of {what}")
+    if why := missing(folder):
+        raise UsageError(f"{folder}: {why}; give a folder of {what}")
     if not folder.is_dir():
         raise UsageError(f"{folder}: not a folder; give a folder of {what}")
     if not os.access(folder, os.R_OK | os.X_OK):
@@ -42,5 +42,16 @@ def check_there(*paths: Path) -> None:
         UsageError: one of them is missing.
     """
     for path in paths:
-        if not os.path.exists(path):
-            raise UsageError(f"{path}: no such file or folder")
+        if why := missing(path):
+            raise UsageError(f"{path}: {why}")
+
+
+def missing(path: Path) -> str:
+    """Why nothing can be found there; empty if something is."""
+    try:
+        os.stat(path)
+    except FileNotFoundError:
+        return "no such file or folder"
+    except OSError as error:
+        return f"cannot be read ({reason(error)})"
+    return ""
