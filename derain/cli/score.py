@@ -23,7 +23,7 @@ def score(
         typer.Argument(metavar="PHOTO", help="Photos, folders, patterns such as 'trip/*.jpg', clips, or URLs."),
     ],
     recursive: Annotated[bool, typer.Option("-r", "--recursive", help="Include subfolders.")] = False,
-    every: Annotated[int, typer.Option(min=1, help="In a clip or stream, look at every Nth frame.")] = 25,
+    every: Annotated[int, typer.Option(min=1, metavar="N", help="In a clip or stream, look at every Nth frame.")] = 25,
     weights: Weights = "derain",
     device: Device = "auto",
     precision: Precision = "auto",

@@ -44,28 +44,36 @@ def video(
     weights: Weights = "derain",
     temporal: Annotated[
         str,
-        typer.Option(help="on: use the neighbouring frames; causal: those before; off: none; auto: causal if live."),
+        typer.Option(
+            metavar="MODE",
+            help="on: use the neighbouring frames; causal: those before; off: none; auto: causal if live.",
+        ),
     ] = "auto",
     strength: Strength = 1.0,
     compare: Annotated[bool, typer.Option("--compare", help="Before and after side by side instead.")] = False,
     rain: Annotated[bool, typer.Option("--rain", help="The rain layer instead.")] = False,
     codec: Annotated[
-        Optional[str], typer.Option(help="Encoder, such as libx264; default: the clip's own codec.")
+        Optional[str], typer.Option(metavar="NAME", help="Encoder, such as libx264; default: the clip's own codec.")
     ] = None,
-    crf: Annotated[Optional[int], typer.Option(help="Quality of the encoder, lower is better.")] = None,
-    preset: Annotated[Optional[str], typer.Option(help="Speed of the encoder, such as fast or slow.")] = None,
+    crf: Annotated[Optional[int], typer.Option(metavar="N", help="Quality of the encoder, lower is better.")] = None,
+    preset: Annotated[
+        Optional[str], typer.Option(metavar="NAME", help="Speed of the encoder, such as fast or slow.")
+    ] = None,
     encoder_option: Annotated[
-        Optional[list[str]], typer.Option(help="Further option of the encoder as key=value, several times if you like.")
+        Optional[list[str]],
+        typer.Option(metavar="KEY=VALUE", help="Another option of the encoder, such as tune=film; repeatable."),
     ] = None,
-    start: Annotated[Optional[float], typer.Option(min=0, help="Begin at this second.")] = None,
-    end: Annotated[Optional[float], typer.Option(min=0, help="End before this second.")] = None,
-    fps_limit: Annotated[Optional[float], typer.Option(min=0.1, help="Keep at most this many frames a second.")] = None,
+    start: Annotated[Optional[float], typer.Option(min=0, metavar="SECONDS", help="Begin at this second.")] = None,
+    end: Annotated[Optional[float], typer.Option(min=0, metavar="SECONDS", help="End before this second.")] = None,
+    fps_limit: Annotated[
+        Optional[float], typer.Option(min=0.1, metavar="FPS", help="Keep at most this many frames a second.")
+    ] = None,
     no_audio: Annotated[bool, typer.Option("--no-audio", help="Leave out the sound.")] = False,
     keep_going: Annotated[
-        bool, typer.Option("--keep-going", help="Pass a frame that fails through, and say so.")
+        bool, typer.Option("--keep-going", help="Keep a frame that fails as it was, and say so.")
     ] = False,
     preview: Annotated[
-        Optional[Path], typer.Option(help="Write a picture of before and after here now and then.")
+        Optional[Path], typer.Option(metavar="FILE", help="Write a picture of before and after here every few seconds.")
     ] = None,
     hwaccel: Annotated[bool, typer.Option("--hwaccel", help="Decode on an NVIDIA GPU.")] = False,
     only_if_rainy: Annotated[
@@ -73,29 +81,34 @@ def video(
     ] = False,
     rainy_from: Annotated[
         Optional[float],
-        typer.Option(min=0, max=1, help="The score from which a frame counts as rainy, instead of 0.1."),
+        typer.Option(
+            min=0, max=1, metavar="SCORE", help="The score from which a frame counts as rainy, instead of 0.1."
+        ),
     ] = None,
     format: Annotated[
         Optional[str],
-        typer.Option("-f", "--format", help="Container of a stream, such as mpegts or rawvideo."),
+        typer.Option("-f", "--format", metavar="NAME", help="Container of a stream, such as mpegts or rawvideo."),
     ] = None,
     pixel_format: Annotated[
-        Optional[str], typer.Option(help="Of raw frames in and out, such as rgb24 or yuv420p.")
+        Optional[str], typer.Option(metavar="NAME", help="Of raw frames in and out, such as rgb24 or yuv420p.")
     ] = None,
-    size: Annotated[Optional[str], typer.Option(help="Of raw frames, such as 1280x720.")] = None,
-    rate: Annotated[Optional[str], typer.Option(help="Of raw frames, a second; default: 25.")] = None,
+    size: Annotated[Optional[str], typer.Option(metavar="WxH", help="Of raw frames, such as 1280x720.")] = None,
+    rate: Annotated[Optional[str], typer.Option(metavar="FPS", help="Of raw frames, a second; default: 25.")] = None,
     live: Annotated[
         Optional[bool],
         typer.Option("--live/--no-live", help="Drop frames of a stream rather than delay; default: if it is endless."),
     ] = None,
     reconnect: Annotated[
-        Optional[float], typer.Option(min=0, help="Take a lost connection up again, for so many seconds.")
+        Optional[float],
+        typer.Option(min=0, metavar="SECONDS", help="Take a lost connection up again, for so many seconds."),
     ] = None,
     source_option: Annotated[
-        Optional[list[str]], typer.Option(help="Option of FFmpeg for the source, such as rtsp_transport=tcp.")
+        Optional[list[str]],
+        typer.Option(metavar="KEY=VALUE", help="Option of FFmpeg for the source, such as rtsp_transport=tcp."),
     ] = None,
     output_option: Annotated[
-        Optional[list[str]], typer.Option(help="Option of FFmpeg for the output, such as hls_time=2.")
+        Optional[list[str]],
+        typer.Option(metavar="KEY=VALUE", help="Option of FFmpeg for the output, such as hls_time=2."),
     ] = None,
     device: Device = "auto",
     precision: Precision = "auto",
