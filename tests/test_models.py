@@ -120,7 +120,7 @@ def test_receptive_radius_covers_what_the_network_sees():
 @pytest.mark.parametrize("keep_colours", [False, True])
 def test_strips_by_the_generators_equal_the_whole(rng, monkeypatch, keep_colours, kept):
     """The right is darker and the top is flat: no strip has the statistics of the whole."""
-    monkeypatch.setattr(nlcl, "MOST_KEPT", kept)
+    monkeypatch.setattr(nlcl, "LARGEST_KEPT_BYTES", kept)
     model = build("nlcl", {"width": 8, "blocks": 3, "keep_colours": keep_colours}).eval()
     photo = rng.integers(0, 256, (150, 61, 3), dtype=np.uint8) // np.linspace(1, 3, 61).astype(np.uint8)[:, None]
     photo[:50] = 200

@@ -10,8 +10,10 @@ from derain.bounds import bounded
 from derain.models.contract import Config, Derainer, nan_where_too_large
 from derain.models.strips import Kept, Map
 
-SMOOTH = 17  # radius in px over which a change of light is no streak
-MOST_KEPT = 1.6e9  # bytes that two maps of a large photo may take; if they take more, one is computed again and again
+SMOOTHING_RADIUS = 17  # radius in px over which a change of light is no streak
+LARGEST_KEPT_BYTES = (
+    1.6e9  # bytes that two maps of a large photo may take; if they take more, one is computed again and again
+)
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ class Generator(nn.Module):
     def in_strips(self, photo: Map) -> Kept:
         """The layer of a large photo: never more than two of its maps and some strips are in memory."""
         x = photo.convolved(self.levels[0]).kept()  # type: ignore[arg-type]
-        spare = Kept.on(torch.empty_like(x.values), x.strip) if 2 * x.values.nbytes <= MOST_KEPT else None
+        spare = Kept.on(torch.empty_like(x.values), x.strip) if 2 * x.values.nbytes <= LARGEST_KEPT_BYTES else None
         for block in self.levels[1:-2]:
             x = block.in_strips(x, spare)  # type: ignore[operator]
         return self.levels[-2].in_strips(x, spare).convolved(self.levels[-1]).kept()  # type: ignore[operator]
@@ -134,7 +136,7 @@ def blur(image: Tensor, radius: int) -> Tensor:
 
 def height_of_rain(found: Tensor) -> Tensor:
     """``(N, 1, H, W)``: what can be rain of what was found, less its smooth part and as high as its lowest channel."""
-    return F.relu(found - blur(found, SMOOTH)).amin(1, keepdim=True)
+    return F.relu(found - blur(found, SMOOTHING_RADIUS)).amin(1, keepdim=True)
 
 
 class NLCL(Derainer):
@@ -167,7 +169,7 @@ class NLCL(Derainer):
         if not self.config.keep_colours:
             return background.then(lambda x: x.clamp(0, 1))
         found = photo.then(torch.sub, match_colours_in_strips(background, photo))
-        return photo.then(lambda o, r: F.relu(o - r), found.seen_around(height_of_rain, SMOOTH))
+        return photo.then(lambda o, r: F.relu(o - r), found.seen_around(height_of_rain, SMOOTHING_RADIUS))
 
 
 def to_unit(generated: Tensor) -> Tensor:

@@ -15,21 +15,21 @@ from torch import Tensor
 
 PATCH = 16  # side of a compared patch, px
 STRIDE = 4  # px between compared patches
-REACH = 8  # px around a pixel whose mean and contrast are taken away
-FAINTEST = 0.03  # contrast in [-1, 1] that is not raised any further: some four grey levels, noise
+NORMALISING_RADIUS = 8  # px around a pixel whose mean and contrast are taken away
+LEAST_CONTRAST = 0.03  # contrast in [-1, 1] that is not raised any further: some four grey levels, noise
 
 
 def matched(layer: Tensor) -> Tensor:
     """``(N, 3, H, W)`` in [-1, 1] to the same shape: grey, of local mean 0 and local variance 1 at the most."""
     grey = layer.float().mean(1, keepdim=True)
     detail = grey - _around(grey)
-    contrast = (_around(detail.square()) + FAINTEST**2).sqrt()
+    contrast = (_around(detail.square()) + LEAST_CONTRAST**2).sqrt()
     return (detail / contrast).expand(-1, 3, -1, -1)
 
 
 def _around(image: Tensor) -> Tensor:
     """Mean of the square around each pixel."""
-    return F.avg_pool2d(image, 2 * REACH + 1, 1, REACH, count_include_pad=False)
+    return F.avg_pool2d(image, 2 * NORMALISING_RADIUS + 1, 1, NORMALISING_RADIUS, count_include_pad=False)
 
 
 @dataclass(frozen=True)

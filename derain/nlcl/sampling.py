@@ -5,8 +5,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 PATCH = 16  # side of a compared patch, px
-RADIUS = 20  # centres are searched in a window of twice this side around the query, px
-MARGIN = 16  # queries keep this far from the border, px
+SEARCH_RADIUS = 20  # centres are searched in a window of twice this side around the query, px
+BORDER_MARGIN = 16  # queries keep this far from the border, px
 
 
 def random_queries(image: Tensor) -> Tensor:
@@ -16,7 +16,7 @@ def random_queries(image: Tensor) -> Tensor:
 
 
 def _random_centres(count: int, side: int, device: torch.device) -> Tensor:
-    margin = min(MARGIN, (side - 1) // 2)
+    margin = min(BORDER_MARGIN, (side - 1) // 2)
     return torch.randint(margin, side - margin, (count,), device=device)
 
 
@@ -48,9 +48,9 @@ def fewest_centres(size: tuple[int, int]) -> int:
     """How many centres the window of the least favourable random query holds, in an image of ``size``."""
     fewest = 1
     for side in size:
-        margin, half, patch = min(MARGIN, (side - 1) // 2), min(PATCH, *size) // 2, min(PATCH, *size)
+        margin, half, patch = min(BORDER_MARGIN, (side - 1) // 2), min(PATCH, *size) // 2, min(PATCH, *size)
         fewest *= min(
-            min(query + RADIUS - 1, side - (patch - half)) - max(query - RADIUS, half) + 1
+            min(query + SEARCH_RADIUS - 1, side - (patch - half)) - max(query - SEARCH_RADIUS, half) + 1
             for query in (margin, side - margin - 1)
         )
     return fewest
@@ -60,7 +60,7 @@ def _centres(queries: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """``(N, M, 2)`` centres in the windows of the queries, and whether their patches lie inside the image."""
     patch = min(PATCH, *size)
     half = patch // 2
-    shifts = torch.arange(-RADIUS, RADIUS, device=queries.device)
+    shifts = torch.arange(-SEARCH_RADIUS, SEARCH_RADIUS, device=queries.device)
     centres = queries[:, None, :] + torch.cartesian_prod(shifts, shifts)
     low = (centres >= half).all(dim=2)
     return centres, low & (centres[..., 0] <= size[0] - patch + half) & (centres[..., 1] <= size[1] - patch + half)
@@ -71,14 +71,14 @@ def _nearest(image: Tensor, queries: Tensor, kept: int) -> tuple[Tensor, Tensor]
     centres, inside = _centres(queries, size)
     patch = min(PATCH, *size)
     half = patch // 2
-    before, after = RADIUS + half, RADIUS + patch - half - 1
+    before, after = SEARCH_RADIUS + half, SEARCH_RADIUS + patch - half - 1
     padded = F.pad(image.float(), (before, after, before, after))
-    reach = torch.arange(2 * RADIUS + patch - 1, device=image.device)
+    reach = torch.arange(2 * SEARCH_RADIUS + patch - 1, device=image.device)
     rows, columns = (queries[:, axis, None] + reach for axis in (0, 1))
     of_image = torch.arange(len(image), device=image.device)[:, None, None]
     windows = padded.permute(0, 2, 3, 1)[of_image, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
     patches = F.unfold(windows.contiguous(), patch)
-    itself = RADIUS * 2 * RADIUS + RADIUS
+    itself = SEARCH_RADIUS * 2 * SEARCH_RADIUS + SEARCH_RADIUS
     distances = (patches - patches[:, :, itself : itself + 1]).square().sum(dim=1).sqrt()
     distances = distances.masked_fill(~inside, torch.inf)
     nearest, index = distances.topk(kept, largest=False)

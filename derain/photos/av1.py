@@ -10,7 +10,7 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation
 from derain.arrays import Pixels
 
 MATRICES = {1: Colorspace.ITU709, 5: Colorspace.ITU601, 6: Colorspace.ITU601, 9: Colorspace.BT2020}  # by H.273's codes
-EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+CONVERSION_FLAGS = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 
 
 def decode(data: bytes, matrix: int, full: bool) -> Pixels:
@@ -21,7 +21,7 @@ def decode(data: bytes, matrix: int, full: bool) -> Pixels:
         src_colorspace=MATRICES.get(matrix, Colorspace.ITU601),
         src_color_range=ColorRange.JPEG if full else ColorRange.MPEG,
         dst_color_range=ColorRange.JPEG,
-        interpolation=EXACT,
+        interpolation=CONVERSION_FLAGS,
     )
     return np.asarray(rgb.to_ndarray())
 
@@ -34,7 +34,7 @@ def encode(picture: Pixels, matrix: int, quality: int) -> bytes:
         dst_colorspace=MATRICES[matrix],
         src_color_range=ColorRange.JPEG,
         dst_color_range=ColorRange.JPEG,
-        interpolation=EXACT,
+        interpolation=CONVERSION_FLAGS,
     )
     frame.colorspace, frame.color_range, frame.pts = matrix, ColorRange.JPEG, 0
     file = io.BytesIO()

@@ -24,10 +24,10 @@ from derain.photos.previews import STILL_RAINY
 
 # what files raise that are no list of items
 UNREADABLE = (PhotoError, struct.error, KeyError, IndexError, StopIteration, ArithmeticError)
-BOX = b"colrnclx"
-PLAIN = 1, 13  # primaries and transfer of sRGB
-PLAIN_PRIMARIES = {1, 2, 5, 6, 7}  # those, not specified, and television's of old, which are shown alike
-PLAIN_TRANSFERS = {1, 2, 4, 5, 6, 7, 13, 14, 15}
+COLOUR_BOX = b"colrnclx"
+SRGB_CODES = 1, 13  # primaries and transfer of sRGB
+SRGB_LIKE_PRIMARIES = {1, 2, 5, 6, 7}  # those, not specified, and television's of old, which are shown alike
+SRGB_LIKE_TRANSFERS = {1, 2, 4, 5, 6, 7, 13, 14, 15}
 
 AVIF_BRANDS = {b"avif", b"avis"}
 HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
@@ -128,12 +128,12 @@ def brands(content: bytes) -> set[bytes]:
 def colours(content: bytes) -> tuple[int, int]:
     """Codes of primaries and transfer; those of sRGB if the file names none."""
     place = _place(content)
-    return struct.unpack_from(">HH", content, place) if 0 < place < len(content) - 4 else PLAIN
+    return struct.unpack_from(">HH", content, place) if 0 < place < len(content) - 4 else SRGB_CODES
 
 
 def are_plain(codes: tuple[int, int]) -> bool:
     """Whether any viewer shows these colours right without being told."""
-    return codes[0] in PLAIN_PRIMARIES and codes[1] in PLAIN_TRANSFERS
+    return codes[0] in SRGB_LIKE_PRIMARIES and codes[1] in SRGB_LIKE_TRANSFERS
 
 
 def with_colours_of(plain: bytes, source: bytes) -> bytes:
@@ -147,8 +147,8 @@ def _place(content: bytes) -> int:
     with suppress(PhotoError):
         for start, kind, inner in items.placed_boxes(content):
             if kind == b"meta":
-                found = content.find(BOX, start, start + len(inner))
-                return found + len(BOX) if found > 0 else 0
+                found = content.find(COLOUR_BOX, start, start + len(inner))
+                return found + len(COLOUR_BOX) if found > 0 else 0
     return 0
 
 
@@ -157,7 +157,7 @@ def with_picture(file: items.ItemFile, new: NewPhoto) -> bytes:
     quality, previews = new.quality or QUALITY, new.previews
     primary = file.items[file.primary]
     coding = coded.coding_of(file, file.primary)
-    if primary.kind not in items.CODED | {items.GRID}:
+    if primary.kind not in items.CODED_TYPES | {items.GRID}:
         raise KeyError(primary.kind)
     av1 = primary.kind == coded.AV1 or file.kind[8:12] in (b"avif", b"avis")
     stored = _as_stored(new.pixels, primary)

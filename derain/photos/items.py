@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from derain.errors import PhotoError
 
 CONFIGURATION = {b"hvcC", b"av1C", b"ispe", b"pixi", b"clap"}  # properties that go with the coded picture
-CODED = {b"hvc1", b"av01"}
+CODED_TYPES = {b"hvc1", b"av01"}
 GRID, TILES, THUMBNAIL = b"grid", b"dimg", b"thmb"
 ALPHA = (b":alpha", b"hevc:2015:auxid:1")  # ends of the name of its kind
 COLOURS, CODES = b"colr", b"nclx"
 REWRITTEN = {b"pitm", b"iinf", b"iloc", b"iref", b"iprp", b"idat"}  # boxes of meta
-MOVING = {b"msf1", b"hevc", b"hevx", b"avis"}  # brands
+SEQUENCE_BRANDS = {b"msf1", b"hevc", b"hevx", b"avis"}  # brands
 DROPPED = {b"mdat", b"free", b"skip", b"moov"}  # boxes of the file: data goes along with its items
 MOST_SHARED = 8  # times the file's bytes that its items may have together
 Box = tuple[bytes, bytes]
@@ -172,7 +172,7 @@ def read(content: bytes) -> ItemFile:
 
 def _of_still(brands: bytes) -> bytes:
     """Brands of a file without the moving picture."""
-    kept = [brand for brand in _fours(brands[8:]) if brand not in MOVING]
+    kept = [brand for brand in _fours(brands[8:]) if brand not in SEQUENCE_BRANDS]
     first = next(brand for brand in (brands[:4], b"heic", b"avif", b"mif1") if brand in {*kept, b"mif1"})
     return first + brands[4:8] + b"".join(kept)
 
@@ -194,7 +194,7 @@ def readable(content: bytes, still: bool = False) -> bytes:
                 file[place + 4 : place + 8] = b"free"
             elif kind == b"ftyp":
                 file[place + 8 : place + 8 + len(inner)] = b"".join(
-                    b"mif1" if brand in MOVING else brand for brand in _fours(inner)
+                    b"mif1" if brand in SEQUENCE_BRANDS else brand for brand in _fours(inner)
                 )
         damaged = [
             item.entry for item in read(content).items.values() if item.kind == b"Exif" and not _is_exif(item.data)

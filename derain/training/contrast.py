@@ -15,7 +15,7 @@ from torch import Tensor
 
 from derain.arrays import Mask, UnitRgb
 from derain.errors import TrainingError
-from derain.models.nlcl import NLCL, SMOOTH, blur, match_colours
+from derain.models.nlcl import NLCL, SMOOTHING_RADIUS, blur, match_colours
 from derain.nlcl import losses
 from derain.nlcl.critic import Critic
 from derain.nlcl.heads import Heads
@@ -207,7 +207,9 @@ class Contrast:
         rainy, clean = (O + 1) / 2, (B + 1) / 2
         generated = (self.model.background_generator(O).float() + 1) / 2
         found = rainy - match_colours(generated, rainy)
-        height = F.leaky_relu(found - blur(found, SMOOTH), 0.02).amin(1, keepdim=True)  # plain, it would not revive
+        height = F.leaky_relu(found - blur(found, SMOOTHING_RADIUS), 0.02).amin(
+            1, keepdim=True
+        )  # plain, it would not revive
         error = rainy - height - clean
         weighted = torch.where((error > 0) & doubtful, self.config.leftover * error, error)
         squared = (weighted * error).mean((1, 2, 3))
