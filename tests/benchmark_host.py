@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from derain.allocation import keep_freed_memory
 from derain.batch import Target, Treatment, plan, run
 from derain.models.contract import Derainer
 
@@ -85,4 +86,5 @@ def main(count: int) -> None:
 
 
 if __name__ == "__main__":
+    keep_freed_memory()  # as the command does
     main(int(sys.argv[1]) if len(sys.argv) > 1 else 60)
