@@ -76,7 +76,9 @@ def cluster():
 
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     started = Cluster()
+    quick = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500}
     for name in ("one", "two", "three"):
-        started.add_node(node_name=name, num_cpus=1, object_store_memory=80 * 2**20, include_dashboard=False)
+        only_first = {} if started.list_all_nodes() else {"_system_config": quick, "include_dashboard": False}
+        started.add_node(node_name=name, num_cpus=1, object_store_memory=80 * 2**20, **only_first)
     yield started
     started.shutdown()

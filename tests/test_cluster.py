@@ -1,16 +1,37 @@
-"""Photos on a cluster: three nodes of one machine, which all tests of clusters share."""
+"""Photos on a cluster: three nodes of one machine, which all tests here share."""
 
 import json
+import os
+import signal
+import subprocess
 import sys
+import time
+from collections import Counter
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from derain import batch
 from derain.cli.options import with_address
+from derain.cluster import crew, run
+from derain.cluster.shared import Glance, versions
+from derain.errors import UsageError
+from derain.models.contract import Derainer
 from tests.test_run import command
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
+
+
+@pytest.fixture(autouse=True)
+def known_to_nodes():
+    """What is defined here is sent to the workers, which have no tests."""
+    cloudpickle = pytest.importorskip("ray.cloudpickle", reason="needs derain[ray]")
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    yield
+    cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
 
 
 def photos(folder, rng, count, size=(30, 40)):
@@ -19,6 +40,22 @@ def photos(folder, rng, count, size=(30, 40)):
         picture = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
         Image.fromarray(picture).save(folder / f"{index:03}.{('png', 'jpg')[index % 2]}")
     return folder
+
+
+class Slow(Derainer):
+    """Takes a quarter of the light for rain, and its time; of a black photo its process dies."""
+
+    halo = 0
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds, self.share = seconds, torch.nn.Parameter(torch.tensor(0.25), requires_grad=False)
+
+    def layers(self, rainy):
+        time.sleep(self.seconds)
+        if rainy.max() == 0:
+            os._exit(1)
+        return rainy * (1 - self.share), rainy * self.share
 
 
 def contents(folder):
@@ -49,7 +86,6 @@ def test_what_follows_ray_is_an_address_only_if_it_looks_like_one():
 
 def test_without_ray_the_extra_is_named(tmp_path, monkeypatch):
     from derain.cluster import connected
-    from derain.errors import UsageError
 
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UsageError, match=r"pip install 'derain\[ray\]'"), connected():
@@ -62,3 +98,54 @@ def test_an_address_where_nobody_answers_is_a_sentence(tmp_path, rng, small_weig
     done = command("run", source, "--ray", "127.0.0.1:1", "--weights", small_weights)
     assert done.returncode == 2 and "--ray 127.0.0.1:1: no cluster answers (Connection refused)" in done.stderr
     assert "Traceback" not in done.stderr and done.stdout == ""
+
+
+def test_neither_a_node_that_dies_nor_a_photo_that_kills_takes_others_along(cluster, tmp_path, rng):
+    source = photos(tmp_path / "in", rng, 60)
+    Image.new("RGB", (40, 30)).save(source / "black.png")
+    jobs = batch.plan([source], batch.Target(tmp_path / "out"))
+    dying = cluster.add_node(node_name="dying", num_cpus=1, object_store_memory=80 * 2**20)
+    told = Counter()
+    for outcome in run(jobs, Slow(0.1), batch.Treatment(precision="float32"), cluster.address):
+        told[outcome.job.source.name] += 1
+        assert (outcome.error is None) == (outcome.job.source.name != "black.png"), outcome.error
+        assert outcome.error is None or "ends the process that works on it" in str(outcome.error)
+        if sum(told.values()) == 10:
+            cluster.remove_node(dying, allow_graceful=False)
+    assert len(told) == 61 and set(told.values()) == {1}
+    alone = batch.plan(
+        [path for path in source.iterdir() if path.name != "black.png"], batch.Target(tmp_path / "alone")
+    )
+    assert not any(outcome.error for outcome in batch.run(alone, Slow(0), batch.Treatment(precision="float32")))
+    assert contents(tmp_path / "out") == contents(tmp_path / "alone")
+
+
+def test_after_a_kill_the_same_command_goes_on(cluster, tmp_path, rng, small_weights):
+    source = photos(tmp_path / "in", rng, 150)
+    code = "from derain.cli.app import main\nmain()"
+    words = ["run", source, "-o", tmp_path / "out", "--weights", small_weights, "--ray", cluster.address]
+    words = [sys.executable, "-c", code, *map(str, words)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as killed:
+        assert killed.stdout.readline()
+        killed.send_signal(signal.SIGKILL)
+    before = contents(tmp_path / "out")
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    after = contents(tmp_path / "out")
+    assert len(after) == 150 and before.items() <= after.items()
+
+
+def test_what_a_node_lacks_is_said_before_any_work(cluster, tmp_path, rng, monkeypatch):
+    assert Glance("derain 0.0.1 with torch 1").trouble().startswith(f"has {versions()}, not derain 0.0.1 with torch 1")
+    assert "does not see what is written" in Glance(versions(), folder=tmp_path, token=tmp_path / "none").trouble()
+    assert not Glance(versions(), folder=tmp_path).trouble() and not list(tmp_path.iterdir())
+
+    @contextmanager
+    def elsewhere(job):
+        yield Glance(versions(), photo=tmp_path / "none.png")
+
+    monkeypatch.setattr(crew, "glance_at", elsewhere)
+    jobs = batch.plan([photos(tmp_path / "in", rng, 2)], batch.Target(tmp_path / "out"))
+    with pytest.raises(UsageError, match=r"node (one|two|three) does not see .*none.png; use storage that all nodes"):
+        list(run(jobs, Slow(0), address=cluster.address))
+    assert not (tmp_path / "out").exists()

@@ -6,13 +6,14 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
-from itertools import islice
+from dataclasses import dataclass, field, replace
+from itertools import chain, islice
 from types import ModuleType
 from typing import Any
 
 from derain.batch import Job, Outcome, Treatment
 from derain.cluster.seats import Share, living, neighbours
+from derain.cluster.shared import Glance, glance_at, versions
 from derain.cluster.worker import Done, Seat, Worker
 from derain.errors import PhotoError, UsageError, reason
 from derain.files.parts import remove_parts
@@ -31,6 +32,7 @@ class Batch:
 
     jobs: list[Job]
     alone: bool = False  # whether the worker is to have nothing else meanwhile
+    before: dict[Job, int] = field(default_factory=dict)  # which file each photo was that is to be replaced
 
 
 @dataclass(eq=False)
@@ -39,6 +41,7 @@ class Hand:
 
     actor: Any
     seat: Seat | None = None
+    given_up: bool = False  # as it cannot be started
     busy: dict[Any, Batch] = field(default_factory=dict)  # by Ray's reference to what will be the result
 
     def can_take(self, batch: Batch | None) -> bool:
@@ -75,6 +78,8 @@ class Crew:
     seconds_a_photo: float = BATCH_SECONDS
     looked: float = -LOOK_EVERY
     last_seen: float = field(default_factory=time.monotonic)
+    glance: Glance = field(default_factory=lambda: Glance(versions()))
+    has_begun: bool = False
 
     def outcomes(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
         """What became of each job, in the order in which they are done; jobs are drawn as there are hands for them.
@@ -83,6 +88,29 @@ class Crew:
             UsageError: no worker can be started on any node.
         """
         source = iter(jobs)
+        if (first := next(source, None)) is None:
+            return
+        with glance_at(first) as self.glance:
+            self._begin()
+        yield from self._do(chain([first], source))
+        for hand in self.hands:
+            self.ray.kill(hand.actor)
+
+    def _begin(self) -> None:
+        """Hire, and wait until all workers for which there is room have looked around.
+
+        Raises:
+            UsageError: one of them does not see the photos, or cannot write results.
+        """
+        until = time.monotonic() + WAITING_SECONDS
+        self._look_at_nodes()
+        while self.coming and time.monotonic() < until:
+            ready, _ = self.ray.wait(list(self.coming), timeout=LOOK_EVERY)
+            for ref in ready:
+                self._welcome(ref)
+        self.has_begun = True
+
+    def _do(self, source: Iterator[Job]) -> Iterator[Outcome]:
         while True:
             self._look_at_nodes()
             drawn_all = self._hand_out(source)
@@ -96,8 +124,6 @@ class Crew:
                 else:
                     self._welcome(ref)
             yield from self._judge()
-        for hand in self.hands:
-            self.ray.kill(hand.actor)
 
     def _look_at_nodes(self) -> None:
         """Hire for what seats there are; nodes may join while the work goes on."""
@@ -123,27 +149,34 @@ class Crew:
             actor.remote(self.model, self.treatment, self.share.device, threads, neighbours, os.path.abspath("."))
         )
         self.hands.append(hand)
-        self._await(hand)
+        self._await(hand, replace(self.glance, token=None) if self.has_begun else self.glance)
 
-    def _await(self, hand: Hand) -> None:
+    def _await(self, hand: Hand, glance: Glance | None = None) -> None:
         hand.seat = None
-        self.coming[hand.actor.where.options(max_task_retries=-1).remote()] = hand
+        self.coming[hand.actor.where.options(max_task_retries=-1).remote(glance)] = hand
 
     def _welcome(self, ref: Any) -> None:
         """A worker is there, or cannot be.
 
         Raises:
-            UsageError: it was the last.
+            UsageError: it was the last, or the work has not begun and its node lacks something.
         """
         hand = self.coming.pop(ref)
         try:
-            hand.seat = self.ray.get(ref)
+            seat: Seat = self.ray.get(ref)
         except self.ray.exceptions.RayError as error:
-            self.hands.remove(hand)
-            said = cause_of(error)
-            if not self.hands:
-                raise UsageError(f"`ray` can start no worker ({said}); install derain on each node") from None
-            logging.getLogger("derain").warning(f"a worker cannot be started ({said}); the others go on")
+            said = f"a worker cannot be started ({cause_of(error)}); install derain on each node"
+        else:
+            if not seat.trouble:
+                hand.seat = seat
+                return
+            said = f"node {seat.node} {seat.trouble}"
+            if not self.has_begun:
+                raise UsageError(said)
+        hand.given_up = True
+        if all(each.given_up for each in self.hands):
+            raise UsageError(said)
+        logging.getLogger("derain").warning(f"{said}; the others go on")
 
     def _hand_out(self, source: Iterator[Job]) -> bool:
         """Give each worker what it can take; whether all jobs are drawn."""
@@ -156,7 +189,8 @@ class Crew:
                 self.again.popleft()
             else:
                 size = int(min(max(BATCH_SECONDS / max(self.seconds_a_photo, 1e-6), 1), MOST_IN_BATCH))
-                batch = Batch(list(islice(source, size)))
+                jobs = list(islice(source, size))
+                batch = Batch(jobs, before={job: _file(job) for job in jobs if job.in_place})
             if not batch.jobs:
                 return True
             hand.busy[hand.actor.work.remote(batch.jobs)] = batch
@@ -169,27 +203,31 @@ class Crew:
             yield from (_failed(job, f"cannot be derained ({cause_of(error)})") for job in batch.jobs)
             return
         except self.ray.exceptions.RayError:
-            self._lost(batch, hand)
+            yield from self._lost(batch, hand)
             return
         each = done.seconds / len(batch.jobs)
         self.seconds_a_photo = each if self.seconds_a_photo == BATCH_SECONDS else (self.seconds_a_photo + each) / 2
         yield from done.outcomes
 
-    def _lost(self, batch: Batch, hand: Hand) -> None:
+    def _lost(self, batch: Batch, hand: Hand) -> Iterator[Outcome]:
         """A worker died: its photos are done by others, each on its own, as one of them may be the cause."""
         seat = hand.seat
         if seat is None:  # which is known already, by another batch of it
-            self._do_alone(batch)
+            yield from self._do_alone(batch)
             return
         self._await(hand)
         remove_parts((path.parent for job in batch.jobs for path in job.outputs), seat.machine, seat.process)
         if batch.alone:
             self.suspects.append(Suspect(batch, hand, seat))
         else:
-            self._do_alone(batch)
+            yield from self._do_alone(batch)
 
-    def _do_alone(self, batch: Batch) -> None:
-        self.again.extend(Batch([job], alone=True) for job in batch.jobs)
+    def _do_alone(self, batch: Batch) -> Iterator[Outcome]:
+        for job in batch.jobs:
+            if job.in_place and _file(job) != batch.before[job]:  # twice would take away more
+                yield Outcome(job, notes=("was replaced before its worker died",))
+            else:
+                self.again.append(Batch([job], alone=True, before=batch.before))
 
     def _judge(self) -> Iterator[Outcome]:
         """Of photos on their own whose worker died: the photo is to blame where the node lives."""
@@ -199,10 +237,18 @@ class Crew:
         for suspect in list(self.suspects):
             if suspect.seat.node_id not in alive:
                 self.suspects.remove(suspect)
-                self._do_alone(suspect.batch)
-            elif suspect.hand.seat is not None or suspect.hand not in self.hands:
+                yield from self._do_alone(suspect.batch)
+            elif suspect.hand.seat is not None or suspect.hand.given_up:
                 self.suspects.remove(suspect)
                 yield from (_failed(job, KILLS, suspect.seat.node) for job in suspect.batch.jobs)
+
+
+def _file(job: Job) -> int:
+    """What tells one file of a name from the next one; 0 if there is none."""
+    try:
+        return os.stat(job.source).st_ino
+    except OSError:
+        return 0
 
 
 def _failed(job: Job, why: str, node: str = "") -> Outcome:

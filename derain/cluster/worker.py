@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from derain import batch
+from derain.cluster.shared import Glance
 from derain.files.parts import machine
 from derain.models.contract import Derainer
 from derain.restoring.devices import (
@@ -29,6 +30,7 @@ class Seat:
     machine: str  # as the names of temporary files have it
     process: int
     device: str
+    trouble: str = ""  # why nothing can be done there
 
 
 @dataclass(frozen=True)
@@ -68,9 +70,9 @@ class Worker:
         self.treatment = treatment
         self.seat = find_seat(str(device))
 
-    def where(self) -> Seat:
-        """Where this is; it answers as soon as the network is loaded."""
-        return self.seat
+    def where(self, glance: Glance | None = None) -> Seat:
+        """Where this is, and what is wrong there; it answers as soon as the network is loaded."""
+        return replace(self.seat, trouble=glance.trouble() if glance else "")
 
     def work(self, jobs: list[batch.Job]) -> Done:
         """Do a batch."""
