@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -95,8 +96,11 @@ def test_without_ray_the_extra_is_named(tmp_path, monkeypatch):
 def test_an_address_where_nobody_answers_is_a_sentence(tmp_path, rng, small_weights):
     pytest.importorskip("ray", reason="needs derain[ray]")
     source = photos(tmp_path / "in", rng, 1)
-    done = command("run", source, "--ray", "127.0.0.1:1", "--weights", small_weights)
-    assert done.returncode == 2 and "--ray 127.0.0.1:1: no cluster answers (Connection refused)" in done.stderr
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and nobody listens
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        done = command("run", source, "--ray", address, "--weights", small_weights)
+    assert done.returncode == 2 and f"--ray {address}: no cluster answers (Connection refused)" in done.stderr
     assert "Traceback" not in done.stderr and done.stdout == ""
 
 
@@ -128,7 +132,7 @@ def test_after_a_kill_the_same_command_goes_on(cluster, tmp_path, rng, small_wei
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as killed:
         assert killed.stdout.readline()
         killed.send_signal(signal.SIGKILL)
-    before = contents(tmp_path / "out")
+    before = {name: each for name, each in contents(tmp_path / "out").items() if not name.startswith(".")}
     done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     after = contents(tmp_path / "out")
