@@ -25,6 +25,8 @@ from tests.test_run import command
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
 
+PROGRAM = [sys.executable, "-m", "derain"]  # with all of its own that keeps libraries silent
+
 
 @pytest.fixture(autouse=True)
 def known_to_nodes():
@@ -68,7 +70,8 @@ def test_a_cluster_makes_the_files_of_one_process(cluster, tmp_path, rng, small_
     (source / "bad.jpg").write_bytes(b"\xff\xd8\xff none")
     how = ("--weights", small_weights, "--device", "cpu", "--json", "--rain")
     alone = command("run", source, "-o", tmp_path / "alone", *how)
-    spread = command("run", "in", "--ray", cluster.address, "-o", "spread", *how, cwd=tmp_path)
+    words = [*PROGRAM, "run", "in", "--ray", cluster.address, "-o", "spread", *map(str, how)]
+    spread = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path)
     assert (alone.returncode, spread.returncode) == (1, 1), spread.stderr
     assert contents(tmp_path / "alone") == contents(tmp_path / "spread") and len(contents(tmp_path / "alone")) == 120
     told = [json.loads(line) for line in spread.stdout.splitlines()]
@@ -126,9 +129,8 @@ def test_neither_a_node_that_dies_nor_a_photo_that_kills_takes_others_along(clus
 
 def test_after_a_kill_the_same_command_goes_on(cluster, tmp_path, rng, small_weights):
     source = photos(tmp_path / "in", rng, 150)
-    code = "from derain.cli.app import main\nmain()"
     words = ["run", source, "-o", tmp_path / "out", "--weights", small_weights, "--ray", cluster.address]
-    words = [sys.executable, "-c", code, *map(str, words)]
+    words = [*PROGRAM, *map(str, words)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as killed:
         assert killed.stdout.readline()
         killed.send_signal(signal.SIGKILL)

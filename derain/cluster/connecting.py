@@ -27,7 +27,8 @@ def load_ray() -> ModuleType:
     Raises:
         UsageError: it isn't installed.
     """
-    os.environ.update(SILENT)
+    for name, value in SILENT.items():
+        os.environ.setdefault(name, value)
     try:
         import ray
     except ImportError:
