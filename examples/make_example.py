@@ -22,3 +22,7 @@ if __name__ == "__main__":
     write_photo(folder / "rainy.jpg", (rainy * 255 + 0.5).astype(np.uint8))
     before = read_photo(folder / "rainy.jpg")
     write_photo(folder / "before_after.jpg", side_by_side(before, derain.restore(derain.load(), before)[0]))
+    background, rain_layer = derain.restore(derain.load("nlcl"), before)
+    brightened = np.minimum(2 * rain_layer.astype(int), 255).astype(np.uint8)
+    layers = np.hstack([before, background, brightened])
+    write_photo(folder / "layers.jpg", cv2.resize(layers, None, fx=0.6, fy=0.6, interpolation=cv2.INTER_AREA))
