@@ -598,31 +598,66 @@ def test_cached_photos_share_a_part_of_the_free_memory(folders, monkeypatch):
     assert sum(photo.nbytes for crops in (first, second, third) for photo in crops._cache.values()) <= 100_000
 
 
+TWO = """
+import json, os, signal, sys, torch
+from dataclasses import replace
+from pathlib import Path
+from derain.training import crops, loop
+from derain.training.config import load_config
+
+rank, learners, drawn = int(os.environ["RANK"]), [], []
+chosen, cut = loop.learner_of, crops.Crops.cut
+
+def watched(preset):
+    def made(*arguments):
+        learners.append(chosen(preset)(*arguments))
+        begin = learners[-1].begin_step
+        def begun(step):
+            begin(step)
+            if step == 3 and rank == 1 and len(learners) == 1:
+                os.kill(os.getpid(), signal.SIGINT)
+        learners[-1].begin_step = begun
+        return learners[-1]
+    return made
+
+def noted(*arguments):
+    drawn.append(float(cut(*arguments).mean()))
+    return cut(*arguments)
+
+loop.learner_of, crops.Crops.cut = watched, noted
+rainy, clean, two, one = map(Path, sys.argv[1:5])
+config, interrupted = load_config(None, **json.loads(sys.argv[5])), False
+mine = lambda out: out if rank == 0 else Path("/dev/null/nothing")  # where nothing can be written
+try:
+    loop.train(config, rainy, clean, mine(two))
+except KeyboardInterrupt:
+    interrupted = True
+loop.train(config, rainy, clean, mine(one), resume=True)
+weights = [learner.model.state_dict() for learner in learners]
+torch.save({"interrupted": interrupted, "drawn": drawn, "weights": weights}, two / f"{rank}.seen")
+"""
+
+
 @pytest.mark.slow
-def test_torchrun_keeps_two_processes_in_step(folders, tmp_path):
-    """Each process has crops of its own; the averaged gradients keep their weights equal."""
-    script = tmp_path / "two.py"
-    script.write_text(
-        "import json, os, sys, torch\n"
-        "from pathlib import Path\n"
-        "from derain.training import loop\n"
-        "from derain.training.config import load_config\n"
-        "learners = []\n"
-        "chosen = loop.learner_of\n"
-        "loop.learner_of = lambda preset: lambda *a: learners.append(chosen(preset)(*a)) or learners[0]\n"
-        "out = Path(sys.argv[3])\n"
-        "loop.train(load_config(None, **json.loads(sys.argv[4])), *map(Path, sys.argv[1:3]), out)\n"
-        "torch.save(learners[0].model.state_dict(), out / (os.environ['RANK'] + '.pt'))\n"
-    )
-    options = json.dumps(config().as_dict())
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_addr=127.0.0.1"]
-    command = [*launch, f"--master_port={free_port()}", str(script), *map(str, folders), str(tmp_path / "out"), options]
+def test_torchrun_keeps_two_processes_in_step_to_their_common_end_and_goes_on_with_fewer_or_more(folders, tmp_path):
+    """Ctrl-C in one of them ends both after the same step; the first alone writes and reads the folder."""
+    (script := tmp_path / "two.py").write_text(TWO)
+    two, one = tmp_path / "two", tmp_path / "one"
+    train(config(steps=2), *folders, one)
+    options = json.dumps(config(save_every=1000).as_dict())
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--rdzv-backend=c10d"]
+    command = [*launch, f"--rdzv-endpoint=127.0.0.1:{free_port()}", script, *folders, two, one, options]
     alone = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
-    done = subprocess.run(command, capture_output=True, text=True, env=alone, timeout=240)
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, env=alone, timeout=240)
     assert done.returncode == 0, done.stderr
-    first, second = (torch.load(tmp_path / "out" / f"{rank}.pt", weights_only=True) for rank in (0, 1))
-    assert all(torch.equal(first[name], second[name]) for name in first)
-    assert (tmp_path / "out" / "derain.safetensors").is_file()
+    first, second = (torch.load(two / f"{rank}.seen", weights_only=True) for rank in (0, 1))
+    assert first["interrupted"] and second["interrupted"]
+    assert load_checkpoint(two, "derain")["step"] == 4  # no step is lost, though none was to be saved
+    for mine, others in zip(first["weights"], second["weights"]):
+        assert all(torch.equal(mine[name], others[name]) for name in mine)
+    assert set(first["drawn"]).isdisjoint(second["drawn"])
+    assert load_checkpoint(one, "derain")["step"] == 6
+    assert train(config(), *folders, two, resume=True).is_file() and load_checkpoint(two, "derain")["step"] == 6
 
 
 @pytest.mark.parametrize(

@@ -51,10 +51,12 @@ def train(
     from derain.training.clock import Clock
     from derain.training.config import load_config
     from derain.training.loop import train as run_training
+    from derain.training.torchrun import is_first
 
     given = {"preset": preset, "start": start, "steps": steps, "minutes": minutes, "batch": batch, "crop": crop}
     settings = load_config(config, **given, lr=lr, seed=seed, device=device, workers=workers)
     with training_bar() as (report, watch):
         clock = Clock(settings.minutes, began, watch)
         result = run_training(settings, rainy, clean, out, resume, report, say, clock=clock)
-    tell(str(result))
+    if is_first():
+        tell(str(result))

@@ -1,11 +1,13 @@
 """The training loop, for every preset.
 
 All randomness of a step comes from ``(seed, rank, step)``, so a resumed run repeats an undisturbed one exactly. Of
-several processes the checkpoint holds the first one's discoveries, with which all go on.
+several processes the checkpoint holds the first one's discoveries, with which all go on, be they as many as before or
+not: the weights, their optimisers, the step and the learning rate at it are the same for any number, and so are the
+crops of those processes that there were before.
 """
 
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ from derain.training.folder import LOG, Log, has_checkpoint, keep, load_checkpoi
 from derain.training.interrupts import uninterrupted
 from derain.training.learner import Learner, Onlooker, learner_of
 from derain.training.step import Steps
-from derain.training.torchrun import processes
+from derain.training.torchrun import from_first, processes
 
 Report = Callable[[int, float, dict[str, float]], None]
 LOOKING_TIME_SHARE = 0.1  # of a run, that looking at the photos of a folder may take
@@ -63,13 +65,8 @@ def train(  # finetuning gives all of it: an onlooker, its clock and clips, besi
         WeightsError: weights to start from or to discover rain with that are not there, or a model that cannot be.
     """
     check(config)
-    with (
-        processes(config.device) as (rank, device),
-        alone(out, out) if rank == 0 else nullcontext(),
-        run_folder(out, config.preset, resume),
-    ):
+    with processes(config.device) as (rank, device), begun(out, config.preset, resume) as state:
         say = say if say and rank == 0 else lambda sentence: None
-        state = load_checkpoint(out, config.preset) if resume else None
         clock = clock or Clock(config.minutes)
         clock.earlier = state["seconds"] if state else 0.0
         workers = default_workers(device) if config.workers is None else config.workers
@@ -90,6 +87,24 @@ def train(  # finetuning gives all of it: an onlooker, its clock and clips, besi
         batches = Batches(learner, config, (photos.rainy, photos.clean), rank, workers, telling(say, log))
         carry_out(run, batches, say)
     return weights_in(out, config.preset)
+
+
+@contextmanager
+def begun(out: Path, preset: str, resume: bool) -> Iterator[dict[str, Any] | None]:
+    """The run's folder, which the first process alone sees and writes, and the checkpoint to go on from, for all.
+
+    Raises:
+        PhotoError: another run is at it.
+        TrainingError: as :func:`run_folder` and :func:`load_checkpoint`.
+    """
+    with ExitStack() as held:
+
+        def begin() -> dict[str, Any] | None:
+            held.enter_context(alone(out, out))
+            held.enter_context(run_folder(out, preset, resume))
+            return load_checkpoint(out, preset) if resume else None
+
+        yield from_first(begin)
 
 
 def carry_out(run: "Run", batches: Batches[Any], say: Callable[[str], None]) -> None:
@@ -162,6 +177,8 @@ class Run:
     @property
     def way_on(self) -> str:
         """How to go on after an early end, as a part of a sentence."""
+        if self.rank:
+            return "the first process says from where `resume` goes on"
         if has_checkpoint(self.out):
             return f"`resume` goes on from step {self.kept}"
         return "no checkpoint was written yet"

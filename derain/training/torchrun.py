@@ -1,16 +1,22 @@
 """Several processes that ``torchrun`` started, in step."""
 
 import os
-from collections.abc import Iterator
+import re
+import signal
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from derain.errors import TrainingError, reason
+from derain.errors import DerainError, TrainingError, reason
 from derain.restoring.devices import choose_device
 
+Shared = TypeVar("Shared")
+PLACE_IN_CODE = re.compile(r"\[[^]]*\]:?(\d+)?")  # and ports, which messages of gloo and NCCL begin and end with
 TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
 
@@ -29,6 +35,11 @@ def number_of(variable: str) -> int:
         return int(os.environ[variable])
     except ValueError:
         raise TrainingError(f"torchrun: {variable} is {os.environ[variable]!r}, which is no number") from None
+
+
+def is_first() -> bool:
+    """Whether this process speaks for all of them."""
+    return not under_torchrun() or number_of("RANK") == 0
 
 
 def processes_here() -> int:
@@ -61,19 +72,88 @@ def processes(named: str) -> Iterator[tuple[int, torch.device]]:
             "to train with one"
         ) from None
     try:
-        yield dist.get_rank(), device
-        dist.barrier()  # a process that leaves while another still talks to it brings both down
+        with interrupts_together():
+            yield dist.get_rank(), device
+            with together():
+                dist.barrier()  # a process that leaves while another still talks to it brings both down
     finally:
         dist.destroy_process_group()
 
 
+@contextmanager
+def together() -> Iterator[None]:
+    """For what all processes have to do at once.
+
+    Raises:
+        TrainingError: one of them is gone.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        why = PLACE_IN_CODE.sub("", reason(error)).split(". ")[0].strip()
+        raise TrainingError(f"torchrun: another process of this run ended or is out of reach ({why})") from None
+
+
+_interrupted = threading.Event()  # whether this process was asked to end
+
+
+@contextmanager
+def interrupts_together() -> Iterator[None]:
+    """Ctrl-C, or torchrun's order to end, reaches all processes between the same two steps; again, it comes at once.
+
+    A process that left alone would take from the others what they have learned since the last checkpoint.
+    """
+    _interrupted.clear()
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def note(number: int, frame: Any) -> None:
+        if _interrupted.is_set():
+            raise KeyboardInterrupt
+        _interrupted.set()
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def shared_maximum(number: float) -> float:
-    """The greatest of every process's numbers, so that all stop at the same step."""
+    """The greatest of every process's numbers, so that all stop at the same step.
+
+    Raises:
+        KeyboardInterrupt: one of them was asked to end; in all of them.
+        TrainingError: one of them is gone.
+    """
     if not dist.is_initialized():
         return number
-    shared = torch.tensor(number, dtype=torch.float64)
-    dist.all_reduce(shared, dist.ReduceOp.MAX)
-    return float(shared)
+    shared = torch.tensor([number, float(_interrupted.is_set())], dtype=torch.float64)
+    with together():
+        dist.all_reduce(shared, dist.ReduceOp.MAX)
+    if shared[1]:
+        raise KeyboardInterrupt
+    return float(shared[0])
+
+
+def from_first(make: Callable[[], Shared]) -> Shared:
+    """What the first process makes, for all of them; what it raises of :class:`DerainError` is raised in all."""
+    if not dist.is_initialized():
+        return make()
+    found: list[Any] = [None, None]
+    if dist.get_rank() == 0:
+        try:
+            found[0] = make()
+        except DerainError as error:
+            found[1] = error
+    with together():
+        dist.broadcast_object_list(found, device=torch.device("cpu"))
+    if found[1]:
+        raise found[1]
+    made: Shared = found[0]
+    return made
 
 
 def average(gradients: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -81,7 +161,8 @@ def average(gradients: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     if dist.is_initialized():
         flat = torch.cat([g.flatten() for g in gradients])
         shared = flat.cpu() if flat.device.type == "mps" else flat  # which gloo does not know
-        dist.all_reduce(shared)
+        with together():
+            dist.all_reduce(shared)
         flat = shared.to(flat.device) / dist.get_world_size()
         pieces = flat.split([g.numel() for g in gradients])
         return tuple(p.view_as(g) for p, g in zip(pieces, gradients))
