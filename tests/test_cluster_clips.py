@@ -1,14 +1,18 @@
 """Clips on a cluster: the file that one process makes, whoever made which segment."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
+import derain
 from derain import cluster as clusters
+from derain.cluster.examining import Found, differences
 from derain.errors import PhotoError, UsageError
 from derain.video import VideoSettings, pipeline, process
-from derain.weights import load
+from derain.weights import load, verify
 from tests.test_run import command
 from tests.test_video import Darker, make_clip, picture
 
@@ -133,3 +137,18 @@ def test_the_command_makes_the_file_that_one_process_makes(cluster, tmp_path, sm
     assert done.returncode == 0 and done.stdout == "spread.mp4\n", done.stderr
     assert (tmp_path / "alone.mp4").read_bytes() == (tmp_path / "spread.mp4").read_bytes()
     assert "on Ray" in done.stderr and "8 frames in" in done.stderr
+
+
+def test_doctor_tells_what_each_node_has_and_which_differ(cluster, elsewhere, monkeypatch):
+    done = command("doctor", "--ray", cluster.address, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert {each["node"] for each in found["nodes"]} == {"one", "two", "three"} and not found["differences"]
+    for each in found["nodes"]:
+        assert each["derain"] == derain.__version__ and each["torch"] == torch.__version__ and each["cpus"] == 1
+        assert each["devices"] and each["weights"] == verify("derain") and each["memory"].endswith("GB free")
+    monkeypatch.setattr(derain, "__version__", "9.9")
+    seen = [replace(Found(**each), weights="other" if each["node"] == "two" else "") for each in found["nodes"]]
+    said = differences(seen)
+    assert len(said) == 4 and "node two: has other weights than most; results may differ" in said
+    assert any(sentence.startswith("node one: has derain ") and "not 9.9" in sentence for sentence in said)
