@@ -1,0 +1,119 @@
+"""Several clips at once for `derain video`: which they are, where their results go, and what is told of them."""
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from derain.cli.terminal import say_error, tell, tell_text, with_options
+from derain.errors import DerainError, PhotoError, UsageError, reason
+from derain.text import as_json
+
+if TYPE_CHECKING:
+    from derain.video import Done
+
+
+@dataclass
+class Telling:
+    """What is told of clips: results on stdout, as paths or as JSON, and all else on stderr."""
+
+    json: bool
+    inform: Callable[[str], None]
+    began: float
+    bad: int = 0  # clips that failed, or of which frames or parts did
+
+    def done(self, clip: Path, result: "Done") -> None:
+        if self.json:
+            told = {"frames": result.frames, "seconds": result.seconds, "failed": result.failed}
+            said = told | {"damage": result.damage, "dry": result.dry}
+            tell_text(as_json(nothing_of(clip, None if result.dry else result.path) | said))
+        elif not result.dry:
+            tell(str(result.path))
+        if result.dry:
+            return
+        self.inform(f"{result.frames} frames in {result.seconds:.0f} s")
+        if result.failed:
+            self.inform(f"{len(result.failed)} frames failed and were passed through")
+        for sentence in result.damage:
+            say_error(PhotoError(sentence))
+        self.bad += bool(result.failed or result.damage)
+
+    def skipped(self, clip: Path, place: Path) -> None:
+        self.inform(f"{clip}: skipped, as {place} exists (--overwrite replaces it)")
+        if self.json:
+            tell_text(as_json(nothing_of(clip, place) | {"skipped": "its result exists"}))
+
+    def failed(self, clip: Path, error: DerainError) -> None:
+        self.bad += 1
+        say_error(error)
+        if self.json:
+            tell_text(as_json(nothing_of(clip, None) | {"error": with_options(str(error))}))
+
+    def finish(self, count: int) -> None:
+        if count > 1:
+            self.inform(f"{count - self.bad} of {count} clips done in {time.monotonic() - self.began:.0f} s")
+        if self.bad:
+            raise typer.Exit(1)
+
+
+def nothing_of(clip: Path, place: Path | None) -> dict[str, Any]:
+    """What is told of a clip as JSON, before anything is known of it."""
+    return {
+        "input": str(clip),
+        "output": str(place) if place else None,
+        "frames": 0,
+        "seconds": 0.0,
+        "failed": [],
+        "damage": [],
+        "dry": False,
+        "skipped": None,
+        "error": None,
+    }
+
+
+def clips_of(sources: list[str], out: str | None) -> list[tuple[Path, Path | None]]:
+    """Each clip with its result; those of folders among them, unless a folder holds frames and no clip.
+
+    A single folder of frames gives none: it is a clip itself.
+
+    Raises:
+        UsageError: ``out`` is a file, or two results would be in one place.
+    """
+    found: list[Path] = []
+    for source in map(Path, sources):
+        inside = clips_in(source) if source.is_dir() else []
+        found += inside or [source]
+    if found == [Path(sources[0])]:
+        return []
+    if out is None:
+        return [(clip, None) for clip in found]
+    if is_stream_like(out) or os.path.isfile(out) or (Path(out).suffix and not os.path.isdir(out)):
+        raise UsageError(f"{out}: is one place for {len(found)} clips; give a folder")
+    results = [Path(out) / clip.name for clip in found]
+    if twice := [path for path in results if results.count(path) > 1]:
+        raise UsageError(f"{twice[0]}: two clips of that name would go there; give them one by one")
+    Path(out).mkdir(parents=True, exist_ok=True)
+    return list(zip(found, results))
+
+
+def clips_in(folder: Path) -> list[Path]:
+    """Clips directly in a folder, but for hidden ones and results, sorted by name.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    from derain.batch.planning import DERAINED_MARK, is_moving
+
+    try:
+        moving = sorted(p for p in folder.iterdir() if is_moving(p) and not p.name.startswith("."))
+    except OSError as error:
+        raise UsageError(f"{folder}: cannot be read ({reason(error)})") from None
+    return [path for path in moving if not path.stem.endswith(DERAINED_MARK) and path.is_file()]
+
+
+def is_stream_like(out: str) -> bool:
+    return out == "-" or "://" in out
