@@ -9,6 +9,7 @@ import sys
 import time
 from collections import Counter
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,7 +19,10 @@ from PIL import Image
 from derain import batch
 from derain.cli.options import with_address
 from derain.cluster import crew, run
+from derain.cluster.crew import Batch, Hand, Suspect
+from derain.cluster.seats import Share
 from derain.cluster.shared import Glance, versions
+from derain.cluster.worker import Seat
 from derain.errors import UsageError
 from derain.models.contract import Derainer
 from tests.test_run import command
@@ -125,6 +129,19 @@ def test_neither_a_node_that_dies_nor_a_photo_that_kills_takes_others_along(clus
     )
     assert not any(outcome.error for outcome in batch.run(alone, Slow(0), batch.Treatment(precision="float32")))
     assert contents(tmp_path / "out") == contents(tmp_path / "alone")
+
+
+@pytest.mark.parametrize("seats, is_known", [(1, True), (2, False)])
+def test_a_photo_is_to_blame_too_if_another_worker_has_taken_the_seat_of_the_one_that_it_killed(
+    seats, is_known, tmp_path
+):
+    nodes = [{"NodeID": "n", "Alive": True, "Resources": {"CPU": seats}}]
+    seat = Seat("one", "n", "machine", 1, "cpu")
+    job = batch.Job(tmp_path / "black.png", tmp_path / "out.png")
+    killed, other = Hand(None), Hand(None, seat)
+    found = crew.Crew(SimpleNamespace(nodes=lambda: nodes), Share("cpu", 1, 0), None, batch.Treatment())
+    found.hands, found.suspects = [killed, other], [Suspect(Batch([job], alone=True), killed, seat)]
+    assert [outcome.job for outcome in found._judge()] == [job] * is_known
 
 
 def test_after_a_kill_the_same_command_goes_on(cluster, tmp_path, rng, small_weights):

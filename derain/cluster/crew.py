@@ -230,15 +230,20 @@ class Crew:
                 self.again.append(Batch([job], alone=True, before=batch.before))
 
     def _judge(self) -> Iterator[Outcome]:
-        """Of photos on their own whose worker died: the photo is to blame where the node lives."""
+        """Of photos on their own whose worker died: the photo is to blame where the node lives.
+
+        That is known when the worker is back, or when others have every seat that there is: then it never comes back.
+        """
         if not self.suspects:
             return
-        alive = {node["NodeID"] for node in living(self.ray.nodes())}
+        nodes = living(self.ray.nodes())
+        alive = {node["NodeID"] for node in nodes}
+        are_seats_taken = sum(hand.seat is not None for hand in self.hands) >= sum(map(self.share.seats, nodes))
         for suspect in list(self.suspects):
             if suspect.seat.node_id not in alive:
                 self.suspects.remove(suspect)
                 yield from self._do_alone(suspect.batch)
-            elif suspect.hand.seat is not None or suspect.hand.given_up:
+            elif suspect.hand.seat is not None or suspect.hand.given_up or are_seats_taken:
                 self.suspects.remove(suspect)
                 yield from (_failed(job, KILLS, suspect.seat.node) for job in suspect.batch.jobs)
 
