@@ -55,7 +55,23 @@ class Decoded:
     size: tuple[int, int]  # width and height that it is to have
 
 
-class Clip:
+class PictureTrack:
+    """What is known of the pictures of a clip or of a live stream that is open."""
+
+    stream: Any  # PyAV's
+
+    @property
+    def codec(self) -> str:
+        """FFmpeg's name of the codec."""
+        return str(self.stream.codec_context.codec.canonical_name)
+
+    @property
+    def rate(self) -> Fraction:
+        """Frames a second, on average."""
+        return self.stream.average_rate or self.stream.guessed_rate or Fraction(25)
+
+
+class Clip(PictureTrack):
     """A clip that is open for reading, of which one picture track is shown; use it as a context manager.
 
     Args:
@@ -96,16 +112,6 @@ class Clip:
 
     def __exit__(self, *_: object) -> None:
         self.container.close()
-
-    @property
-    def codec(self) -> str:
-        """FFmpeg's name of the codec."""
-        return str(self.stream.codec_context.codec.canonical_name)
-
-    @property
-    def rate(self) -> Fraction:
-        """Frames a second, on average."""
-        return self.stream.average_rate or self.stream.guessed_rate or Fraction(25)
 
     @property
     def seconds(self) -> float:

@@ -13,7 +13,7 @@ import av
 from derain.errors import PhotoError, UsageError, reason
 from derain.video.decoding import ANY_BYTES, TRIES, decoder_of, prepared
 from derain.video.deinterlacing import deinterlaced
-from derain.video.reading import is_cover
+from derain.video.reading import PictureTrack, is_cover
 from derain.video.streams.addresses import CAMERA, PIPE, URL, StreamSettings, shown
 from derain.video.streams.intake import Intake, Picture, Sound
 from derain.video.streams.timeline import Timeline
@@ -24,7 +24,7 @@ PASSED_ON = ("audio", "subtitle")
 WITHOUT_PROTOCOL = "FFmpeg inside PyAV knows no such protocol; let the command ffmpeg pipe it in as MPEG-TS"
 
 
-class Connection:
+class Connection(PictureTrack):
     """A stream that is open for reading.
 
     Raises:
@@ -43,19 +43,11 @@ class Connection:
         videos = [s for s in self.container.streams.video if not is_cover(s) and s.codec_context is not None]
         if not videos:
             raise PhotoError(f"{self.name}: holds no video that can be decoded")
-        self.stream: Any = videos[0]
+        self.stream = videos[0]
         others = [s for s in self.container.streams if s is not self.stream]
         self.passed_on = [s for s in others if s.type in PASSED_ON and s.codec_context is not None]
         self.left_out = [s for s in others if s not in self.passed_on]
         self.time_base: Fraction = self.stream.time_base or Fraction(1, 90000)
-
-    @property
-    def codec(self) -> str:
-        return str(self.stream.codec_context.codec.canonical_name)
-
-    @property
-    def rate(self) -> Fraction:
-        return self.stream.average_rate or self.stream.guessed_rate or Fraction(25)
 
     @property
     def is_endless(self) -> bool:
