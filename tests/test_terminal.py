@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from derain.cli.terminal import progress_bar
+from derain.cli.terminal import progress_bar, talk
 from derain.models import build
 from derain.photos import decode
 from derain.restoring.restorer import Restorer
@@ -30,6 +30,14 @@ def finetune(photos, weights, clean, report, **_):
     return module.Result(Path("tuned.safetensors"), Path("summary.html"), scores, scores, 1, False)
 module.finetune = finetune
 """
+
+
+def test_columns_of_a_result_stand_apart_in_a_terminal():
+    with talk.capture() as shown:
+        talk.print("photo.jpg\t0.592\trainy", markup=False)
+    assert shown.get().split() == ["photo.jpg", "0.592", "rainy"]
+
+
 FEW = ("run", "run --json", "run -", "video")
 MORE = ("eval --json -", "models info", "doctor --json", "finetune", "--version", "--help")
 MEASURED = "import derain.doctor\nderain.doctor._speed = lambda _: 'fast'\n"

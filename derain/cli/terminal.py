@@ -23,7 +23,7 @@ class Talk(Console):
     """Names in what is said cannot move the cursor or set the window's title."""
 
     def render_str(self, text: str, **how: Any) -> Text:
-        return super().render_str(printable(text, kept="\n"), **how)
+        return super().render_str(printable(text, kept="\n\t"), **how)
 
 
 talk = Talk(stderr=True, highlight=False, soft_wrap=True, emoji=False)
