@@ -2,14 +2,16 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 import torch
 
+from derain.allocation import give_back_freed_memory
 from derain.batch.running import Separated, separate
 from derain.errors import PhotoError, UsageError
 from derain.photos import Original, decode
@@ -88,7 +90,7 @@ class Service:
         Raises:
             Refusal: a photo that cannot be read, derained or written as asked for.
         """
-        async with self.turns.turn(client):
+        async with self._turn(client):
             original = await self._decoded(upload)
             layers = await self._in_network(original, self._separate, original, wanted)
             return await self._in_files(answer, original, layers, wanted, upload.name)
@@ -99,9 +101,19 @@ class Service:
         Raises:
             Refusal: as :meth:`derain`.
         """
-        async with self.turns.turn(client):
+        async with self._turn(client):
             original = await self._decoded(upload)
             return await self._in_network(original, self._amount, original, wanted)
+
+    @asynccontextmanager
+    async def _turn(self, client: str) -> AsyncIterator[None]:
+        """A turn, after which the system gets back what no other photo takes."""
+        try:
+            async with self.turns.turn(client):
+                yield
+        finally:
+            if not self.turns.busy:
+                give_back_freed_memory()
 
     def _separate(self, original: Original, wanted: Wanted) -> Separated:
         rainy_from = threshold(wanted.only_if_rainy, wanted.rainy_from)
