@@ -22,7 +22,7 @@ from derain.video import VideoSettings, frames, process, sample_frames
 from derain.video.colour import Colours, from_rgb
 from derain.video.formats import choose_encoder, choose_pixel_format
 from derain.video.joining import write_in_header
-from derain.video.reading import Clock
+from derain.video.reading import StreamClock
 
 QUARTER_TURN = struct.pack("=9i", 0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30)
 FRAME_BY_FRAME = VideoSettings(temporal="off")
@@ -701,9 +701,9 @@ def test_clips_put_one_after_the_other_are_taken_whole(tmp_path):
 
 
 def test_only_times_that_go_back_begin_anew():
-    signs = Clock(Fraction(1, 1000))
+    signs = StreamClock(Fraction(1, 1000))
     assert [signs.moved(at, length) for at, length in ((500, 6000), (1000, 500), (3000, 500), (7000, 10))] == [0] * 4
-    joined = Clock(Fraction(1, 1000))
+    joined = StreamClock(Fraction(1, 1000))
     assert [joined.moved(at, 40) for at in (0, 40, 2000, 0, 40)] == [0, 0, 0, 2040, 2040]
 
 

@@ -124,7 +124,7 @@ class Separated(Layers):
 
 
 @dataclass(frozen=True)
-class Work:
+class JobUnderWay:
     """A job on its way: what was read for it, what came of that, or why it failed."""
 
     job: Job
@@ -171,7 +171,7 @@ class Pace:
             max_memory=restorer.max_memory,
         )
 
-    def seen(self, work: Work) -> Work:
+    def seen(self, work: JobUnderWay) -> JobUnderWay:
         if work.original is not None:
             self.largest = max(self.largest, BYTES_WHILE_UNDER_WAY * work.original.pixels.nbytes)
         return work
@@ -185,21 +185,21 @@ class Pace:
         return float(np.clip(room / self.largest, 2, self.files + 1)) if self.largest else 2
 
 
-def watched(restorer: Restorer, work: Work, watch: Watch | None) -> Restorer:
+def watched(restorer: Restorer, work: JobUnderWay, watch: Watch | None) -> Restorer:
     """A restorer that tells what it does to this photo; on a GPU, where that is quick, the same one."""
     if watch is None or restorer.device.type == "cuda":
         return restorer
     return replace(restorer, watch=partial(watch, work.job))
 
 
-def _is_put_off(work: Work, late: dict[Job, str] | None) -> bool:
+def _is_put_off(work: JobUnderWay, late: dict[Job, str] | None) -> bool:
     if late is None or not isinstance(work.error, SparseError):
         return False
     late[work.job] = work.error.what
     return True
 
 
-def _open(job: Job, treatment: Treatment, patient: bool) -> Work:
+def _open(job: Job, treatment: Treatment, patient: bool) -> JobUnderWay:
     try:
         if in_the_way := obstacle(job):
             raise in_the_way
@@ -207,11 +207,11 @@ def _open(job: Job, treatment: Treatment, patient: bool) -> Work:
             raise PhotoError(f"{job.source}: is write-protected; `overwrite` replaces it all the same")
         original = read_original(job.source, treatment.max_megapixels, patient)
         format_of(job.background)  # before anything is computed
-        return Work(job, _due(job, treatment), original)
+        return JobUnderWay(job, _due(job, treatment), original)
     except PhotoError as error:
-        return Work(job, error=error)
+        return JobUnderWay(job, error=error)
     except Exception as error:  # whatever it is, the other photos go on
-        return Work(job, error=PhotoError(f"{job.source}: cannot be read ({reason(error)})"))
+        return JobUnderWay(job, error=PhotoError(f"{job.source}: cannot be read ({reason(error)})"))
 
 
 def _due(job: Job, treatment: Treatment) -> frozenset[Path]:
@@ -240,7 +240,7 @@ def separate(
     return Separated(found.background, found.rain, seconds, covered)
 
 
-def _separate(work: Work, restorer: Restorer, treatment: Treatment) -> Work:
+def _separate(work: JobUnderWay, restorer: Restorer, treatment: Treatment) -> JobUnderWay:
     if work.original is None:
         return work
     try:
@@ -250,7 +250,7 @@ def _separate(work: Work, restorer: Restorer, treatment: Treatment) -> Work:
         return replace(work, layers=layers)
     except Exception as error:  # whatever it is, the other photos go on
         said = str(error) if isinstance(error, PhotoError) else f"cannot be derained ({reason(error)})"
-        return Work(work.job, error=PhotoError(f"{work.job.source}: {said}"))
+        return JobUnderWay(work.job, error=PhotoError(f"{work.job.source}: {said}"))
 
 
 def finished_file(original: Original, layers: Separated, to: str, quality: int | None = None) -> Encoded:
@@ -264,7 +264,7 @@ def finished_file(original: Original, layers: Separated, to: str, quality: int |
     return encode_with_notes(original, layers.background, to, quality)
 
 
-def _write(work: Work, treatment: Treatment) -> Outcome:
+def _write(work: JobUnderWay, treatment: Treatment) -> Outcome:
     job, original, layers = work.job, work.original, work.layers
     if original is None or layers is None:
         return Outcome(job, work.error)
@@ -279,7 +279,7 @@ def _write(work: Work, treatment: Treatment) -> Outcome:
         return replace(done, error=PhotoError(f"{job.background}: cannot be written ({reason(error)})"))
 
 
-def _write_results(work: Work, original: Original, layers: Separated, treatment: Treatment) -> tuple[str, ...]:
+def _write_results(work: JobUnderWay, original: Original, layers: Separated, treatment: Treatment) -> tuple[str, ...]:
     """Write what is due; gives what is to be known of it."""
     job, write = work.job, write_bytes if treatment.overwrite else write_new
     make_folder(job.background.parent, job.below)

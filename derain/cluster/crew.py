@@ -14,7 +14,7 @@ from typing import Any
 from derain.batch import Job, Outcome, Treatment
 from derain.cluster.seats import Share, living, neighbours
 from derain.cluster.shared import Glance, glance_at, versions
-from derain.cluster.worker import Done, Seat, Worker
+from derain.cluster.worker import BatchResult, Seat, Worker
 from derain.errors import PhotoError, UsageError, reason
 from derain.files.parts import remove_parts
 
@@ -198,7 +198,7 @@ class Crew:
     def _take(self, ref: Any, hand: Hand) -> Iterator[Outcome]:
         batch = hand.busy.pop(ref)
         try:
-            done: Done = self.ray.get(ref)
+            done: BatchResult = self.ray.get(ref)
         except self.ray.exceptions.RayTaskError as error:  # whatever it is, the other photos go on
             yield from (_failed(job, f"cannot be derained ({cause_of(error)})") for job in batch.jobs)
             return

@@ -34,7 +34,7 @@ class Seat:
 
 
 @dataclass(frozen=True)
-class Done:
+class BatchResult:
     """What became of a batch."""
 
     outcomes: list[batch.Outcome]
@@ -74,11 +74,11 @@ class Worker:
         """Where this is, and what is wrong there; it answers as soon as the network is loaded."""
         return replace(self.seat, trouble=glance.trouble() if glance else "")
 
-    def work(self, jobs: list[batch.Job]) -> Done:
+    def work(self, jobs: list[batch.Job]) -> BatchResult:
         """Do a batch."""
         started = time.perf_counter()
         outcomes = [replace(each, node=self.seat.node) for each in batch.run(jobs, self.model, self.treatment)]
-        return Done(outcomes, time.perf_counter() - started)
+        return BatchResult(outcomes, time.perf_counter() - started)
 
 
 def settled_precision(precision: str, device: str) -> str:

@@ -3,11 +3,10 @@
 from collections.abc import Callable, Set
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, Protocol
 
 from derain.photos import Photo
 from derain.video.formats import NVENC, PRORES, choose_encoder, choose_pixel_format, has_alpha, lost
-from derain.video.reading import Frame
+from derain.video.reading import Frame, PictureTrack
 from derain.video.sides import KINDS_TAKEN_OVER, Light, merged
 from derain.video.treatment import VideoSettings
 
@@ -63,18 +62,6 @@ def encoder_options(
     if codec == "libsvtav1":
         options.setdefault("preset", "8")
     return options | given
-
-
-class PictureTrack(Protocol):
-    """What is encoded anew, of a file or a stream."""
-
-    stream: Any
-    time_base: Fraction
-
-    @property
-    def codec(self) -> str: ...
-    @property
-    def rate(self) -> Fraction: ...
 
 
 def encoding_of(

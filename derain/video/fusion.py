@@ -56,7 +56,7 @@ class Shot:
 
 
 @dataclass(frozen=True)
-class Look:
+class View:
     """How a frame sees a neighbour."""
 
     other: Shot
@@ -168,26 +168,26 @@ def fuse(window: Window) -> Photo:
     near = range(max(index - REACH, first), min(index + REACH, window.last) + 1)
     if not any(shots[other - first].rain.any() for other in near):
         return shot.background  # noise and what moves are no rain, whatever the neighbours show
-    looks = []
+    views = []
     for other in near:
         there, back = composed_motion(window.motions, index, other), composed_motion(window.motions, other, index)
         if there and back:
-            looks.append(Look(shots[other - first], *choose_flow(shot, shots[other - first], there, back)))
-    if not looks:
+            views.append(View(shots[other - first], *choose_flow(shot, shots[other - first], there, back)))
+    if not views:
         return shot.background
     rain = np.asarray(cv2.resize(shot.rain, shot.background.shape[1::-1]), np.uint8)
-    found = agreed_on_device(shot, rain, looks)
-    return agreed(shot, rain, looks) if found is None else found
+    found = agreed_on_device(shot, rain, views)
+    return agreed(shot, rain, views) if found is None else found
 
 
-def agreed_on_device(shot: Shot, rain: Small, looks: list[Look]) -> Photo | None:
+def agreed_on_device(shot: Shot, rain: Small, views: list[View]) -> Photo | None:
     """The background that a frame and its neighbours agree on; ``None`` if they are not on a device, or it is full."""
-    placed = [look.other.placed for look in looks]
+    placed = [view.other.placed for view in views]
     if shot.placed is None or None in placed:
         return None
     seen = [
-        PlacedLook(other, look.field if look.field.any() else None, look.valid)
-        for look, other in zip(looks, placed)
+        PlacedLook(other, view.field if view.field.any() else None, view.valid)
+        for view, other in zip(views, placed)
         if other
     ]
     try:
@@ -198,9 +198,9 @@ def agreed_on_device(shot: Shot, rain: Small, looks: list[Look]) -> Photo | None
         return None
 
 
-def agreed(shot: Shot, rain: Small, looks: list[Look]) -> Photo:
+def agreed(shot: Shot, rain: Small, views: list[View]) -> Photo:
     """The background that a frame and its neighbours agree on."""
-    neighbours = [align_neighbour(look, shot.rainy.shape[1::-1]) for look in looks]
+    neighbours = [align_neighbour(view, shot.rainy.shape[1::-1]) for view in views]
     result = np.empty_like(shot.background)
     for top in range(0, len(result), BAND):
         rows = slice(top, top + BAND)
@@ -210,11 +210,11 @@ def agreed(shot: Shot, rain: Small, looks: list[Look]) -> Photo:
     return result
 
 
-def align_neighbour(look: Look, size: tuple[int, ...]) -> Aligned:
+def align_neighbour(view: View, size: tuple[int, ...]) -> Aligned:
     """The neighbour as it looks from the frame."""
     width, height = size
-    field, other = look.field, look.other
-    seen = np.asarray(cv2.resize(look.valid, (width, height), interpolation=cv2.INTER_NEAREST), np.uint8)
+    field, other = view.field, view.other
+    seen = np.asarray(cv2.resize(view.valid, (width, height), interpolation=cv2.INTER_NEAREST), np.uint8)
     if not field.any():
         return Aligned(other.rainy, grey(other.background), seen)
     field = field * np.array([width / field.shape[1], height / field.shape[0]], np.float32)

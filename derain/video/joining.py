@@ -20,7 +20,7 @@ from derain.video.containers.matroska_header import set_aspect
 from derain.video.decoding import opened, packets_of
 from derain.video.encoder import open_output
 from derain.video.headers import BOXES, DAMAGE, ELEMENTS, Header
-from derain.video.reading import Clip, Clock, is_cover
+from derain.video.reading import Clip, StreamClock, is_cover
 
 MATRIX_PLACE = {0: 40, 1: 52}  # of the display matrix in a tkhd box, by its version
 FILE_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder"}  # tags that speak of the old file
@@ -291,7 +291,7 @@ def _other_packets(
         return
     with Clip(source.path) as clip:
         streams = [clip.container.streams[index] for index in copied]
-        clocks = {stream.index: Clock(stream.time_base) for stream in streams}
+        clocks = {stream.index: StreamClock(stream.time_base) for stream in streams}
         damaged = set[int]()  # streams whose last packet is
         for packet in packets_of(clip.container, streams):
             index, clock = packet.stream.index, clocks[packet.stream.index]
@@ -312,7 +312,7 @@ def _other_packets(
                 yield timed
 
 
-def _moved(packet: Any, clock: Clock, begin: float, end: float) -> Timed | None:
+def _moved(packet: Any, clock: StreamClock, begin: float, end: float) -> Timed | None:
     """A packet at its time in the result; None if it is not in the stretch, or without a time."""
     if is_cover(packet.stream):
         packet.pts = packet.dts = math.ceil(begin / packet.time_base)

@@ -33,7 +33,7 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Moment:
+class ShownAt:
     """When a frame is shown."""
 
     pts: int  # in the clip's units
@@ -44,7 +44,7 @@ def pieces(clip: Clip, settings: VideoSettings) -> Iterator[Piece]:
     """The pieces of a clip's stretch, each as soon as its frames are found; fills ``clip.damage`` on the way."""
     base = clip.time_base
     since = None if settings.start is None else settings.start + clip.begins
-    moments = (Moment(pts, float(pts * base)) for pts in clip.times(since))
+    moments = (ShownAt(pts, float(pts * base)) for pts in clip.times(since))
     shown: list[int] = []
     for moment in stretch(moments, settings, clip.begins):
         shown.append(moment.pts)

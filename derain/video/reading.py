@@ -59,6 +59,7 @@ class PictureTrack:
     """What is known of the pictures of a clip or of a live stream that is open."""
 
     stream: Any  # PyAV's
+    time_base: Fraction
 
     @property
     def codec(self) -> str:
@@ -156,7 +157,7 @@ class Clip(PictureTrack):
     def _decoded(self, since: float | None) -> Iterator["Decoded"]:
         """Frames as they are stored, at times that rise."""
         last: int | None = None
-        clock, step = Clock(self.time_base), round(1 / self.rate / self.time_base)
+        clock, step = StreamClock(self.time_base), round(1 / self.rate / self.time_base)
         size: tuple[int, int] | None = None
         whole = since is None or since <= self.begins + NEAR_BEGINNING
         first = None if whole else self._first()
@@ -236,7 +237,7 @@ def upright(decoded: Decoded, time_base: Fraction) -> Frame:
     return Frame(pixels, pts, float(pts * time_base), colours, 90 * turned, matrix, alpha, sides, kept)
 
 
-class Clock:
+class StreamClock:
     """The times of a stream: where clips were put one after the other, each begins anew."""
 
     def __init__(self, base: Fraction) -> None:
