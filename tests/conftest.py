@@ -70,7 +70,7 @@ def small_weights(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def cluster():
-    """A cluster of three nodes with one processor each; tests that share it stand in the group "ray"."""
+    """A cluster of three nodes with one processor each; those that share it are marked `cluster`."""
     pytest.importorskip("ray", reason="needs derain[ray]")
     from ray.cluster_utils import Cluster
 

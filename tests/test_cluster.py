@@ -27,7 +27,7 @@ from derain.errors import UsageError
 from derain.models.contract import Derainer
 from tests.test_run import command
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
+pytestmark = [pytest.mark.slow, pytest.mark.cluster]
 
 PROGRAM = [sys.executable, "-m", "derain"]  # with all of its own that keeps libraries silent
 

@@ -16,7 +16,7 @@ from derain.weights import load, verify
 from tests.test_run import command
 from tests.test_video import Darker, make_clip, picture
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
+pytestmark = [pytest.mark.slow, pytest.mark.cluster]
 SIZE = (64, 96)
 SETTINGS = VideoSettings(precision="float32")  # by auto each process measures for itself
 
