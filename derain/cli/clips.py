@@ -91,7 +91,9 @@ def clips_of(sources: list[str], out: str | None) -> list[tuple[Path, Path | Non
         return []
     if out is None:
         return [(clip, None) for clip in found]
-    if is_stream_like(out) or os.path.isfile(out) or (Path(out).suffix and not os.path.isdir(out)):
+    from derain.video.streams.addresses import is_stream
+
+    if is_stream(out) or os.path.isfile(out) or (Path(out).suffix and not os.path.isdir(out)):
         raise UsageError(f"{out}: is one place for {len(found)} clips; give a folder")
     results = [Path(out) / clip.name for clip in found]
     if twice := [path for path in results if results.count(path) > 1]:
@@ -113,7 +115,3 @@ def clips_in(folder: Path) -> list[Path]:
     except OSError as error:
         raise UsageError(f"{folder}: cannot be read ({reason(error)})") from None
     return [path for path in moving if not path.stem.endswith(DERAINED_MARK) and path.is_file()]
-
-
-def is_stream_like(out: str) -> bool:
-    return out == "-" or "://" in out

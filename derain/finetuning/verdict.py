@@ -8,6 +8,7 @@ import numpy as np
 from derain.evaluation.statistics import CONFIDENCE_LEVEL, Estimate
 from derain.finetuning.judge import WEIGHTS, Scores, gain
 from derain.finetuning.material import LEAST_JUDGING, PHOTO_SHARE
+from derain.text import counted
 
 MORE_PHOTOS = f"give {LEAST_JUDGING * PHOTO_SHARE} photos or more, and more minutes if time was short"
 GROUPS = (("repasted", "rain_left", "photos"), ("matched", "rendered", "pictures"), ("timed",))  # judged by one picture
@@ -26,7 +27,7 @@ class Verdict:
     def __str__(self) -> str:
         found = self.gain
         if found.n < LEAST_JUDGING:
-            judged = f"only {found.n} photo{'' if found.n == 1 else 's'} judged, and {LEAST_JUDGING} are needed"
+            judged = f"only {counted(found.n, 'photo')} judged, and {LEAST_JUDGING} are needed"
             return f"no better for certain: {judged}; {MORE_PHOTOS}"
         interval = f"{found.mean:+.2f} dB, 95% interval {found.low:+.2f} to {found.high:+.2f}, judged by {found.n}"
         if self.better:
