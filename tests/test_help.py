@@ -114,7 +114,7 @@ def test_help_ends_with_two_examples_that_the_command_line_takes(command):
     [
         (["photo.jpg", "b c.png"], "derain run photo.jpg 'b c.png'"),
         (["clip.MP4", "--start", "3"], "derain video clip.MP4 --start 3"),
-        (["."], "`derain run .` does its photos, `derain video .` its clips"),
+        (["."], "`derain run .` derains its photos, `derain video .` its clips"),
         (["mine.safetensors"], "--weights mine.safetensors"),
         (["vidoe", "clip.mp4"], "Did you mean 'video'?"),
         (["--strength", "0.5", "photo.jpg"], "`derain run --strength`"),

@@ -88,7 +88,7 @@ def main() -> None:
 
         if not is_too_long(error):
             raise
-        say_error(UsageError(f"{error.filename}: is too long a name for this file system"))
+        say_error(UsageError(f"{error.filename}: the name is too long for this file system"))
         code = UsageError.exit_code
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else 0

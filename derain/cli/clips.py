@@ -37,13 +37,13 @@ class Telling:
             return
         self.inform(f"{result.frames} frames in {result.seconds:.0f} s")
         if result.failed:
-            self.inform(f"{len(result.failed)} frames failed and were passed through")
+            self.inform(f"{len(result.failed)} frames failed and were passed through unchanged")
         for sentence in result.damage:
             say_error(PhotoError(sentence))
         self.bad += bool(result.failed or result.damage)
 
     def skipped(self, clip: Path, place: Path) -> None:
-        self.inform(f"{clip}: skipped, as {place} exists (--overwrite replaces it)")
+        self.inform(f"{clip}: skipped because {place} exists (--overwrite replaces it)")
         if self.json:
             tell_text(as_json(nothing_of(clip, place) | {"skipped": "its result exists"}))
 
@@ -94,10 +94,10 @@ def clips_of(sources: list[str], out: str | None) -> list[tuple[Path, Path | Non
     from derain.video.streams.addresses import is_stream
 
     if is_stream(out) or os.path.isfile(out) or (Path(out).suffix and not os.path.isdir(out)):
-        raise UsageError(f"{out}: is one place for {len(found)} clips; give a folder")
+        raise UsageError(f"{out}: one file cannot hold {len(found)} clips; give a folder")
     results = [Path(out) / clip.name for clip in found]
     if twice := [path for path in results if results.count(path) > 1]:
-        raise UsageError(f"{twice[0]}: two clips of that name would go there; give them one by one")
+        raise UsageError(f"{twice[0]}: two clips would be written to it; give them one by one")
     Path(out).mkdir(parents=True, exist_ok=True)
     return list(zip(found, results))
 

@@ -25,11 +25,11 @@ def evaluate(
     ] = None,
     clean: Annotated[
         Optional[Path],
-        typer.Option(metavar="PATH", help="The same without rain; if left out, only scores that need no truth."),
+        typer.Option(metavar="PATH", help="The same pictures without rain. Optional; some scores need none."),
     ] = None,
     weights: Annotated[
         Optional[list[str]],
-        typer.Option(metavar="WEIGHTS", help="Weights to score, repeatable; default: derain. `none` scores none."),
+        typer.Option(metavar="WEIGHTS", help="Weights to score, or none; repeatable; default: derain."),
     ] = None,
     restored: Annotated[
         Optional[list[str]],
@@ -40,15 +40,13 @@ def evaluate(
         Optional[Path], typer.Option(metavar="FILE", help="Write all scores as JSON; - for stdout.")
     ] = None,
     csv: Annotated[
-        Optional[Path], typer.Option(metavar="FILE", help="Write each picture's scores as CSV; - for stdout.")
+        Optional[Path], typer.Option(metavar="FILE", help="Write the scores of each picture as CSV; - for stdout.")
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files of an earlier evaluation.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing reports and tables.")] = False,
     frames: Annotated[
         Optional[int], typer.Option(min=1, metavar="N", help="Use only the first N frames of a clip.")
     ] = None,
-    self_test: Annotated[
-        bool, typer.Option("--self-test", help="Score drawn pictures under rain that derain renders.")
-    ] = False,
+    self_test: Annotated[bool, typer.Option("--self-test", help="Score on drawn pictures with rendered rain.")] = False,
     benchmark: Annotated[bool, typer.Option("--benchmark", help="Measure speed and memory instead.")] = False,
     device: Device = "auto",
     workers: Annotated[
@@ -57,11 +55,11 @@ def evaluate(
 ) -> None:
     """Measure how well rain is removed: PSNR, SSIM and more.
 
-    Each score comes with its 95% interval and beside that of the rainy input. Pictures of --rainy and --clean are
+    Each score comes with a 95% interval and the score of the rainy input beside it. Pictures in --rainy and --clean are
     matched by name. All --weights and --restored are compared in one table.
     """
     if sum((rainy is not None, self_test, benchmark)) != 1:
-        raise UsageError("give one of --rainy, --self-test and --benchmark")
+        raise UsageError("give one of --rainy, --self-test or --benchmark")
     check_there(*(path for path in (rainy, clean) if path))
     check_weights(*(name for name in weights or () if name != "none"))
     from derain.cli.methods import method_names, roles
@@ -75,7 +73,7 @@ def evaluate(
 
     ours, theirs = method_names([w for w in weights or ["derain"] if w != "none"], restored or [])
     if benchmark and (report or csv):
-        raise UsageError("--benchmark writes --json; leave out --report and --csv")
+        raise UsageError("--benchmark can write --json only; leave out --report and --csv")
     refuse_existing([path for path in (report, json, csv) if path], overwrite)
     chosen = choose_device(device)
     if benchmark:

@@ -26,15 +26,17 @@ def finetune(
     ] = None,
     minutes: Annotated[
         Optional[float],
-        typer.Option(
-            min=0.01, metavar="N", help="Time for the whole run; default: 15 on a CPU, 3 on a GPU. It may stop early."
-        ),
+        typer.Option(min=0.01, metavar="N", help="Time limit for the whole run; default: 15 on a CPU, 3 on a GPU."),
     ] = None,
     steps: Annotated[
-        Optional[int], typer.Option(min=1, metavar="N", help="Train for this many steps, whatever time they take.")
+        Optional[int],
+        typer.Option(min=1, metavar="N", help="Train for this many steps instead, however long they take."),
     ] = None,
     change: Annotated[
-        str, typer.Option("--strength-of-change", metavar="LEVEL", help="low, medium or high.")
+        str,
+        typer.Option(
+            "--strength-of-change", metavar="LEVEL", help="How far the weights may move: low, medium or high."
+        ),
     ] = "medium",
     start: Annotated[
         str, typer.Option(metavar="WEIGHTS", help="Weights to start from, a bundled name or a file.")
@@ -94,7 +96,11 @@ def finetune(
     if push and found.better and not found.interrupted:
         say(f"uploaded to {upload(push, found.weights)}")
     elif push:
-        say("not uploaded: the run was interrupted" if found.interrupted else "not uploaded: it is no better")
+        say(
+            "not uploaded: the run was interrupted"
+            if found.interrupted
+            else "not uploaded: the new weights are no better"
+        )
     if found.interrupted:
-        say("interrupted: the best so far is kept" + ("; --resume goes on" if found.can_go_on else ""))
+        say("interrupted; the best weights so far are kept" + ("; --resume continues" if found.can_go_on else ""))
         raise typer.Exit(130)

@@ -12,7 +12,7 @@ def meant_by(words: list[str]) -> str | None:
 
     first, given = Path(words[0]), shlex.join(words)
     if os.path.isdir(first):
-        return f"{first} is a folder: `derain run {given}` does its photos, `derain video {given}` its clips."
+        return f"{first} is a folder: `derain run {given}` derains its photos, `derain video {given}` its clips."
     if is_moving(first):
         return f"{first} is a clip: `derain video {given}` removes its rain."
     if first.suffix.lower() in SUFFIXES:

@@ -54,4 +54,4 @@ def verify(weights: WeightsArgument = "derain") -> None:
     check_weights(weights)
     from derain.weights import verify
 
-    tell(f"{verify(weights)}  {weights}: whole")
+    tell(f"{verify(weights)}  {weights}: intact")

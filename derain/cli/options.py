@@ -12,8 +12,8 @@ from derain.cli.terminal import speak_of
 WEIGHTS = "A bundled name, a file, or hf:OWNER/REPO on the Hub."
 Weights = Annotated[str, typer.Option(metavar="WEIGHTS", help=WEIGHTS)]
 Strength = Annotated[float, typer.Option(min=0, max=1, metavar="SHARE", help="How much of the rain to remove.")]
-Device = Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:1 or mps.")]
-Precision = Annotated[str, typer.Option(metavar="PRECISION", help="auto, float32 or bfloat16.")]
+Device = Annotated[str, typer.Option(metavar="DEVICE", help="Where to compute: auto, cpu, cuda, cuda:1 or mps.")]
+Precision = Annotated[str, typer.Option(metavar="PRECISION", help="Arithmetic: auto, float32 or bfloat16.")]
 Threads = Annotated[
     Optional[int], typer.Option(min=1, metavar="N", help="CPU threads for the network; default: all cores.")
 ]
@@ -26,11 +26,11 @@ MaxMemory = Annotated[
     typer.Option(min=0.1, metavar="GB", help="Use at most this much memory; default: 40% of what is free."),
 ]
 OnlyIfRainy = Annotated[
-    bool, typer.Option("--only-if-rainy", help="Leave photos alone that `derain score` does not call rainy.")
+    bool, typer.Option("--only-if-rainy", help="Copy photos unchanged unless `derain score` calls them rainy.")
 ]
 RainyFrom = Annotated[
     Optional[float],
-    typer.Option(min=0, max=1, metavar="SCORE", help="The score from which a photo counts as rainy, instead of 0.1."),
+    typer.Option(min=0, max=1, metavar="SCORE", help="Score from which a photo counts as rainy; default: 0.1."),
 ]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Only report errors.")]
 Ray = Annotated[
@@ -38,7 +38,7 @@ Ray = Annotated[
     typer.Option(
         metavar="[ADDRESS]",
         show_default=False,
-        help="Work on the Ray cluster at host:port or auto, or on all of this machine.",
+        help="Use the Ray cluster at host:port or auto; without a value, all of this machine.",
     ),
 ]
 RAY_ADDRESS = re.compile(r"auto|local|(ray://)?[^/\s]+:\d+")

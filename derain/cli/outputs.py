@@ -17,10 +17,10 @@ def refuse_existing(files: list[Path], overwrite: bool) -> None:
     """
     places = [path if is_stdout(path) else path.resolve() for path in files]
     for path in (path for path, place in zip(files, places) if places.count(place) > 1 and str(path) != os.devnull):
-        raise UsageError(f"{path}: is to hold two things; give each a place of its own")
+        raise UsageError(f"{path}: cannot hold two outputs; give each its own file")
     for path in (path for path in files if not (is_stdout(path) or is_special(path))):
         if os.path.lexists(path) and not overwrite:
-            raise UsageError(f"{path}: exists already; give another name or --overwrite")
+            raise UsageError(f"{path}: already exists; give another name or --overwrite")
         if not path.parent.is_dir():
             raise UsageError(f"{path.parent}: no such folder")
 

@@ -41,7 +41,7 @@ def run(
     ] = None,
     files_from: Annotated[
         Optional[Path],
-        typer.Option(metavar="FILE", help="Read names of more photos from this file, one a line; - for stdin."),
+        typer.Option(metavar="FILE", help="Read more names of photos from this file, one per line; - for stdin."),
     ] = None,
     recursive: Annotated[bool, typer.Option("-r", "--recursive", help="Include subfolders.")] = False,
     output: Annotated[
@@ -51,13 +51,15 @@ def run(
             "--output",
             metavar="PATH",
             parser=to_place,
-            help="Where results go; a file for one photo, else a folder.",
+            help="Where results go: a file for one photo, otherwise a folder.",
         ),
     ] = None,
-    suffix: Annotated[str, typer.Option(metavar="TEXT", help="Added to the photo's name.")] = ".derained",
+    suffix: Annotated[str, typer.Option(metavar="TEXT", help="Text added to the photo's name.")] = ".derained",
     format: Annotated[
         Optional[str],
-        typer.Option(metavar="FORMAT", help="jpg, png, webp, tiff, avif or bmp; default: the photo's own."),
+        typer.Option(
+            metavar="FORMAT", help="Output format: jpg, png, webp, tiff, avif or bmp; default: the photo's own."
+        ),
     ] = None,
     in_place: Annotated[bool, typer.Option("--in-place", help="Replace the photos themselves.")] = False,
     overwrite: Annotated[
@@ -69,26 +71,22 @@ def run(
     rainy_from: RainyFrom = None,
     rain: Annotated[bool, typer.Option("--rain", help="Also write the rain layer, as photo.rain.png.")] = False,
     compare: Annotated[
-        bool, typer.Option("--compare", help="Also write before and after in one picture, photo.compare.png.")
+        bool, typer.Option("--compare", help="Also write before and after side by side, as photo.compare.png.")
     ] = False,
     quality: Annotated[
         Optional[int],
         typer.Option(
-            min=1, max=100, metavar="N", help="Quality of lossy formats; default: the photo's own, or else 95."
+            min=1, max=100, metavar="N", help="Quality of lossy formats; default: the photo's own, otherwise 95."
         ),
     ] = None,
     device: Device = "auto",
     precision: Precision = "auto",
-    tile: Annotated[
-        str, typer.Option(metavar="SIDE", help="Side of the tiles in px, auto (by free memory) or none.")
-    ] = "auto",
-    max_megapixels: Annotated[
-        float, typer.Option(min=0, metavar="MP", help="Refuse photos with more megapixels.")
-    ] = 500.0,
+    tile: Annotated[str, typer.Option(metavar="SIDE", help="Tile size in px, auto (by free memory) or none.")] = "auto",
+    max_megapixels: Annotated[float, typer.Option(min=0, metavar="MP", help="Refuse larger photos.")] = 500.0,
     max_memory: MaxMemory = None,
     threads: Threads = None,
     ray: Ray = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object for each photo.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object per photo.")] = False,
     quiet: Quiet = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Report on each photo.")] = False,
 ) -> None:
@@ -103,7 +101,7 @@ def run(
         raise UsageError(f"--tile {tile}: give auto, none, or a side in px")
     piped = inputs == ["-"]
     if piped and (output or files_from or in_place or rain or compare or json or ray is not None):
-        raise UsageError("-: the photo goes to stdout, by itself; leave out --output and whatever else writes files")
+        raise UsageError("-: the result goes to stdout; leave out --output and other options that write files")
     telling = Telling(json, quiet, verbose)
     todo: Iterable[Job] = (
         []
@@ -246,10 +244,10 @@ class Telling:
         known = self.progress
         if clips := known.left[CLIP]:
             first = next(path for path, why in known.left_out if why == CLIP)
-            self.say(f"{counted(clips, 'clip')} left out, such as {first}: `derain video` takes clips")
+            self.say(f"{counted(clips, 'clip')} left out, such as {first}: `derain video` is for clips")
         if others := known.left.total() - clips:
             first, reason = next((path, why) for path, why in known.left_out if why != CLIP)
-            self.say(f"{others} left out: {first} is {reason}; name it by itself to derain it")
+            self.say(f"{others} left out: {first} is {reason}; name it explicitly to derain it")
         if known.there:
             self.say(f"{known.there} skipped: their results exist (--overwrite replaces them)")
 
@@ -279,7 +277,7 @@ class Telling:
         """A photo whose result would be another's, too."""
         from derain.batch import Outcome
 
-        why = f"{job.background}: would be written for {job.source}, but is also {other}'s"
+        why = f"{job.background}: would be the result of both {job.source} and {other}"
         self.done(Outcome(job, PhotoError(why)))
 
     def finish(self) -> None:

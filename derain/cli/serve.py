@@ -10,30 +10,28 @@ from derain.cli.terminal import say, tell
 
 def serve(
     host: Annotated[
-        str, typer.Option(metavar="ADDRESS", help="Listen on this address; 0.0.0.0 is all of this machine's.")
+        str, typer.Option(metavar="ADDRESS", help="Listen on this address; 0.0.0.0 means every network interface.")
     ] = "127.0.0.1",
     port: Annotated[
         int, typer.Option(min=0, max=65535, metavar="N", help="Listen on this port; 0 takes a free one.")
     ] = 7246,
     weights: Annotated[
         Optional[list[str]],
-        typer.Option(metavar="WEIGHTS", help="As in `derain run`. Give several, and requests choose by name."),
+        typer.Option(metavar="WEIGHTS", help="As in `derain run`; repeatable, and requests choose by name."),
     ] = None,
     hosts: Annotated[
         Optional[list[str]],
-        typer.Option("--allow-host", metavar="NAME", help="Answer to this name too; may be repeated."),
+        typer.Option("--allow-host", metavar="NAME", help="Also answer to this host name; repeatable."),
     ] = None,
     proxy: Annotated[
         Optional[str], typer.Option(metavar="ADDRESS", help="Trust X-Forwarded-For from this address.")
     ] = None,
-    max_megabytes: Annotated[
-        float, typer.Option(min=0.001, metavar="MB", help="Refuse uploads with more megabytes.")
-    ] = 200.0,
-    max_megapixels: Annotated[
-        float, typer.Option(min=0, metavar="MP", help="Refuse photos with more megapixels.")
-    ] = 100.0,
-    max_waiting: Annotated[int, typer.Option(min=1, metavar="N", help="Requests that may be there at once.")] = 64,
-    max_per_client: Annotated[int, typer.Option(min=1, metavar="N", help="The same of one client.")] = 16,
+    max_megabytes: Annotated[float, typer.Option(min=0.001, metavar="MB", help="Refuse larger uploads.")] = 200.0,
+    max_megapixels: Annotated[float, typer.Option(min=0, metavar="MP", help="Refuse larger photos.")] = 100.0,
+    max_waiting: Annotated[int, typer.Option(min=1, metavar="N", help="Requests to accept at once.")] = 64,
+    max_per_client: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Requests to accept at once from one client.")
+    ] = 16,
     device: Device = "auto",
     precision: Precision = "auto",
     max_memory: MaxMemory = None,
@@ -42,8 +40,8 @@ def serve(
 ) -> None:
     """Serve a page and an HTTP API that remove the rain from photos.
 
-    Nothing that is sent is stored. Only this machine can reach it, unless --host says otherwise. Ctrl-C ends it after
-    the photo that is under way.
+    Uploads are not stored. Only this machine can reach the server, unless you give --host. Ctrl-C stops it after the
+    current photo.
     """
     from derain.serve import Limits, app, refuse_missing_libraries
 
@@ -66,8 +64,8 @@ def serve(
         hosts={*address.names, *(hosts or [])},
     )
     if not quiet:
-        say(f"weights {', '.join(weights or ['derain'])} on {service.state.service.device}; Ctrl-C ends it")
+        say(f"weights {', '.join(weights or ['derain'])} on {service.state.service.device}; press Ctrl-C to stop")
     if not address.loopback:
-        say(f"{host}: anybody who reaches this machine may use it, as there are no passwords", "yellow")
+        say(f"{host}: anyone who can reach this machine can use it; there is no password", "yellow")
     tell(address.url)
     run(service, address, limits.connections, proxy)

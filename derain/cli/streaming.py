@@ -11,7 +11,7 @@ import typer
 
 from derain.cli.terminal import progress_bar, say, tell, tell_text
 from derain.errors import UsageError
-from derain.text import as_json
+from derain.text import as_json, counted
 
 if TYPE_CHECKING:
     from derain.models.contract import Derainer
@@ -31,7 +31,7 @@ def raw_frames(pixel_format: str | None, size: str | None, rate: str | None) -> 
     if pixel_format is None and size is None and rate is None:
         return None
     if pixel_format is None or size is None:
-        raise UsageError("raw frames take --pixel-format and --size, and --rate if it is not 25")
+        raise UsageError("raw frames need --pixel-format and --size, and --rate unless it is 25")
     if not is_pixel_format(pixel_format):
         raise UsageError(f"--pixel-format {pixel_format}: no such format; try rgb24 or yuv420p")
     width, _, height = size.partition("x")
@@ -64,7 +64,7 @@ def stream(
     from derain.video.streams import Streaming
 
     if json and out == "-":
-        raise UsageError("--json: stdout is for the pictures; leave it out")
+        raise UsageError("--json: the pictures go to stdout; leave --json out")
 
     def inform(sentence: str) -> None:
         if not quiet:
@@ -83,7 +83,7 @@ def stream(
             done = streaming.run(load())
     _tell(done, json, inform, to_stdout=out == "-")
     if done.interrupted:
-        say("interrupted; the output has its end")
+        say("interrupted; the output is complete up to here")
         raise typer.Exit(130)
     if done.failed or done.damaged and not done.live:
         raise typer.Exit(1)
@@ -96,14 +96,14 @@ def _tell(done: "Streamed", json: bool, inform: Callable[[str], None], to_stdout
     elif not to_stdout:
         tell(done.out)
     inform(f"{done.frames} pictures in {done.seconds:.0f} s, {done.dropped} dropped because the machine was too slow")
-    inform(f"latency: {done.latency_frames} pictures, {done.latency_seconds:.2f} s at the most")
+    inform(f"latency: {done.latency_frames} pictures, {done.latency_seconds:.2f} s at most")
     said = {
-        f"{done.passed} pictures were left as they were, for it did not rain": done.passed,
+        f"{done.passed} pictures were passed through while it was dry": done.passed,
         f"{done.damaged} packets could not be decoded": done.damaged,
-        f"{done.late} pictures were not later than those before, and left out": done.late,
-        f"{done.reconnections} times connected again": done.reconnections,
-        f"{len(done.failed)} pictures failed and were passed through": len(done.failed),
-        f"{done.source}: ended ({done.lost})": done.lost,
+        f"{done.late} pictures arrived out of order and were dropped": done.late,
+        f"reconnected {counted(done.reconnections, 'time')}": done.reconnections,
+        f"{len(done.failed)} pictures failed and were passed through unchanged": len(done.failed),
+        f"{done.source}: the connection ended ({done.lost})": done.lost,
     }
     for sentence, count in said.items():
         if count:

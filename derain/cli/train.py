@@ -15,33 +15,40 @@ def train(
     rainy: Annotated[Path, typer.Option(metavar="FOLDER", help="Rainy photos.", show_default=False)],
     clean: Annotated[Path, typer.Option(metavar="FOLDER", help="Other photos, without rain.", show_default=False)],
     out: Annotated[
-        Path, typer.Option(metavar="FOLDER", help="Where weights, checkpoint, log and previews go.", show_default=False)
+        Path,
+        typer.Option(
+            metavar="FOLDER", help="Where to write weights, checkpoint, log and previews.", show_default=False
+        ),
     ],
-    preset: Annotated[Optional[str], typer.Option(metavar="NAME", help="derain (default) or nlcl.")] = None,
+    preset: Annotated[
+        Optional[str], typer.Option(metavar="NAME", help="Network to train: derain (default) or nlcl.")
+    ] = None,
     start: Annotated[
         Optional[str], typer.Option(metavar="WEIGHTS", help="Start from these weights, a bundled name or a file.")
     ] = None,
     steps: Annotated[Optional[int], typer.Option(min=1, metavar="N", help="Stop after this many steps.")] = None,
     minutes: Annotated[
         Optional[float],
-        typer.Option(min=0.01, metavar="N", help="Stop after this many minutes, or after --steps if they end first."),
+        typer.Option(min=0.01, metavar="N", help="Stop after this many minutes, or after --steps if that comes first."),
     ] = None,
     batch: Annotated[Optional[int], typer.Option(min=1, metavar="N", help="Batch size, in crops.")] = None,
-    crop: Annotated[Optional[int], typer.Option(metavar="SIDE", help="Side of a crop in px, a multiple of 16.")] = None,
+    crop: Annotated[Optional[int], typer.Option(metavar="SIDE", help="Crop size in px, a multiple of 16.")] = None,
     lr: Annotated[Optional[float], typer.Option(metavar="RATE", help="Peak learning rate.")] = None,
     seed: Annotated[
         Optional[int], typer.Option(min=0, metavar="N", help="The same seed gives the same run on a CPU.")
     ] = None,
-    device: Annotated[Optional[str], typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:1 or mps.")] = None,
+    device: Annotated[
+        Optional[str], typer.Option(metavar="DEVICE", help="Where to compute: auto, cpu, cuda, cuda:1 or mps.")
+    ] = None,
     workers: Workers = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the checkpoint in --out.")] = False,
     config: Annotated[
         Optional[Path], typer.Option(metavar="FILE", help="Settings from a TOML file; options override them.")
     ] = None,
 ) -> None:
-    """Train a network on unpaired photos, rainy ones and dry ones.
+    """Train a network on unpaired photos: some rainy, some not.
 
-    The two folders need nothing in common. The path that is printed goes to `derain run --weights`.
+    The two folders need not show the same scenes. Give the path that is printed to `derain run --weights`.
     """
     began = time.monotonic()
     check_pictures(rainy, "rainy photos", clips=True)

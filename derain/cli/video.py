@@ -35,7 +35,7 @@ def video(
             "-o",
             "--output",
             metavar="PATH",
-            help="File, URL or - for stdout; of several clips a folder. Default: clip.derained.mp4 beside the clip.",
+            help="File, URL or - for stdout; a folder for several clips. Default: clip.derained.mp4 beside the clip.",
         ),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a result that exists.")] = False,
@@ -48,8 +48,8 @@ def video(
         ),
     ] = "auto",
     strength: Strength = 1.0,
-    compare: Annotated[bool, typer.Option("--compare", help="Before and after side by side instead.")] = False,
-    rain: Annotated[bool, typer.Option("--rain", help="The rain layer instead.")] = False,
+    compare: Annotated[bool, typer.Option("--compare", help="Write before and after side by side instead.")] = False,
+    rain: Annotated[bool, typer.Option("--rain", help="Write the rain layer instead.")] = False,
     codec: Annotated[
         Optional[str], typer.Option(metavar="NAME", help="Encoder, such as libx264; default: the clip's own codec.")
     ] = None,
@@ -68,58 +68,58 @@ def video(
     ] = None,
     no_audio: Annotated[bool, typer.Option("--no-audio", help="Leave out the sound.")] = False,
     keep_going: Annotated[
-        bool, typer.Option("--keep-going", help="Keep a frame that fails as it was, and say so.")
+        bool, typer.Option("--keep-going", help="Pass a frame that fails through unchanged, and report it.")
     ] = False,
     preview: Annotated[
-        Optional[Path], typer.Option(metavar="FILE", help="Write a picture of before and after here every few seconds.")
+        Optional[Path], typer.Option(metavar="FILE", help="Write a before/after picture here every few seconds.")
     ] = None,
     hwaccel: Annotated[bool, typer.Option("--hwaccel", help="Decode on an NVIDIA GPU.")] = False,
     only_if_rainy: Annotated[
-        bool, typer.Option("--only-if-rainy", help="Leave out a dry clip; pass on a stream's pictures while it is dry.")
+        bool, typer.Option("--only-if-rainy", help="Skip dry clips; pass a stream through unchanged while it is dry.")
     ] = False,
     rainy_from: Annotated[
         Optional[float],
-        typer.Option(
-            min=0, max=1, metavar="SCORE", help="The score from which a frame counts as rainy, instead of 0.1."
-        ),
+        typer.Option(min=0, max=1, metavar="SCORE", help="Score from which a frame counts as rainy; default: 0.1."),
     ] = None,
     format: Annotated[
         Optional[str],
         typer.Option("-f", "--format", metavar="NAME", help="Container of a stream, such as mpegts or rawvideo."),
     ] = None,
     pixel_format: Annotated[
-        Optional[str], typer.Option(metavar="NAME", help="Of raw frames in and out, such as rgb24 or yuv420p.")
+        Optional[str], typer.Option(metavar="NAME", help="Pixel format of raw frames, such as rgb24 or yuv420p.")
     ] = None,
-    size: Annotated[Optional[str], typer.Option(metavar="WxH", help="Of raw frames, such as 1280x720.")] = None,
-    rate: Annotated[Optional[str], typer.Option(metavar="FPS", help="Of raw frames, a second; default: 25.")] = None,
+    size: Annotated[Optional[str], typer.Option(metavar="WxH", help="Size of raw frames, such as 1280x720.")] = None,
+    rate: Annotated[Optional[str], typer.Option(metavar="FPS", help="Frame rate of raw frames; default: 25.")] = None,
     live: Annotated[
         Optional[bool],
-        typer.Option("--live/--no-live", help="Drop frames of a stream rather than delay; default: if it is endless."),
+        typer.Option(
+            "--live/--no-live", help="Drop frames of a stream rather than fall behind; default: if it is endless."
+        ),
     ] = None,
     reconnect: Annotated[
         Optional[float],
-        typer.Option(min=0, metavar="SECONDS", help="Take a lost connection up again, for so many seconds."),
+        typer.Option(min=0, metavar="SECONDS", help="Try for this long to restore a lost connection."),
     ] = None,
     source_option: Annotated[
         Optional[list[str]],
-        typer.Option(metavar="KEY=VALUE", help="Option of FFmpeg for the source, such as rtsp_transport=tcp."),
+        typer.Option(metavar="KEY=VALUE", help="FFmpeg option for the source, such as rtsp_transport=tcp."),
     ] = None,
     output_option: Annotated[
         Optional[list[str]],
-        typer.Option(metavar="KEY=VALUE", help="Option of FFmpeg for the output, such as hls_time=2."),
+        typer.Option(metavar="KEY=VALUE", help="FFmpeg option for the output, such as hls_time=2."),
     ] = None,
     device: Device = "auto",
     precision: Precision = "auto",
     max_memory: MaxMemory = None,
     threads: Threads = None,
     ray: Ray = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object per clip.")] = False,
     quiet: Quiet = False,
 ) -> None:
     """Remove the rain from clips or from a stream.
 
-    Frames keep their times; sound, subtitles, chapters and tags are copied. Give the same command again, and an
-    interrupted run goes on where it was. A stream goes on until it ends or Ctrl-C ends it, and nothing is kept of it.
+    Frames keep their times; sound, subtitles, chapters and tags are copied. To continue an interrupted run, give the
+    same command again. A stream runs until it ends or you press Ctrl-C, and nothing of it is kept on disk.
     """
     clips = [] if len(sources) == 1 and not Path(sources[0]).is_dir() else clips_of(sources, out)
     source = sources[0]
@@ -134,7 +134,7 @@ def video(
     from derain.weights import load
 
     if compare and rain:
-        raise UsageError("give one of --compare and --rain")
+        raise UsageError("choose either --compare or --rain")
     options = pairs(encoder_option)
     settings = VideoSettings(
         temporal=temporal,
@@ -158,12 +158,12 @@ def video(
     raw = raw_frames(pixel_format, size, rate)
     streaming = StreamSettings(live, reconnect, raw, format, pairs(source_option), pairs(output_option))
     if len(sources) > 1 and (streams := [one for one in sources if is_stream(one)]):
-        raise UsageError(f"{shown(streams[0])}: is a stream; give it by itself")
+        raise UsageError(f"{shown(streams[0])}: is a stream; give it alone")
     is_streamed = is_stream(source) or (out is not None and is_stream(out)) or streaming != StreamSettings()
     if is_streamed and out is None:
-        raise UsageError(f"{shown(source)}: is a stream; say with --output where it goes: a file, a URL or -")
+        raise UsageError(f"{shown(source)}: is a stream; use --output to say where it goes: a file, a URL or -")
     if is_streamed and ray is not None:
-        raise UsageError(f"{shown(source)}: is a stream, which one machine does; leave out --ray")
+        raise UsageError(f"{shown(source)}: is a stream, which --ray does not support; leave it out")
     if threads:
         torch.set_num_threads(threads)
     chosen = choose_device("cpu" if ray is not None else device)
@@ -202,7 +202,7 @@ def video(
                     raise
                 telling.failed(clip, error)
             except KeyboardInterrupt:
-                say(f"interrupted; to go on: {shlex.join(['derain', *sys.argv[1:]])}")
+                say(f"interrupted; to continue: {shlex.join(['derain', *sys.argv[1:]])}")
                 raise typer.Exit(130) from None
     telling.finish(len(todo))
 
