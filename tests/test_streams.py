@@ -220,7 +220,7 @@ def test_a_signal_leaves_a_file_with_all_that_came(tmp_path):
             process.stdin.flush()
         process.send_signal(number)
         _, said = process.communicate()
-        assert process.returncode == 130 and b"the output has its end" in said
+        assert process.returncode == 130 and b"the output is complete up to here" in said
         assert len(contents(out)[0]) >= 3 and not out.with_name(out.name + ".unfinished").exists()
 
 

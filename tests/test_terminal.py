@@ -200,7 +200,9 @@ def test_clips_in_a_folder_of_photos_are_left_out_with_a_word(tmp_path, rng):
     objects = {Path(one["input"]).name: one["skipped"] for one in map(json.loads, found.stdout.splitlines())}
     assert objects == {"clip.mp4": "a clip", "other.MOV": "a clip", "a.png": None}
     assert (
-        found.code == 0 and "2 clips skipped, such as" in found.stderr and "`derain video` is for clips" in found.stderr
+        found.code == 0
+        and "2 clips left out, such as" in found.stderr
+        and "`derain video` is for clips" in found.stderr
     )
 
 

@@ -235,4 +235,4 @@ def test_an_interrupted_clip_says_how_to_go_on(tmp_path, small_weights, monkeypa
     words = ["video", str(tmp_path / "a b.mp4"), "--weights", str(small_weights)]
     monkeypatch.setattr("sys.argv", ["derain", *words])
     done = CliRunner().invoke(app, words)
-    assert done.exit_code == 130 and f"to go on: derain {shlex.join(words)}" in done.stderr
+    assert done.exit_code == 130 and f"to continue: derain {shlex.join(words)}" in done.stderr
