@@ -125,7 +125,7 @@ def test_a_folder_that_a_node_does_not_see_is_named(elsewhere, short_segments, t
 
 def test_what_is_no_clip_of_one_file_is_refused(elsewhere, tmp_path):
     (tmp_path / "frames").mkdir()
-    with pytest.raises(UsageError, match="frames: is no clip of one file, .* leave out `ray`"):
+    with pytest.raises(UsageError, match="frames: is not a clip in one file, .* leave out `ray`"):
         process(tmp_path / "frames", tmp_path / "out.mp4", Darker(), elsewhere=elsewhere)
 
 

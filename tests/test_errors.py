@@ -54,16 +54,19 @@ def test_run_names_a_format_as_it_was_given(shell, tmp_path):
     said = python(plan, [tmp_path / "a.png"], Target(format="gif"))
     assert said.startswith("`format` gif: choose one of jpg")
     assert shell("run", tmp_path / "a.png", "--format", "gif")[1].startswith("derain: --format gif: choose one of jpg")
-    assert python(plan, [tmp_path], Target(suffix="a/b")).endswith("`output` names a folder for the results")
-    assert shell("run", tmp_path, "--suffix", "a/b")[1].strip().endswith("-o names a folder for the results")
+    assert python(plan, [tmp_path], Target(suffix="a/b")).endswith("use `output` to name a folder")
+    assert shell("run", tmp_path, "--suffix", "a/b")[1].strip().endswith("use -o to name a folder")
 
 
 def test_run_names_options_in_json_and_on_stderr(shell, folders):
     photo = folders[0] / "0.png"
     (outcome,) = run(plan([photo], Target()), derain.load(), Treatment(max_megapixels=0.001))
-    assert "`max_megapixels` 1 allows that" in str(outcome.error)
+    assert "give `max_megapixels` 1 to allow that" in str(outcome.error)
     out, err = shell("run", photo, "--max-megapixels", "0.001", "--json")
-    assert "--max-megapixels 1 allows that" in err and "--max-megapixels 1 allows that" in json.loads(out)["error"]
+    assert (
+        "give --max-megapixels 1 to allow that" in err
+        and "give --max-megapixels 1 to allow that" in json.loads(out)["error"]
+    )
 
 
 def test_video_names_what_was_given(shell, tmp_path):
@@ -72,8 +75,8 @@ def test_video_names_what_was_given(shell, tmp_path):
     assert python(process, source, out).endswith("give another `out`, or `overwrite` if it is not the source itself")
     _, err = shell("video", source, "-o", out)
     assert err.strip().endswith("give another -o, or --overwrite if it is not the source itself")
-    assert python(process, source, out, settings=VideoSettings(start=3, end=1)).startswith("`end` 1: is not after `st")
-    assert "derain: --end 1: is not after --start 3\n" in shell("video", source, "--start", "3", "--end", "1")[1]
+    assert python(process, source, out, settings=VideoSettings(start=3, end=1)).startswith("`end` 1: must be after `st")
+    assert "derain: --end 1: must be after --start 3\n" in shell("video", source, "--start", "3", "--end", "1")[1]
 
 
 def test_finetune_names_what_was_given(shell, tmp_path):

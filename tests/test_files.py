@@ -92,32 +92,34 @@ def test_what_is_no_file_costs_itself_and_holds_nothing_up(tmp_path, rng, rainy_
     given = special(tmp_path / "x.jpg")
     inside = special(folder / "y.jpg")
     found = derained(rainy_model, given, folder, output=tmp_path / "out")
-    assert "only files are read" in found["x.jpg"] and found["a.jpg"] == ""
-    assert inside.is_symlink() or "only files are read" in found["y.jpg"]  # links do not lead out of the folder
+    assert "derain reads only regular files" in found["x.jpg"] and found["a.jpg"] == ""
+    assert (
+        inside.is_symlink() or "derain reads only regular files" in found["y.jpg"]
+    )  # links do not lead out of the folder
     matched = derained(rainy_model, f"{tmp_path}/*.jpg", output=tmp_path / "again")
-    assert "only files are read" in matched["x.jpg"]
+    assert "derain reads only regular files" in matched["x.jpg"]
 
 
 @posix
 def test_no_command_waits_for_what_is_no_file(tmp_path, folders, special):
     clip, gif, photo = (special(tmp_path / f"x.{suffix}") for suffix in ("mp4", "gif", "png"))
     for source in (clip, gif):
-        with pytest.raises(PhotoError, match="only files are read"):
+        with pytest.raises(PhotoError, match="derain reads only regular files"):
             process(source, source.with_stem("out"), object())
     special(folders[0] / "x.png")
     said: list[str] = []
     assert len(usable_files(folders[0], said.append)) == 4 and "x.png: is no file" in said[0]
-    assert any("only files are read" in why for why in Crops(folders[0], 48).skipped.values())
+    assert any("derain reads only regular files" in why for why in Crops(folders[0], 48).skipped.values())
     scored = open_samples(photo)
-    assert list(scored.samples) == [] and "only files are read" in scored.problems[0]
-    with pytest.raises(PhotoError, match="only files are read"):
+    assert list(scored.samples) == [] and "derain reads only regular files" in scored.problems[0]
+    with pytest.raises(PhotoError, match="derain reads only regular files"):
         list(open_samples(clip).samples)
     for weights in (special(tmp_path / "w.safetensors"), special(tmp_path / "w.pth")):
-        with pytest.raises(WeightsError, match="only files are read"):
+        with pytest.raises(WeightsError, match="derain reads only regular files"):
             load(weights)
-    with pytest.raises(TrainingError, match="only files are read"):
+    with pytest.raises(TrainingError, match="derain reads only regular files"):
         load_config(special(tmp_path / "c.toml"))
-    with pytest.raises(UsageError, match="only files are read"):
+    with pytest.raises(UsageError, match="derain reads only regular files"):
         batch.read_list(special(tmp_path / "list"))
 
 
@@ -157,7 +159,7 @@ def test_results_are_not_written_through_links(tmp_path, rng, rainy_model, to):
     for name in ("a.derained.png", "a.rain.png", "a.compare.png"):
         (tmp_path / name).symlink_to(tmp_path / to)
     said = derained(rainy_model, photo, rain=True, compare=True)["a.png"]
-    assert ("link to nothing" in said) == to.endswith("nothing")
+    assert ("broken link" in said) == to.endswith("nothing")
     assert derained(rainy_model, photo, rain=True, compare=True, overwrite=True) == {"a.png": ""}
     assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == ["mine"]
     assert (tmp_path / "elsewhere" / "mine").read_text() == "mine"
@@ -222,7 +224,7 @@ def test_two_photos_for_one_result_are_told_whichever_comes_first(tmp_path, rng,
     assert [outcome.error for outcome in batch.run(first, rainy_model)] == [None]
     made = out.read_bytes()
     (outcome,) = batch.run(second, rainy_model)
-    assert "out.compare.png: exists by now and is another's" in str(outcome.error) and out.read_bytes() == made
+    assert "out.compare.png: was created by another program" in str(outcome.error) and out.read_bytes() == made
     assert [outcome.error for outcome in batch.run(first, rainy_model)] == [None]  # the same once more
 
     def come(*_):
@@ -233,7 +235,7 @@ def test_two_photos_for_one_result_are_told_whichever_comes_first(tmp_path, rng,
     handle = rainy_model.register_forward_hook(come)
     (outcome,) = batch.run(batch.plan([others[0]], batch.Target(out)), rainy_model)
     handle.remove()
-    assert "out.png: exists by now" in str(outcome.error) and out.read_bytes() == b"another's"
+    assert "out.png: was created by another program" in str(outcome.error) and out.read_bytes() == b"another's"
 
 
 @posix
@@ -296,7 +298,7 @@ def test_a_share_that_refuses_rights_times_and_attributes_gets_its_results(
     os.utime(photo, (1, 1))
     monkeypatch.setattr(os, "utime", refuse)
     (outcome,) = batch.run(jobs, rainy_model)
-    assert outcome.error is None and outcome.notes == ("could not keep: modification time",)
+    assert outcome.error is None and outcome.notes == ("could not preserve its modification time",)
 
 
 @posix
@@ -326,7 +328,7 @@ def test_a_write_protected_photo_is_replaced_only_if_asked(tmp_path, rng, rainy_
     photo = picture(tmp_path / "a.png", rng)
     content = photo.read_bytes()
     photo.chmod(0o444)
-    assert "write-protected; `overwrite`" in derained(rainy_model, photo, in_place=True)["a.png"]
+    assert "write-protected; give `overwrite`" in derained(rainy_model, photo, in_place=True)["a.png"]
     assert photo.read_bytes() == content
     assert derained(rainy_model, photo, in_place=True, overwrite=True) == {"a.png": ""}
     assert photo.read_bytes() != content and photo.stat().st_mode & 0o777 == 0o444
@@ -408,7 +410,7 @@ def test_results_are_left_out_beside_their_photo_alone_and_that_is_said(tmp_path
         assert [job.source.name for job in jobs] == ["a.jpg", "cmp.compare.jpg", "storm.rain.jpg"]
         assert left["a.derained.jpg"] == "a result of a.jpg" and "by its name" in left["moved.derained.jpg"]
     assert left["a.rain.png"] == "a result of a.jpg"
-    with pytest.raises(UsageError, match="but results, such as"):
+    with pytest.raises(UsageError, match="results of earlier runs, such as"):
         batch.plan([f"{tmp_path}/*.png"])
 
 
@@ -416,7 +418,7 @@ def test_scoring_and_training_say_what_they_leave_out(folders):
     rainy = folders[0]
     (rainy / "0.derained.png").write_bytes((rainy / "0.png").read_bytes())
     given = open_samples(rainy)
-    assert given.total == 4 and "0.derained.png: left out, is a result of 0.png" in given.left_out[0]
+    assert given.total == 4 and "0.derained.png: left out because it is a result of 0.png" in given.left_out[0]
     crops = Crops(rainy, 48)
     assert len(crops.photos) == 4 and "is a result of 0.png" in crops.skipped[rainy / "0.derained.png"]
     said: list[str] = []

@@ -50,7 +50,7 @@ def test_profiles_go_from_bmp_to_other_formats_and_back(photo):
     again, notes = darker(saved(photo, "JPEG", icc_profile=ICC), to="BMP")
     assert decode(again).options["icc_profile"] == ICC and not notes
     _, notes = darker(bmp(photo, bytes(4), corners=bytes(range(48))), to="PNG")
-    assert "only BMP holds" in notes[0]
+    assert "only BMP can hold" in notes[0]
 
 
 def test_a_bmp_holds_transparency(photo, rng):
@@ -67,7 +67,7 @@ def test_a_bmp_holds_transparency(photo, rng):
 @pytest.mark.parametrize("to", ["PNG", "BMP", "WEBP"])
 def test_a_profile_of_inks_does_not_go_with_colours_and_that_is_said(photo, to):
     _, notes = darker(saved(photo.convert("CMYK"), "JPEG", icc_profile=ICC), to)
-    assert notes == ("its ICC profile is left out, as it describes inks",)
+    assert notes == ("its ICC profile is left out because it describes inks",)
 
 
 def test_a_bmp_that_tells_no_resolution_gets_none(photo):
@@ -78,5 +78,5 @@ def test_a_bmp_that_tells_no_resolution_gets_none(photo):
 
 def test_a_depth_that_a_format_does_not_hold_is_said(photo, rng):
     deep = Image.fromarray(rng.integers(0, 65536, (8, 8), dtype=np.uint16))
-    assert "16 bits have become 8" in darker(saved(deep, "PNG"), to="WEBP")[1][0]
+    assert "16 bits were reduced to 8" in darker(saved(deep, "PNG"), to="WEBP")[1][0]
     assert not darker(saved(deep, "PNG"), to="TIFF")[1]

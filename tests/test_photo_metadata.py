@@ -264,7 +264,7 @@ def test_tags_of_a_tiff_come_back_byte_for_byte(photo, order, depth):
 
 def test_what_another_format_cannot_hold_is_said(photo):
     source = saved(photo, "JPEG", exif=exif_with(small(photo)), xmp=b"<x/>")
-    assert darker(source, "BMP")[1] == ("EXIF, XMP left out: BMP holds none",)
+    assert darker(source, "BMP")[1] == ("EXIF, XMP left out, which BMP cannot hold",)
     assert not darker(source, "PNG")[1] and not darker(saved(photo, "PNG"), "JPEG")[1]
     assert "left out" in darker(with_segment(source, 0xFE, b"a comment"), "PNG")[1][0]
     assert "left out" in darker(source + b"a video", "WEBP")[1][0]

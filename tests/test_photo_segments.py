@@ -112,7 +112,7 @@ def test_what_gets_lost_in_another_format_is_said(photo, given):
     source = bare(photo)
     for data in given:
         source = with_segment(source, 0xE2 if data.startswith(b"ICC") else 0xE1, data)
-    assert any("only JPEG holds" in note for note in darker(source, to="PNG")[1])
+    assert any("only JPEG can hold" in note for note in darker(source, to="PNG")[1])
 
 
 def test_decoders_see_the_right_colours_without_a_word_of_how_they_are_coded(photo):

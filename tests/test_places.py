@@ -67,7 +67,7 @@ def test_what_cannot_be_written_elsewhere_leaves_nothing(elsewhere, rng, monkeyp
     assert elsewhere.find("/dry") == []
     (missing,) = done(["memory://trip/none.png"], "memory://dry")
     assert "none.png: no such file" in str(missing)
-    with pytest.raises(UsageError, match="`in_place` is for files on this machine"):
+    with pytest.raises(UsageError, match="`in_place` works only on local files"):
         batch.plan(["memory://trip"], batch.Target(in_place=True))
 
 

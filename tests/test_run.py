@@ -110,7 +110,7 @@ def test_results_of_an_earlier_run_are_not_inputs(photo, small_weights, tmp_path
         (["--weights", "{photo}.safetensors"], "not a checkpoint that derain wrote"),
         (["--weights", "{photo}.pth"], "not the public NLCL weights"),
         (["--device", "cuda:99"], "--device cuda:99: not available"),
-        (["-o", "{photo}"], "would be written for"),
+        (["-o", "{photo}"], "would be the result of"),
     ],
 )
 def test_wrong_usage_is_one_sentence_and_exit_code_2(photo, arguments, sentence):
@@ -128,7 +128,7 @@ def test_two_results_in_one_place_are_refused_before_any_work(tmp_path):
         Image.new("RGB", (8, 8)).save(tmp_path / folder / "x.png")
     with pytest.raises(UsageError, match="x.png"):
         batch.plan([tmp_path / "a", tmp_path / "b"], batch.Target(tmp_path / "out"))
-    with pytest.raises(UsageError, match="one file for 2 photos"):
+    with pytest.raises(UsageError, match="one file cannot hold 2 photos"):
         batch.plan([tmp_path / "a", tmp_path / "b"], batch.Target(tmp_path / "out.png"))
     with pytest.raises(UsageError, match="no photos"):
         batch.plan([])
@@ -286,7 +286,7 @@ def test_many_photos_are_planned_as_they_are_found(tmp_path, rng, monkeypatch, s
     (tmp_path / "in" / "a.tif").write_bytes(b"")  # its rain layer is to be the one of a.png
     words = ["run", "-r", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--rain", "--weights", str(small_weights)]
     done = CliRunner().invoke(app, words)
-    assert done.exit_code == 1 and "would be written for" in done.stderr and "4 of 5 photos done" in done.stderr
+    assert done.exit_code == 1 and "would be the result of" in done.stderr and "4 of 5 photos done" in done.stderr
     assert "2 left out" in done.stderr and len(done.stdout.splitlines()) == 8  # with their rain layers
     (tmp_path / "in" / "a.tif").unlink()
     (tmp_path / "out" / "z" / "a.rain.png").unlink()
@@ -320,7 +320,7 @@ def test_patterns_lists_suffix_and_format(tmp_path, rng):
             batch.plan([tmp_path / "b.jpg"], batch.Target(tmp_path / output, format=form))
     heic = tmp_path / "res.heic"  # whether or not what reads HEIC is there yet
     assert batch.plan([tmp_path / "b.jpg"], batch.Target(heic))[0].background == heic
-    with pytest.raises(UsageError, match="empty name"):  # not the folder that one is in
+    with pytest.raises(UsageError, match="a name is empty"):  # not the folder that one is in
         batch.plan([""], batch.Target(in_place=True))
 
 

@@ -237,7 +237,7 @@ def cut_jpeg(rng):
     "status, path, body, headers, said",
     [
         (415, "/v1/derain", b"no photo", {}, "not a photo that derain can read"),
-        (415, "/v1/score", b"GIF89a", {}, "derain video takes GIFs"),
+        (415, "/v1/score", b"GIF89a", {}, "derain video` for GIFs"),
         (422, "/v1/derain", cut_jpeg, {}, "the photo: "),
         (413, "/v1/derain", bytes(3_100_000), {}, "more than the 3 MB"),
         (413, "/v1/derain", lambda rng: iter([bytes(10**6)] * 4), {}, "more than the 3 MB"),

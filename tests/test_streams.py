@@ -203,7 +203,7 @@ def test_raw_frames_through_a_pipe_come_back_at_once_and_bit_for_bit(tmp_path):
     process.stdin.close()
     assert process.stdout.read() == b"" and process.wait() == 0
     said = process.stderr.read().decode()
-    assert "latency: 0 pictures" in said and "leaves once 0 more have come" in said
+    assert "latency: 0 pictures" in said and "is sent once 0 more have come" in said
 
 
 @pytest.mark.slow

@@ -85,7 +85,7 @@ def test_a_run_interrupted_in_the_second_track_goes_on_there(tmp_path, two_camer
         process(source, out, Identity(), FRAME_BY_FRAME, report=interrupt)
     said = []
     process(source, out, Identity(), FRAME_BY_FRAME, say=said.append)
-    assert seen[-1] == (17, 21) and "goes on after 12 frames" in said[0]
+    assert seen[-1] == (17, 21) and "continuing after 12 frames" in said[0]
     assert [len(track) for track in brightness(out)] == [12, 9]
     assert not list(tmp_path.glob("*.unfinished"))
 
@@ -307,8 +307,8 @@ def test_options_of_the_user_come_after_those_of_the_clip():
 def test_metadata_that_follow_the_scenes_are_named():
     kinds = ("DYNAMIC_HDR_PLUS", "DOVI_METADATA", "DOVI_RPU_BUFFER", "DISPLAYMATRIX", "A53_CC")
     assert lost_sides(dict.fromkeys(kinds, b"")) == [
-        "Dolby Vision metadata, which follow the scenes,",
-        "HDR10+ metadata, which follow the scenes,",
+        "Dolby Vision metadata that follow the scenes",
+        "HDR10+ metadata that follow the scenes",
         "closed captions inside the pictures",
     ]
 

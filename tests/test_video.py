@@ -377,7 +377,7 @@ def test_bad_input_is_one_clear_sentence(tmp_path):
             process(tmp_path / name, tmp_path / "out.mp4", Identity())
     with pytest.raises(PhotoError, match="sound.mp4: holds no video"):
         process(tmp_path / "sound.mp4", tmp_path / "out.mp4", Identity())
-    with pytest.raises(UsageError, match="suffixes"):
+    with pytest.raises(UsageError, match="must end in"):
         process(good, tmp_path / "out.txt", Identity())
     with pytest.raises(UsageError, match="exists"):
         process(good, good, Identity(), overwrite=True)
@@ -740,15 +740,15 @@ def test_kinds_that_do_not_go_together_are_said(tmp_path):
     (tmp_path / "empty").mkdir()
     save_photo(picture(0), tmp_path / "0.png")
     save_photo(picture(0, (40, 40)), tmp_path / "1.png")
-    with pytest.raises(UsageError, match="becomes a GIF"):
+    with pytest.raises(UsageError, match="can only become a GIF"):
         process(source, tmp_path / "b.gif", Identity())
     with pytest.raises(UsageError, match="holds no pictures"):
         process(tmp_path / "empty", tmp_path / "out", Identity())
     with pytest.raises(UsageError, match="nowhere: holds no pictures"):
         process(tmp_path / "nowhere", tmp_path / "out", Identity())
-    with pytest.raises(UsageError, match="picture files become picture files"):
+    with pytest.raises(UsageError, match="can only become picture files"):
         process(tmp_path / "%d.png", tmp_path / "out.mp4", Identity())
-    with pytest.raises(PhotoError, match="1.png: has another size"):
+    with pytest.raises(PhotoError, match="1.png: its size differs"):
         process(tmp_path / "%d.png", tmp_path / "out", Identity())
     (tmp_path / "bad.gif").write_bytes(b"GIF89a nothing")
     with pytest.raises(PhotoError, match="bad.gif: cannot be read"):
@@ -773,7 +773,9 @@ def test_a_clip_is_derained_only_if_it_rains_in_a_quarter_of_it(tmp_path, form):
     said = list[str]()
     done = process(source, out, Identity(), only_if_rainy, say=said.append)
     assert (
-        done.dry and not out.exists() and said == [f"{source}: dry, and left out (0 of 8 frames looked at are rainy)"]
+        done.dry
+        and not out.exists()
+        and said == [f"{source}: skipped because it is dry (0 of 8 frames looked at are rainy)"]
     )
     assert not any("unfinished" in path.name for path in tmp_path.iterdir())
     wet = process(source, out, Darker(), only_if_rainy)

@@ -61,7 +61,7 @@ def test_hardware_that_is_not_there_is_said_before_any_work(tmp_path, monkeypatc
 @pytest.mark.skipif(torch.cuda.is_available(), reason="its GPU may encode")
 def test_a_gpu_that_cannot_encode_is_said_and_leaves_nothing(tmp_path):
     clip = make_clip(tmp_path / "a.mp4", 3)
-    with pytest.raises(PhotoError, match=r"cannot be encoded as h264_nvenc \(.+\); that takes an NVIDIA GPU"):
+    with pytest.raises(PhotoError, match=r"cannot be encoded as h264_nvenc \(.+\); it needs an NVIDIA GPU"):
         process(clip, tmp_path / "b.mp4", Identity(), VideoSettings(codec="h264_nvenc"))
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
 

@@ -49,7 +49,7 @@ def test_a_second_run_of_the_same_says_that_another_is_at_it(tmp_path, out):
         second[0]
         .stderr.strip()
         .splitlines()[-1]
-        .endswith("another run is at it; wait until it ends, or give another -o")
+        .endswith("another run is writing it; wait until that ends, or give another -o")
     )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4", out]
 
@@ -140,12 +140,12 @@ def test_what_cannot_be_is_said_before_weights_are_loaded(tmp_path):
         ("in/0.png", "b.mp4", "derain run"),
         ("in", "b.mp4", "picture files"),
         ("in", "in", "pictures themselves"),
-        ("a.gif", "b.mp4", "becomes a GIF"),
+        ("a.gif", "b.mp4", "can only become a GIF"),
         ("a.gif", "a.gif", "exists"),
-        ("a.mp4", "b.txt", "suffixes"),
+        ("a.mp4", "b.txt", "must end in"),
         ("a.mp4", "a.mp4", "exists"),
-        ("a.mp4", f"{LONG}.mp4", "too long a name"),
-        ("in", LONG, "too long a name"),
+        ("a.mp4", f"{LONG}.mp4", "name is too long"),
+        ("in", LONG, "name is too long"),
     ]
     for source, out, said in wrong:
         with pytest.raises(UsageError, match=said):
@@ -172,7 +172,7 @@ def test_a_gif_given_to_run_is_refused_before_anything_is_computed(tmp_path):
 
     jobs = batch.plan([tmp_path / "a.gif", tmp_path / "c", tmp_path / "b.png"])
     gif, unnamed, photo = batch.run(jobs, Looking())
-    assert "derain video" in str(gif.error) and "suffixes" in str(unnamed.error) and not photo.error
+    assert "derain video" in str(gif.error) and "must end in" in str(unnamed.error) and not photo.error
     assert {shape[-2:] for shape in looked} == {(48, 64)} and not (tmp_path / "a.derained.gif").exists()
 
 

@@ -100,15 +100,17 @@ def plan(
         raise UsageError(f"no photos found, but clips: {for_video(left)}")
     if left and not found:
         result = next(path for path in left if not is_moving(path))
-        raise UsageError(f"no photos found but results, such as {result}; name one by itself to derain it again")
+        raise UsageError(
+            f"found only results of earlier runs, such as {result}; name one explicitly to derain it again"
+        )
     if not found:
-        raise UsageError("no photos found; name photos or folders that hold some")
+        raise UsageError("no photos found; give photos, or folders that contain some")
     as_file = target.output is not None and is_file_name(target.output, target.format)
     if as_file and len(found) > 1:
-        raise UsageError(f"{target.output}: is one file for {len(found)} photos; give a folder instead")
+        raise UsageError(f"{target.output}: one file cannot hold {len(found)} photos; give a folder")
     ending = ending_of(target.format)
     if target.in_place and (remote := next(filter(is_remote, found), None)):
-        raise UsageError(f"{remote}: `in_place` is for files on this machine; give an `output` instead")
+        raise UsageError(f"{remote}: `in_place` works only on local files; give an `output` instead")
     jobs = [_job(photo, place, target, ending or photo.suffix, as_file) for photo, place in found.items()]
     _refuse_collisions(jobs, target.in_place)
     return jobs
@@ -134,7 +136,7 @@ def plan_as_found(
     """
     _check(target)
     if target.output is not None and is_file_name(target.output, target.format):
-        raise UsageError(f"{target.output}: is one file for many photos; give a folder instead")
+        raise UsageError(f"{target.output}: one file cannot hold many photos; give a folder")
     ending, taken = ending_of(target.format), Taken()
     for given in inputs:
         for photo, below in _photos(given, recursive, target, leave):
@@ -159,9 +161,9 @@ def _check(target: Target) -> None:
         UsageError: options that contradict each other.
     """
     if target.in_place and (target.output or target.format):
-        raise UsageError("`in_place` goes without `output` and `format`")
+        raise UsageError("`in_place` cannot be combined with `output` or `format`")
     if Path(target.suffix).name != target.suffix:
-        raise UsageError(f"`suffix` {target.suffix}: is part of a file's name; `output` names a folder for the results")
+        raise UsageError(f"`suffix` {target.suffix}: must be part of a file name; use `output` to name a folder")
     ending_of(target.format)
 
 
@@ -203,7 +205,7 @@ def for_video(clips: list[Path]) -> str:
     first = shlex.quote(str(clips[0]))
     if len(clips) == 1:
         return f"{clips[0]}: is a clip; `derain video {first}` removes its rain"
-    return f"{clips[0]} and {len(clips) - 1} more are clips; `derain video {first}` removes the rain of one"
+    return f"{clips[0]} and {len(clips) - 1} more are clips; `derain video` removes their rain"
 
 
 def obstacle(job: Job) -> PhotoError | None:
@@ -220,9 +222,9 @@ def obstacle(job: Job) -> PhotoError | None:
     for path in (path for path in job.outputs if not is_remote(path)):
         at = next(folder for folder in (path.parent, *path.parent.parents) if os.path.lexists(folder))
         if not os.path.isdir(at):
-            return PhotoError(f"{path}: cannot be written, as {at} is no folder; give another `output`")
+            return PhotoError(f"{path}: cannot be written because {at} is not a folder; give another `output`")
         if not os.access(at, os.W_OK | os.X_OK):
-            return PhotoError(f"{path}: cannot be written, as you may not write in {at}; give another `output`")
+            return PhotoError(f"{path}: cannot be written because you may not write in {at}; give another `output`")
     return None
 
 
@@ -231,7 +233,7 @@ def near(path: Path) -> str:
     with suppress(OSError):
         others = [name for name in os.listdir(path.parent) if len(path.stem) > 3 or Path(name).stem == path.stem]
         if found := get_close_matches(path.name, others, 1, 0.8):
-            return f"; is it {path.with_name(found[0])}?"
+            return f"; did you mean {path.with_name(found[0])}?"
     return ""
 
 
@@ -258,14 +260,14 @@ def is_file_name(output: Path, format: str | None) -> bool:
     if ending not in SUFFIXES:
         raise UsageError(f"{output}: derain writes {', '.join(NAMES)}; give another `output`")
     if format and FORMATS[ending] != FORMATS[NAMES[format]]:
-        raise UsageError(f"{output}: is no name for `format` {format}; leave one of them out")
+        raise UsageError(f"{output}: does not match `format` {format}; leave one of them out")
     return True
 
 
 def _photos(given: str | Path, recursive: bool, target: Target, leave: Leave) -> Iterator[tuple[Path, PurePath]]:
     """Photos, each with its place below the folder or pattern that named it."""
     if given == "":
-        raise UsageError("an empty name is no photo; a full stop names the folder that you are in")
+        raise UsageError("a name is empty; use . for the current folder")
     path = place(given)
     if is_folder(path) and not (is_remote(path) and glob.has_magic(path.name)):
         for folder in folders(path, recursive, _results_below(path, target.output)):
@@ -372,7 +374,7 @@ def _refuse_collisions(jobs: list[Job], in_place: bool) -> None:
             if in_place and path == job.background:
                 continue
             if (place := _place(path)) in taken:
-                raise UsageError(f"{path}: would be written for {job.source}, but is also {taken[place]}'s")
+                raise UsageError(f"{path}: would be the result of {job.source}, but also belongs to {taken[place]}")
             taken[place] = job.source
 
 

@@ -110,7 +110,7 @@ def run(
     late: dict[Job, str] = {}
     yield from _run(jobs, restorer, treatment, late, watch)
     for outcome in _run(list(late), restorer, treatment, None, watch):
-        yield replace(outcome, notes=(f"{late[outcome.job]}; it waited for the others", *outcome.notes))
+        yield replace(outcome, notes=(f"{late[outcome.job]}, so it was done last", *outcome.notes))
 
 
 @dataclass(frozen=True)
@@ -204,7 +204,7 @@ def _open(job: Job, treatment: Treatment, patient: bool) -> JobUnderWay:
         if in_the_way := obstacle(job):
             raise in_the_way
         if job.in_place and not treatment.overwrite and is_protected(job.source):
-            raise PhotoError(f"{job.source}: is write-protected; `overwrite` replaces it all the same")
+            raise PhotoError(f"{job.source}: is write-protected; give `overwrite` to replace it anyway")
         original = read_original(job.source, treatment.max_megapixels, patient)
         format_of(job.background)  # before anything is computed
         return JobUnderWay(job, _due(job, treatment), original)
@@ -300,7 +300,7 @@ def _write_results(work: JobUnderWay, original: Original, layers: Separated, tre
         write(job.background, finished.content)
         return finished.notes
     lost = replace_bytes(job.source, finished.content)
-    return (*finished.notes, *([f"could not keep: {', '.join(lost)}"] if lost else ()))
+    return (*finished.notes, *([f"could not preserve its {', '.join(lost)}"] if lost else ()))
 
 
 def through_pipe(model: Derainer, treatment: Treatment, format: str | None = None) -> tuple[str, ...]:
@@ -333,9 +333,9 @@ def describe(outcome: Outcome) -> str:
     """What became of a photo, in a few words."""
     if outcome.untouched:
         found = "no rain found" if outcome.rain_coverage < DRY_COVERAGE else f"rain on only {outcome.rain_coverage:.0%}"
-        return f"{found}, copied as it is"
+        return f"{found}, copied unchanged"
     found = f"{outcome.width}x{outcome.height} px, {outcome.seconds:.2f} s, rain on {outcome.rain_coverage:.0%}"
-    return found + (f", some is left ({outcome.rain_left:.0%} of its height)" if outcome.rain_left else "")
+    return found + (f", {outcome.rain_left:.0%} of its height left" if outcome.rain_left else "")
 
 
 def as_json(outcome: Outcome) -> str:

@@ -32,6 +32,6 @@ class Tally:
     def __str__(self) -> str:
         """The end of a run in a sentence."""
         done = f"{self.photos - self.failed} of {self.photos} photos done at {self.pace}"
-        copied = f", {self.untouched} copied as {'it is' if self.untouched == 1 else 'they are'}"
+        copied = f", {self.untouched} copied unchanged"
         failed = f"; {self.failed} of {self.photos} photos failed"
         return done + copied * bool(self.untouched) + failed * bool(self.failed)

@@ -99,7 +99,7 @@ def make_place(folder: Path) -> None:
     try:
         folder.fs.makedirs(folder.path, exist_ok=True)  # type: ignore[attr-defined]
     except Exception as error:
-        raise PhotoError(f"{folder}: cannot be made ({reason(error)})") from None
+        raise PhotoError(f"{folder}: cannot be created ({reason(error)})") from None
 
 
 def entries(folder: Path) -> tuple[list[str], list[str]]:

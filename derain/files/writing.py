@@ -58,7 +58,7 @@ def check_regular(path: Path, found: os.stat_result) -> None:
         with os.scandir(path):
             pass
     if not stat.S_ISREG(found.st_mode):
-        raise OSError(errno.EINVAL, f"is {kind(found.st_mode)}, and only files are read", str(path))
+        raise OSError(errno.EINVAL, f"is {kind(found.st_mode)}; derain reads only regular files", str(path))
 
 
 def refuse_special(path: Path) -> None:
@@ -92,7 +92,7 @@ def make_folder(path: Path, below: Path | None = None) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise PhotoError(f"{path}: cannot be made ({reason(error)})") from None
+        raise PhotoError(f"{path}: cannot be created ({reason(error)})") from None
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -127,7 +127,7 @@ def write_new(path: Path, content: bytes) -> None:
             part.write_bytes(content)
     except FileExistsError:
         if not _holds(path, content):
-            what = "exists by now and is another's" if exists(path) else "is a link to nothing"
+            what = "was created by another program in the meantime" if exists(path) else "is a broken link"
             raise PhotoError(f"{path}: {what}; give another `output`, or `overwrite` to replace it") from None
     except OSError as error:
         raise PhotoError(f"{path}: cannot be written ({reason(error)})") from None
@@ -217,7 +217,7 @@ def alone(folder: Path, result: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout:
-        raise PhotoError(f"{result}: another run is at it; wait until it ends, or give another `out`") from None
+        raise PhotoError(f"{result}: another run is writing it; wait until that ends, or give another `out`") from None
     except (OSError, NotImplementedError):
         yield
         return
@@ -253,7 +253,7 @@ def check_name(path: Path, *endings: str) -> None:
             os.lstat(above / (path.name + ending))
         except OSError as error:
             if is_too_long(error):
-                raise UsageError(f"{path}: is too long a name for this file system; give a shorter one") from None
+                raise UsageError(f"{path}: the name is too long for this file system; give a shorter one") from None
 
 
 def is_too_long(error: OSError) -> bool:
@@ -282,7 +282,7 @@ class atomic:
         with suppress(FileNotFoundError):
             found = os.lstat(self.target).st_mode
             if not (stat.S_ISREG(found) or stat.S_ISLNK(found) or stat.S_ISDIR(found)):
-                raise OSError(errno.EINVAL, f"is {kind(found)}, which is not replaced", str(self.target))
+                raise OSError(errno.EINVAL, f"is {kind(found)}, which derain does not replace", str(self.target))
             mode = stat.S_IMODE(found) & 0o777 | stat.S_IWUSR if stat.S_ISREG(found) else mode
         self.part = create(self.target.parent, mode)
         self.mode = stat.S_IMODE(os.lstat(self.part).st_mode)

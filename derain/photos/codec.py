@@ -66,7 +66,7 @@ class NewPhoto:
             return np.ascontiguousarray(turn(inks))
         if pixels.dtype == np.uint16 and not self.format.deep:
             pixels, alpha = to_8_bit(pixels), None if alpha is None else to_8_bit(alpha)
-            self.previews.say(f"its 16 bits have become 8, which are all that {self.format.name} holds here")
+            self.previews.say(f"its 16 bits were reduced to 8, the most that this {self.format.name} can hold")
         colours = _mean(pixels) if original.grey else pixels
         channels: Pixels = turn(colours if alpha is None else np.dstack([colours, alpha]))
         return np.ascontiguousarray(channels if channels.shape[-1] != 1 else channels[..., 0])
@@ -183,7 +183,7 @@ class Codec:
         """The original's metadata, with its previews made anew."""
         options = {name: value for name, value in new.original.options.items() if name in new.format.holds}
         if new.original.inks is not None and not new.format.inks and options.pop("icc_profile", None):
-            new.previews.say("its ICC profile is left out, as it describes inks")
+            new.previews.say("its ICC profile is left out because it describes inks")
         if "exif" in options:
             if new.source and not new.same:
                 options["exif"] = new.source.codec.exif_for_others(options["exif"])

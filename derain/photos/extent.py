@@ -33,12 +33,12 @@ def check_extent(image: ImageFile.ImageFile, content: bytes, codec: Codec, patie
     pixels = image.width * image.height
     said = f"declares {image.width}x{image.height} px in {_size(len(content))}"
     if len(content) < codec.least_bytes(image, content):
-        raise PhotoError(f"{said}, so part of it is missing; copy it again from where it came")
+        raise PhotoError(f"{said}, so part of it is missing; get the file again from its source")
     codec.refuse_endless(content)
     if pixels > LARGE_PIXELS and (needed := BYTES_A_PIXEL * pixels) > (free := _free_memory()):
-        raise PhotoError(f"{said}, for which {_size(needed)} of memory are needed and {_size(int(free))} are free")
+        raise PhotoError(f"{said}, which needs {_size(needed)} of memory; {_size(int(free))} is free")
     if not patient and pixels > LARGE_PIXELS and len(content) < SPARSE_BYTES_PER_PIXEL * pixels:
-        raise SparseError(f"{said}, as no photo does")
+        raise SparseError(f"{said}, very little for a photo")
 
 
 def _free_memory() -> float:

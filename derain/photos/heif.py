@@ -63,9 +63,7 @@ class _Items(Codec):
             try:
                 return with_picture(items.read(source), new)
             except UNREADABLE:
-                new.previews.say(
-                    "what its file holds beside picture, EXIF, XMP and profile is left out, as derain cannot read it"
-                )
+                new.previews.say("all but its picture, EXIF, XMP and profile is left out because derain cannot read it")
         content = super().write(new)
         if new.source and new.source.codes and "icc_profile" not in new.original.options:
             return with_colours_of(content, source)
@@ -80,7 +78,7 @@ class Avif(_Items):
         try:
             Image.Exif().load(exif)
         except Exception:  # damaged EXIF raises anything
-            new.previews.say("its EXIF is left out, which is damaged")
+            new.previews.say("its EXIF is left out because it is damaged")
             return b""
         return super().renewed_exif(exif, new)
 
@@ -172,7 +170,7 @@ def with_picture(file: items.ItemFile, new: NewPhoto) -> bytes:
     file.replace(file.primary, items.read(coded.encode(stored, kind, coding, quality)))
     if (left := coded.coding_of(file, file.primary)).bits < coding.bits or left.chroma < coding.chroma:
         had, has = (f"{c.bits} bits and {':'.join(c.chroma)}" for c in (coding, left))
-        previews.say(f"had {had}, of which {has} are kept, the most that is written; PNG would keep its depth")
+        previews.say(f"had {had}; the result has {has}, the most that derain can write here; PNG keeps the depth")
     for item in file.items.values():
         if item.kind == b"Exif":
             start = 4 + int.from_bytes(item.data[:4], "big")
@@ -180,7 +178,7 @@ def with_picture(file: items.ItemFile, new: NewPhoto) -> bytes:
         elif item.kind == b"mime" and b"rdf+xml" in item.entry:
             item.data = previews.in_xmp(item.data)
     if file.moves:
-        previews.say("the moving picture in it, which shows the rain, is left out")
+        previews.say("the image sequence in it is left out because it still shows the rain")
     if len(file.pictures()) > 1:
         previews.say(STILL_RAINY)
     return items.write(file)

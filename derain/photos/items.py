@@ -153,7 +153,7 @@ def read(content: bytes) -> ItemFile:
     items = {}
     for kind, entry in boxes(meta[b"iinf"], 4 + (2 if version == 0 else 4)):
         if kind != b"infe" or entry[0] < 2:
-            raise PhotoError("lists its items in a way of old")
+            raise PhotoError("lists its items in an outdated way")
         (number,) = struct.unpack_from(">H" if entry[0] == 2 else ">I", entry, 4)
         place = 4 + (2 if entry[0] == 2 else 4) + 2
         items[number] = Item(entry[place : place + 4], entry, b"")
@@ -219,7 +219,7 @@ def _located(iloc: bytes, content: bytes, idat: bytes) -> Iterator[tuple[int, by
         nonlocal place
         place += size
         if place > len(iloc):
-            raise IndexError("ends before it should")
+            raise IndexError("ends too early")
         return int.from_bytes(iloc[place - size : place], "big")
 
     room = MOST_SHARED * len(content)

@@ -49,9 +49,7 @@ class Jpeg(Codec):
 
     def refuse_endless(self, content: bytes) -> None:
         if (scans := segments.scans_of(content)) > MOST_SCANS:
-            raise PhotoError(
-                f"goes over the picture {scans} times, as no photo does; save it anew with another program"
-            )
+            raise PhotoError(f"has {scans} scans, far more than any photo; save it again with another program")
 
     def completed(self, content: bytes) -> bytes:
         return segments.with_end(content)
@@ -81,10 +79,10 @@ class Jpeg(Codec):
         options = super().metadata(new)
         if len(options.get("xmp", b"")) > LONGEST_XMP:
             del options["xmp"]
-            new.previews.say("its XMP is left out, which is longer than a JPEG holds")
+            new.previews.say("its XMP is left out because it is too long for a JPEG")
         if len(options.get("exif", b"")) > LONGEST_EXIF:
             options["exif"] = _shortened(options["exif"])
-            new.previews.say("long values of its EXIF are left out, which is longer than a JPEG holds")
+            new.previews.say("long EXIF values are left out because they do not fit into a JPEG")
         return options
 
     def coding(self, new: NewPhoto) -> dict[str, Any]:
@@ -115,7 +113,7 @@ def with_rest_of(plain: bytes, source: bytes, previews: Previews) -> bytes:
     """The JPEG ``plain`` with all that the JPEG ``source`` holds beside its picture."""
     parts = segments.metadata(source)
     if any(part.kind == CREDENTIALS[0] and CREDENTIALS[1] in part.data for part in parts):
-        previews.say("its content credentials are those of the photo as it was")
+        previews.say("its content credentials still describe the original photo")
     first = segments.with_metadata(plain, renewed(parts, previews))
     tail = source[segments.length(source) or len(source) :]
     here, there = _pictures(first), _pictures(source)

@@ -22,7 +22,7 @@ def without_results(files: list[Path], marks: tuple[str, ...] = MARKS) -> list[P
 
 def left_out(results: dict[Path, Path]) -> list[str]:
     """A sentence for each of the results that :func:`results_among` found."""
-    return [f"{path}: left out, is a result of {photo.name}" for path, photo in results.items()]
+    return [f"{path}: left out because it is a result of {photo.name}" for path, photo in results.items()]
 
 
 def results_among(files: list[Path], marks: tuple[str, ...] = MARKS) -> dict[Path, Path]:
@@ -40,4 +40,4 @@ def format_of(path: Path) -> str:
     try:
         return FORMATS[path.suffix.lower()]
     except KeyError:
-        raise PhotoError(f"{path}: give the output one of the suffixes {' '.join(sorted(SUFFIXES))}") from None
+        raise PhotoError(f"{path}: the output must end in one of {' '.join(sorted(SUFFIXES))}") from None

@@ -123,7 +123,7 @@ def with_metadata_of(plain: bytes, source: bytes, previews: Previews) -> bytes:
     lost = {kind for kind, _ in chunks(source) if not (kind in PICTURE_CHUNKS | DESCRIBING or _is_metadata(kind))}
     if lost:
         names = ", ".join(sorted(kind.decode("latin-1") for kind in lost))
-        previews.say(f"its chunks that hold for the photo as it was are left out: {names}")
+        previews.say(f"chunks that describe the original photo are left out: {names}")
     of_channels = [(kind, data) for kind, data in chunks(source) if kind in CHANNEL_CHUNKS]
     if source[COLOUR_TYPE] == plain[COLOUR_TYPE] and source[COLOUR_TYPE - 1] == plain[COLOUR_TYPE - 1]:
         kept = of_channels + kept
@@ -170,7 +170,7 @@ def read_deep(content: bytes) -> Pixels:
         frame = frames[0]
         channels = DEEP_CHANNELS[frame.format.name]
     except (av.FFmpegError, IndexError, KeyError):
-        raise PhotoError("its 16-bit colours cannot be read; save it anew with another program") from None
+        raise PhotoError("its 16-bit colours cannot be read; save it again with another program") from None
     plane = frame.planes[0]
     rows = np.frombuffer(bytes(plane), ">u2").reshape(frame.height, plane.line_size // 2)
     return rows[:, : frame.width * channels].reshape(frame.height, frame.width, channels).astype(np.uint16)

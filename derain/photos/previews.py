@@ -31,8 +31,8 @@ STRIPS, JPEG_OFFSET = 273, 513  # tags of where a thumbnail lies
 PHOTOSHOP_BGR = b"8BIM\x04\x09"  # Photoshop 4's thumbnail, with red and blue changed over
 XMP_IMAGE = re.compile(rb"(<xmpGImg:image>|xmpGImg:image=\")([^<\"]*)")
 XMP_BREAK = re.compile(rb"&#x[aAdD];|\s")
-STILL_RAINY = "a further picture in it is kept and still shows the rain"
-LEFT_OUT = "its thumbnail, which still showed the rain, is left out"
+STILL_RAINY = "another picture in the file is kept and still shows the rain"
+LEFT_OUT = "its thumbnail is left out because it still showed the rain"
 
 
 @dataclass

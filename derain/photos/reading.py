@@ -21,7 +21,7 @@ from derain.photos.original import Original, to_8_bit
 
 MAX_MEGAPIXELS = 500.0
 INNER = (UnidentifiedImageError, LookupError, struct.error, ArithmeticError)  # whose words tell users nothing
-ANEW = "copy it again from where it came, or save it anew with another program"
+ANEW = "get the file again from its source, or save it again with another program"
 
 
 class UnknownFormatError(PhotoError):
@@ -32,7 +32,7 @@ class TooLargeError(PhotoError):
     """A photo of more than the megapixels that are allowed; ``megapixels`` is how many it declares."""
 
     def __init__(self, megapixels: float, name: str = "the photo") -> None:
-        allowing = f"`max_megapixels` {math.ceil(megapixels)} allows that"
+        allowing = f"give `max_megapixels` {math.ceil(megapixels)} to allow that"
         super().__init__(f"{name}: {megapixels:.1f} megapixels; {allowing}")
         self.megapixels = megapixels
 
@@ -82,7 +82,7 @@ def examine(
     """
     form = format_by_content(content)
     if form is None:
-        hint = "derain video takes GIFs" if content.startswith(b"GIF8") else f"it reads {', '.join(BY_NAME)}"
+        hint = "use `derain video` for GIFs" if content.startswith(b"GIF8") else f"it reads {', '.join(BY_NAME)}"
         raise UnknownFormatError(f"{name}: not a photo that derain can read; {hint}")
     with _told_of(name, form):
         _check_size(*form.codec.declared_size(content), max_megapixels)
@@ -98,7 +98,7 @@ def _told_of(name: str, form: Format) -> Iterator[None]:
     try:
         yield
     except INNER:
-        raise PhotoError(f"{name}: cannot be read as {form.name}, is damaged or of a rare kind; {ANEW}") from None
+        raise PhotoError(f"{name}: cannot be read as {form.name}; it is damaged or of a rare kind; {ANEW}") from None
     except SparseError as error:
         raise SparseError(error.what, name) from None
     except TooLargeError as error:
@@ -106,7 +106,7 @@ def _told_of(name: str, form: Format) -> Iterator[None]:
     except PhotoError as error:
         raise PhotoError(f"{name}: {error}") from None
     except MemoryError:
-        raise PhotoError(f"{name}: cannot be read, as there is not enough memory; close other programs") from None
+        raise PhotoError(f"{name}: cannot be read because there is not enough memory; close other programs") from None
     except Exception as error:  # decoders raise anything on damaged files
         raise PhotoError(f"{name}: cannot be read ({reason(error)}); {ANEW}") from None
 

@@ -86,7 +86,7 @@ def with_end(jpeg: bytes) -> bytes:
     data = jpeg.rstrip(b"\0")  # a card that was pulled out leaves zeros, which decoders take for data
     data += b"\0" * (data.endswith(b"\xff") and len(data) < len(jpeg))
     if not _is_whole(data.removesuffix(b"\xff")):
-        raise PhotoError("part of the picture is missing; copy it again from where it came")
+        raise PhotoError("part of the picture is missing; get the file again from its source")
     return data.removesuffix(b"\xff") + END
 
 

@@ -137,7 +137,7 @@ def _pages(image: ImageFile) -> _Pages:
     image.seek(photos[0])
     masks = [i for i, kind in kinds.items() if kind == IS_MASK and sizes[i] == image.size and i != photos[0]]
     others = [kind for index, kind in kinds.items() if index not in (photos[0], *masks[:1])]
-    named = {"its reduced copy": IS_REDUCED, "its page with a mask": IS_MASK}
+    named = {"its smaller copy": IS_REDUCED, "its page with a mask": IS_MASK}
     left_out = tuple(name for name, bit in named.items() if any(kind & bit for kind in others))
     return _Pages(photos[0], masks[0] if masks else None, left_out)
 

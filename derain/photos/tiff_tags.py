@@ -63,9 +63,9 @@ def with_tags_of(plain: bytes, source: bytes, place: int, previews: Previews | N
     file, reader = bytearray(plain), _Reader(source)
     tags = reader.directory(place)
     if previews and LAYERS in tags:
-        previews.say("Photoshop's layers, which show the photo as it was, are left out")
+        previews.say("Photoshop's layers are left out because they still show the rain")
     if previews and SMALLER in tags:
-        previews.say("its reduced copy is left out")
+        previews.say("its smaller copy is left out")
     if previews and PHOTOSHOP in tags:
         kind, count, value = tags[PHOTOSHOP]
         tags[PHOTOSHOP] = kind, count, previews.in_photoshop(value)

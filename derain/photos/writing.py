@@ -44,12 +44,12 @@ def encode_with_notes(original: Original, pixels: Pixels, to: str | None = None,
     if original.alpha is not None and not target.alpha:
         raise PhotoError(f"{target.name} cannot hold transparency; choose PNG, WebP, TIFF or AVIF")
     if not holds_colours(original, target):
-        raise PhotoError(f"{target.name} cannot hold its colours, which only HEIC and AVIF name so; leave out `format`")
+        raise PhotoError(f"{target.name} cannot describe its colours as HEIC and AVIF do; leave out `format`")
     previews = Previews(original.pixels, pixels, as_stored(original.orientation))
     if lost := [NAMES[name] for name in NAMES if name in original.options and name not in target.holds]:
-        previews.say(f"{', '.join(lost)} left out: {target.name} holds none")
+        previews.say(f"{', '.join(lost)} left out, which {target.name} cannot hold")
     if source and source is not target and source.codec.holds_more(original.content):
-        previews.say(f"what only {source.name} holds of it, such as comments or further pictures, is left out")
+        previews.say(f"what only {source.name} can hold, such as comments or further pictures, is left out")
     content = target.codec.write(NewPhoto(original, pixels, target, source, quality, previews))
     return Encoded(content, (*(f"{what} is left out" for what in original.left_out), *previews.notes))
 

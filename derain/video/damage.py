@@ -55,25 +55,25 @@ class Damage:
         if self.lost:
             why = self.reason or "the decoder drops it"
             sentences.append(
-                f"{_frames(len(self.lost))} damaged ({why}) and left out, the one before stays instead: "
+                f"{_frames(len(self.lost))} damaged ({why}) and replaced by the frame before: "
                 + _places(self.lost, shown, base, begins)
             )
         flawed = self.flawed - self.lost
         if flawed:
             sentences.append(f"{_frames(len(flawed))} damaged but shown: {_places(flawed, shown, base, begins)}")
         if self.untimed:
-            sentences.append(f"{_frames(self.untimed)} damaged, and nobody knows when in the clip")
+            sentences.append(f"{_frames(self.untimed)} damaged, at unknown times")
         if self.behind:
-            sentences.append(f"{_frames(len(self.behind))} not later than those before, and left out")
+            sentences.append(f"{_frames(len(self.behind))} out of order and left out")
         if self.gaps:
             when = [f"{float(at * base) - begins:.2f} s" for at in sorted(self.gaps)]
-            more = f" and at {len(when) - MOST_LISTED} places more" if len(when) > MOST_LISTED else ""
+            more = f" and in {len(when) - MOST_LISTED} more places" if len(when) > MOST_LISTED else ""
             sentences.append(
                 f"the file is damaged after {', '.join(when[:MOST_LISTED])}{more}; frames may be missing there"
             )
         if self.end:
             until = f" after {float(max(shown) * base) - begins:.2f} s" if shown else ""
-            sentences.append(f"cannot be read to its end ({self.end}), the result ends{until}")
+            sentences.append(f"cannot be read to its end ({self.end}); the result ends{until}")
         return sentences
 
 
@@ -101,4 +101,4 @@ def _places(times: set[int], shown: list[int], base: Fraction, begins: float) ->
         for (first, start), (last, end) in ((stretch[0], stretch[-1]) for stretch in stretches[:MOST_LISTED])
     ]
     more = len(stretches) - MOST_LISTED
-    return ", ".join(named) + (f" and {more} stretches more" if more > 0 else "")
+    return ", ".join(named) + (f" and {more} more stretches" if more > 0 else "")

@@ -115,7 +115,7 @@ class PictureEncoder:
         codec = self.encoding.codec
         begun = self.stream.codec_context.is_open
         done = "written" if isinstance(error, OSError) and begun else f"encoded as {codec}"
-        advice = "; that takes an NVIDIA GPU with an encoder" if codec.endswith(NVENC) and not begun else ""
+        advice = "; it needs an NVIDIA GPU with an encoder" if codec.endswith(NVENC) and not begun else ""
         return PhotoError(f"{self.named}: cannot be {done} ({reason(error)}){advice}")
 
 

@@ -89,7 +89,7 @@ def say_lost(frame: Frame, encoding: Encoding, say: Callable[[str], None]) -> No
     """Say what the pixels lose, and what stands beside them."""
     light = Light.of(frame.sides)
     if (light.mastering or light.content) and not light.options(encoding.codec):
-        say(f"{encoding.codec} cannot hold HDR's mastering display and content light; the container does where it did")
+        say(f"{encoding.codec} cannot hold HDR's mastering display and content light; the container keeps what it held")
     for loss in lost(frame.colours.pixel_format, frame.colours.bits, encoding.pixel_format):
         advice = "a result in .mov or .mkv" if "transparency" in loss else "`codec` libx265"
         say(f"{encoding.codec}: {loss}; {advice} keeps more")

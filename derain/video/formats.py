@@ -78,7 +78,7 @@ def choose_encoder(source: str, ending: str, codec: str | None, alpha: bool = Fa
         return WITH_ALPHA.get(ending, chosen) if alpha and not any(map(has_alpha, formats(chosen))) else chosen
     name = ENCODERS.get(codec, codec)
     if ending == ".webm" and not name.startswith(OF_WEBM):
-        raise UsageError(f"`codec` {codec}: WebM holds VP9 and AV1 alone; give `out` another suffix, such as .mkv")
+        raise UsageError(f"`codec` {codec}: WebM holds only VP9 and AV1; give `out` another suffix, such as .mkv")
     try:
         av.codec.Codec(name, "w")
     except ValueError:
@@ -129,7 +129,7 @@ def lost(source: str, bits: int, form: str) -> list[str]:
     if chroma:
         said += [f"its {_scheme(source)} chroma becomes {_scheme(form)}"]
     held = max(part.bits for part in _parts(form))
-    return said + ([f"it holds {held} bits here, the clip had {bits}"] if held < bits else [])
+    return said + ([f"its {bits} bits become {held}"] if held < bits else [])
 
 
 def _parts(pixel_format: str) -> Any:

@@ -64,8 +64,8 @@ class Header:
         if self.kept:
             return []
         if "mp4" in names or "matroska" in names:
-            lost = "what FFmpeg does not know in the header of the source is left out"
-            return [f"the result is another kind of file: {lost}; `out` with {own} keeps it"]
+            lost = "parts of the source's header that FFmpeg does not know are left out"
+            return [f"the result is a different kind of file: {lost}; `out` with {own} keeps it"]
         unknown = unknown_chunks(source.path) if names == "avi" else []
         return [f"parts of the AVI that FFmpeg does not know are left out: {', '.join(unknown)}"] if unknown else []
 

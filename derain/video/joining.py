@@ -16,6 +16,7 @@ from typing import Any
 import av
 
 from derain.errors import PhotoError, reason
+from derain.text import counted
 from derain.video.containers.matroska_header import set_aspect
 from derain.video.decoding import opened, packets_of
 from derain.video.encoder import open_output
@@ -48,8 +49,8 @@ class Beside:
 
     def said(self) -> list[str]:
         """In sentences."""
-        left_out = f"{self.refused} packets beside the pictures are damaged, and left out"
-        copied = f"{self.damaged} packets beside the pictures are damaged, and copied as they are"
+        left_out = f"{counted(self.refused, 'damaged packet')} of other tracks left out"
+        copied = f"{counted(self.damaged, 'damaged packet')} of other tracks copied as found"
         return [left_out] * (self.refused > 0) + [copied] * (self.damaged > 0)
 
 
@@ -99,12 +100,12 @@ def join(
         except DAMAGE:
             if not joining.keep_header:
                 raise
-            say("its header is damaged: of what it says, only what FFmpeg knows is kept")
+            say("its header is damaged; only what FFmpeg knows of it is kept")
             joining = replace(joining, keep_header=False)
         except PhotoError:
             if not joining.keep_others or len(joining.source.container.streams) == len(tracks) or _is_full(out):
                 raise
-            lost = ["what is beside the pictures is so damaged that it cannot be written, and left out"]
+            lost = ["the other tracks are too damaged to be written and are left out"]
             joining = replace(joining, keep_others=False)
 
 
@@ -149,7 +150,7 @@ def _write(joining: Joining) -> list[str]:
     if joining.form in BOXES:
         write_in_header(out, *(track.matrix for track, _ in pictures))
     elif not header.kept and any(track.matrix for track in joining.tracks):
-        say(f"{joining.form} holds no rotation: the frames are stored as in the source, turn them in the player")
+        say(f"{joining.form} cannot hold rotation; frames are stored as in the source, so rotate them in the player")
     anew = {track.clip.stream.index: stream.index for track, stream in pictures}
     others = {index: stream.index for index, stream in copied.items()}
     header.write(source, out, anew, others, joining.audio and joining.keep_others, say)

@@ -61,7 +61,7 @@ def default_result(source: Path) -> Path:
     if os.path.isdir(source):
         folder = name.with_name(name.name + MARK)
         if folder.is_symlink():
-            raise UsageError(f"{folder}: is a link, through which results go only if you name it as `out`")
+            raise UsageError(f"{folder}: is a link; to write results through it, name it as `out`")
         return folder
     check_source(source)
     if is_sequence(source) or name.suffix.lower() in FORMATS:
@@ -99,7 +99,7 @@ def check_source(source: Path) -> None:
     """
     refuse_special(source)
     if os.path.isfile(source) and source.suffix.lower() in SUFFIXES:
-        raise UsageError(f"{source}: is a photo; give it to `derain run`, or its folder, or a pattern such as %05d.png")
+        raise UsageError(f"{source}: is a photo; use `derain run`, or give its folder or a pattern such as %05d.png")
 
 
 def check_result(out: Path) -> None:

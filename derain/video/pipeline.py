@@ -88,10 +88,10 @@ def process(
     check_source(source)
     check_result(out)
     if settings.rainy_from is not None and is_gif(source):
-        raise UsageError(f"{source}: is a GIF, which `only_if_rainy` and `rainy_from` do not look at; leave them out")
+        raise UsageError(f"{source}: is a GIF, for which `only_if_rainy` and `rainy_from` do not work; leave them out")
     if is_sequence(source) or is_sequence(out):
         if elsewhere:
-            raise UsageError(f"{source}: is no clip of one file, which alone `ray` takes; leave out `ray`")
+            raise UsageError(f"{source}: is not a clip in one file, and `ray` takes nothing else; leave out `ray`")
         check_sequence(source, out, settings, overwrite)
         with kept_for(out):
             begun = run()
@@ -116,7 +116,7 @@ def left_dry(run: Run) -> Done | None:
     rainy = count_rainy(run)
     if rainy >= RAINY_LOOKS:
         return None
-    run.say(f"{run.source}: dry, and left out ({rainy} of {LOOKS} frames looked at are rainy)")
+    run.say(f"{run.source}: skipped because it is dry ({rainy} of {LOOKS} frames looked at are rainy)")
     return Done(run.out, 0, 0.0, [], dry=True)
 
 
@@ -146,7 +146,7 @@ def _process_clips(clips: list[Clip], run: Run) -> Done:
     works = [Work(out, origin, track) for track in range(len(clips))]
     try:
         if any(work.done for work in works):
-            run.say(f"goes on after {sum(work.frames for work in works)} frames that were done before")
+            run.say(f"continuing after {sum(work.frames for work in works)} frames that were done before")
         if any(clip.interlaced for clip in clips):
             run.say(f"{clips[0].path}: is interlaced; its frames are deinterlaced")
         began = time.monotonic()
@@ -174,7 +174,7 @@ def check(source: Path, out: Path, overwrite: bool) -> None:
         UsageError: what cannot be, before any work.
     """
     if out.suffix.lower() not in FORMATS:
-        raise UsageError(f"{out}: give the result one of the suffixes {' '.join(FORMATS)}")
+        raise UsageError(f"{out}: the result must end in one of {' '.join(FORMATS)}")
     if os.path.lexists(out) and (not overwrite or out.resolve() == source.resolve()):
         raise UsageError(f"{out}: exists; give another `out`, or `overwrite` if it is not the source itself")
 
@@ -188,7 +188,7 @@ def check_settings(settings: VideoSettings) -> None:
         raise UsageError(f"`temporal` {settings.temporal}: choose auto, on, causal or off")
     check_precision(settings.precision)
     if settings.start is not None and settings.end is not None and settings.end <= settings.start:
-        raise UsageError(f"`end` {settings.end:g}: is not after `start` {settings.start:g}")
+        raise UsageError(f"`end` {settings.end:g}: must be after `start` {settings.start:g}")
 
 
 class Work:
@@ -204,7 +204,7 @@ class Work:
         place = self.folder / "manifest.json"
         if place.is_file():
             if place.read_text(encoding="utf-8") != origin:
-                say = "was begun with another source or other settings; remove the folder to begin anew"
+                say = "was begun with another source or other settings; remove the folder to start over"
                 raise UsageError(f"{self.folder}: {say}")
         else:
             make_folder(self.folder)

@@ -100,7 +100,7 @@ class Clip(PictureTrack):
         known = [stream for stream in videos if stream.codec_context is not None]
         if not known:
             self.container.close()
-            raise PhotoError(f"{path}: its video codec is not known; convert it to H.264 first")
+            raise PhotoError(f"{path}: its video codec is unknown; convert it to H.264 first")
         self.tracks, self.stream = len(known), known[track]
         if hardware and (why := self._trouble_with_hardware()):
             self.container.close()

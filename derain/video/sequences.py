@@ -45,14 +45,16 @@ def check_sequence(source: Path, out: Path, settings: VideoSettings, overwrite: 
         UsageError: kinds that do not go together, no pictures, or results that exist or would replace their source.
     """
     if is_gif(source) != is_gif(out):
-        raise UsageError(f"{out}: a GIF becomes a GIF and nothing else does; give another `out`")
+        raise UsageError(f"{out}: a GIF can only become a GIF, and nothing else can; give another `out`")
     if is_gif(source):
         if os.path.lexists(out) and (not overwrite or out.resolve() == source.resolve()):
             raise UsageError(f"{out}: exists; give another `out`, or `overwrite` if it is not the source itself")
         return
     as_file = out.suffix.lower() in {*FORMATS, *SUFFIXES} and not is_pattern(out)
     if as_file and not out.is_dir() or out.is_file():
-        raise UsageError(f"{out}: picture files become picture files; give a folder, or a pattern such as %05d.png")
+        raise UsageError(
+            f"{out}: picture files can only become picture files; give a folder, or a pattern such as %05d.png"
+        )
     if not source.is_file():
         pictures = list_pictures(source)
         places = {place(out, Path(photo.name), n).resolve() for n, photo in enumerate(wanted(pictures, settings))}
@@ -171,7 +173,7 @@ class PictureWriter:
             encoded = encode_with_notes(original, picture, format_of(path))
             write_bytes(path, encoded.content)
             for note in set(encoded.notes) - self.told:
-                self.run.say(f"{path}: {note}; the same of further pictures is not said again")
+                self.run.say(f"{path}: {note}; not repeated for further pictures")
             self.told.update(encoded.notes)
         self.index += 1
         self.preview.show(frame, picture)
@@ -241,6 +243,6 @@ def _pictures(photos: list[Path], originals: dict[int, Original]) -> Iterator[Fr
         original = read_original(path)
         size = size or original.pixels.shape
         if original.pixels.shape != size:
-            raise PhotoError(f"{path}: has another size than the frames before it")
+            raise PhotoError(f"{path}: its size differs from the frames before it")
         originals[index] = original
         yield Frame(original.pixels, index, index / PICTURE_RATE, PICTURE, 0, b"")

@@ -16,14 +16,14 @@ ENCODERS_SETTINGS = {  # names of the messages in which they tell their settings
     bytes.fromhex("2ca2de09b51747dbbb55a4fe7fc2fc4e"),  # x265
 }
 LOST_KINDS = {
-    "DYNAMIC_HDR_PLUS": "HDR10+ metadata, which follow the scenes,",
-    "DOVI_RPU_BUFFER": "Dolby Vision metadata, which follow the scenes,",
-    "DOVI_METADATA": "Dolby Vision metadata, which follow the scenes,",
-    "DYNAMIC_HDR_VIVID": "HDR Vivid metadata, which follow the scenes,",
+    "DYNAMIC_HDR_PLUS": "HDR10+ metadata that follow the scenes",
+    "DOVI_RPU_BUFFER": "Dolby Vision metadata that follow the scenes",
+    "DOVI_METADATA": "Dolby Vision metadata that follow the scenes",
+    "DYNAMIC_HDR_VIVID": "HDR Vivid metadata that follow the scenes",
     "A53_CC": "closed captions inside the pictures",
     "S12M_TIMECODE": "timecodes inside the pictures",
     "GOP_TIMECODE": "timecodes inside the pictures",
-    "SEI_UNREGISTERED": "a maker's messages inside the pictures",
+    "SEI_UNREGISTERED": "vendor messages inside the pictures",
 }
 KINDS_TAKEN_OVER = {"libx264": {"A53_CC", "SEI_UNREGISTERED"}}  # by encoders, from the frames that they are given
 ANY_TIME_BASE = Fraction(1, 25)

@@ -129,7 +129,7 @@ class Preview:
             try:
                 write_photo(self.path, to_8_bit(np.hstack([frame.pixels, picture])))
             except (PhotoError, OSError, ValueError) as error:
-                self.say(f"{error}; the clip goes on without previews")
+                self.say(f"{error}; no more previews are written")
                 self.path = None
 
 
@@ -180,11 +180,11 @@ class Network:
         except Exception as error:
             if not self.settings.keep_going:
                 if isinstance(error, PhotoError):
-                    raise PhotoError(f"frame {index}: {error}; `keep_going` passes such frames through") from None
+                    raise PhotoError(f"frame {index}: {error}; give `keep_going` to pass such frames through") from None
                 raise
             if index >= self.done:
                 insort(self.failed, index)
-                self.say(f"frame {index} is passed through ({error})")
+                self.say(f"frame {index} is passed through unchanged ({error})")
             return frame, frame.pixels
         self.on_rain(frame, layers.rain)
         return frame, layers.background

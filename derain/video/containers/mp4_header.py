@@ -80,7 +80,7 @@ def graft(source: Path, result: Path, pairs: list[Pair], whole: bool, dropped: s
             why = "its samples are not where it says" if whole else "it can only be kept as it is"
             say(f"track {key} ({kind(track)}) is left out: {why}")
         elif key in kept and track.find(b"mdia", b"minf", b"vmhd"):
-            say(f"track {key} ({kind(track)}) keeps its rain: its codec is not known")
+            say(f"track {key} ({kind(track)}) keeps its rain because its codec is unknown")
     with result.open("r+b") as file, source.open("rb") as samples:
         moov = next(place for place in top_level(result) if place.kind == b"moov")
         file.seek(moov.start)

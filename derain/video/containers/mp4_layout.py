@@ -97,7 +97,7 @@ def append_extras(source: Path, samples: BinaryIO, file: BinaryIO, say: Callable
         if place.kind in SAMPLE_BOXES or place.kind in FILLING_BOXES and _is_empty(samples, place):
             continue
         if place.kind == b"meta" and _has_places(samples, place):
-            say("a box of pictures beside the clip is left out: it tells places in the old file")
+            say("a box of pictures beside the clip is left out because it points into the old file")
             continue
         copy(samples, place.start, place.end, file)
     end = source.stat().st_size

@@ -35,9 +35,9 @@ def look_at(address: str, every: int, say: Callable[[str], None]) -> Iterator[Fr
     if source.failure:
         raise source.failure
     if source.lost or not intake.arrived:
-        raise PhotoError(f"{shown(address)}: {source.lost or 'gave no picture'}")
+        raise PhotoError(f"{shown(address)}: {source.lost or 'sent no picture'}")
     if intake.dropped:
-        say(f"{shown(address)}: {intake.dropped} pictures were left out, for there was no time to look at them")
+        say(f"{shown(address)}: {intake.dropped} pictures were left out because there was no time to look at them")
 
 
 def _frame(item: Picture, origin: Fraction, base: Fraction) -> Frame:

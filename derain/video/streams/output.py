@@ -76,14 +76,14 @@ class Output:
         """
         self.origin, self.base = origin, encoding.time_base
         if self.part and os.path.lexists(self.part):
-            raise PhotoError(f"{self.part}: is there, of a run that goes on or was killed; move it away")
+            raise PhotoError(f"{self.part}: belongs to a run that is still going or was killed; move it away")
         try:
             self.container: Any = av.open(**self._how_to_open())
             encoder = PictureEncoder(self.container, encoding, self.name)
             said = self._add_tracks(source) if audio else []
             self.container.start_encoding()
         except (av.error.ProtocolNotFoundError, av.error.MuxerNotFoundError):
-            raise UsageError(f"{self.name}: FFmpeg inside PyAV knows no such protocol") from None
+            raise UsageError(f"{self.name}: PyAV's FFmpeg does not know this protocol") from None
         except PhotoError:
             self._leave_nothing()
             raise

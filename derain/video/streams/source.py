@@ -21,7 +21,7 @@ from derain.video.streams.timeline import Timeline
 SILENCE = 10.0  # seconds without a word, after which a connection is taken to be lost
 FIRST_WAIT, LONGEST_WAIT = 0.1, 2.0  # seconds between two tries to connect again
 PASSED_ON = ("audio", "subtitle")
-WITHOUT_PROTOCOL = "FFmpeg inside PyAV knows no such protocol; let the command ffmpeg pipe it in as MPEG-TS"
+WITHOUT_PROTOCOL = "PyAV's FFmpeg does not know this protocol; pipe it in as MPEG-TS with the command ffmpeg"
 
 
 class Connection(PictureTrack):
@@ -91,7 +91,7 @@ def _how_to_open(address: str, settings: StreamSettings) -> dict[str, Any]:
 
 
 def _why(error: Exception) -> str:
-    return f"no word for {SILENCE:g} s" if isinstance(error, av.error.ExitError) else reason(error)
+    return f"no data for {SILENCE:g} s" if isinstance(error, av.error.ExitError) else reason(error)
 
 
 class Source(Thread):
@@ -195,7 +195,7 @@ class Source(Thread):
         if self.settings.reconnect is None:
             return None
         until, wait = time.monotonic() + self.settings.reconnect, FIRST_WAIT
-        self.say(f"{shown(self.address)}: the connection ended ({self.lost or 'by itself'}); it is tried again")
+        self.say(f"{shown(self.address)}: the connection ended{f' ({self.lost})' if self.lost else ''}; reconnecting")
         while not self.intake.stopped and time.monotonic() < until:
             with self.intake.ready:
                 self.intake.ready.wait_for(lambda: self.intake.stopped, wait)
@@ -206,6 +206,6 @@ class Source(Thread):
                 continue
             self.timeline.connected_again()
             self.reconnections += 1
-            self.say(f"{shown(self.address)}: connected again")
+            self.say(f"{shown(self.address)}: reconnected")
             return found
         return None

@@ -155,12 +155,14 @@ class Streaming:
             raise self.source.failure
         if not self.latency.left and not self.interrupted:
             why = f" ({self.source.lost})" if self.source.lost else ""
-            raise PhotoError(f"{shown(self.address)}: gave no picture{why}")
+            raise PhotoError(f"{shown(self.address)}: sent no picture{why}")
         return self._done(time.monotonic() - began, network)
 
     def _say_how(self) -> None:
-        late = f"each picture leaves once {looks_ahead(self.settings)} more have come"
-        kind = "live, pictures are rather dropped than late" if self.intake.live else "not live, none is dropped"
+        late = f"each picture is sent once {looks_ahead(self.settings)} more have come"
+        kind = (
+            "live: pictures are dropped rather than delayed" if self.intake.live else "not live: no picture is dropped"
+        )
         self.say(f"{shown(self.address)}: {kind}; {late}")
 
     def _done(self, seconds: float, network: Network) -> Streamed:
@@ -268,15 +270,15 @@ def check(source: str, out: str, settings: VideoSettings, streaming: StreamSetti
     """
     check_settings(settings)
     if settings.start is not None:
-        raise UsageError("`start`: a stream begins where it is; `end` counts from its first picture")
+        raise UsageError("`start`: a stream begins when it is opened; leave it out, and count `end` from there")
     if settings.hwaccel:
-        raise UsageError("`hwaccel`: streams are decoded by the processor; leave it out")
+        raise UsageError("`hwaccel`: streams are decoded on the CPU; leave it out")
     if settings.codec and settings.codec != "rawvideo" and settings.codec not in ENCODERS:
         choose_encoder("", ".ts", settings.codec)
     if not is_stream(source) and streaming.live:
-        raise UsageError(f"{source}: is a file, and not `live`")
+        raise UsageError(f"{source}: is a file and cannot be `live`")
     if streaming.reconnect is not None and not URL.match(source):
-        raise UsageError(f"{shown(source)}: is no connection that can be taken up again; leave out `reconnect`")
+        raise UsageError(f"{shown(source)}: cannot be reconnected; leave out `reconnect`")
     if out == PIPE or URL.match(out):
         return
     path = Path(out)
