@@ -76,11 +76,11 @@ def export_onnx(
     """
     out = Path(out)
     if out.suffix.lower() != ".onnx":
-        raise UsageError(f"{out}: is no name of an ONNX file; give one that ends in .onnx")
+        raise UsageError(f"{out}: not the name of an ONNX file; give one that ends in .onnx")
     if out.exists() and not overwrite:
-        raise UsageError(f"{out}: exists; `overwrite` replaces it")
+        raise UsageError(f"{out}: exists; give `overwrite` to replace it")
     if out.is_dir() or not out.parent.is_dir():
-        raise UsageError(f"{out}: is a folder, or its folder is not there; give another name, or make the folder")
+        raise UsageError(f"{out}: is a folder, or its folder does not exist; give another name, or create the folder")
     _refuse_missing_libraries()
     model, said = load(weights), about(weights)
     content = _as_onnx(model, half, with_rain, _metadata(said, half))
@@ -88,7 +88,7 @@ def export_onnx(
     if not difference <= (LARGEST_DIFFERENCE_HALF if half else LARGEST_DIFFERENCE):
         advice = "; export it without `half`" if half else ""
         raise WeightsError(
-            f"{weights}: ONNX Runtime's result is {255 * difference:.1f} grey levels off torch's{advice}"
+            f"{weights}: ONNX Runtime's result differs from torch's by {255 * difference:.1f} grey levels{advice}"
         )
     (write_bytes if overwrite else write_new)(out, content)
     return 255 * difference

@@ -120,7 +120,7 @@ def test_neither_a_node_that_dies_nor_a_photo_that_kills_takes_others_along(clus
     for outcome in run(jobs, Slow(0.1), batch.Treatment(precision="float32"), cluster.address):
         told[outcome.job.source.name] += 1
         assert (outcome.error is None) == (outcome.job.source.name != "black.png"), outcome.error
-        assert outcome.error is None or "ends the process that works on it" in str(outcome.error)
+        assert outcome.error is None or "crashes the process that works on it" in str(outcome.error)
         if sum(told.values()) == 10:
             cluster.remove_node(dying, allow_graceful=False)
     assert len(told) == 61 and set(told.values()) == {1}
@@ -160,7 +160,7 @@ def test_after_a_kill_the_same_command_goes_on(cluster, tmp_path, rng, small_wei
 
 def test_what_a_node_lacks_is_said_before_any_work(cluster, tmp_path, rng, monkeypatch):
     assert Glance("derain 0.0.1 with torch 1").trouble().startswith(f"has {versions()}, not derain 0.0.1 with torch 1")
-    assert "does not see what is written" in Glance(versions(), folder=tmp_path, token=tmp_path / "none").trouble()
+    assert "cannot see what is written" in Glance(versions(), folder=tmp_path, token=tmp_path / "none").trouble()
     assert not Glance(versions(), folder=tmp_path).trouble() and not list(tmp_path.iterdir())
 
     @contextmanager
@@ -169,6 +169,6 @@ def test_what_a_node_lacks_is_said_before_any_work(cluster, tmp_path, rng, monke
 
     monkeypatch.setattr(crew, "glance_at", elsewhere)
     jobs = batch.plan([photos(tmp_path / "in", rng, 2)], batch.Target(tmp_path / "out"))
-    with pytest.raises(UsageError, match=r"node (one|two|three) does not see .*none.png; use storage that all nodes"):
+    with pytest.raises(UsageError, match=r"node (one|two|three) cannot see .*none.png; use storage that all nodes"):
         list(run(jobs, Slow(0), address=cluster.address))
     assert not (tmp_path / "out").exists()

@@ -119,7 +119,7 @@ def test_frames_that_fail_are_passed_through_and_told_by_their_numbers(elsewhere
 def test_a_folder_that_a_node_does_not_see_is_named(elsewhere, short_segments, tmp_path, small_weights, monkeypatch):
     source, model = clip_of(tmp_path / "clip.mp4", 25), load(small_weights)
     monkeypatch.setattr(pipeline.Work, "origin", property(lambda work: "another", lambda work, origin: None), False)
-    with pytest.raises(UsageError, match=r"out\.mp4: node \w+ does not see it"):
+    with pytest.raises(UsageError, match=r"out\.mp4: node \w+ cannot see it"):
         process(source, tmp_path / "out.mp4", model, elsewhere=elsewhere)
 
 
@@ -150,5 +150,5 @@ def test_doctor_tells_what_each_node_has_and_which_differ(cluster, elsewhere, mo
     monkeypatch.setattr(derain, "__version__", "9.9")
     seen = [replace(Found(**each), weights="other" if each["node"] == "two" else "") for each in found["nodes"]]
     said = differences(seen)
-    assert len(said) == 4 and "node two: has other weights than most; results may differ" in said
+    assert len(said) == 4 and "node two: has other weights than most nodes; results may differ" in said
     assert any(sentence.startswith("node one: has derain ") and "not 9.9" in sentence for sentence in said)

@@ -16,9 +16,7 @@ OLD_DRIVER = "CUDA initialization: The NVIDIA driver on your system is too old (
     "name", ["meta", "xla", "hip", "cpu:1", "CUDA", "cuda:", "cuda:-1", "mps:0", "gpu", "", "1" * 999]
 )
 def test_other_devices_are_refused_with_those_that_can_be_chosen(name):
-    with pytest.raises(
-        UsageError, match=f"^`device` {name}: choose auto, cpu, cuda, a certain GPU such as cuda:1, or mps$"
-    ):
+    with pytest.raises(UsageError, match=f"^`device` {name}: choose auto, cpu, cuda, one GPU such as cuda:1, or mps$"):
         choose_device(name)
 
 
@@ -55,7 +53,9 @@ def test_a_named_device_that_fails_is_refused_with_the_reason(monkeypatch, error
 
 def test_a_gpu_that_is_not_there_is_refused_with_their_number(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    with pytest.raises(UsageError, match="`device` cuda:2: not available here .torch finds 2, counted from cuda:0"):
+    with pytest.raises(
+        UsageError, match="`device` cuda:2: not available here .torch finds 2 GPUs, numbered from cuda:0"
+    ):
         choose_device("cuda:2")
 
 

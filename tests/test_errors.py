@@ -91,9 +91,9 @@ def test_finetune_names_what_was_given(shell, tmp_path):
 def test_train_names_what_was_given(shell, tmp_path, folders):
     out = tmp_path / "out"
     config = TrainConfig(device="cpu")
-    assert python(train, config, *folders, out, resume=True).endswith("leave out `resume` to start anew")
+    assert python(train, config, *folders, out, resume=True).endswith("leave out `resume` to start over")
     _, err = shell("train", "--rainy", folders[0], "--clean", folders[1], "--out", out, "--resume", "--device", "cpu")
-    assert err.strip().endswith("leave out --resume to start anew")
+    assert err.strip().endswith("leave out --resume to start over")
     out.mkdir()
     (out / "derain.safetensors").touch()
     assert python(train, config, *folders, out).endswith("give another `out`")
@@ -112,8 +112,8 @@ def test_eval_names_what_was_given(shell, tmp_path):
 def test_export_names_what_was_given(shell, tmp_path):
     out = tmp_path / "a.onnx"
     out.touch()
-    assert python(export_onnx, "derain", out).endswith("exists; `overwrite` replaces it")
-    assert shell("export", "onnx", "-o", out)[1].strip().endswith("exists; --overwrite replaces it")
+    assert python(export_onnx, "derain", out).endswith("exists; give `overwrite` to replace it")
+    assert shell("export", "onnx", "-o", out)[1].strip().endswith("exists; give --overwrite to replace it")
 
 
 def test_a_name_that_looks_like_an_argument_stays_a_name(shell, tmp_path):

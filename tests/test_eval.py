@@ -198,7 +198,7 @@ def test_what_has_no_twin_is_listed(tmp_path):
         Image.new("RGB", (12, 12)).save(tmp_path / name)
     entries, problems = match(tmp_path / "rainy", tmp_path / "clean", {"tool": tmp_path / "tool"})
     assert [entry.name for entry in entries] == ["1.png"] and entries[0].restored
-    assert len(problems) == 2 and "2.png: no truth" in problems[0] and "3.png: no rainy photo" in problems[1]
+    assert len(problems) == 2 and "2.png: no ground truth" in problems[0] and "3.png: no rainy photo" in problems[1]
     with pytest.raises(UsageError, match="matches"):
         match(tmp_path / "tool", tmp_path / "empty" if (tmp_path / "empty").mkdir() else _only(tmp_path, "9.png"))
 
@@ -371,7 +371,12 @@ def test_what_cannot_be_scored_is_named_and_counted(paired_folders):
     )
     assert done.exit_code == 1
     assert "Traceback" not in done.stderr
-    for said in ("rain-0.png", "rain-1.png: tool a is 9x9 px", "rain-2.png: no truth", "3 problems, 1 pictures scored"):
+    for said in (
+        "rain-0.png",
+        "rain-1.png: tool a is 9x9 px",
+        "rain-2.png: no ground truth",
+        "3 problems, 1 pictures scored",
+    ):
         assert said in done.stderr.replace("\n", " "), said
 
 

@@ -108,7 +108,7 @@ def test_no_command_waits_for_what_is_no_file(tmp_path, folders, special):
             process(source, source.with_stem("out"), object())
     special(folders[0] / "x.png")
     said: list[str] = []
-    assert len(usable_files(folders[0], said.append)) == 4 and "x.png: is no file" in said[0]
+    assert len(usable_files(folders[0], said.append)) == 4 and "x.png: not a regular file" in said[0]
     assert any("derain reads only regular files" in why for why in Crops(folders[0], 48).skipped.values())
     scored = open_samples(photo)
     assert list(scored.samples) == [] and "derain reads only regular files" in scored.problems[0]

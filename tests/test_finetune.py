@@ -143,7 +143,7 @@ def test_without_improvement_the_starting_weights_come_back(camera, bank, tmp_pa
     monkeypatch.setattr(Judge, "gain", lambda judge, scores: -1.0)
     said: list[str] = []
     found = finetune(camera, tmp_path / "mine.safetensors", bank, steps=4, say=said.append, **QUICK)
-    assert not found.better and any("handed back" in line for line in said)
+    assert not found.better and any("starting weights back" in line for line in said)
     ours, start = load_file(found.weights), load_file(bundled_folder() / "derain.safetensors")
     assert all(torch.equal(ours[name], start[name]) for name in start)
 
@@ -303,7 +303,7 @@ def test_a_photo_that_counts_as_rainy_is_never_called_free_of_rain(camera, tmp_p
         assert not look.rainy and look.seen == amount(layer).rainy
         sources.append(Source(path.name, 0, path.name, 1, look.rainy, None, look.seen))
     said = notes(Material(tmp_path, sources))
-    assert said["no rain found in"] == "black.png" and "0.png" in said["rain, but no clear streaks to learn from, in"]
+    assert said["no rain found in"] == "black.png" and "0.png" in said["rain but no clear streaks to learn from in"]
 
 
 @pytest.mark.parametrize("quality", [25, 40, 75, 92])
@@ -428,7 +428,7 @@ def test_what_is_given_is_never_removed(camera, bank, tmp_path):
     finetune(mine, tmp_path / "other.safetensors", bank, steps=1, **QUICK)
     assert (work / "photos" / "mine.png").read_bytes() == b"mine"
     (tmp_path / "file.finetune").write_bytes(b"mine")
-    with pytest.raises(TrainingError, match="file.finetune: cannot be made ready"):
+    with pytest.raises(TrainingError, match="file.finetune: cannot be prepared"):
         finetune(mine, tmp_path / "file.safetensors", bank, steps=1, **QUICK)
     with pytest.raises(UsageError, match="replace .*other.safetensors"):
         start = str(tmp_path / "other.safetensors")
@@ -659,7 +659,7 @@ def test_what_was_best_survives_further_interruptions(camera, bank, tmp_path, mo
     assert again.interrupted and again.better and all(torch.equal(best[n], t) for n, t in load_file(out).items())
     torch.nn.init.zeros_(other.tail.bias)
     save(other, tmp_path / "other.safetensors")
-    with pytest.raises(UsageError, match="mine.finetune: was begun with other weights"):
+    with pytest.raises(UsageError, match="mine.finetune: was begun with weights other"):
         finetune(camera, out, bank, steps=9, resume=True, start=str(tmp_path / "other.safetensors"), **QUICK)
     assert not finetune(camera, out, bank, steps=4, resume=True, **QUICK).interrupted
 
@@ -734,4 +734,4 @@ def test_a_few_steps_are_not_called_no_better(reached, limited, expected):
     said, judge = list[str](), SimpleNamespace(start=Scores.unknown(), clock=SimpleNamespace(limited=limited))
     best = SimpleNamespace(tensors=None, judge=judge, scores=judge.start, step=0, looked=True, reached=reached)
     handed_back(SimpleNamespace(memory={}, say=said.append, interrupted=False, best=best))
-    assert len(said) == 1 and said[0].startswith(expected) and "handed back" in said[0]
+    assert len(said) == 1 and said[0].startswith(expected) and "starting weights back" in said[0]

@@ -135,10 +135,10 @@ WITHOUT_TORCH = (
 @pytest.mark.parametrize(
     "typed, code, said",
     [
-        (["run", "phoot.jpg"], 1, "phoot.jpg: no such file; is it photo.jpg?"),
+        (["run", "phoot.jpg"], 1, "phoot.jpg: no such file; did you mean photo.jpg?"),
         (["run", "clip.mp4"], 2, "clip.mp4: is a clip; `derain video clip.mp4` removes its rain"),
         (["run", "empty"], 2, "no photos found"),
-        (["run", "photo.jpg", "-o", "photo.jpg/x"], 1, "photo.jpg is no folder"),
+        (["run", "photo.jpg", "-o", "photo.jpg/x"], 1, "photo.jpg is not a folder"),
         (["run", "photo.jpg", "--weights", "nowhere"], 2, "nowhere: no bundled weights of that name"),
         (["finetune", "nowhere"], 2, "nowhere: no such file or folder; give a folder of rainy photos or clips"),
         (["train", "--rainy", "moving", "--clean", "empty", "--out", "r"], 2, "empty: holds no photos or clips"),

@@ -452,7 +452,7 @@ def test_the_most_memory_is_told_in_gb(photo, tmp_path, small_weights, monkeypat
 def test_the_advice_for_a_large_photo_works(rng):
     content = io.BytesIO()
     Image.fromarray(rng.integers(0, 255, (1030, 1020, 3), dtype=np.uint8)).save(content, "PNG")
-    with pytest.raises(PhotoError, match="1.1 megapixels; `max_megapixels` 2 allows"):
+    with pytest.raises(PhotoError, match="1.1 megapixels; give `max_megapixels` 2 to allow"):
         decode(content.getvalue(), max_megapixels=1)
     assert decode(content.getvalue(), max_megapixels=2).pixels.shape == (1030, 1020, 3)
 

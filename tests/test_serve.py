@@ -247,9 +247,9 @@ def cut_jpeg(rng):
         (400, "/v1/derain?quality=101", tiny(), {}, "`quality` 101: give a whole number"),
         (400, "/v1/derain?format=gif", tiny(), {}, "`format` gif: choose one of jpg"),
         (400, "/v1/derain?weights=/etc/passwd", tiny(), {}, "`weights` /etc/passwd: choose small"),
-        (400, "/v1/derain?weight=small", tiny(), {}, "`weight`: no such option; there are weights, strength"),
+        (400, "/v1/derain?weight=small", tiny(), {}, "`weight`: no such option; choose from weights, strength"),
         (400, "/v1/derain?strength=1&strength=0", tiny(), {}, "2 times"),
-        (400, "/v1/derain?rain=layer&format=jpg", tiny(), {}, "`rain`: goes without"),
+        (400, "/v1/derain?rain=layer&format=jpg", tiny(), {}, "`rain`: cannot be combined"),
         (400, "/v1/derain?parts=result,zip", tiny(), {}, "choose some of"),
         (400, "/v1/score?strength=1", tiny(), {}, "no such option"),
         (
@@ -267,7 +267,7 @@ def cut_jpeg(rng):
             {"content_type": "multipart/form-data; boundary=xyz"},
             "form with one photo",
         ),
-        (421, "/v1/derain", tiny(), {"host": "rebound.example"}, "rebound.example: is no name of this server"),
+        (421, "/v1/derain", tiny(), {"host": "rebound.example"}, "rebound.example: not a name of this server"),
         (403, "/v1/derain", tiny(), {"origin": "http://other.example"}, "pages of other sites"),
         (403, "/v1/derain", tiny(), {"origin": "null"}, "pages of other sites"),
         (403, "/v1/derain", tiny(), {"sec_fetch_site": "cross-site"}, "pages of other sites"),
@@ -522,19 +522,19 @@ def test_requests_choose_among_the_weights_that_the_server_was_started_with(smal
     other.write_bytes(small_weights.read_bytes())
     app = derain.serve.app([small_weights, other], device="cpu")
     assert list(app.state.service.restorers) == ["small", "other"]
-    with pytest.raises(UsageError, match="two have this name"):
+    with pytest.raises(UsageError, match="two files have this name"):
         derain.serve.app([small_weights, small_weights], device="cpu")
 
 
 @pytest.mark.parametrize("host, name", [("127.0.0.1", "127.0.0.1"), ("localhost", "localhost")])
 def test_a_port_that_is_taken_is_told_in_a_sentence(host, name):
     taken = listen(host, 0)
-    with taken.socket, pytest.raises(UsageError, match=f"^`port` .* is taken on {name}; give another"):
+    with taken.socket, pytest.raises(UsageError, match=f"^`port` .* is in use on {name}; give another"):
         listen(host, taken.socket.getsockname()[1])
 
 
 def test_a_host_that_is_no_address_of_this_machine_is_told_in_a_sentence():
-    for host, said in (("no.such.host.invalid", "no such name"), ("192.0.2.1", "is no address of this machine")):
+    for host, said in (("no.such.host.invalid", "no such name"), ("192.0.2.1", "not an address of this machine")):
         with pytest.raises(UsageError, match=f"^`host` {host}: {said}"):
             listen(host, 0)
 

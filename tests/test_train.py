@@ -130,7 +130,7 @@ def test_ctrl_c_in_a_step_loses_nothing(folders, tmp_path, ctrl_c, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(Steps, "__call__", pressed)
         train(settings, *folders, tmp_path / "out", say=said.append)
-    assert said == ["`resume` goes on from step 3"]
+    assert said == ["`resume` continues from step 3"]
     resumed = load_file(train(settings, *folders, tmp_path / "out", resume=True))
     assert all(torch.equal(undisturbed[name], resumed[name]) for name in resumed)
 
@@ -150,7 +150,7 @@ def test_what_ctrl_c_loses_is_said_and_nothing_is_advised_that_cannot_be(folders
             train(config(save_every=every), *folders, tmp_path / name, say=said.append)
     assert said == [
         "2 steps are lost; no checkpoint was written yet",
-        "`resume` goes on from step 2",
+        "`resume` continues from step 2",
     ]
 
 
@@ -167,7 +167,7 @@ def test_a_full_disk_is_a_sentence_and_leaves_the_older_checkpoint(folders, tmp_
             train(config(), *folders, tmp_path / "out", report=filled)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    said = f"{tmp_path / 'out' / 'checkpoint.pt'}: cannot be written (File too large); `resume` goes on from step 2"
+    said = f"{tmp_path / 'out' / 'checkpoint.pt'}: cannot be written (File too large); `resume` continues from step 2"
     assert str(failed.value) == said and load_checkpoint(tmp_path / "out", "derain")["step"] == 2
 
 
@@ -217,7 +217,7 @@ class Dying:
         return np.full(1, step)
 
 
-@pytest.mark.parametrize("error, said", [(None, "a worker process ended.*fewer `workers`"), (MemoryError("m"), "m")])
+@pytest.mark.parametrize("error, said", [(None, "a worker process died.*fewer `workers`"), (MemoryError("m"), "m")])
 def test_what_happens_to_a_worker_is_told_when_its_batch_is_wanted(error, said):
     learner = SimpleNamespace(recipe=lambda *photos: Dying(os.getpid(), 3, error), due=lambda progress: False)
     batches = Batches(learner, config(steps=9), (None, None), 0, 2, print)
@@ -234,7 +234,7 @@ def test_where_the_memory_is_short_there_are_fewer_workers(monkeypatch):
     learner, said = SimpleNamespace(recipe=lambda *photos: Dying(0, -1), due=lambda progress: False), []
     batches = Batches(learner, config(), (None, None), 0, 2, said.append)
     assert [int(batches.of(step, 0.0)[0]) for step in range(3)] == [0, 1, 2] and batches.pool is None
-    assert said == ["0 workers instead of 2: the memory holds no more batches"]
+    assert said == ["0 workers instead of 2: there is no memory for more batches"]
 
 
 def trained(folders, preset, steps, record=None):
@@ -662,9 +662,9 @@ def test_torchrun_keeps_two_processes_in_step_to_their_common_end_and_goes_on_wi
     "preset, tick, said",
     [
         ("derain", 0.1, ""),
-        ("derain", 0.8, "steps are too few to learn from"),
-        ("derain", 100.0, "over before"),
-        ("nlcl", 2.0, "steps are too few to learn from"),
+        ("derain", 0.8, "steps are too few to learn anything"),
+        ("derain", 100.0, "out before"),
+        ("nlcl", 2.0, "steps are too few to learn anything"),
     ],
 )
 def test_minutes_hold_however_slow_the_machine_is(folders, tmp_path, monkeypatch, preset, tick, said):
@@ -751,7 +751,7 @@ def test_a_run_is_not_overwritten_nor_mistaken(folders, tmp_path):
         train(config(steps=1), *folders, tmp_path / "out")
     with pytest.raises(TrainingError, match="preset 'derain', not 'nlcl'"):
         train(config("nlcl"), *folders, tmp_path / "out", resume=True)
-    with pytest.raises(TrainingError, match="its network is another; give `resume` with the same `config`"):
+    with pytest.raises(TrainingError, match="its network is different; give `resume` with the same `config`"):
         train(replace(config(), model={"blocks": [1, 1, 1, 2]}), *folders, tmp_path / "out", resume=True)
     with pytest.raises(TrainingError, match="`seed` 3"):
         train(config(steps=2, seed=1), *folders, tmp_path / "out", resume=True)
@@ -763,7 +763,7 @@ def test_a_run_is_not_overwritten_nor_mistaken(folders, tmp_path):
 
 
 def test_two_runs_do_not_share_a_folder(folders, tmp_path):
-    with alone(tmp_path / "out", tmp_path / "out"), pytest.raises(PhotoError, match="out: another run is at it"):
+    with alone(tmp_path / "out", tmp_path / "out"), pytest.raises(PhotoError, match="out: another run is writing it"):
         train(config(steps=1), *folders, tmp_path / "out")
     assert not (tmp_path / "out").exists()
     assert train(config(steps=1), *folders, tmp_path / "out").is_file()
@@ -823,7 +823,7 @@ def test_config_file_is_overridden_by_options(tmp_path):
         ('preset = "nlcl"\nwarm = 0.6\ndistilled = 0.6', "warm = 0.6 and distilled = 0.6: sum to 1.2; the most is 1"),
         ('contrast = "x"', "contrast = x: must be one of plain, matched"),
         ("critic = -1", "critic = -1: must be from 0 to 1000"),
-        ("jpeg_quality = [96, 60]", ".*the least first"),
+        ("jpeg_quality = [96, 60]", ".*the lowest value first"),
         ("jpeg_quality = [0, 60]", "jpeg_quality = .0, 60.: must be from 1 to 100"),
         ("jpeg_quality = [nan, 60]", ".*something like"),
         ('layer_contrast = "x"', "layer_contrast = x: must be one of symmetric, asymmetric"),

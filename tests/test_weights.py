@@ -210,7 +210,7 @@ def test_a_result_that_is_not_finite_is_refused_and_named(tmp_path, rng):
 @pytest.mark.parametrize("number", [0.2, 6e4])  # rain of a million times white, and of more than float32 holds
 def test_no_overflow_looks_like_a_picture(tmp_path, rng, precision, tile, number):
     model = load(overflowing(tmp_path / "large.safetensors", number))
-    with pytest.raises(PhotoError, match="network of .*large.safetensors gives a result that is not finite"):
+    with pytest.raises(PhotoError, match="network of .*large.safetensors produces values that are not finite"):
         restore(model, rng.integers(128, 256, (150, 160, 3), dtype=np.uint8), tile, precision)
 
 
@@ -328,11 +328,11 @@ def test_damaged_bundled_weights_are_a_sentence(shipped):
     for damage in (lambda: weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1])), lambda: weights.write_bytes(b"")):
         damage()
         for read in (load, verify, about):
-            with pytest.raises(WeightsError, match="derain.safetensors: its SHA-256 is not .*install derain again"):
+            with pytest.raises(WeightsError, match="derain.safetensors: its SHA-256 is not .*reinstall derain"):
                 read("derain")
     for damage in (lambda: sums.write_bytes(b"\xff\n\xfe x\n"), sums.unlink):
         damage()
-        with pytest.raises(WeightsError, match="SHA256SUMS: cannot be read .*install derain again"):
+        with pytest.raises(WeightsError, match="SHA256SUMS: cannot be read .*reinstall derain"):
             load("derain")
 
 

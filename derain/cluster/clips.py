@@ -156,8 +156,8 @@ class Workers:
             raise PhotoError(f"{clip.path}: cannot be derained ({said})") from None
         except self.ray.exceptions.RayError as error:
             last = piece.first + len(piece.times) - 1
-            why = f"frames {piece.first} to {last} end each process that works on them ({type(error).__name__})"
-            advice = "most likely there is not enough memory; give the same command again to go on"
+            why = f"frames {piece.first} to {last} crash every process that works on them ({type(error).__name__})"
+            advice = "most likely there is not enough memory; give the same command again to continue"
             raise PhotoError(f"{clip.path}: {why}; {advice}") from None
 
 
@@ -220,4 +220,4 @@ def _check(task: Task) -> None:
         raise UsageError(f"`ray`: node {node} has derain {derain.__version__}, not {task.version}; install the same")
     if not (task.source.is_file() and Work.is_of(task.out, task.origin)):
         unseen = task.out if task.source.is_file() else task.source
-        raise UsageError(f"{unseen}: node {node} does not see it; keep clip and result where all nodes do")
+        raise UsageError(f"{unseen}: node {node} cannot see it; keep clip and result on storage that all nodes share")

@@ -87,5 +87,5 @@ def _refusal(address: str | None, why: str) -> str:
     first = why.split(". ")[0].rstrip(".")
     if address or os.environ.get("RAY_ADDRESS"):
         where = address or os.environ["RAY_ADDRESS"]
-        return f"`ray` {where}: no cluster answers ({first}); start one there with: ray start --head"
+        return f"`ray` {where}: no cluster answers ({first}); start one with: ray start --head"
     return f"`ray` cannot start on this machine ({first})"

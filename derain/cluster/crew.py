@@ -23,7 +23,7 @@ MOST_IN_BATCH = 64
 MOST_BATCHES = 2  # a worker has at a time: one that it does, one that waits for it
 LOOK_EVERY = 2.0  # seconds, at the nodes
 WAITING_SECONDS = 30.0  # without a worker, after which that is said
-KILLS = "ends the process that works on it, on its own too; most likely there is not enough memory for it"
+KILLS = "crashes the process that works on it, even alone; most likely there is not enough memory for it"
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ class Crew:
         if any(hand.seat for hand in self.hands):
             self.last_seen = now
         elif now - self.last_seen > WAITING_SECONDS:
-            logging.getLogger("derain").warning("no node has room for a worker; waiting until one has")
+            logging.getLogger("derain").warning("no node has room for a worker yet; waiting")
             self.last_seen = float("inf")
         nodes = living(self.ray.nodes())
         seats = sum(map(self.share.seats, nodes))

@@ -57,7 +57,7 @@ def differences(found: list[Found]) -> list[str]:
         counts = Counter(getattr(each, what) for each in well)
         usual = counts.most_common(1)[0][0] if counts else ""
         others = [each for each in well if getattr(each, what) != usual]
-        said += [f"node {each.node}: has other {what} than most; results may differ" for each in others]
+        said += [f"node {each.node}: has other {what} than most nodes; results may differ" for each in others]
     return said
 
 

@@ -48,7 +48,7 @@ def share_of(nodes: list[dict[str, Any]], device: str = "auto", threads: int | N
     least = min((each for each in cpus if each), default=0)
     if not least or (threads and threads > max(cpus)):
         most = max(cpus, default=0)
-        raise UsageError(f"`ray` finds {most} CPUs on a node at the most, and {threads or 1} are needed for a worker")
+        raise UsageError(f"`ray` finds {most} CPUs on a node at most; a worker needs {threads or 1}")
     return Share("cpu", threads or min(MOST_CPUS, least), 0)
 
 

@@ -32,9 +32,9 @@ class Glance:
         if self.versions != versions():
             return f"has {versions()}, not {self.versions} as here; install the same on each node"
         if self.photo and not os.path.lexists(self.photo):
-            return f"does not see {self.photo}; {ADVICE}"
+            return f"cannot see {self.photo}; {ADVICE}"
         if self.token and not self.token.exists():
-            return f"does not see what is written in {self.folder}; {ADVICE}"
+            return f"cannot see what is written in {self.folder}; {ADVICE}"
         if self.folder and self.folder.is_dir():
             try:
                 parts.create(self.folder, 0o600).unlink()

@@ -157,7 +157,7 @@ def score(
         if before and before[0].rainy.shape == sample.rainy.shape:
             moved = motion(sample.rainy, before[0].rainy)
     except Exception as error:  # whatever it is, the other scores go on
-        problems.append(f"{sample.name}: no motion is found ({reason(error)})")
+        problems.append(f"{sample.name}: no motion was found ({reason(error)})")
     for name, picture in outputs.items():
         try:
             if sample.clean is not None:

@@ -50,16 +50,16 @@ def match(
     entries = []
     for photo in rainy_photos:
         if clean and photo not in truths:
-            problems.append(f"{photo}: no truth of a matching name in {clean}")
+            problems.append(f"{photo}: no ground truth with a matching name in {clean}")
             continue
         missing = [tool for tool, found in results.items() if photo not in found]
-        problems += [f"{photo}: no result of a matching name from {tool}" for tool in missing]
+        problems += [f"{photo}: no result with a matching name from {tool}" for tool in missing]
         found = {tool: twins[photo] for tool, twins in results.items() if photo in twins}
         entries.append(Entry(photo.name, photo, truths.get(photo), found))
     used = set(truths.values())
-    problems += [f"{p}: no rainy photo of a matching name in {rainy}" for p in clean_photos if p not in used]
+    problems += [f"{p}: no rainy photo with a matching name in {rainy}" for p in clean_photos if p not in used]
     if not entries:
-        raise UsageError(f"{rainy}: no photo in it matches one in {clean}; equal names match, and the field's schemes")
+        raise UsageError(f"{rainy}: no photo in it matches one in {clean}; give both the same names")
     return entries, problems
 
 

@@ -76,7 +76,7 @@ class Paired:
 
     def __init__(self, picture: Picture, truth: Picture) -> None:
         if picture.shape[:2] != truth.shape[:2]:
-            raise ValueError(f"{size_of(picture)} px, but its truth {size_of(truth)}")
+            raise ValueError(f"{size_of(picture)} px, but its ground truth has {size_of(truth)}")
         self.luma, self.truth_luma = luma(picture), luma(truth)
         self.values, self.truth_values = values(picture), values(truth)
         if truth.ndim == 2 and picture.ndim == 3:

@@ -28,7 +28,7 @@ class Unpaired:
 
     def __init__(self, picture: Picture, rainy: Picture) -> None:
         if picture.shape[:2] != rainy.shape[:2]:
-            raise ValueError(f"{size_of(picture)} px, but the rainy photo {size_of(rainy)}")
+            raise ValueError(f"{size_of(picture)} px, but the rainy photo has {size_of(rainy)}")
         self.before, self.after = (_rgb(p) for p in (rainy, picture))
         self.grey_before, self.grey_after = self.before.mean(axis=2), self.after.mean(axis=2)
         self.change = self.before - self.after

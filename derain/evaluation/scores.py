@@ -106,7 +106,7 @@ SCORES: dict[str, Score[Any]] = {
         rain_left,
         {
             "rain left": "height of thin bright lines along the input's main direction, in its flattest third, "
-            "to the input's"
+            "relative to the input's"
         },
     ),
     "change_outside": Score(
@@ -123,7 +123,7 @@ SCORES: dict[str, Score[Any]] = {
         False,
         Unpaired,
         colour_shift,
-        {"colour shift": "mean absolute change of the channels less their mean"},
+        {"colour shift": "mean absolute change of the channels minus their mean"},
     ),
     "sharpness_kept": Score(
         "sharpness kept",
@@ -131,7 +131,7 @@ SCORES: dict[str, Score[Any]] = {
         True,
         Unpaired,
         sharpness_kept,
-        {"sharpness kept": "energy of the gradient away from what was removed as streaks, to the input's"},
+        {"sharpness kept": "energy of the gradient away from what was removed as streaks, relative to the input"},
     ),
     "repasted": Score(
         "re-pasted rain",
@@ -139,7 +139,7 @@ SCORES: dict[str, Score[Any]] = {
         True,
         Repasted,
         lambda repasted: repasted.gain,
-        {"re-pasted rain": "PSNR gained on a restored photo under the rain that the network found in the photo before"},
+        {"re-pasted rain": "PSNR gained on a restored photo with rain that the network found in the previous one"},
         bounds=(-math.inf, math.inf),
     ),
     "flicker": Score(

@@ -85,7 +85,7 @@ class Result:
     summary: Path
     before: Scores  # NaN if nothing was judged
     after: Scores
-    steps: int  # until the best weights; 0: none were better, and the starting weights are handed back
+    steps: int  # until the best weights; 0: none were better, and you get the starting weights back
     interrupted: bool
     judged: bool = True  # False: the time was over before
     verdict: str = ""  # what the difference is worth, in a sentence; empty if nothing was judged
@@ -321,7 +321,7 @@ def handed_back(run: Run) -> HandedBack:
     worth = verdict(found.before, found.after)
     if worth.better:
         return replace(found, verdict=str(worth))
-    said = f"{worth}; the starting weights are handed back"
+    said = f"{worth}; you get the starting weights back"
     run.say(said)
     return HandedBack(None, found.before, found.before, 0, found.judged, said)
 
@@ -339,7 +339,7 @@ def best_of(run: Run) -> HandedBack:
 
 def why_none(run: Run, found: HandedBack) -> str:
     """Why no weights are better than those at the start."""
-    back = "the starting weights are handed back"
+    back = "you get the starting weights back"
     if run.interrupted and not found.judged:
         return f"interrupted before anything was judged: {back}"
     if not found.judged:
@@ -377,18 +377,18 @@ def remembered(work: Path, digest: str, start: str) -> dict[str, Any]:
     state = folder.load_checkpoint(work, "derain")
     memory = state.get("onlooker")
     if not isinstance(memory, dict) or {"tensors", "scores", "step", "gain", "waited"} - memory.keys():
-        raise TrainingError(f"{work}: its checkpoint is not one of finetuning; give `overwrite` to begin anew")
+        raise TrainingError(f"{work}: its checkpoint is not one of finetuning; give `overwrite` to start over")
     if memory.get("start", digest) != digest:  # older checkpoints do not say
-        raise UsageError(f"{work}: was begun with other weights than {start}; give `resume` with its `start`")
+        raise UsageError(f"{work}: was begun with weights other than {start}; give `resume` with the same `start`")
     return memory | {"seconds": state["seconds"], "start": digest}
 
 
 def notes(material: Material) -> dict[str, str]:
     """What a user should know of the photos."""
-    lists = {"no rain found in": material.dry, "rain, but no clear streaks to learn from, in": material.unclear}
+    lists = {"no rain found in": material.dry, "rain but no clear streaks to learn from in": material.unclear}
     found = {what: some(names) for what, names in lists.items() if names}
     if material.unseen:
-        found["not looked at"] = f"{material.unseen} of the files, for which there was no time; give more minutes"
+        found["not looked at"] = f"{material.unseen} of the files; there was no time, so give more minutes"
     return found
 
 
@@ -431,14 +431,14 @@ def begin(out: Path, given: tuple[Path, ...], resume: bool, overwrite: bool) -> 
         UsageError: results that exist, or in the place of what is given.
     """
     if out.suffix != ".safetensors":
-        raise UsageError(f"{out}: the result is weights; give a name that ends in .safetensors")
+        raise UsageError(f"{out}: the result is a weights file; give a name that ends in .safetensors")
     work = work_folder(out)
     for path in given:
         if {out.resolve(), work.resolve()} & {path.resolve(), *path.resolve().parents}:
             raise UsageError(f"{out}: with {work.name} beside it, it would replace {path}; give another `out`")
     if resume:
         if out.exists() and not folder.has_checkpoint(work) and not (work / INTERRUPTED).exists():
-            raise UsageError(f"{out}: is finished, there is nothing to resume; give `overwrite` to begin anew")
+            raise UsageError(f"{out}: is finished; there is nothing to resume; give `overwrite` to start over")
     else:
         for path in (out, work / folder.CHECKPOINT, work / SUMMARY):
             if os.path.lexists(path) and not overwrite:
@@ -453,7 +453,7 @@ def begin(out: Path, given: tuple[Path, ...], resume: bool, overwrite: bool) -> 
             for name in (SUMMARY, INTERRUPTED):
                 (work / name).unlink(missing_ok=True)
     except OSError as error:
-        raise TrainingError(f"{work}: cannot be made ready ({reason(error)})") from None
+        raise TrainingError(f"{work}: cannot be prepared ({reason(error)})") from None
     return work
 
 
@@ -504,7 +504,7 @@ def summarise(run: Run, tuned: Derainer, result: HandedBack) -> Path:
         given.samples = in_time(given.samples, given.total or 1, run.clock, pace)
         found = evaluate(given, networks, watch=gallery.watch)
         if len(found.rows) < (given.total or 0):
-            remarks["shown"] = f"{len(found.rows)} of {given.total} held-out photos: there was no time for more"
+            remarks["shown"] = f"{len(found.rows)} of {given.total} held-out photos, as time was short"
     told = [result.verdict, *(in_words(result.before, result.after) if result.better else ())]
     page = as_html(found, gallery, f"{name}, finetuned", remarks, told)
     write_bytes(run.work / SUMMARY, page.encode(errors="replace"))

@@ -141,7 +141,7 @@ class Judge:
             if len(found) >= (extent.photos if extent else MOST_PHOTOS):
                 break
             self.clock.check(self.clock.seconds)
-            self.clock.show("looking at the photos that judge", len(found) / len(judging))
+            self.clock.show("scoring the held-out photos", len(found) / len(judging))
             photo = centre(read_photo(material.folder / source.file), LOOK_WINDOW)
             crops.append(photo.astype(np.float32) / np.float32(255))
             found.append(find_rain(restorer, crops[-1], scales, strict=True))

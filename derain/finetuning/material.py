@@ -223,7 +223,7 @@ def usable_files(rainy: Path, say: Callable[[str], None] = lambda sentence: None
         raise TrainingError(f"{rainy}: cannot be read ({reason(error)})") from None
     for path in [path for path in files if not path.is_file()]:
         files.remove(path)
-        say(f"skipped {path}: is no file")
+        say(f"skipped {path}: not a regular file")
     results = results_among(files)
     for sentence in left_out(results):
         say(sentence)
@@ -273,7 +273,7 @@ def check_same(rainy: Path, folder: Path) -> None:
     if changes:
         raise UsageError(
             f"{rainy}: these are not the photos that the run began with ({some(changes, 3)}); "
-            "give `overwrite` instead of `resume` to begin anew"
+            "give `overwrite` instead of `resume` to start over"
         )
 
 

@@ -28,7 +28,7 @@ class Verdict:
         found = self.gain
         if found.n < LEAST_JUDGING:
             judged = f"only {counted(found.n, 'photo')} judged, and {LEAST_JUDGING} are needed"
-            return f"no better for certain: {judged}; {MORE_PHOTOS}"
+            return f"not certainly better: {judged}; {MORE_PHOTOS}"
         interval = f"{found.mean:+.2f} dB, 95% interval {found.low:+.2f} to {found.high:+.2f}, judged by {found.n}"
         if self.better:
             return f"better than the starting weights: {interval}"
@@ -70,12 +70,12 @@ def gains_of(group: tuple[str, ...], start: Scores, scores: Scores) -> "np.ndarr
 def in_words(before: Scores, after: Scores) -> list[str]:
     """What became better or worse, a line each, for whoever takes photos."""
     lines = [
-        ("streaks left in your photos", before.rain_left, after.rain_left, ".0%", "", "less is better"),
-        ("your rain put on other photos of yours", before.repasted, after.repasted, ".1f", " dB", "more is better"),
-        ("your rain put on clean pictures", before.matched, after.matched, ".1f", " dB", "more is better"),
-        ("the rain in your clips", before.timed, after.timed, ".1f", " dB", "more is better"),
-        ("parts without rain, kept as they are", before.unchanged, after.unchanged, ".1f", " dB", "more is better"),
-        ("rain of other kinds", before.rendered, after.rendered, ".1f", " dB", "more is better"),
+        ("streaks left in your photos", before.rain_left, after.rain_left, ".0%", "", "lower is better"),
+        ("your rain put on other photos of yours", before.repasted, after.repasted, ".1f", " dB", "higher is better"),
+        ("your rain put on clean pictures", before.matched, after.matched, ".1f", " dB", "higher is better"),
+        ("the rain in your clips", before.timed, after.timed, ".1f", " dB", "higher is better"),
+        ("parts without rain, kept as they are", before.unchanged, after.unchanged, ".1f", " dB", "higher is better"),
+        ("rain of other kinds", before.rendered, after.rendered, ".1f", " dB", "higher is better"),
     ]
     return [
         f"{what}: {one:{form}} -> {other:{form}}{unit} ({better})"

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from derain.errors import UsageError
+from derain.text import counted
 
 FREE_MEMORY_SHARE = 0.4  # that one piece of work may take
 OUT_OF_MEMORY_PHRASES = (
@@ -36,9 +37,9 @@ def choose_device(name: str = "auto") -> torch.device:
     if name == "auto":
         return _best_device()
     if not DEVICE_NAME.fullmatch(name):
-        raise UsageError(f"`device` {name}: choose auto, cpu, cuda, a certain GPU such as cuda:1, or mps")
+        raise UsageError(f"`device` {name}: choose auto, cpu, cuda, one GPU such as cuda:1, or mps")
     if why := trouble(name):
-        raise UsageError(f"`device` {name}: not available here ({why}); use `device` auto or `device` cpu")
+        raise UsageError(f"`device` {name}: not available here ({why}); give `device` auto or `device` cpu")
     return torch.device(name)
 
 
@@ -51,7 +52,7 @@ def _best_device() -> torch.device:
         return torch.device("cuda")
     device = torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     if why:
-        logging.getLogger("derain").warning(f"CUDA is there but fails ({why}); {device} is used instead")
+        logging.getLogger("derain").warning(f"CUDA is available but fails ({why}); using {device} instead")
     return device
 
 
@@ -61,7 +62,7 @@ def trouble(name: str) -> str:
     if kind == "mps" and not torch.backends.mps.is_available():
         return "torch finds no Apple GPU"
     if index and 0 < torch.cuda.device_count() <= int(index):
-        return f"torch finds {torch.cuda.device_count()}, counted from cuda:0"
+        return f"torch finds {counted(torch.cuda.device_count(), 'GPU')}, numbered from cuda:0"
     try:
         (torch.zeros(1, device=torch.device(name)) + 1).item()
     except (RuntimeError, AssertionError, NotImplementedError) as error:

@@ -32,7 +32,7 @@ from derain.restoring.scales import glimpses, is_evident, reduced_sizes, stand_o
 from derain.restoring.tiling import LEAST_AUTOMATIC_TILE, NETWORK_BYTES_PER_PIXEL, Tile, fitting_tile, tiles, within
 
 SMALLEST_TILE = 64  # px
-TOO_LARGE = "not enough memory for it; close other programs, or use a smaller photo"
+TOO_LARGE = "not enough memory; close other programs, or use a smaller photo"
 HALF_ERROR = 1e-6  # mean square error of half weights against whole ones: costs 0.02 dB where others' is 2e-4
 LARGEST_WHOLE = 1536  # px: longer photos are taken in strips by a network that looks across the whole photo
 NUMBERS_AT_ONCE = 2**18  # on their way to pixels and back
@@ -211,7 +211,7 @@ class Restorer:
         if self.half and not is_finite(found):
             found = self.model(image)[0]
         if not is_finite(found):
-            raise PhotoError(f"{self.model.name} gives a result that is not finite; give other `weights`")
+            raise PhotoError(f"{self.model.name} produces values that are not finite; give other `weights`")
         return found
 
     @cached_property
@@ -244,7 +244,7 @@ class Restorer:
             if len(finite) == len(parts):
                 background: Pixels = np.concatenate(finite)
                 return Layers(background, less(photo, background))
-        raise PhotoError(f"{self.model.name} gives a result that is not finite; give other `weights`")
+        raise PhotoError(f"{self.model.name} produces values that are not finite; give other `weights`")
 
     @contextmanager
     def computing(self) -> Iterator[None]:

@@ -68,7 +68,7 @@ def refuse_foreign(headers: Headers, method: str, hosts: Collection[str] | None)
     host = headers.get("host", "")
     if hosts is not None and not _is_ours(host, hosts):
         name = printable(host) or "no host"
-        raise Refusal(421, f"{name}: is no name of this server; use its address, or have it allow that name")
+        raise Refusal(421, f"{name}: not a name of this server; use its address, or start it with --allow-host")
     if method in ("GET", "HEAD"):
         return
     origin, site = headers.get("origin"), headers.get("sec-fetch-site")
@@ -77,7 +77,7 @@ def refuse_foreign(headers: Headers, method: str, hosts: Collection[str] | None)
     else:
         foreign = origin is not None and urlsplit(origin).netloc.lower() != host.lower()
     if foreign:
-        raise Refusal(403, "pages of other sites may not send photos here")
+        raise Refusal(403, "pages of other sites cannot send photos here")
 
 
 def _is_ours(host: str, hosts: Collection[str]) -> bool:

@@ -67,8 +67,8 @@ def listen(host: str, port: int) -> Address:
         return Address(socket.create_server(place[:2], family=family, backlog=BACKLOG), host)
     except OSError as error:
         if error.errno == errno.EADDRNOTAVAIL:
-            raise UsageError(f"`host` {host}: is no address of this machine; give one that is") from None
-        why = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be had ({os.strerror(error.errno or 0)})"
+            raise UsageError(f"`host` {host}: not an address of this machine; give one that is") from None
+        why = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be used ({os.strerror(error.errno or 0)})"
         raise UsageError(f"`port` {port}: {why} on {host}; give another `port`") from None
 
 

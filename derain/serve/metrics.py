@@ -22,13 +22,13 @@ class Metrics:
         ProcessCollector(registry=here)
         by_path = ("path", "status")
         self._requests = Counter("derain_requests", "Requests by path and status.", by_path, registry=here)
-        self._refusals = Counter("derain_refusals", "Requests that were not served.", ("status",), registry=here)
+        self._refusals = Counter("derain_refusals", "Requests that were refused.", ("status",), registry=here)
         self._seconds = Histogram(
-            "derain_request_seconds", "From request to answer.", ("path",), buckets=SECONDS, registry=here
+            "derain_request_seconds", "Seconds from request to answer.", ("path",), buckets=SECONDS, registry=here
         )
-        self._network = Counter("derain_network_seconds", "Time in the network.", registry=here)
+        self._network = Counter("derain_network_seconds", "Seconds in the network.", registry=here)
         self._megapixels = Counter("derain_megapixels", "Megapixels that went through the network.", registry=here)
-        waiting = Gauge("derain_waiting", "Photos that wait for their turn.", registry=here)
+        waiting = Gauge("derain_waiting", "Photos waiting for their turn.", registry=here)
         waiting.set_function(lambda: turns.waiting)
         present = Gauge("derain_present", "Requests under way, uploads included.", registry=here)
         present.set_function(lambda: turns.present)

@@ -8,7 +8,7 @@ from derain.serve.options import Option, options_of_derain, options_of_score
 
 REFUSALS = {
     "400": "Wrong options, or no photo in the form.",
-    "403": "A page of another site sent it.",
+    "403": "The request came from another site's page.",
     "408": "The upload stalled.",
     "413": "Too many bytes or megapixels.",
     "415": "No photo that derain can read.",
@@ -30,8 +30,8 @@ SCORE = {
     "properties": {
         "input": {"type": "string"},
         "time": {"type": "null"},
-        "score": {"type": "number", "description": "Share of the picture on which rain can be seen."},
-        "grid": {"type": "array", "items": NUMBERS, "description": "The same of each cell, row by row."},
+        "score": {"type": "number", "description": "Share of the picture that shows rain."},
+        "grid": {"type": "array", "items": NUMBERS, "description": "The same for each cell, row by row."},
         "streaks": {
             "type": ["object", "null"],
             "properties": {name: {"type": "number"} for name in ("degrees", "length", "width")},
@@ -41,9 +41,9 @@ SCORE = {
     },
 }
 HEADERS = {
-    "Derain-Rain-Coverage": "Share of the photo on which rain can be seen.",
-    "Derain-Untouched": "true if no rain was found; the answer is then the very file that was sent.",
-    "Derain-Seconds": "Time in the network.",
+    "Derain-Rain-Coverage": "Share of the photo that shows rain.",
+    "Derain-Untouched": "true if no rain was found; the answer is then exactly the file that was sent.",
+    "Derain-Seconds": "Seconds in the network.",
     "Derain-Notes": "What the result could not keep, percent-encoded.",
 }
 
@@ -52,7 +52,7 @@ def openapi(weights: Sequence[str], root: str = "") -> dict[str, Any]:
     """The description of a service with these weights, mounted at ``root``."""
     pictures = {
         "200": {
-            "description": "The picture, in the photo's own format unless told, or the parts asked for.",
+            "description": "The picture, in the photo's own format unless told otherwise, or the requested parts.",
             "headers": {name: {"description": said, "schema": {"type": "string"}} for name, said in HEADERS.items()},
             "content": {"image/*": {"schema": ANY_FILE}, "multipart/form-data": {"schema": {"type": "object"}}},
         }

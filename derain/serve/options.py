@@ -88,14 +88,14 @@ def _truth(text: str) -> bool:
 
 SHARE = {"type": "number", "minimum": 0, "maximum": 1}
 FOR_DERAIN = (
-    Option("strength", "Share of the rain to take away.", SHARE | {"default": 1}, _number(0, 1)),
+    Option("strength", "Share of the rain to remove.", SHARE | {"default": 1}, _number(0, 1)),
     Option(
         "only_if_rainy",
-        "Leave as it is what /v1/score does not call rainy.",
+        "Leave a photo unchanged unless /v1/score calls it rainy.",
         {"type": "boolean", "default": False},
         _truth,
     ),
-    Option("rainy_from", "The same with another threshold than 0.1.", SHARE, _number(0, 1)),
+    Option("rainy_from", "The same, with this threshold instead of 0.1.", SHARE, _number(0, 1)),
     Option("format", "Format of the answer; default: the photo's.", {"enum": list(NAMES)}, _one_of(list(NAMES))),
     Option(
         "quality",
@@ -137,17 +137,17 @@ def read_options(query: QueryParams, options: Sequence[Option], weights: str) ->
     found: dict[str, Any] = {"weights": weights}
     for name in query.keys():
         if name not in by_name:
-            raise Refusal(400, f"`{printable(name)}`: no such option; there are {', '.join(by_name)}")
+            raise Refusal(400, f"`{printable(name)}`: no such option; choose from {', '.join(by_name)}")
         given = query.getlist(name)
         if len(given) > 1:
-            raise Refusal(400, f"`{name}`: is given {len(given)} times; give it once")
+            raise Refusal(400, f"`{name}`: was given {len(given)} times; give it once")
         try:
             found[name] = by_name[name].read(given[0])
         except ValueError as error:
             raise Refusal(400, f"`{name}` {printable(given[0])}: {error}") from None
     wanted = Wanted(**found)
     if wanted.rain and (wanted.parts or wanted.format or wanted.quality):
-        raise Refusal(400, "`rain`: goes without `parts`, `format` and `quality`; the layer is a PNG")
+        raise Refusal(400, "`rain`: cannot be combined with `parts`, `format` or `quality`; the layer is always a PNG")
     if wanted.parts and "result" not in wanted.parts and (wanted.format or wanted.quality):
-        raise Refusal(400, "`parts`: has no result that `format` or `quality` could be of; leave them out")
+        raise Refusal(400, "`parts`: has no result to which `format` or `quality` could apply; leave them out")
     return wanted

@@ -30,7 +30,7 @@ def of_photo(error: PhotoError, most_megapixels: float) -> Refusal:
         return Refusal(415, str(error))
     if isinstance(error, TooLargeError):
         name = str(error).rsplit(": ", 1)[0]
-        return Refusal(413, f"{name}: {error.megapixels:.1f} megapixels; at most {most_megapixels:g} are taken here")
+        return Refusal(413, f"{name}: {error.megapixels:.1f} megapixels; at most {most_megapixels:g} are accepted here")
     return Refusal(422, str(error))
 
 
@@ -49,8 +49,8 @@ async def not_found(request: Request, error: Exception) -> Response:
     """The answer where no route fits."""
     assert isinstance(error, HTTPException)
     sentence = {
-        404: f"{request.url.path}: there is nothing here; openapi.json says what there is",
-        405: f"{request.url.path}: does not take {request.method}; openapi.json says what does",
+        404: f"{request.url.path}: no such page; openapi.json lists what there is",
+        405: f"{request.url.path}: does not accept {request.method}; openapi.json says what does",
     }.get(error.status_code, error.detail)
     return _answer(error.status_code, sentence, dict(error.headers or {}))
 

@@ -57,9 +57,9 @@ class Service:
         """
         names = [Path(given).stem for given in weights]
         if twice := {name for name in names if names.count(name) > 1}:
-            raise UsageError(f"`weights` {min(twice)}: two have this name; rename a file")
+            raise UsageError(f"`weights` {min(twice)}: two files have this name; rename a file")
         if not names:
-            raise UsageError("`weights`: give some")
+            raise UsageError("`weights`: give at least one")
         chosen = choose_device(device)
         return cls(
             {

@@ -52,9 +52,9 @@ class Turns:
             raise Refusal(503, SHUTTING_DOWN)
         if self._present[client] >= self.limits.waiting_per_client:
             most = self.limits.waiting_per_client
-            raise Refusal(429, f"{most} of your photos are waiting already; send more when some are done")
+            raise Refusal(429, f"{most} of your photos are already waiting; send more when some are done")
         if self.present >= self.limits.waiting:
-            raise Refusal(503, f"{self.present} photos are waiting already; try again later")
+            raise Refusal(503, f"{self.present} photos are already waiting; try again later")
         self._present[client] += 1
         try:
             yield
@@ -69,7 +69,7 @@ class Turns:
             Refusal: there is no more room.
         """
         if self._bytes + count > self.limits.waiting_bytes:
-            raise Refusal(503, "the uploads that are waiting already fill the memory; try again later")
+            raise Refusal(503, "waiting uploads fill the memory; try again later")
         self._bytes += count
 
     def give_room(self, count: int) -> None:

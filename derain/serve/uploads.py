@@ -75,11 +75,11 @@ class Receiving:
             async with aclosing(self._within_limits()) as stream:
                 form = await InMemory(self.request.headers, stream, max_files=1, max_fields=0).parse()
         except (MultiPartException, FormParserError):
-            raise Refusal(400, "send a form with one photo and nothing else; options go into the address") from None
+            raise Refusal(400, "send a form with one photo and nothing else; put options into the address") from None
         try:
             file = next((value for _, value in form.multi_items() if isinstance(value, UploadFile)), None)
             if file is None:
-                raise Refusal(400, "the form has no photo; give its field a file")
+                raise Refusal(400, "the form has no photo; put a file into its field")
             return Upload(await file.read(), file.filename or "")
         finally:
             await form.close()
@@ -91,7 +91,7 @@ class Receiving:
                 async with asyncio.timeout(self.limits.stalled):
                     part = await anext(stream, b"")
             except TimeoutError:
-                raise Refusal(408, f"nothing came for {self.limits.stalled:g} s; send the photo again") from None
+                raise Refusal(408, f"no data arrived for {self.limits.stalled:g} s; send the photo again") from None
             if not part:
                 return
             if self._bytes + len(part) > self.limits.bytes:
@@ -101,4 +101,4 @@ class Receiving:
             yield part
 
     def _too_long(self) -> Refusal:
-        return Refusal(413, f"the upload has more than the {self.limits.megabytes:g} MB that are taken here")
+        return Refusal(413, f"the upload has more than the {self.limits.megabytes:g} MB that are accepted here")

@@ -98,7 +98,7 @@ class Batches(Generic[Batch]):
         size = int(sum(len(part) for part in Packed.of(batch).buffers) * SPARE[0]) + SPARE[1]
         most = int(FREE_MEMORY_SHARE * free_memory(torch.device("cpu")) / (AHEAD * size)) if self.workers else 0
         if most < self.workers:
-            self.say(f"{most} workers instead of {self.workers}: the memory holds no more batches")
+            self.say(f"{most} workers instead of {self.workers}: there is no memory for more batches")
             self.workers = most
         return Pool(self.recipe, self.workers, size) if self.workers else None
 
@@ -202,7 +202,7 @@ class Pool:
         try:
             found = self.ends[worker].recv()
         except (EOFError, OSError):
-            raise TrainingError("a worker process ended, perhaps for want of memory; give fewer `workers`") from None
+            raise TrainingError("a worker process died, perhaps because memory ran out; give fewer `workers`") from None
         if isinstance(found, Exception):
             raise found
         return found.get(self.places[worker][turn % AHEAD]) if isinstance(found, Put) else found

@@ -171,9 +171,9 @@ def read_toml(file: Path) -> dict[str, Any]:
     try:
         content = read_option(file, LARGEST_FILE + 1)
         if len(content) > LARGEST_FILE:
-            raise TrainingError(f"{file}: is larger than {LARGEST_FILE >> 10} KiB; settings take less")
+            raise TrainingError(f"{file}: is larger than {LARGEST_FILE >> 10} KiB, too large for a settings file")
         if any(line.count(b".") > MOST_DOTS for line in content.splitlines()):
-            raise TrainingError(f"{file}: has more than {MOST_DOTS} dots in a line; settings need fewer")
+            raise TrainingError(f"{file}: has more than {MOST_DOTS} dots in a line, too many for a settings file")
         found = tomllib.loads(content.decode())
     except OSError as error:
         raise TrainingError(f"{file}: cannot be read ({reason(error)})") from None
@@ -183,7 +183,7 @@ def read_toml(file: Path) -> dict[str, Any]:
         raise TrainingError(f"{file}: cannot be read as TOML ({shown_text(str(error))})") from None
     if found is None or deeper(found, DEEPEST_TABLES):
         raise TrainingError(
-            f"{file}: has tables or arrays more than {DEEPEST_TABLES} deep in each other; settings need fewer"
+            f"{file}: has tables or arrays more than {DEEPEST_TABLES} levels deep, too many for a settings file"
         )
     return found
 
@@ -219,7 +219,7 @@ def check(config: TrainConfig, where: str = "") -> None:
     if problem := learner_of(config.preset).problem(config):
         raise TrainingError(f"{where}{problem}")
     if config.jpeg_quality[0] > config.jpeg_quality[1]:
-        raise TrainingError(f"{where}jpeg_quality = {list(config.jpeg_quality)}: give the least first, then the most")
+        raise TrainingError(f"{where}jpeg_quality = {list(config.jpeg_quality)}: give the lowest value first")
     check_precision(config.precision)
 
 

@@ -142,7 +142,7 @@ class Crops:
     @property
     def left_out(self) -> list[str]:
         """A sentence for each file that is not used, or for all that no time was left to look at."""
-        unseen = f"{self.unseen} more files in {self.folder}: there was no time to look at them"
+        unseen = f"{self.unseen} more files in {self.folder} were not looked at: there was no time"
         return [*self.skipped.values(), *([unseen] if self.unseen else [])]
 
     def _read(self, path: Path) -> Rgb8:

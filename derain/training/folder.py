@@ -62,7 +62,7 @@ def prepare_folder(out: Path, preset: str, resume: bool) -> None:
     except OSError as error:
         raise TrainingError(f"{out}: cannot be written ({reason(error)})") from None
     if not resume and has_checkpoint(out):
-        raise TrainingError(f"{out}: holds a run already; give `resume` to continue it, or another `out`")
+        raise TrainingError(f"{out}: already holds a run; give `resume` to continue it, or another `out`")
     if not resume and (weights := weights_in(out, preset)).exists():
         raise TrainingError(f"{weights}: exists and would be replaced; give another `out`")
 
@@ -134,7 +134,7 @@ def load_checkpoint(folder: Path, preset: str) -> dict[str, Any]:
     """
     path = folder / CHECKPOINT
     if not path.is_file():
-        raise TrainingError(f"{path}: no checkpoint to resume; leave out `resume` to start anew")
+        raise TrainingError(f"{path}: no checkpoint to resume; leave out `resume` to start over")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         saved = state["config"]["preset"]

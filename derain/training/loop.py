@@ -178,9 +178,9 @@ class Run:
     def way_on(self) -> str:
         """How to go on after an early end, as a part of a sentence."""
         if self.rank:
-            return "the first process says from where `resume` goes on"
+            return "the first process says where `resume` continues"
         if has_checkpoint(self.out):
-            return f"`resume` goes on from step {self.kept}"
+            return f"`resume` continues from step {self.kept}"
         return "no checkpoint was written yet"
 
     @property
@@ -243,7 +243,7 @@ def end(run: Run, say: Callable[[str], None]) -> None:
     """
     step, onlooker = run.step, run.onlooker
     if step == 0 and run.config.steps and not onlooker:
-        raise TrainingError(f"{run.out}: the time was over before the first step; give more minutes")
+        raise TrainingError(f"{run.out}: time ran out before the first step; give more minutes")
     if run.rank != 0:
         return
     if run.logged < step:
@@ -256,7 +256,7 @@ def end(run: Run, say: Callable[[str], None]) -> None:
         run.whole = True
         run.keep()
     if run.timing.clock.limited and step < FEWEST_STEPS and not onlooker:
-        say(f"{step} steps are too few to learn from; give more minutes")
+        say(f"{step} steps are too few to learn anything; give more minutes")
 
 
 def restore(
@@ -272,6 +272,6 @@ def restore(
         if onlooker:
             onlooker.load_state(state["onlooker"])
     except Exception:  # torch raises many kinds where shapes or names differ
-        raise TrainingError(f"{out}: its network is another; give `resume` with the same `config`") from None
+        raise TrainingError(f"{out}: its network is different; give `resume` with the same `config`") from None
     if state["config"].get("seed") != config.seed:
         raise TrainingError(f"{out}: was begun with another seed; give `seed` {state['config'].get('seed')}")

@@ -34,7 +34,7 @@ def number_of(variable: str) -> int:
     try:
         return int(os.environ[variable])
     except ValueError:
-        raise TrainingError(f"torchrun: {variable} is {os.environ[variable]!r}, which is no number") from None
+        raise TrainingError(f"torchrun: {variable} is {os.environ[variable]!r}, which is not a number") from None
 
 
 def is_first() -> bool:
@@ -61,7 +61,7 @@ def processes(named: str) -> Iterator[tuple[int, torch.device]]:
     if named in ("auto", "cuda") and torch.cuda.is_available():
         local = number_of("LOCAL_RANK")
         if local >= torch.cuda.device_count():
-            raise TrainingError(f"torchrun: {torch.cuda.device_count()} GPUs are too few; start as many processes")
+            raise TrainingError(f"torchrun: {torch.cuda.device_count()} GPUs are too few; start no more processes")
         torch.cuda.set_device(local)
     device = choose_device(named)
     try:

@@ -48,7 +48,7 @@ def refuse_damaged(file: Path, folder: Path) -> None:
     expected = digests(folder).get(file.relative_to(folder).as_posix())
     if sha256(file) != expected:
         wrong = f"is not the expected {expected}" if expected else "is not known"
-        raise WeightsError(f"{file}: its SHA-256 {wrong}; install derain again")
+        raise WeightsError(f"{file}: its SHA-256 {wrong}; reinstall derain")
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -62,4 +62,4 @@ def digests(folder: Path) -> dict[str, str]:
         lines = sums.read_text(encoding="utf-8").splitlines()
         return {name: digest for digest, name in (line.split() for line in lines)}
     except (OSError, ValueError) as error:
-        raise WeightsError(f"{sums}: cannot be read ({reason(error)}); install derain again") from None
+        raise WeightsError(f"{sums}: cannot be read ({reason(error)}); reinstall derain") from None

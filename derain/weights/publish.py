@@ -18,21 +18,21 @@ tags: [deraining, rain-removal, image-restoration]
 
 # {name}
 
-Weights of derain {version}, preset {preset}, that take rain out of photos. They were adapted from `{start}` to one
-camera by `derain finetune`, from {photos} rainy photos without any clean twin, in {steps} steps.
+Weights of derain {version}, preset {preset}, that remove rain from photos. They were adapted from `{start}` to one
+camera by `derain finetune`, from {photos} rainy photos without any clean twins, in {steps} steps.
 
     derain run photo.jpg --weights hf:{repo}
 
-Photos of that camera which training did not see, before and after the adaptation:
+Scores on photos of that camera that were held out from training, before and after the adaptation:
 
 | score | before | after |
 | --- | --- | --- |
 {scores}
 
-Re-pasted rain, matched rain (rendered like the photos' on clean pictures), rendered rain of any kind and what is
-unchanged are PSNR in dB; rain left is the height of the streaks relative to the photo's; cleanness is a critic's score,
-1 for a clean picture. None of them has seen a true picture without the rain, so look at your own photos before you rely
-on it. What the photos did not show, the weights have not learned.
+Re-pasted rain, matched rain (rendered on clean pictures to look like the photos' rain), rendered rain of any kind and
+what is unchanged are PSNR in dB; rain left is the height of the streaks relative to the photo's; cleanness is a
+critic's score, 1 for a clean picture. None of these scores knows what the photos look like without rain, so check your
+own photos before you rely on the weights. They have learned nothing that the photos did not show.
 
 SHA-256 of `derain.safetensors`: `{sha256}`
 """
@@ -44,7 +44,7 @@ def check_repo(repo: str) -> None:
         WeightsError: not of the form ``OWNER/REPO``.
     """
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo):
-        raise WeightsError(f"{repo}: give a place on the Hub as OWNER/REPO")
+        raise WeightsError(f"{repo}: give a repository on the Hub as OWNER/REPO")
 
 
 def push(repo: str, weights: Path) -> str:
@@ -69,7 +69,7 @@ def push(repo: str, weights: Path) -> str:
         api.create_commit(repo, files, commit_message="Weights finetuned by derain")
     except Exception as error:  # the client's own, and those of whichever transport its version uses
         said = first_line(error)
-        raise WeightsError(f"hf:{repo}: cannot be written ({said}); {weights} is whole, upload it by hand") from None
+        raise WeightsError(f"hf:{repo}: cannot be written ({said}); {weights} is intact; upload it by hand") from None
     return str(page)
 
 
