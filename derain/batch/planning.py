@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path, PurePath
 
@@ -149,7 +150,7 @@ def plan_as_found(
 
 def is_long(inputs: Sequence[str | Path], target: Target, recursive: bool) -> bool:
     """Whether there are many photos, all of them in folders, so that work is better begun before all are found."""
-    if target.in_place or not all(is_folder(place(given)) for given in inputs if given != ""):
+    if not all(is_folder(place(given)) for given in inputs if given != ""):
         return False
     found = (pair for given in inputs for pair in _photos(given, recursive, target, lambda path, why: None))
     return len(list(islice(found, MANY))) == MANY
@@ -173,10 +174,12 @@ class Taken:
     def __init__(self) -> None:
         self._rows = sqlite3.connect("")  # a file that vanishes
         self._rows.execute("CREATE TABLE taken (place TEXT PRIMARY KEY, source TEXT) WITHOUT ROWID")
+        self._real_folder = lru_cache(maxsize=64)(os.path.realpath)
 
     def other(self, job: Job) -> str | None:
         """The photo that has one of a job's places, none of which it takes then; else ``None``."""
-        rows = [(encoded_name(str(path)), encoded_name(str(job.source))) for path in job.outputs]
+        photo = encoded_name(str(job.source))
+        rows = [(encoded_name(self._real(path) if path == job.source else str(path)), photo) for path in job.outputs]
         if len(rows) == 1:
             if self._rows.execute("INSERT OR IGNORE INTO taken VALUES (?, ?)", rows[0]).rowcount:
                 return None
@@ -184,6 +187,11 @@ class Taken:
             self._rows.executemany("INSERT INTO taken VALUES (?, ?)", rows)
             return None
         return next(source for place, _ in rows if (source := self._source(place)))
+
+    def _real(self, photo: Path) -> str:
+        """Where a photo is that is to be replaced: two names may lead to it."""
+        folder, name = os.path.split(photo)
+        return os.path.realpath(photo) if os.path.islink(photo) else os.path.join(self._real_folder(folder), name)
 
     def _source(self, place: str) -> str | None:
         row = self._rows.execute("SELECT source FROM taken WHERE place = ?", (place,)).fetchone()

@@ -13,6 +13,7 @@ import torch
 
 from derain import text
 from derain.batch.before_after import comparison
+from derain.batch.journal import Journal
 from derain.batch.planning import Job, ending_of, obstacle
 from derain.errors import PhotoError, UsageError, reason
 from derain.files.places import exists
@@ -56,6 +57,7 @@ UNTOLD = {  # of what is said of a photo as JSON
     "notes": (),
     "error": None,
 }
+DONE_BEFORE = "was derained in place by an earlier run that was cut off, and is left as it is"
 BYTES_WHILE_UNDER_WAY = 4  # of memory for each of a photo's until it is written: decoder, layers, encoder
 
 
@@ -72,6 +74,7 @@ class Treatment:
     rainy_from: float = DRY_COVERAGE  # share of pixels with rain that can be seen, under which a photo stays as it is
     look_for_rest: bool = False  # tell where rain was found and some of it is evidently left
     overwrite: bool = False  # replace files that exist, instead of leaving them; in place the photo goes either way
+    journal: Journal | None = None  # of photos that are replaced; without one nothing is noted
 
     def restorer(self, model: Derainer) -> Restorer:
         return Restorer(model, self.precision, self.tile, self.max_memory)
@@ -132,6 +135,7 @@ class JobUnderWay:
     original: Original | None = None
     layers: Separated | None = None
     error: PhotoError | None = None
+    notes: tuple[str, ...] = ()  # why nothing is to be done
 
 
 def _run(
@@ -206,6 +210,8 @@ def _open(job: Job, treatment: Treatment, patient: bool) -> JobUnderWay:
         if job.in_place and not treatment.overwrite and is_protected(job.source):
             raise PhotoError(f"{job.source}: is write-protected; give `overwrite` to replace it anyway")
         original = read_original(job.source, treatment.max_megapixels, patient)
+        if job.in_place and treatment.journal and treatment.journal.is_result(job.source, original.content):
+            return JobUnderWay(job, notes=(DONE_BEFORE,))
         format_of(job.background)  # before anything is computed
         return JobUnderWay(job, _due(job, treatment), original)
     except PhotoError as error:
@@ -267,7 +273,7 @@ def finished_file(original: Original, layers: Separated, to: str, quality: int |
 def _write(work: JobUnderWay, treatment: Treatment) -> Outcome:
     job, original, layers = work.job, work.original, work.layers
     if original is None or layers is None:
-        return Outcome(job, work.error)
+        return Outcome(job, work.error, notes=work.notes)
     height, width = original.pixels.shape[:2]
     done = Outcome(job, None, width, height, layers.seconds, layers.coverage)
     try:
@@ -299,6 +305,8 @@ def _write_results(work: JobUnderWay, original: Original, layers: Separated, tre
     if not job.in_place:
         write(job.background, finished.content)
         return finished.notes
+    if treatment.journal:
+        treatment.journal.note_replacement(job.source, original.content, finished.content)
     lost = replace_bytes(job.source, finished.content)
     return (*finished.notes, *([f"could not preserve its {', '.join(lost)}"] if lost else ()))
 

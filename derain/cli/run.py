@@ -2,12 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
+import derain
 from derain.cli.inputs import check_weights
 from derain.cli.options import (
     Device,
@@ -23,11 +25,15 @@ from derain.cli.options import (
     to_place,
 )
 from derain.cli.terminal import progress_bar, say, say_error, tell, tell_text, with_options
-from derain.errors import PhotoError, UsageError
+from derain.errors import DerainError, PhotoError, UsageError
 from derain.text import counted
 
 if TYPE_CHECKING:
     from derain.batch import Job, Outcome, Tally, Target
+    from derain.batch.journal import Journal
+
+THERE = "its results exist"  # why a photo is skipped
+DONE_BEFORE = "an earlier run did it"
 
 
 def run(
@@ -103,81 +109,104 @@ def run(
     if piped and (output or files_from or in_place or rain or compare or json or ray is not None):
         raise UsageError("-: the result goes to stdout; leave out --output and other options that write files")
     telling = Telling(json, quiet, verbose)
-    todo: Iterable[Job] = (
-        []
-        if piped
-        else _todo(
-            [*(inputs or []), *(batch.read_list(files_from) if files_from else [])],
-            batch.Target(output, suffix, format, in_place, rain, compare),
-            recursive,
-            overwrite,
-            telling,
+    with ExitStack() as held:
+        todo: Iterable[Job] = []
+        journal: Journal | None = None
+        if not piped:
+            named = [*(inputs or []), *(batch.read_list(files_from) if files_from else [])]
+            target = batch.Target(output, suffix, format, in_place, rain, compare)
+            decisive = (strength, quality, precision, only_if_rainy, rainy_from)
+            journal = _journal(named, target, recursive, overwrite, weights, str(decisive))
+            held.enter_context(journal.kept() if journal else nullcontext())
+            todo = _todo(named, target, recursive, overwrite, telling, journal)
+        if not (todo or piped):
+            telling.finish(journal)
+            return
+        check_weights(weights)
+        import torch  # which takes seconds: what is wrong with the photos is told before
+
+        from derain.rain.amount import threshold
+        from derain.restoring.devices import check_precision, choose_device
+        from derain.weights import load
+
+        check_precision(precision)
+        side = None if tile == "auto" else 0 if tile == "none" else max(int(tile), 64)
+        treatment = batch.Treatment(
+            side,
+            precision,
+            strength,
+            quality,
+            max_megapixels,
+            max_memory and max_memory * 1e9,
+            threshold(only_if_rainy, rainy_from),
+            look_for_rest=json or verbose,
+            overwrite=overwrite,
+            journal=journal if in_place else None,
         )
-    )
-    if not (todo or piped):
-        return
-    check_weights(weights)
-    import torch  # which takes seconds: what is wrong with the photos is told before
+        if threads:
+            torch.set_num_threads(threads)
+        if piped:
+            for note in batch.through_pipe(load(weights, choose_device(device)), treatment, format):
+                say(f"stdin: {note}")
+            return
+        with progress_bar(hidden=quiet) as bar:
+            task = bar.add_task("photos", total=None, doing="loading the network")
 
-    from derain.rain.amount import threshold
-    from derain.restoring.devices import check_precision, choose_device
-    from derain.weights import load
+            def watch(job: "Job", doing: str) -> None:
+                bar.update(task, doing=f"{job.source.name}: {doing}")
 
-    check_precision(precision)
-    side = None if tile == "auto" else 0 if tile == "none" else max(int(tile), 64)
-    treatment = batch.Treatment(
-        side,
-        precision,
-        strength,
-        quality,
-        max_megapixels,
-        max_memory and max_memory * 1e9,
-        threshold(only_if_rainy, rainy_from),
-        look_for_rest=json or verbose,
-        overwrite=overwrite,
-    )
-    if threads:
-        torch.set_num_threads(threads)
-    if piped:
-        for note in batch.through_pipe(load(weights, choose_device(device)), treatment, format):
-            say(f"stdin: {note}")
-        return
-    with progress_bar(hidden=quiet) as bar:
-        task = bar.add_task("photos", total=None, doing="loading the network")
+            if ray is None:
+                chosen = choose_device(device)
+                telling.say(f"weights {weights} on {chosen}")
+                results = batch.run(todo, load(weights, chosen), treatment, watch)
+            else:
+                from derain import cluster
 
-        def watch(job: "Job", doing: str) -> None:
-            bar.update(task, doing=f"{job.source.name}: {doing}")
-
-        if ray is None:
-            chosen = choose_device(device)
-            telling.say(f"weights {weights} on {chosen}")
-            results = batch.run(todo, load(weights, chosen), treatment, watch)
-        else:
-            from derain import cluster
-
-            telling.say(f"weights {weights} on Ray")
-            results = cluster.run(todo, load(weights), treatment, ray, device, threads)
-        for outcome in results:
-            telling.done(outcome)
-            total, found = telling.progress.total, telling.progress.planned
-            so_far = "" if total else f", {found} found so far"
-            said = f"photos, {telling.tally.pace}{so_far}"
-            bar.update(task, advance=1, total=total, description=said, doing="reading and writing")
-    telling.finish()
-    if telling.tally.failed:
-        raise typer.Exit(1)
+                telling.say(f"weights {weights} on Ray")
+                results = cluster.run(todo, load(weights), treatment, ray, device, threads)
+            for outcome in results:
+                telling.done(outcome, journal)
+                total, found = telling.progress.total, telling.progress.planned
+                so_far = "" if total else f", {found} found so far"
+                said = f"photos, {telling.tally.pace}{so_far}"
+                bar.update(task, advance=1, total=total, description=said, doing="reading and writing")
+        telling.finish(journal)
+        if telling.tally.failed:
+            raise typer.Exit(1)
 
 
-def _todo(named: list[str], target: "Target", recursive: bool, overwrite: bool, telling: "Telling") -> "Iterable[Job]":
+def _journal(
+    named: list[str], target: "Target", recursive: bool, overwrite: bool, weights: str, decisive: str
+) -> "Journal | None":
+    """Of what is replaced."""
+    if not (target.in_place or overwrite):
+        return None
+    from derain.batch.journal import digest, journal_of
+    from derain.weights import locate, sha256
+
+    known = weights
+    with suppress(DerainError):  # which is told when they are loaded
+        known = weights if weights.startswith("hf:") else sha256(locate(weights))
+    return journal_of(named, target, recursive, overwrite, digest(derain.__version__, known, decisive))
+
+
+def _todo(
+    named: list[str],
+    target: "Target",
+    recursive: bool,
+    overwrite: bool,
+    telling: "Telling",
+    journal: "Journal | None",
+) -> "Iterable[Job]":
     """What is to be done, where there is much of it as it is found; ends the command if nothing can be."""
     from derain import batch
 
     if not overwrite and batch.is_long(named, target, recursive):
-        return telling.found(named, target, recursive)
+        return telling.found(named, target, recursive, journal)
     left = dict[Path, str]()
     jobs = batch.plan(named, target, recursive, left.__setitem__)
-    todo = jobs if overwrite or target.in_place else batch.pending(jobs)
-    telling.skipped(left, jobs, set(todo))
+    todo = [job for job in jobs if not journal.is_done(job)] if journal else batch.pending(jobs)
+    telling.skipped(left, jobs, set(todo), journal)
     refused = {job: error for job in todo if (error := batch.obstacle(job))}
     if todo and len(refused) == len(todo):
         telling.refused(refused)
@@ -223,22 +252,24 @@ class Telling:
         if not self.quiet:
             say(sentence)
 
-    def skipped(self, left_out: dict[Path, str], jobs: "list[Job]", todo: "set[Job]") -> None:
+    def skipped(
+        self, left_out: dict[Path, str], jobs: "list[Job]", todo: "set[Job]", journal: "Journal | None"
+    ) -> None:
         """Files that nothing is done for, and why."""
         for path, why in left_out.items():
             self.progress.leave(path, why)
         there = [job for job in jobs if job not in todo]
         self.progress.there = len(there)
-        self.say_skipped()
+        self.say_skipped(len(jobs), journal)
         if self.json and (left_out or there):
             from derain.batch import skipped_as_json
 
             for path, why in left_out.items():
                 tell_text(skipped_as_json(path, why))
             for job in there:
-                tell_text(skipped_as_json(job.source, "its results exist", job))
+                tell_text(skipped_as_json(job.source, THERE if journal is None else DONE_BEFORE, job))
 
-    def say_skipped(self) -> None:
+    def say_skipped(self, photos: int, journal: "Journal | None") -> None:
         from derain.batch.planning import CLIP
 
         known = self.progress
@@ -248,10 +279,13 @@ class Telling:
         if others := known.left.total() - clips:
             first, reason = next((path, why) for path, why in known.left_out if why != CLIP)
             self.say(f"{others} left out: {first} is {reason}; name it explicitly to derain it")
-        if known.there:
+        if known.there and journal:
+            done = f"{known.there} of {photos} were done by an earlier run"
+            self.say(f"going on: {done}; to begin anew, {journal.how_to_forget}")
+        elif known.there:
             self.say(f"{known.there} skipped: their results exist (--overwrite replaces them)")
 
-    def found(self, named: list[str], target: "Target", recursive: bool) -> "Iterator[Job]":
+    def found(self, named: list[str], target: "Target", recursive: bool, journal: "Journal | None") -> "Iterator[Job]":
         """Jobs as their photos are found, without those that are done; what is left out is told at the end."""
         from derain.batch import is_done, plan_as_found, skipped_as_json
         from derain.files.places import Existing
@@ -261,17 +295,19 @@ class Telling:
             if self.json:
                 tell_text(skipped_as_json(path, why))
 
-        existing = Existing()
+        existing, known = Existing(), self.progress
         for job in plan_as_found(named, target, recursive, leave, self.clashed):
-            if not is_done(job, existing):
-                self.progress.planned += 1
+            if not (journal.is_done(job) if journal else is_done(job, existing)):
+                known.planned += 1
                 yield job
                 continue
-            self.progress.there += 1
+            known.there += 1
+            if known.there == 1 and journal:
+                self.say("going on: an earlier run did not do all")
             if self.json:
-                tell_text(skipped_as_json(job.source, "its results exist", job))
-        self.progress.total = self.progress.planned
-        self.say_skipped()
+                tell_text(skipped_as_json(job.source, THERE if journal is None else DONE_BEFORE, job))
+        known.total = known.planned
+        self.say_skipped(known.planned + known.there, journal)
 
     def clashed(self, job: "Job", other: str) -> None:
         """A photo whose result would be another's, too."""
@@ -280,10 +316,14 @@ class Telling:
         why = f"{job.background}: would be the result of both {job.source} and {other}"
         self.done(Outcome(job, PhotoError(why)))
 
-    def finish(self) -> None:
+    def finish(self, journal: "Journal | None" = None) -> None:
         """What a run came to."""
         if self.tally.photos:
             self.say(str(self.tally))
+        if journal and not self.tally.failed:
+            journal.forget()
+        elif journal and self.tally.photos + self.progress.there > self.tally.failed:
+            self.say("give the same command again to do only those that failed")
 
     def refused(self, errors: "dict[Job, PhotoError]") -> None:
         """Photos none of which can be done."""
@@ -296,10 +336,12 @@ class Telling:
             for job, error in errors.items():
                 tell_text(as_json(Outcome(job, PhotoError(with_options(str(error))))))
 
-    def done(self, outcome: "Outcome") -> None:
+    def done(self, outcome: "Outcome", journal: "Journal | None" = None) -> None:
         from derain.batch import as_json, describe
 
         self.tally.add(outcome)
+        if journal and not outcome.error and (trouble := journal.note(outcome.job)):
+            self.say(f"what is done cannot be noted ({trouble}): if this run is cut off, the next one begins anew")
         source, error = outcome.job.source, outcome.error
         if error:
             say_error(error)

@@ -201,10 +201,13 @@ def is_protected(path: Path) -> bool:
 
 
 @contextmanager
-def alone(folder: Path, result: Path) -> Iterator[None]:
+def alone(folder: Path, result: Path, advice: str = "wait until that ends, or give another `out`") -> Iterator[None]:
     """Keep ``folder``, made if missing, to this run; the system lets go of it when the process dies.
 
     Where nothing can be written, or the file system knows no locks, the run goes on without.
+
+    Args:
+        advice: what to do while another run has it.
 
     Raises:
         PhotoError: another run is making ``result``, or the folder is a link.
@@ -217,7 +220,7 @@ def alone(folder: Path, result: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout:
-        raise PhotoError(f"{result}: another run is writing it; wait until that ends, or give another `out`") from None
+        raise PhotoError(f"{result}: another run is writing it; {advice}") from None
     except (OSError, NotImplementedError):
         yield
         return
@@ -347,9 +350,15 @@ def sync(path: Path, flags: int = os.O_RDWR) -> None:
     """
     handle = os.open(path, flags)
     try:
+        sync_open(handle)
+    finally:
+        os.close(handle)
+
+
+def sync_open(handle: int) -> None:
+    """As :func:`sync`, of a file that is open."""
+    try:
         os.fsync(handle)
     except OSError as error:
         if error.errno not in CANNOT_SYNC:
             raise
-    finally:
-        os.close(handle)

@@ -1,0 +1,169 @@
+"""A run that replaces photos or results is cut off, and the same command goes on."""
+
+import os
+import shutil
+
+import pytest
+from filelock import FileLock
+from PIL import Image
+from typer.testing import CliRunner
+
+from derain import batch
+from derain.batch import planning, running
+from derain.batch.journal import FOLDER, Keys, digest, journal_of
+from derain.cli.app import app
+from tests.conftest import scene, stripes
+
+NAMES = ("a.png", "b.jpg", "c.bmp", "d.tif", "e.png")
+
+
+@pytest.fixture
+def trip(tmp_path, rng):
+    """Photos that all show rain, and in a folder below a black one, which shows none."""
+    (tmp_path / "trip" / "day").mkdir(parents=True)
+    for name in NAMES:
+        Image.fromarray(stripes(rng, scene(rng, 32, 48))).save(tmp_path / "trip" / name)
+    Image.new("RGB", (30, 20)).save(tmp_path / "trip" / "day" / "black.png")
+    return tmp_path / "trip"
+
+
+@pytest.fixture
+def derain(small_weights):
+    def run(*words):
+        words = ["run", "-r", *map(str, words), "--weights", str(small_weights), "--device", "cpu"]
+        return CliRunner().invoke(app, words, terminal_width=1000)
+
+    return run
+
+
+def contents(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def cut_off(monkeypatch, name, at, when):
+    """Have a function of the run end it, as Ctrl-C does, just before or after its work for the ``at``-th time."""
+    calls, work = [], getattr(running, name)
+
+    def ends(*given):
+        calls.append(given)
+        if len(calls) == at and when == "before":
+            raise KeyboardInterrupt
+        found = work(*given)
+        if len(calls) == at:
+            raise KeyboardInterrupt
+        return found
+
+    monkeypatch.setattr(running, name, ends)
+
+
+@pytest.mark.parametrize("many", [planning.MANY, 3])
+@pytest.mark.parametrize("when, done", [("before", 3), ("after", 4)])
+def test_in_place_no_photo_is_derained_twice(trip, tmp_path, derain, monkeypatch, many, when, done):
+    monkeypatch.setattr(planning, "MANY", many)
+    assert derain(trip, "-o", tmp_path / "once").exit_code == 0
+    with monkeypatch.context() as patched:
+        cut_off(patched, "replace_bytes", 4, when)
+        assert derain(trip, "--in-place").exit_code == 130
+    changed = [path for path, content in contents(tmp_path / "once").items() if contents(trip)[path] == content]
+    assert len(changed) == done + 1  # and the one without rain, be it done or not
+    again = derain(trip, "--in-place", "--max-memory", 1)
+    assert again.exit_code == 0 and "going on" in again.stderr, again.stderr
+    assert contents(trip) == contents(tmp_path / "once") and not (trip / FOLDER).exists()
+
+
+def test_in_place_one_photo_that_fails_leaves_the_others_alone_when_the_command_is_given_again(trip, tmp_path, derain):
+    assert derain(trip, "-o", tmp_path / "once").exit_code == 0
+    (trip / "bad.jpg").write_bytes(b"\xff\xd8\xff none")
+    for _ in range(3):
+        done = derain(trip, "--in-place")
+        assert done.exit_code == 1 and "give the same command again" in done.stderr, done.stderr
+    assert "going on: 5 of 7 were done by an earlier run" in done.stderr  # one more is known when it is read
+    for path in ("a.png", "day/black.png"):
+        assert (trip / path).read_bytes() == (tmp_path / "once" / path).read_bytes()
+    (trip / "bad.jpg").unlink()
+    assert derain(trip, "--in-place").exit_code == 0 and contents(trip) == contents(tmp_path / "once")
+
+
+def test_in_place_another_command_within_the_folder_knows_and_adds_to_what_is_done(trip, tmp_path, derain, monkeypatch):
+    assert derain(trip, "-o", tmp_path / "once").exit_code == 0
+    with monkeypatch.context() as patched:
+        cut_off(patched, "replace_bytes", 3, "after")
+        assert derain(trip, "--in-place").exit_code == 130
+    assert derain(trip / "e.png", trip / "a.png", "--in-place").exit_code == 0
+    moved = trip.rename(tmp_path / "moved")
+    again = derain(moved, "--in-place")
+    assert again.exit_code == 0 and contents(moved / "day") == contents(tmp_path / "once" / "day"), again.stderr
+    assert {path: contents(moved)[path] for path in contents(tmp_path / "once")} == contents(tmp_path / "once")
+
+
+def test_in_place_a_photo_that_was_put_back_is_derained_again(trip, tmp_path, derain, monkeypatch):
+    shutil.copy2(trip / "a.png", tmp_path / "before.png")
+    with monkeypatch.context() as patched:
+        cut_off(patched, "replace_bytes", 3, "after")
+        assert derain(trip, "--in-place").exit_code == 130
+    once = (trip / "a.png").read_bytes()
+    shutil.copy2(tmp_path / "before.png", trip / "a.png")
+    assert derain(trip, "--in-place").exit_code == 0 and (trip / "a.png").read_bytes() == once
+
+
+def test_in_place_two_runs_at_once_are_refused(trip, derain):
+    before = contents(trip)
+    (trip / FOLDER).mkdir()
+    with FileLock(trip / FOLDER / "lock"):
+        done = derain(trip, "--in-place")
+    assert done.exit_code == 1 and "another run is writing it; wait until that ends" in str(done.exception)
+    assert {path: contents(trip)[path] for path in before} == before
+
+
+def test_in_place_two_names_of_a_photo_among_many_are_told(trip, derain, monkeypatch):
+    monkeypatch.setattr(planning, "MANY", 3)
+    os.symlink(trip / "a.png", trip / "link.png")
+    done = derain(trip, "--in-place")
+    assert done.exit_code == 1 and "link.png: would be the result of both" in " ".join(done.stderr.split()), done.stderr
+
+
+@pytest.mark.parametrize("where", ["beside", "elsewhere"])
+def test_overwriting_goes_on_where_it_was_cut_off_and_begins_anew_when_all_was_done(
+    trip, tmp_path, derain, monkeypatch, where
+):
+    words = [trip, "--overwrite", *(["-o", tmp_path / "out"] if where == "elsewhere" else [])]
+    assert len(derain(*words).stdout.splitlines()) == 6
+    with monkeypatch.context() as patched:
+        cut_off(patched, "_write", 4, "before")
+        assert derain(*words).exit_code == 130
+    (result,) = [path for path in tmp_path.rglob("b*.jpg") if path.parent != trip or "derained" in path.name]
+    result.write_bytes(b"another's")
+    (trip / "c.bmp").touch()
+    again = derain(*words)
+    assert again.exit_code == 0 and "going on: 1 of 6 were done" in again.stderr, again.stderr
+    assert len(again.stdout.splitlines()) == 5 and result.read_bytes() != b"another's"
+    assert len(derain(*words).stdout.splitlines()) == 6 and not list(tmp_path.rglob(FOLDER))
+
+
+def test_other_settings_overwrite_all(trip, derain, monkeypatch):
+    with monkeypatch.context() as patched:
+        cut_off(patched, "_write", 4, "before")
+        assert derain(trip, "--overwrite").exit_code == 130
+    assert len(derain(trip, "--overwrite", "--strength", 0.5).stdout.splitlines()) == 6
+
+
+def test_a_record_that_is_cut_short_counts_for_nothing(trip):
+    photo = trip / "a.png"
+    target = batch.Target(in_place=True)
+    journal = journal_of([trip], target, True, False, "")
+    journal.note_replacement(photo, b"before", photo.read_bytes())
+    (record,) = (trip / FOLDER).iterdir()
+    record.write_bytes(record.read_bytes() + b"cut short")
+    (job,) = batch.plan([photo], target)
+    later = journal_of([trip], target, True, False, "")
+    assert later.is_done(job) and later.is_result(photo, photo.read_bytes())
+    record.write_bytes(record.read_bytes()[:20])
+    later = journal_of([trip], target, True, False, "")
+    assert not later.is_done(job) and not later.is_result(photo, photo.read_bytes())
+
+
+def test_keys_are_a_set():
+    keys = [bytes.fromhex(digest(str(index))) for index in range(200)]
+    found = Keys(b"".join(keys[:100]))
+    assert [key in found for key in keys] == [True] * 100 + [False] * 100 and len(found) == 100
+    assert not len(Keys()) and keys[0] not in Keys()
