@@ -71,7 +71,7 @@ def test_a_gpu_that_is_there_but_fails_is_said_once(monkeypatch, caplog):
     broken(monkeypatch, RuntimeError("CUDA error: out of memory\nMore"))
     assert choose_device("auto") == torch.device("cpu")
     assert [record.message for record in caplog.records] == [
-        "CUDA is there but fails (CUDA error: out of memory); cpu is used instead"
+        "CUDA is available but fails (CUDA error: out of memory); using cpu instead"
     ]
 
 

@@ -49,7 +49,7 @@ async def not_found(request: Request, error: Exception) -> Response:
     """The answer where no route fits."""
     assert isinstance(error, HTTPException)
     sentence = {
-        404: f"{request.url.path}: no such page; openapi.json lists what there is",
+        404: f"{request.url.path}: no such page; openapi.json says what there is",
         405: f"{request.url.path}: does not accept {request.method}; openapi.json says what does",
     }.get(error.status_code, error.detail)
     return _answer(error.status_code, sentence, dict(error.headers or {}))
