@@ -7,11 +7,23 @@ import pytest
 from derain.rain.clean import clean_rain, complete_rain, dominant_direction, weigh_by_texture
 from derain.rain.compose import add, compose, cover, fade, measured_fading, screen, unfaded
 from derain.rain.likeness import Likeness, likeness, more_like
-from derain.rain.render import ANY_RAIN, FAR_RAIN, FINE_RAIN, HEAVY_RAIN, line_kernel, render, streaks
-from derain.rain.scene import overcast, photographed
+from derain.rain.render import (
+    ANY_RAIN,
+    DEFOCUSED_RAIN,
+    FAR_RAIN,
+    FINE_RAIN,
+    HEAVY_RAIN,
+    OPAQUE_RAIN,
+    SHORT_RAIN,
+    bar_kernel,
+    line_kernel,
+    render,
+    streaks,
+)
+from derain.rain.scene import lit, night, overcast, photographed
 
 
-@pytest.mark.parametrize("kind", [ANY_RAIN, FINE_RAIN, FAR_RAIN, HEAVY_RAIN])
+@pytest.mark.parametrize("kind", [ANY_RAIN, FINE_RAIN, FAR_RAIN, HEAVY_RAIN, SHORT_RAIN, DEFOCUSED_RAIN, OPAQUE_RAIN])
 def test_rendered_layers_are_heights(rng, kind):
     layers = [render(rng, 96, kind) for _ in range(20)]
     assert all(layer.shape == (96, 96) and layer.dtype == np.float32 for layer in layers)
@@ -90,6 +102,26 @@ def test_a_streak_lies_in_its_direction_and_has_its_size(length, width):
         assert abs((kernel * along * across).sum()) < 0.01 * (kernel * along**2).sum()
         assert (kernel * across**2).sum() == pytest.approx(width**2 + 1 / 12, rel=0.15)
         assert (kernel * along**2).sum() == pytest.approx(length**2 / 12 + width**2 + 1 / 12, rel=0.15)
+
+
+@pytest.mark.parametrize("length, width", [(40.0, 1.0), (40.0, 2.5), (12.0, 1.5)])
+def test_a_drop_in_focus_is_as_bright_over_all_of_its_width(length, width):
+    kernel = bar_kernel(length, 0, width)
+    across = kernel[kernel.shape[0] // 2]
+    assert across.sum() == pytest.approx(2 * width, rel=0.05) and kernel[
+        :, kernel.shape[1] // 2
+    ].sum() == pytest.approx(length, rel=0.05)
+    inside = np.abs(np.arange(len(across)) - len(across) // 2) <= width - 0.9
+    assert (across[inside] > 0.97).all() and kernel.max() <= 1
+
+
+def test_by_night_only_lamps_are_bright_and_light_the_rain(rng):
+    photo = np.full((96, 96, 3), 0.4, np.float32)
+    photo[5:35, 5:35] = 1
+    dark = night(rng, photo)
+    assert dark[60:, 60:].mean() < 0.35 and dark[20, 20].mean() > 1.5 * dark[60:, 60:].mean()
+    light = lit(dark)
+    assert light.max() <= 1 + 1e-6 and light[20, 20] > 1.2 * light[80, 80] > 0
 
 
 def test_noise_has_no_certain_direction(rng):

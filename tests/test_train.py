@@ -458,6 +458,31 @@ def test_every_kind_of_pair_has_its_share(rng):
     assert all(p.doubtful for p in pairs if p.clean is not truth)
 
 
+def test_drops_in_focus_hide_what_is_behind_them(rng):
+    """Behind a drop that covers all, bright and dark, green and red backgrounds look alike."""
+    settings = config(dry=0.0, taught=0.0, discovered=0.0, overcast=0.0, jpeg=0.0, opaque=1.0)
+    truth = np.zeros((96, 96, 3), np.float32)
+    truth[:, ::2], truth[:, 1::2] = (0.1, 0.5, 0.1), (0.5, 0.1, 0.3)
+    hidden = []
+    for _ in range(40):
+        made = pair(rng, truth, settings)
+        contrast = np.abs(made.rainy[:, ::2] - made.rainy[:, 1::2]).max(axis=2)
+        hidden.append(float((contrast < 0.1).mean()))
+        assert made.rainy.min() >= truth.min() - 1e-6
+    assert max(hidden) > 0.02
+
+
+def test_by_night_rain_is_lit_by_lamps(rng):
+    settings = config(dry=0.0, taught=0.0, discovered=0.0, jpeg=0.0, night=1.0, fine=1.0)
+    truth = np.full((96, 96, 3), 0.25, np.float32)
+    truth[:, :12] = 1
+    pairs = [pair(rng, truth, settings) for _ in range(30)]
+    near, far = (
+        np.mean([(p.rainy - p.clean)[:, part].mean() for p in pairs]) for part in (slice(14, 24), slice(70, 96))
+    )
+    assert near > 1.3 * far
+
+
 def test_rainy_crops_get_the_weather_and_the_camera(rng):
     """The dull day is in the truth too, the camera and its noise in both, the JPEG only in the rainy crop."""
     truth = rng.random((48, 48, 3), np.float32)

@@ -4,6 +4,7 @@ A drop falls several times its own size during the exposure, so a streak is a sm
 gives sizes: many thin faint streaks far away, few thick bright ones near.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -32,8 +33,23 @@ def line_kernel(length: float, degrees: float, width: float) -> Heights:
     return np.asarray(shape / shape.sum(), np.float32)
 
 
+def bar_kernel(length: float, degrees: float, width: float) -> Heights:
+    """A streak in focus that hides what is behind: as high over all of its ``width`` px to each side, with edges of a
+    pixel and round ends; maximum 1.
+    """
+    half = int(np.ceil(length / 2 + width)) + 2
+    down, right = np.mgrid[-half : half + 1, -half : half + 1]
+    cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    along, across = down * cos + right * sin, right * cos - down * sin
+    distance = np.hypot(np.maximum(np.abs(along) - max(length / 2 - width, 0), 0), across)
+    return np.asarray(normal_cdf((width - distance) / PIXEL_SIGMA), np.float32)
+
+
 def normal_cdf(x: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(torch.special.ndtr(torch.from_numpy(x)).numpy())
+
+
+StreakKernel = Callable[[float, float, float], Heights]  # of length, degrees and width
 
 
 def drops(rng: np.random.Generator, size: int, density: float) -> Heights:
@@ -60,12 +76,13 @@ def streaks(
     degrees: float,
     width: float,
     cover: tuple[float, float] = STREAK_COVER,
+    kernel_of: StreakKernel = line_kernel,
 ) -> Heights:
     """A layer of separate streaks whose directions spread by a few degrees."""
     layer = np.zeros((size, size), np.float32)
     density = between(rng, cover) / length
     for _ in range(rng.integers(1, 4)):
-        kernel = line_kernel(length * rng.uniform(0.7, 1.3), degrees + rng.normal(0, 2.5), width)
+        kernel = kernel_of(length * rng.uniform(0.7, 1.3), degrees + rng.normal(0, 2.5), width)
         layer += cv2.filter2D(drops(rng, size, density), -1, kernel / kernel.max(), borderType=cv2.BORDER_REFLECT)
     return layer
 
@@ -81,6 +98,7 @@ class Kind:
     strength: tuple[float, float]  # height of a streak, of 1
     curtains: float  # share of curtains, the rest is separate streaks
     cover: tuple[float, float] = STREAK_COVER
+    kernel_of: StreakKernel = line_kernel
 
 
 ANY_RAIN = Kind(slant=18, oblique=0.4, length=(6, 110), width=(0.3, 1.5), strength=(0.03, 0.7), curtains=0.5)
@@ -88,6 +106,22 @@ FINE_RAIN = Kind(slant=12, oblique=0.3, length=(5, 40), width=(0.28, 0.9), stren
 FAR_RAIN = Kind(slant=10, oblique=0.05, length=(2, 14), width=(0.25, 0.6), strength=(0.02, 0.15), curtains=0.8)
 HEAVY_RAIN = Kind(
     slant=14, oblique=0.35, length=(15, 120), width=(0.6, 2.6), strength=(0.15, 0.7), curtains=0.2, cover=(0.006, 0.05)
+)
+SHORT_RAIN = Kind(  # a short exposure stops the drops: like snow
+    slant=25, oblique=0.4, length=(1, 12), width=(0.5, 2.4), strength=(0.15, 0.85), curtains=0, cover=(0.002, 0.05)
+)
+DEFOCUSED_RAIN = Kind(  # near the lens: long, wide and soft
+    slant=14, oblique=0.35, length=(20, 140), width=(1.2, 6), strength=(0.06, 0.6), curtains=0.1, cover=(0.002, 0.03)
+)
+OPAQUE_RAIN = Kind(  # lit drops in focus, which hide what is behind them
+    slant=12,
+    oblique=0.3,
+    length=(5, 90),
+    width=(0.6, 2.8),
+    strength=(0.3, 1),
+    curtains=0,
+    cover=(0.001, 0.02),
+    kernel_of=bar_kernel,
 )
 
 
@@ -100,7 +134,9 @@ def render(rng: np.random.Generator, size: int, kind: Kind = ANY_RAIN) -> Height
         if rng.random() < kind.curtains:
             layer += strength * curtain(rng, size, length, degrees + rng.normal(0, 3), width)
         else:
-            layer += strength * streaks(rng, size, length, degrees + rng.normal(0, 3), width, kind.cover)
+            layer += strength * streaks(
+                rng, size, length, degrees + rng.normal(0, 3), width, kind.cover, kind.kernel_of
+            )
     if rng.random() < 0.3:
         layer *= patchiness(rng, size)
     return np.clip(layer, 0, 1)

@@ -7,8 +7,11 @@ day the background is grey and hazy, and rain and background went through the sa
 import cv2
 import numpy as np
 
-from derain.arrays import UnitRgb
+from derain.arrays import Heights, UnitRgb
 from derain.rain.render import between
+
+LAMP_SIGMA = 12.0  # px, of the light around a lamp
+LEAST_LIT = 0.15  # of the light that falls on rain far from all lamps
 
 
 def overcast(rng: np.random.Generator, photo: UnitRgb) -> UnitRgb:
@@ -18,6 +21,23 @@ def overcast(rng: np.random.Generator, photo: UnitRgb) -> UnitRgb:
     dark = dull ** np.float32(between(rng, (0.7, 2.2)))
     haze, light = np.float32(rng.uniform(0, 0.6)), rng.uniform(0.2, 0.8) * (1 + rng.normal(0, 0.03, 3))
     return np.clip(dark * (1 - haze) + haze * light.astype(np.float32), 0, 1)
+
+
+def night(rng: np.random.Generator, photo: UnitRgb) -> UnitRgb:
+    """An ``(H, W, 3)`` photo in [0, 1] as if taken by night: only its lights are bright, and they are warm or cold."""
+    lamps = np.float32(1) + rng.normal(0, 0.15) * np.array([1, 0, -1], np.float32)
+    return np.clip(photo ** np.float32(rng.uniform(1.3, 2.6)) * np.float32(rng.uniform(0.35, 0.95)) * lamps, 0, 1)
+
+
+def lit(photo: UnitRgb) -> Heights:
+    """``(H, W)`` in [0, 1]: how much light falls on the rain of an ``(H, W, 3)`` photo by night, near lamps most."""
+    around = cv2.GaussianBlur(photo.max(axis=2), (0, 0), LAMP_SIGMA)
+    return np.asarray(LEAST_LIT + (1 - LEAST_LIT) * around / max(float(around.max()), 1e-3), np.float32)
+
+
+def defocused(rng: np.random.Generator, photo: UnitRgb) -> UnitRgb:
+    """An ``(H, W, 3)`` photo that is out of focus, as the scene is where the camera focuses on the rain."""
+    return np.asarray(cv2.GaussianBlur(photo, (0, 0), between(rng, (0.8, 5))), np.float32)
 
 
 def photographed(rng: np.random.Generator, *pictures: UnitRgb) -> list[UnitRgb]:

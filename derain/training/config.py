@@ -66,6 +66,11 @@ class TrainConfig:
     fine: float = share(0.5)  # share of rendered layers that are fine rain
     far: float = share(0.0)  # share of those that are far rain, as fine as grain
     heavy: float = share(0.0)  # share of the others that are heavy rain
+    short: float = share(0.0)  # share of rendered layers that are drops which a short exposure stopped, like snow
+    wide: float = share(0.0)  # share of those that are wide and soft, out of focus
+    opaque: float = share(0.0)  # share of those that are drops in focus, which hide what is behind them
+    backdrop: float = share(0.0)  # share of clean crops that are put out of focus
+    night: float = share(0.0)  # share of clean crops that are darkened to a night, whose lamps light the rain
     overcast: float = share(0.0)  # share of clean crops that are dulled and hazed to a rainy day's light
     camera: float = share(
         0.0

@@ -15,12 +15,25 @@ from torch import Tensor
 
 from derain.arrays import Heights, UnitRgb
 from derain.rain.compose import compose, fade, in_colour, jpeg, unfaded
-from derain.rain.render import ANY_RAIN, FAR_RAIN, FINE_RAIN, HEAVY_RAIN, between, render
-from derain.rain.scene import noisy, overcast, photographed
+from derain.rain.render import (
+    ANY_RAIN,
+    DEFOCUSED_RAIN,
+    FAR_RAIN,
+    FINE_RAIN,
+    HEAVY_RAIN,
+    OPAQUE_RAIN,
+    SHORT_RAIN,
+    Kind,
+    between,
+    render,
+)
+from derain.rain.scene import defocused, lit, night, noisy, overcast, photographed
 from derain.training.config import TrainConfig
 
 ANY_GAIN = (0.7, 2.5)
 TIMED_GAIN = (0.8, 1.3)  # time finds streaks as high as they are
+SKY_LIGHT = (0.55, 1.0)  # brightness of a drop that hides what is behind it
+LAMP_FADING = (0.0, 1.2)  # less than 0: rain under a lamp has the colour of what the lamp lights
 FAITHFUL_GAIN = (0.95, 1.5)  # a network in doubt finds streaks a tenth to a quarter lower than they are
 
 
@@ -185,6 +198,11 @@ def shares_of_pairs(config: TrainConfig) -> str | None:
             f"dry = {config.dry}, taught = {config.taught} and discovered = {config.discovered}: "
             f"sum to {total:.10g}; these shares must sum to 1 at most"
         )
+    if (total := config.short + config.wide + config.opaque) > 1 + 1e-9:
+        return (
+            f"short = {config.short}, wide = {config.wide} and opaque = {config.opaque}: "
+            f"sum to {total:.10g}; these shares must sum to 1 at most"
+        )
     return None
 
 
@@ -205,15 +223,13 @@ def pair(
         if by_time < config.timed:
             return Pair.of(timed.taught(rng, truth.shape[0]))
         if by_time < config.timed + config.timed_pasted:
-            if rng.random() < config.overcast:
-                truth = overcast(rng, truth)
+            truth, _ = scene(rng, truth, config)
             return seen(rng, truth, timed.layer(rng, truth.shape[0]), config, doubtful=True)
     kind, size = rng.random(), truth.shape[0]
     bank, pasted = (b if b and b.discoveries else None for b in (bank, pasted))
     if bank and kind < config.dry + config.taught + config.discovered and rng.random() < config.own:
         truth = bank.taught(rng, size).clean
-    if rng.random() < config.overcast:
-        truth = overcast(rng, truth)
+    truth, by_night = scene(rng, truth, config)
     if kind < config.dry:
         return Pair(truth, truth, doubtful=False)
     kind -= config.dry
@@ -222,14 +238,56 @@ def pair(
     kind -= config.taught
     source = pasted if pasted and (bank is None or rng.random() < config.pasted_share) else bank
     if source and kind < config.discovered:
-        return seen(rng, truth, source.layer(rng, size), config, doubtful=source is bank)
+        rain = source.layer(rng, size)
+        return seen(rng, truth, by_lamps(rng, rain, truth) if by_night else rain, config, doubtful=source is bank)
+    rain, fine = rendered(rng, size, config)
+    if by_night:
+        rain = by_lamps(rng, rain, truth)
+    if config.remember:
+        return Pair(under(rng, truth, rain), truth, doubtful=False, remembered=True)
+    return seen(rng, truth, rain, config, doubtful=fine)
+
+
+def scene(rng: np.random.Generator, truth: UnitRgb, config: TrainConfig) -> tuple[UnitRgb, bool]:
+    """The clean crop as a rainy day or night shows it, and whether it is night."""
+    if config.backdrop and rng.random() < config.backdrop:
+        truth = defocused(rng, truth)
+    if config.night and rng.random() < config.night:
+        return night(rng, truth), True
+    return overcast(rng, truth) if rng.random() < config.overcast else truth, False
+
+
+def rendered(rng: np.random.Generator, size: int, config: TrainConfig) -> tuple[Rain, bool]:
+    """A rendered layer, and whether it is of fine rain."""
+    rare = {SHORT_RAIN: config.short, DEFOCUSED_RAIN: config.wide, OPAQUE_RAIN: config.opaque}
+    if any(rare.values()):
+        kind = rng.random()
+        for rain, share in rare.items():
+            if kind < share:
+                return rendered_of(rng, size, rain), False
+            kind -= share
     fine = bool(rng.random() < config.fine)
     extreme = rng.random() < (config.far if fine else config.heavy)
-    usual, rare = (FINE_RAIN, FAR_RAIN) if fine else (ANY_RAIN, HEAVY_RAIN)
-    rendered = Rain(render(rng, size, rare if extreme else usual))
-    if config.remember:
-        return Pair(under(rng, truth, rendered), truth, doubtful=False, remembered=True)
-    return seen(rng, truth, rendered, config, doubtful=fine)
+    usual, other = (FINE_RAIN, FAR_RAIN) if fine else (ANY_RAIN, HEAVY_RAIN)
+    return rendered_of(rng, size, other if extreme else usual), fine
+
+
+def rendered_of(rng: np.random.Generator, size: int, kind: Kind) -> Rain:
+    """A rendered layer of that kind of rain; what hides the background covers it with light of one brightness."""
+    layer = render(rng, size, kind)
+    if kind is not OPAQUE_RAIN:
+        return Rain(layer)
+    light = rng.uniform(*SKY_LIGHT)
+    return Rain(layer * np.float32(light), 1 / light)
+
+
+def by_lamps(rng: np.random.Generator, rain: Rain, truth: UnitRgb) -> Rain:
+    """Rain over a crop taken by night, where lamps light it, half of them in their own colour."""
+    own_colour = rng.random() < 0.5
+    return Rain(
+        np.asarray(in_colour(rain.heights) * lit(truth)[..., None], np.float32),
+        -float(rng.uniform(*LAMP_FADING)) if own_colour else 0.0,
+    )
 
 
 def under(rng: np.random.Generator, truth: UnitRgb, rain: Rain) -> UnitRgb:
