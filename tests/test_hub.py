@@ -127,9 +127,9 @@ def test_downloaded_once_then_offline(tmp_path, hub, small_weights):
     assert done.returncode == 0, done.stderr
     assert Path(done.stdout.strip()).read_bytes() == small_weights.read_bytes()
     again = models(tmp_path, hub, "verify", "hf:me/rainy/rain.safetensors", HF_HUB_OFFLINE="1")
-    assert again.returncode == 0 and "whole" in again.stdout, again.stderr
+    assert again.returncode == 0 and "intact" in again.stdout, again.stderr
     unplugged = models(tmp_path, "http://127.0.0.1:9", "verify", "hf:me/rainy")
-    assert unplugged.returncode == 0 and "whole" in unplugged.stdout, unplugged.stderr
+    assert unplugged.returncode == 0 and "intact" in unplugged.stdout, unplugged.stderr
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ def test_bundled_weights_never_touch_the_network(tmp_path):
     assert done.returncode == 0, done.stderr
     start = done.stdout.index("{")
     listed, header = done.stdout[:start].splitlines(), json.loads(done.stdout[start:])
-    assert listed[0].startswith("derain\t") and listed[-2].endswith("derain.safetensors") and "whole" in listed[-1]
+    assert listed[0].startswith("derain\t") and listed[-2].endswith("derain.safetensors") and "intact" in listed[-1]
     assert header["preset"] == "derain" and len(header["sha256"]) == 64 and header["training"]["steps"] > 0
 
 

@@ -68,7 +68,7 @@ def refuse_foreign(headers: Headers, method: str, hosts: Collection[str] | None)
     host = headers.get("host", "")
     if hosts is not None and not _is_ours(host, hosts):
         name = printable(host) or "no host"
-        raise Refusal(421, f"{name}: not a name of this server; use its address, or start it with --allow-host")
+        raise Refusal(421, f"{name}: not a name of this server; use its address, or allow this name when you start it")
     if method in ("GET", "HEAD"):
         return
     origin, site = headers.get("origin"), headers.get("sec-fetch-site")

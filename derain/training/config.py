@@ -188,7 +188,7 @@ def read_toml(file: Path) -> dict[str, Any]:
         raise TrainingError(f"{file}: cannot be read as TOML ({shown_text(str(error))})") from None
     if found is None or deeper(found, DEEPEST_TABLES):
         raise TrainingError(
-            f"{file}: has tables or arrays more than {DEEPEST_TABLES} levels deep, too many for a settings file"
+            f"{file}: nests tables or arrays more than {DEEPEST_TABLES} deep, too deep for a settings file"
         )
     return found
 
