@@ -294,6 +294,32 @@ def test_many_photos_are_planned_as_they_are_found(tmp_path, rng, monkeypatch, s
     assert again.exit_code == 0 and "3 skipped" in again.stderr and "1 of 1 photos done" in again.stderr
 
 
+def test_a_long_list_is_planned_name_by_name_without_the_results_in_it(tmp_path, rng, monkeypatch):
+    pictures(tmp_path, rng, "a.png", "a.derained.png", "b.jpg", "c.compare.png", "day/a.png")
+    named, left = [str(path) for path in sorted(tmp_path.rglob("*.*g"))] * 2, []
+    found = list(batch.plan_as_found(named, batch.Target(), False, lambda path, why: left.append((path.name, why))))
+    assert found == batch.plan(named) and len(found) == 4
+    assert left == [("a.derained.png", "a result of a.png")] * 2
+    monkeypatch.setattr(planning, "MANY", 10)
+    assert batch.is_long(named, batch.Target(), False) and not batch.is_long(named[:9], batch.Target(), False)
+
+
+def test_photos_are_replaced_on_the_way_only_where_none_of_them_can_be_found_later(tmp_path, rng, monkeypatch):
+    monkeypatch.setattr(planning, "MANY", 1)
+    pictures(tmp_path, rng, "in/a.png")
+    for target, is_long in (
+        (batch.Target(), True),
+        (batch.Target(suffix="", format="jpg"), False),
+        (batch.Target(tmp_path / "out"), True),
+        (batch.Target(tmp_path / "in"), False),
+        (batch.Target(tmp_path / "in" / "out"), False),
+        (batch.Target(tmp_path), False),
+        (batch.Target(in_place=True), True),
+    ):
+        assert batch.is_long([tmp_path / "in"], target, True, overwrite=True) == is_long, target
+        assert batch.is_long([tmp_path / "in"], target, True)
+
+
 def test_patterns_lists_suffix_and_format(tmp_path, rng):
     pictures(tmp_path, rng, "a [1].png", "b.jpg", "c.webp")
     jobs = batch.plan([f"{tmp_path}/*.[jw]*"], batch.Target(suffix="-dry", format="tiff"))

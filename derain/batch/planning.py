@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import islice
 from pathlib import Path, PurePath
 
@@ -138,9 +138,12 @@ def plan_as_found(
     _check(target)
     if target.output is not None and is_file_name(target.output, target.format):
         raise UsageError(f"{target.output}: one file cannot hold many photos; give a folder")
-    ending, taken = ending_of(target.format), Taken()
+    ending, taken, beside = ending_of(target.format), Taken(), NamedTogether(inputs, target.marks)
     for given in inputs:
         for photo, below in _photos(given, recursive, target, leave):
+            if (made_of := beside.made_of(given)) and photo.name == os.path.basename(given):
+                leave(photo, f"a result of {os.path.basename(made_of)}")
+                continue
             job = _job(photo, below, target, ending or photo.suffix, False)
             if (other := taken.other(job)) is None:
                 yield job
@@ -148,12 +151,34 @@ def plan_as_found(
                 clash(job, other)
 
 
-def is_long(inputs: Sequence[str | Path], target: Target, recursive: bool) -> bool:
-    """Whether there are many photos, all of them in folders, so that work is better begun before all are found."""
+def is_long(inputs: Sequence[str | Path], target: Target, recursive: bool, overwrite: bool = False) -> bool:
+    """Whether there are many photos, so that work is better begun before all are found.
+
+    Not so if results that replace files might replace photos that are found later.
+    """
+    if overwrite and not _is_apart(inputs, target):
+        return False
+    if len(inputs) >= MANY:
+        return True
     if not all(is_folder(place(given)) for given in inputs if given != ""):
         return False
     found = (pair for given in inputs for pair in _photos(given, recursive, target, lambda path, why: None))
     return len(list(islice(found, MANY))) == MANY
+
+
+def _is_apart(inputs: Sequence[str | Path], target: Target) -> bool:
+    """Whether no result has the place of a photo: by its name, or as all results are elsewhere."""
+    if target.in_place or target.output is None:
+        return target.in_place or bool(target.suffix)
+    if is_remote(target.output):
+        return not any(is_remote(place(given)) for given in inputs)
+    output = os.path.realpath(target.output)
+    for folder in {str(given) if os.path.isdir(given) else os.path.dirname(given) for given in inputs}:
+        found = os.path.realpath(folder or ".")
+        with suppress(ValueError):  # of another drive
+            if os.path.commonpath([output, found]) in (output, found):
+                return False
+    return True
 
 
 def _check(target: Target) -> None:
@@ -168,6 +193,29 @@ def _check(target: Target) -> None:
     ending_of(target.format)
 
 
+class NamedTogether:
+    """Files that are named, among them results of others, as where a shell expands ``*.jpg``."""
+
+    def __init__(self, inputs: Sequence[str | Path], marks: tuple[str, ...]) -> None:
+        self._inputs, self._marks = inputs, marks
+
+    def made_of(self, given: str | Path) -> str | None:
+        """The photo, named as well, that one is a result of by its name; ``None`` if of none."""
+        if not any(mark in str(given) for mark in self._marks):
+            return None
+        stem = os.path.splitext(given)[0]
+        bases = [stem.removesuffix(mark) for mark in self._marks if stem.endswith(mark)]
+        return next((base + end for base in bases for end in self._endings if base + end in self._names), None)
+
+    @cached_property
+    def _names(self) -> frozenset[str]:
+        return frozenset(map(str, self._inputs))
+
+    @cached_property
+    def _endings(self) -> list[str]:
+        return sorted({os.path.splitext(given)[1] for given in self._inputs})
+
+
 class Taken:
     """Where results go, in a temporary database, as there may be a million of them."""
 
@@ -179,7 +227,8 @@ class Taken:
     def other(self, job: Job) -> str | None:
         """The photo that has one of a job's places, none of which it takes then; else ``None``."""
         photo = encoded_name(str(job.source))
-        rows = [(encoded_name(self._real(path) if path == job.source else str(path)), photo) for path in job.outputs]
+        places = [self._real(job.source), *job.outputs[1:]] if job.in_place else job.outputs
+        rows = [(encoded_name(str(path)), photo) for path in places]
         if len(rows) == 1:
             if self._rows.execute("INSERT OR IGNORE INTO taken VALUES (?, ?)", rows[0]).rowcount:
                 return None
@@ -364,7 +413,11 @@ def _job(photo: Path, place: PurePath, target: Target, ending: str, as_file: boo
     elif target.output is None:
         background = photo.with_name(f"{photo.stem}{target.suffix}{ending}")
     else:
-        background = target.output if as_file else (target.output / place).with_suffix(ending)
+        background = target.output if as_file else target.output / place
+        if not as_file and ending != photo.suffix:
+            background = background.with_suffix(ending)
+    if not (target.rain or target.compare):
+        return Job(photo, background, below=target.output)
     stem = background.stem.removesuffix(target.suffix)
     return Job(
         photo,

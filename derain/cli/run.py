@@ -201,7 +201,7 @@ def _todo(
     """What is to be done, where there is much of it as it is found; ends the command if nothing can be."""
     from derain import batch
 
-    if not overwrite and batch.is_long(named, target, recursive):
+    if batch.is_long(named, target, recursive, overwrite):
         return telling.found(named, target, recursive, journal)
     left = dict[Path, str]()
     jobs = batch.plan(named, target, recursive, left.__setitem__)
@@ -303,7 +303,7 @@ class Telling:
                 continue
             known.there += 1
             if known.there == 1 and journal:
-                self.say("going on: an earlier run did not do all")
+                self.say("going on where an earlier run stopped")
             if self.json:
                 tell_text(skipped_as_json(job.source, THERE if journal is None else DONE_BEFORE, job))
         known.total = known.planned

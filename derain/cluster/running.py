@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import chain
 
 from derain.batch import Job, Outcome, Treatment
 from derain.cluster.connecting import connected
@@ -32,7 +33,10 @@ def run(
     Raises:
         UsageError: Ray isn't installed, nothing answers, the device is not there, or no node can load derain.
     """
+    source = iter(jobs)
+    if (first := next(source, None)) is None:
+        return
     with connected(address) as ray:
         share = share_of(living(ray.nodes()), device, threads)
         treatment = replace(treatment, precision=settled_precision(treatment.precision, share.device))
-        yield from Crew(ray, share, ray.put(model), treatment).outcomes(jobs)
+        yield from Crew(ray, share, ray.put(model), treatment).outcomes(chain([first], source))
