@@ -161,6 +161,20 @@ def test_nothing_changes_where_the_network_sees_no_rain():
     assert all(np.array_equal(r, f) for r, f in zip(fused(zip(frames, frames)), frames))
 
 
+def test_frames_without_rain_cost_no_search_for_motion(monkeypatch):
+    frames = panned(1.7)[2]
+    monkeypatch.setattr(fusion, "motion_both_ways", None)
+    assert all(np.array_equal(r, f) for r, f in zip(fused(zip(frames, frames)), frames, strict=True))
+
+
+def test_rain_that_begins_is_fused_as_if_all_frames_before_had_been_looked_at():
+    rainy, single, truths = panned(1.7)
+    begins = list(zip([*truths[:4], *rainy[4:]], [*truths[:4], *single[4:]]))
+    found = list(fused(begins, threads=3))
+    assert not np.array_equal(found[2], truths[2]) and np.array_equal(found[1], truths[1])
+    assert error(found[4:], truths[4:]) < 0.5 * error(single[4:], truths[4:])
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("shift", [0.0, 1.7])
 def test_a_device_gives_what_the_processor_gives(shift, dtype):

@@ -208,9 +208,11 @@ class Restorer:
         else:
             with self.computing():
                 found = self.model(image)[0]
-        if self.half and not is_finite(found):
+        finite = is_finite(found)
+        if self.half and not finite:
             found = self.model(image)[0]
-        if not is_finite(found):
+            finite = is_finite(found)
+        if not finite:
             raise PhotoError(f"{self.model.name} produces values that are not finite; give other `weights`")
         return found
 
@@ -274,8 +276,7 @@ def in_unit(pixels: Pixels) -> UnitRgb:
     """As float32 in [0, 1]."""
     white, unit = np.float32(np.iinfo(pixels.dtype).max), np.empty(pixels.shape, np.float32)
     for rows in _in_cache(unit):
-        unit[rows] = pixels[rows]
-        unit[rows] /= white  # converted and divided in one, it takes NumPy three times as long
+        np.divide(pixels[rows], white, out=unit[rows])
     return unit
 
 
@@ -288,12 +289,23 @@ def to_pixels(found: Tensor, like: Pixels) -> Pixels:
     """``(H, W, 3)`` of ``(1, 3, H, W)`` in [0, 1]."""
     white = np.iinfo(like.dtype).max
     pixels = np.empty(found.shape[-2:] + (3,), like.dtype)
-    target = torch.from_numpy(pixels)
     with torch.inference_mode():
         for rows in _in_cache(pixels):
-            part = found[0, :, rows].permute(1, 2, 0).float() * white
-            target[rows].copy_(part.round_().clamp_(0, white))
+            part = found[0, :, rows].float()
+            if white == 255 and part.device.type == "cpu":
+                _round_to_8_bit(part, pixels[rows])
+            else:
+                part = part.permute(1, 2, 0) * white
+                torch.from_numpy(pixels[rows]).copy_(part.round_().clamp_(0, white))
     return pixels
+
+
+def _round_to_8_bit(part: Tensor, pixels: Pixels) -> None:
+    """The same of ``(3, H, W)`` float32, by OpenCV, which takes a third of the time."""
+    if part.stride(0) == 1:
+        cv2.convertScaleAbs(part.permute(1, 2, 0).clamp(min=0).numpy(), dst=pixels, alpha=255)
+    else:
+        cv2.merge([cv2.convertScaleAbs(plane.clamp(min=0).numpy(), alpha=255) for plane in part], dst=pixels)
 
 
 def _in_cache(picture: np.ndarray) -> Iterator[slice]:

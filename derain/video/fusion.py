@@ -6,8 +6,10 @@ near that is the result. Where nothing can be aligned the single-image backgroun
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from threading import Lock
+from typing import Generic, TypeVar
 
 import cv2
 import numpy as np
@@ -41,6 +43,29 @@ RESIDUAL_RAIN = 4.0  # grey levels more of tolerance for each that the network t
 ALIGNMENT_MARGIN = 3  # px at the size of the flow, side of the square that must be alike as a whole
 
 BAND = 32  # rows at a time, as many as a processor's cache holds
+Value = TypeVar("Value")
+
+
+class Once(Generic[Value]):
+    """What is computed when somebody asks for it first; others who ask meanwhile wait for it."""
+
+    def __init__(self, compute: Callable[[], Value]) -> None:
+        self._compute, self._lock = compute, Lock()
+        self._found: list[Value] = []
+
+    def __call__(self) -> Value:
+        with self._lock:
+            if not self._found:
+                self._found.append(self._compute())
+            return self._found[0]
+
+
+@dataclass(frozen=True)
+class Look:
+    """A background at the size of the flow."""
+
+    smooth: Small
+    plain: Small  # the same without thin bright lines
 
 
 @dataclass(frozen=True)
@@ -49,10 +74,9 @@ class Shot:
 
     rainy: Photo
     background: Photo
-    smooth: Small  # of the background
-    plain: Small  # the same without thin bright lines
     rain: Small  # how much the network took around there
-    placed: Placed | None = None  # on a device, if it has one with room for it
+    look: Once[Look]
+    placed: Once[Placed | None]  # on a device, if it has one with room for it
 
 
 @dataclass(frozen=True)
@@ -66,21 +90,34 @@ class View:
 
 @dataclass(frozen=True)
 class Step:
-    """A shot, and the motion between the one before it and itself; ``None`` across a cut and for the first."""
+    """A shot, and the motion between the one before it and itself, there and back; ``None`` across a cut."""
 
     shot: Shot
-    since: Motion | None = None
-    back: Motion | None = None
+    motion: Once[tuple[Motion, Motion] | None]
 
 
 @dataclass(frozen=True)
 class Window:
     """What a frame is made of."""
 
-    shots: list[Shot]
-    motions: Motions
-    last: int  # number of the last shot
+    steps: list[Step]
+    last: int  # number of the last of them
     index: int  # number of the frame
+
+    @property
+    def first(self) -> int:
+        return self.last - len(self.steps) + 1
+
+    def shot(self, index: int) -> Shot:
+        return self.steps[index - self.first].shot
+
+    def motions(self, near: range) -> Motions:
+        """Between shots with these numbers that follow one another."""
+        found: Motions = {}
+        for index in near[1:]:
+            both = self.steps[index - self.first].motion()
+            found[index - 1, index], found[index, index - 1] = both or (None, None)
+        return found
 
 
 def fused(
@@ -115,40 +152,63 @@ def before_and_after(shots: Iterable[Shot]) -> Iterator[tuple[Shot | None, Shot]
 
 
 def step_of(pair: tuple[Shot | None, Shot]) -> Step:
+    """Frames without rain need no motion, as long as those around them have none either."""
     before, shot = pair
-    both = before and motion_both_ways(before.smooth, shot.smooth)
-    return Step(shot, *both) if both else Step(shot)
+    motion = Once(lambda: motion_both_ways(before.look().smooth, shot.look().smooth) if before else None)
+    if shot.rain.any() or before and before.rain.any():
+        motion()
+    return Step(shot, motion)
 
 
 def windows(steps: Iterable[Step], later: int = REACH) -> Iterator[Window]:
     """What each frame is made of, ``later`` frames late."""
-    shots: deque[Shot] = deque(maxlen=2 * REACH + 1)
-    motions: Motions = {}
+    near: deque[Step] = deque(maxlen=2 * REACH + 1)
     last = -1
     for last, step in enumerate(steps):
-        shots.append(step.shot)
-        motions = {key: value for key, value in motions.items() if min(key) >= last - 2 * REACH}
-        if last > 0:
-            motions |= {(last - 1, last): step.since, (last, last - 1): step.back}
+        near.append(step)
         if last >= later:
-            yield Window(list(shots), motions, last, last - later)
+            yield Window(list(near), last, last - later)
     for index in range(max(last - later + 1, 0), last + 1):
-        yield Window(list(shots), motions, last, index)
+        yield Window(list(near), last, index)
 
 
 def shot_of(rainy: Photo, background: Photo, device: torch.device | None = None) -> Shot:
-    height, width = background.shape[:2]
-    scale = min(1.0, FLOW_SIDE / max(height, width))
-    size = max(round(width * scale), 1), max(round(height * scale), 1)
-    small, small_rain = (
-        to_8_bit(np.asarray(cv2.resize(layer, size, interpolation=cv2.INTER_AREA)))
-        for layer in (grey(background), np.asarray(cv2.subtract(grey(rainy), grey(background))))
+    shot = Shot(
+        rainy,
+        background,
+        rain_of(rainy, background),
+        Once(lambda: look_of(background)),
+        Once(lambda: placed_if_it_fits(rainy, background, device)),
     )
-    smooth = np.asarray(cv2.GaussianBlur(small, (0, 0), 1.0), np.uint8)
-    rain = np.asarray(cv2.GaussianBlur(small_rain, (0, 0), 3.0), np.uint8)
+    if shot.rain.any():
+        shot.look()
+        shot.placed()
+    return shot
+
+
+def rain_of(rainy: Photo, background: Photo) -> Small:
+    """How much the network took around each place."""
+    if np.array_equal(rainy, background):
+        return np.zeros(flow_size(background)[::-1], np.uint8)
+    rain: Photo = np.asarray(cv2.subtract(grey(rainy), grey(background)))
+    return np.asarray(cv2.GaussianBlur(reduced(rain), (0, 0), 3.0), np.uint8)
+
+
+def look_of(background: Photo) -> Look:
+    smooth = np.asarray(cv2.GaussianBlur(reduced(grey(background)), (0, 0), 1.0), np.uint8)
     thin = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (STREAK_WIDTH, STREAK_WIDTH))
-    plain = np.asarray(cv2.morphologyEx(smooth, cv2.MORPH_OPEN, thin), np.uint8)
-    return Shot(rainy, background, smooth, plain, rain, placed_if_it_fits(rainy, background, device))
+    return Look(smooth, np.asarray(cv2.morphologyEx(smooth, cv2.MORPH_OPEN, thin), np.uint8))
+
+
+def reduced(layer: Photo) -> Small:
+    return to_8_bit(np.asarray(cv2.resize(layer, flow_size(layer), interpolation=cv2.INTER_AREA)))
+
+
+def flow_size(picture: Photo) -> tuple[int, int]:
+    """Width and height at which a picture's motion is estimated."""
+    height, width = picture.shape[:2]
+    scale = min(1.0, FLOW_SIDE / max(height, width))
+    return max(round(width * scale), 1), max(round(height * scale), 1)
 
 
 def placed_if_it_fits(rainy: Photo, background: Photo, device: torch.device | None) -> Placed | None:
@@ -162,17 +222,15 @@ def placed_if_it_fits(rainy: Photo, background: Photo, device: torch.device | No
 
 def fuse(window: Window) -> Photo:
     """The background of a frame."""
-    shots, index = window.shots, window.index
-    first = window.last - len(shots) + 1
-    shot = shots[index - first]
-    near = range(max(index - REACH, first), min(index + REACH, window.last) + 1)
-    if not any(shots[other - first].rain.any() for other in near):
+    index, shot = window.index, window.shot(window.index)
+    near = range(max(index - REACH, window.first), min(index + REACH, window.last) + 1)
+    if not any(window.shot(other).rain.any() for other in near):
         return shot.background  # noise and what moves are no rain, whatever the neighbours show
-    views = []
+    views, motions = [], window.motions(near)
     for other in near:
-        there, back = composed_motion(window.motions, index, other), composed_motion(window.motions, other, index)
+        there, back = composed_motion(motions, index, other), composed_motion(motions, other, index)
         if there and back:
-            views.append(View(shots[other - first], *choose_flow(shot, shots[other - first], there, back)))
+            views.append(View(window.shot(other), *choose_flow(shot, window.shot(other), there, back)))
     if not views:
         return shot.background
     rain = np.asarray(cv2.resize(shot.rain, shot.background.shape[1::-1]), np.uint8)
@@ -182,8 +240,8 @@ def fuse(window: Window) -> Photo:
 
 def agreed_on_device(shot: Shot, rain: Small, views: list[View]) -> Photo | None:
     """The background that a frame and its neighbours agree on; ``None`` if they are not on a device, or it is full."""
-    placed = [view.other.placed for view in views]
-    if shot.placed is None or None in placed:
+    own, placed = shot.placed(), [view.other.placed() for view in views]
+    if own is None or None in placed:
         return None
     seen = [
         PlacedLook(other, view.field if view.field.any() else None, view.valid)
@@ -191,7 +249,7 @@ def agreed_on_device(shot: Shot, rain: Small, views: list[View]) -> Photo | None
         if other
     ]
     try:
-        return fused_on_device(shot.placed, rain, seen, int(np.iinfo(shot.rainy.dtype).max))
+        return fused_on_device(own, rain, seen, int(np.iinfo(shot.rainy.dtype).max))
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
@@ -226,18 +284,19 @@ def align_neighbour(view: View, size: tuple[int, ...]) -> Aligned:
 
 def choose_flow(shot: Shot, other: Shot, there: Motion, back: Motion) -> tuple[Field, Small]:
     """The camera's motion where it fits, elsewhere the pixel's own; and 1 where one of them does."""
-    places = pixel_grid(*shot.smooth.shape)
+    here, neighbour = shot.look(), other.look()
+    places = pixel_grid(*here.smooth.shape)
     candidates = camera_flow(there.camera, places), there.flow
-    differences = (cv2.absdiff(warped(other.smooth, field), shot.smooth).astype(np.float32) for field in candidates)
+    differences = (cv2.absdiff(warped(neighbour.smooth, field), here.smooth).astype(np.float32) for field in candidates)
     misfits = [np.asarray(cv2.GaussianBlur(difference, (0, 0), 3.0)) for difference in differences]
     astray = there.flow + warped(back.flow, there.flow)
     own = (misfits[0] > misfits[1] + CAMERA_PREFERENCE) & (np.hypot(astray[..., 0], astray[..., 1]) < FLOW_TOLERANCE)
     field = np.where(own[..., None], there.flow, candidates[0])
-    difference = warped(other.plain, field).astype(np.float32) - shot.plain
+    difference = warped(neighbour.plain, field).astype(np.float32) - here.plain
     brighter = np.asarray(cv2.GaussianBlur(difference, (0, 0), 2.0))
     darkest = -(ALIGNMENT_TOLERANCE + RESIDUAL_RAIN * shot.rain)
     valid = (brighter > darkest) & (brighter < ALIGNMENT_TOLERANCE + RESIDUAL_RAIN * warped(other.rain, field))
     valid = cv2.erode(valid.astype(np.uint8), np.ones((ALIGNMENT_MARGIN, ALIGNMENT_MARGIN), np.uint8)) > 0
-    for target, size in zip(cv2.split(places + field), reversed(shot.smooth.shape)):
+    for target, size in zip(cv2.split(places + field), reversed(here.smooth.shape)):
         valid &= (target > -0.5) & (target < size - 0.5)
     return field, valid.astype(np.uint8)
