@@ -1,5 +1,6 @@
 """What arrays hold, named once. Rows come first, colours last; all photos are RGB."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,3 +12,12 @@ UnitRgb = NDArray[np.float32]  # (H, W, 3) in [0, 1]
 Heights = NDArray[np.float32]  # (H, W) heights of rain in [0, 1]
 Grey = NDArray[np.float32]  # (H, W) brightness, in the units that are said
 Mask = NDArray[np.bool_]  # (H, W)
+
+NUMBERS_IN_CACHE = 2**18
+
+
+def rows_in_cache(picture: NDArray[Any]) -> Iterator[slice]:
+    """Rows by rows, few enough that what is computed of them stays in the processor's cache."""
+    step = max(NUMBERS_IN_CACHE // max(picture[0].size, 1), 1) if len(picture) else 1
+    for top in range(0, len(picture), step):
+        yield slice(top, top + step)

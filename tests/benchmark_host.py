@@ -22,11 +22,12 @@ from derain.batch import Target, Treatment, plan, run
 from derain.models.contract import Derainer
 
 WIDTH, HEIGHT, TURNS = 4000, 3000, 3
+TILE = 256  # px: what the network itself takes stays in the processor's cache
 WANTED = 1.3  # times the CPU time of Pillow alone, at the most
 
 
 class NextToNothing(Derainer):
-    """Three grey levels everywhere are rain, so that every photo is encoded anew."""
+    """A sixteenth of the light everywhere is rain, so that every photo is encoded anew."""
 
     halo = 0
 
@@ -35,8 +36,8 @@ class NextToNothing(Derainer):
         self.weight = torch.nn.Parameter(torch.zeros(1))
 
     def layers(self, rainy: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        rain = torch.full_like(rainy[:1, :1, :1, :1], 3 / 255).expand_as(rainy)
-        return rainy - rain, rain
+        background = rainy * (15 / 16)
+        return background, background  # the restorer computes the rain from the photo's own numbers
 
 
 def draw(path: Path, seed: int) -> None:
@@ -57,7 +58,8 @@ def with_pillow(paths: list[Path]) -> None:
 
 def with_derain(paths: list[Path], out: Path) -> None:
     jobs = plan([str(path) for path in paths], Target(out))
-    assert not any(each.error or each.untouched for each in run(jobs, NextToNothing(), Treatment(overwrite=True)))
+    treatment = Treatment(overwrite=True, tile=TILE)
+    assert not any(each.error or each.untouched for each in run(jobs, NextToNothing(), treatment))
 
 
 def spent(work, *arguments) -> tuple[float, float]:  # type: ignore[no-untyped-def]

@@ -273,7 +273,7 @@ def test_a_giant_that_does_not_fit_the_memory_is_refused_before_it_is_decoded(mo
 def test_a_jpeg_of_a_thousand_scans_is_refused(rgb):
     content = saved(Image.fromarray(rgb), "JPEG", progressive=True)
     scan = content[content.rindex(b"\xff\xda") : -2]
-    with pytest.raises(PhotoError, match="1..[0-9] scans"):
+    with pytest.raises(PhotoError, match="over 100 scans"):
         decode(content[:-2] + scan * 1000 + b"\xff\xd9")
 
 

@@ -61,6 +61,22 @@ ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><a>rain</a></x:xmpmeta>'
 
 
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_jpeg_is_read_as_pillow_reads_it(rgb, mode, orientation):
+    for side in (rgb, rgb[:, :1], rgb[:1]):
+        content = saved(Image.fromarray(side).convert(mode), "JPEG", exif=exif(orientation))
+        with ImageOps.exif_transpose(Image.open(io.BytesIO(content))) as shown:
+            assert np.array_equal(decode(content).pixels, np.asarray(shown.convert("RGB")))
+
+
+def test_a_jpeg_whose_data_ends_too_soon_fails_in_a_sentence(rgb):
+    content = saved(Image.fromarray(rgb), "JPEG", progressive=True)
+    at = content.rindex(b"\xff\xda")
+    with pytest.raises(PhotoError, match="cannot be read"):
+        decode(content[:at] + b"\xff\xda\x00\xff" + content[at + 4 :])
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_each_orientation_stands_upright_and_goes_back(rgb, orientation):
     content = saved(Image.fromarray(rgb), "PNG", exif=exif(orientation))

@@ -15,7 +15,7 @@ from derain.models.contract import Derainer
 from derain.photos import write_photo
 from derain.restoring import devices
 from derain.restoring.ahead import ahead, drawn_ahead
-from derain.restoring.restorer import Restorer
+from derain.restoring.restorer import Restorer, in_unit, write_pixels
 from derain.weights import load
 
 
@@ -46,6 +46,18 @@ def test_a_tile_that_runs_out_of_memory_is_halved(photo):
     assert model.seen[0] == 240 and model.seen[1] == 120
     assert np.array_equal(tiled.background, whole.background) and np.array_equal(tiled.rain, whole.rain)
     assert np.array_equal(whole.background + whole.rain, photo)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_every_value_of_a_photo_comes_back_from_the_network_as_it_went_in(dtype, channels_last):
+    values = np.arange(np.iinfo(dtype).max + 1, dtype=dtype)
+    photo = np.stack([values, values[::-1], np.roll(values, 7)], axis=-1).reshape(16, -1, 3)
+    image = torch.from_numpy(in_unit(photo)).permute(2, 0, 1)
+    assert np.array_equal(in_unit(photo), photo.astype(np.float32) / np.float32(values[-1]))
+    found = np.zeros((20, photo.shape[1] + 4, 3), dtype)
+    write_pixels(image if channels_last else image.contiguous(), found[2:-2, 2:-2])
+    assert np.array_equal(found[2:-2, 2:-2], photo) and not found[:2].any() and not found[:, -2:].any()
 
 
 def test_a_tile_that_never_fits_ends_in_a_sentence(photo):

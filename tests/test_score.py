@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from derain.cli.app import app
 from derain.evaluation.self_test import draw_scene
-from derain.rain.amount import RAINY_SCORE, amount
+from derain.rain.amount import RAINY_SCORE, amount, coverage, visible
 from derain.rain.compose import add
 from derain.rain.remaining import rain_left
 from derain.rain.render import Kind, line_kernel, render
@@ -34,6 +34,15 @@ def test_the_score_is_the_share_with_rain_and_the_grid_says_where(streaked):
     grid = np.array(found.grid)
     assert grid.shape == (4, 4) and grid.mean() == pytest.approx(found.score, abs=0.01)
     assert grid[:, :2].max() == 0 and grid[:, 2:].min() > RAINY_SCORE
+
+
+@pytest.mark.parametrize("most", [255, 65535])
+def test_rain_in_a_single_colour_counts_from_the_height_at_which_it_is_seen(most):
+    rain, height = np.zeros((6, 4, 3), np.min_scalar_type(most)), 2 * most // 255
+    for channel in range(3):
+        rain[channel, 0, channel], rain[3 + channel, 0, channel] = height, height + 1
+    assert coverage(rain) == 3 / 24
+    assert np.argwhere(visible(rain)).tolist() == [[3, 0], [4, 0], [5, 0]]
 
 
 def test_streaks_have_their_direction_and_size(streaked):

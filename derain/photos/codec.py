@@ -199,7 +199,7 @@ class Codec:
         """A file by Pillow."""
         height, width = channels.shape[:2]
         mode = "CMYK" if new.original.inks is not None and new.format.inks else None
-        image = Image.frombytes(mode, (width, height), channels.tobytes()) if mode else Image.fromarray(channels)
+        image = Image.frombytes(mode, (width, height), channels.tobytes()) if mode else self.image_of(channels)
         file = io.BytesIO()
         try:
             self.save_image(image, file, new.format.name, options)
@@ -210,6 +210,9 @@ class Codec:
                 f"cannot be written as {new.format.name} ({reason(error)}); choose another format"
             ) from None
         return file.getvalue()
+
+    def image_of(self, channels: Pixels) -> Image.Image:
+        return Image.fromarray(channels)
 
     def save_image(self, image: Image.Image, file: io.BytesIO, name: str, options: dict[str, Any]) -> None:
         image.save(file, format=name, **options)

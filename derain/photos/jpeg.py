@@ -12,13 +12,17 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
+import cv2
+import numpy as np
 from PIL import Image
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile, get_sampling
 
+from derain.arrays import Pixels, Rgb8
 from derain.errors import PhotoError
 from derain.photos import segments
 from derain.photos.codec import EXIF, QUALITY, Codec, NewPhoto
+from derain.photos.original import Original, upright
 from derain.photos.previews import LEFT_OUT, STILL_RAINY, Previews
 from derain.photos.segments import Segment
 
@@ -35,6 +39,7 @@ ENTRIES = 0xB002  # tag of the list of pictures: attributes, size, offset, depen
 KIND, PREVIEW, VIEW, UNDEFINED = 0xFFFFFF, 0x01, 0x02, 0  # of a picture in the list; its highest byte
 SMALL = 1 / 4  # of the photo's pixels, which a picture of no kind has at the most where it is a preview
 CREDENTIALS = 0xEB, b"c2pa"  # marker, and what is in it
+FOUR_BYTES = "RGBX"  # Pillow's mode
 MOST_SCANS = 100  # each of which goes over all of the picture; encoders write about ten
 BLOCKS_A_BYTE = 8  # of 64 pixels: each takes one bit at the least
 LONGEST_XMP, LONGEST_EXIF, LONG = 65_502, 65_533, 1000  # bytes: of what a segment holds, and of one value
@@ -48,11 +53,34 @@ class Jpeg(Codec):
         return math.ceil(image.width / 8) * math.ceil(image.height / 8) / BLOCKS_A_BYTE
 
     def refuse_endless(self, content: bytes) -> None:
-        if (scans := segments.scans_of(content)) > MOST_SCANS:
-            raise PhotoError(f"has {scans} scans, far more than any photo; save it again with another program")
+        if segments.scans_of(content, MOST_SCANS + 1) > MOST_SCANS:
+            raise PhotoError(
+                f"has over {MOST_SCANS} scans, far more than any photo; save it again with another program"
+            )
 
     def completed(self, content: bytes) -> bytes:
         return segments.with_end(content)
+
+    def read(self, image: ImageFile, content: bytes) -> Original:
+        """The photo of an opened file, decoded into an array of ours, as Pillow copies its own pixel by pixel."""
+        if image.mode != "RGB":
+            return super().read(image, content)
+        array, mapped = _four_bytes_a_pixel(image.size)
+        try:
+            mapped.frombytes(self.completed(content), "jpeg", FOUR_BYTES, "")
+        except ValueError:
+            return super().read(image, content)  # which says what is wrong with it
+        pixels, orientation = cv2.cvtColor(array, cv2.COLOR_RGBA2RGB), self.orientation(image)
+        return Original(
+            upright(orientation)(pixels), "JPEG", orientation=orientation, content=content, options=self.kept(image)
+        )
+
+    def image_of(self, channels: Pixels) -> Image.Image:
+        if channels.ndim == 2:
+            return super().image_of(channels)
+        array, mapped = _four_bytes_a_pixel((channels.shape[1], channels.shape[0]))
+        cv2.cvtColor(channels, cv2.COLOR_RGB2RGBA, dst=array)
+        return mapped
 
     def kept(self, image: ImageFile) -> dict[str, Any]:
         assert isinstance(image, JpegImageFile)
@@ -89,6 +117,12 @@ class Jpeg(Codec):
         if new.same and new.quality is None:
             return {name: new.original.options[name] for name in ("qtables", "subsampling", "progressive")}
         return {"quality": new.quality or QUALITY, "subsampling": 0 if new.quality is None else -1}
+
+
+def _four_bytes_a_pixel(size: tuple[int, int]) -> tuple[Rgb8, Image.Image]:
+    """An array ``(H, W, 4)``, and Pillow's image of the same memory, which is how Pillow holds colours."""
+    array = np.empty((size[1], size[0], 4), np.uint8)
+    return array, Image.frombuffer(FOUR_BYTES, size, array, "raw", FOUR_BYTES, 0, 1)
 
 
 def _has_second(parts: list[Segment]) -> bool:

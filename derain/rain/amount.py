@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from derain.arrays import Heights, Mask, Pixels, Rgb8
+from derain.arrays import Heights, Mask, Pixels, rows_in_cache
 from derain.rain.likeness import likeness
 
 VISIBLE_HEIGHT = 2 / 255  # height from which rain can be seen
@@ -57,18 +57,20 @@ def threshold(only_if_rainy: bool, rainy_from: float | None) -> float:
 
 def coverage(rain: Pixels) -> float:
     """Share of a rain layer ``(H, W, 3)`` on which rain can be seen."""
-    return 1 - cv2.countNonZero(_hidden(rain)) / (rain.shape[0] * rain.shape[1])
+    seen = sum(cv2.countNonZero(_seen(rain[rows])) for rows in rows_in_cache(rain))
+    return seen / (rain.shape[0] * rain.shape[1])
 
 
 def visible(rain: Pixels) -> Mask:
     """Where rain can be seen in any channel of a layer ``(H, W, 3)``."""
-    return np.asarray(_hidden(rain) == 0)
+    return np.asarray(_seen(rain) > 0)
 
 
-def _hidden(rain: Pixels) -> Rgb8:
-    """``(H, W)``, 255 where no rain can be seen."""
+def _seen(rain: Pixels) -> Pixels:
+    """``(H, W)``, not 0 where rain can be seen."""
     most = int(VISIBLE_HEIGHT * np.iinfo(rain.dtype).max)
-    return np.asarray(cv2.inRange(rain, (0, 0, 0), (most, most, most)), np.uint8)
+    above = cv2.threshold(rain, most, 255, cv2.THRESH_BINARY)[1]
+    return np.asarray(cv2.cvtColor(above, cv2.COLOR_RGB2GRAY))
 
 
 def _streaks(heights: Heights) -> Streaks | None:
