@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from PIL import Image
 
 from derain import batch
 from derain.cli.options import with_address
-from derain.cluster import crew, run
+from derain.cluster import connecting, crew, run
 from derain.cluster.crew import Batch, Hand, Suspect
 from derain.cluster.seats import Share
 from derain.cluster.shared import Glance, versions
@@ -82,7 +83,8 @@ def test_a_cluster_makes_the_files_of_one_process(cluster, tmp_path, rng, small_
     assert len({each["input"] for each in told}) == len(told) == 61
     assert {each["node"] for each in told} <= {"one", "two", "three"}
     assert "bad.jpg" in spread.stderr and "1 of 61 photos failed" in spread.stderr
-    assert not [line for line in spread.stderr.splitlines() if "ray" in line.lower() and "weights" not in line]
+    of_ray = [line for line in spread.stderr.splitlines() if "ray" in line.lower() and "weights" not in line]
+    assert of_ray == [f"Ray: joined the cluster at {cluster.address} with 3 nodes, 3 CPUs and 0 GPUs"]
 
 
 def test_what_follows_ray_is_an_address_only_if_it_looks_like_one():
@@ -109,6 +111,25 @@ def test_an_address_where_nobody_answers_is_a_sentence(tmp_path, rng, small_weig
         done = command("run", source, "--ray", address, "--weights", small_weights)
     assert done.returncode == 2 and f"--ray {address}: no cluster answers (Connection refused)" in done.stderr
     assert "Traceback" not in done.stderr and done.stdout == ""
+
+
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", None])
+def test_an_address_where_something_else_listens_is_a_sentence(answer, monkeypatch):
+    pytest.importorskip("ray", reason="needs derain[ray]")
+    monkeypatch.setattr(connecting, "ANSWER_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+
+        def reply():
+            there, _ = other.accept()
+            with there:
+                there.sendall(answer)
+
+        if answer is not None:
+            threading.Thread(target=reply, daemon=True).start()
+        said = f"{address}: no cluster answers .what listens there is not Ray"
+        with pytest.raises(UsageError, match=said), connecting.connected(address):
+            pass
 
 
 def test_neither_a_node_that_dies_nor_a_photo_that_kills_takes_others_along(cluster, tmp_path, rng):

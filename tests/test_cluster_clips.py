@@ -133,10 +133,12 @@ def test_the_command_makes_the_file_that_one_process_makes(cluster, tmp_path, sm
     source = clip_of(tmp_path / "clip.mp4", 8)
     process(source, tmp_path / "alone.mp4", load(small_weights), SETTINGS)
     how = ("--weights", small_weights, "--precision", "float32")
-    done = command("video", "--ray", cluster.address, "clip.mp4", "-o", "spread.mp4", *how, cwd=tmp_path)
-    assert done.returncode == 0 and done.stdout == "spread.mp4\n", done.stderr
+    done = command("video", "--ray", cluster.address, "clip.mp4", "-o", "spread.mp4", "--json", *how, cwd=tmp_path)
+    told = json.loads(done.stdout)
+    assert done.returncode == 0 and told["output"] == "spread.mp4", done.stderr
+    assert len(told["nodes"]) == 1 and set(told["nodes"]) < {"one", "two", "three"}
     assert (tmp_path / "alone.mp4").read_bytes() == (tmp_path / "spread.mp4").read_bytes()
-    assert "on Ray" in done.stderr and "8 frames in" in done.stderr
+    assert "joined the cluster at" in done.stderr and "8 frames in" in done.stderr
 
 
 def test_doctor_tells_what_each_node_has_and_which_differ(cluster, elsewhere, monkeypatch):

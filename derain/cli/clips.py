@@ -26,10 +26,10 @@ class Telling:
     began: float
     bad: int = 0  # clips that failed, or of which frames or parts did
 
-    def done(self, clip: Path, result: "Done") -> None:
+    def done(self, clip: Path, result: "Done", nodes: list[str] | None = None) -> None:
         if self.json:
             told = {"frames": result.frames, "seconds": result.seconds, "failed": result.failed}
-            said = told | {"damage": result.damage, "dry": result.dry}
+            said = told | {"damage": result.damage, "dry": result.dry} | ({} if nodes is None else {"nodes": nodes})
             tell_text(as_json(nothing_of(clip, None if result.dry else result.path) | said))
         elif not result.dry:
             tell(str(result.path))

@@ -38,7 +38,7 @@ Ray = Annotated[
     typer.Option(
         metavar="[ADDRESS]",
         show_default=False,
-        help="Use the Ray cluster at host:port or auto; without a value, all of this machine.",
+        help="Use the Ray cluster at host:port or auto; without a value, one that runs here or all of this machine.",
     ),
 ]
 RAY_ADDRESS = re.compile(r"auto|local|(ray://)?[^/\s]+:\d+")

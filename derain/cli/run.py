@@ -163,7 +163,7 @@ def run(
                 from derain import cluster
 
                 telling.say(f"weights {weights} on Ray")
-                results = cluster.run(todo, load(weights), treatment, ray, device, threads)
+                results = cluster.run(todo, load(weights), treatment, ray, device, threads, telling.say)
             for outcome in results:
                 telling.done(outcome, journal)
                 total, found = telling.progress.total, telling.progress.planned

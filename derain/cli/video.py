@@ -4,6 +4,7 @@ import os
 import shlex
 import sys
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from pathlib import Path
@@ -181,7 +182,7 @@ def video(
         return stream(source, str(out), network, (settings, streaming), overwrite, json, quiet)
     telling = Telling(json, inform, time.monotonic())
     todo = clips or [(Path(source), Path(out) if out else default_result(Path(source)))]
-    with workers_of(ray, device, threads) as elsewhere, progress_bar(hidden=quiet) as bar:
+    with workers_of(ray, device, threads, inform) as elsewhere, progress_bar(hidden=quiet) as bar:
         task = bar.add_task("frames", total=None, doing="loading the network")
         for clip, result_path in todo:
             name = f"{clip.name}: " if clips else ""
@@ -196,7 +197,7 @@ def video(
                     telling.skipped(clip, place)
                     continue
                 found = process(clip, place, network, settings, overwrite, report, inform, elsewhere)
-                telling.done(clip, found)
+                telling.done(clip, found, elsewhere.names_of_nodes() if elsewhere else None)
             except (PhotoError, UsageError) as error:
                 if not clips:
                     raise
@@ -212,10 +213,12 @@ def pairs(given: list[str] | None) -> dict[str, str]:
     return dict(pair.partition("=")[::2] for pair in given or [])
 
 
-def workers_of(ray: str | None, device: str, threads: int | None) -> AbstractContextManager[Any]:
+def workers_of(
+    ray: str | None, device: str, threads: int | None, inform: Callable[[str], None]
+) -> AbstractContextManager[Any]:
     """What makes the segments of clips elsewhere, if it is asked for."""
     if ray is None:
         return nullcontext()
     from derain.cluster import workers
 
-    return workers(ray, device, threads)
+    return workers(ray, device, threads, inform)

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -31,18 +31,24 @@ LOOK_EVERY = 2.0  # seconds, at the nodes
 
 
 @contextmanager
-def workers(address: str | None = None, device: str = "auto", threads: int | None = None) -> Iterator["Workers"]:
+def workers(
+    address: str | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> Iterator["Workers"]:
     """What makes the segments of clips on a Ray cluster, for :func:`derain.video.process`.
 
     Args:
         address: as :func:`derain.cluster.connected` takes it.
         device: auto, cpu or cuda: a GPU each where there are some.
         threads: CPUs for each worker without a GPU.
+        say: told which cluster it is, and what it has.
 
     Raises:
         UsageError: Ray isn't installed, nothing answers, or the device is not there.
     """
-    with connected(address) as ray:
+    with connected(address, say) as ray:
         yield Workers(ray, share_of(living(ray.nodes()), device, threads))
 
 
@@ -68,6 +74,7 @@ class Made:
 
     times: list[int]  # of its frames, in the clip's units
     said: list[str]
+    node: str
 
 
 @dataclass
@@ -77,6 +84,12 @@ class Workers:
     ray: ModuleType
     share: Share
     models: dict[int, tuple[Derainer, Any]] = field(default_factory=dict)  # with Ray's references to them
+    nodes: set[str] = field(default_factory=set)  # that made segments since somebody asked
+
+    def names_of_nodes(self) -> list[str]:
+        """Which nodes made segments since this was last asked."""
+        names, self.nodes = sorted(self.nodes), set()
+        return names
 
     def __call__(self, clip: Clip, work: Work, run: Run) -> list[int] | None:
         """
@@ -100,6 +113,7 @@ class Workers:
                 for ref in ray.wait(list(waiting), timeout=LOOK_EVERY)[0]:
                     piece = waiting.pop(ref)
                     made = self._result(ref, clip, piece)
+                    self.nodes.add(made.node)
                     complete &= made.times == piece.times
                     for sentence in made.said:
                         if sentence not in told:
@@ -196,7 +210,8 @@ def make_piece(model: list[Any], task: Task, piece: Piece) -> Made:
     network = _network(model[0], task.device)
     run = Run(task.source, task.out, network, settings, False, lambda *_: None, said.append)
     with Clip(task.source, task.track, settings.hwaccel) as clip:
-        return Made(make(clip, OwnWork(task.out, task.origin, task.track, piece.index), run, piece), said)
+        times = make(clip, OwnWork(task.out, task.origin, task.track, piece.index), run, piece)
+        return Made(times, said, find_seat(task.device).node)
 
 
 def _network(reference: Any, device: str) -> Derainer:

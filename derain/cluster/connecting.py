@@ -3,16 +3,20 @@
 import logging
 import os
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from types import ModuleType
 from typing import Any
 
+from derain.cluster.seats import living
 from derain.errors import UsageError, reason
+from derain.text import counted
 
 MISSING = "`ray` needs an extra; install it with: pip install 'derain[ray]'"
 OBJECT_STORE_BYTES = 2**29  # of a Ray that is started here: it holds the weights and names of photos
-ANSWER_SECONDS = 10.0  # within which a head listens
+ANSWER_SECONDS = 5.0  # within which a head listens, and answers
+HTTP2_SETTINGS = bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])  # a frame: three bytes of length, type, flags, and the stream
 SILENT = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is reported to anybody
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -37,12 +41,13 @@ def load_ray() -> ModuleType:
 
 
 @contextmanager
-def connected(address: str | None = None) -> Iterator[ModuleType]:
+def connected(address: str | None = None, say: Callable[[str], None] = lambda _: None) -> Iterator[ModuleType]:
     """Ray, connected to a cluster; a connection that the caller has already is used, and stays.
 
     Args:
         address: ``host:port`` of its head, or ``auto`` for the one that runs on this machine. Without, the one that
             the variable ``RAY_ADDRESS`` names or that runs on this machine, else one is started here.
+        say: told which it is, and what it has.
 
     Raises:
         UsageError: Ray isn't installed, or nothing answers at the address.
@@ -54,10 +59,11 @@ def connected(address: str | None = None) -> Iterator[ModuleType]:
     start: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     try:
         _reach(address or os.environ.get("RAY_ADDRESS", ""))
-        _initialise(ray, address or None, start)
+        is_own = _initialise(ray, address or None, start)
     except Exception as error:  # Ray raises anything where it cannot start
         raise UsageError(_refusal(address, reason(error))) from None
     try:
+        say(_sentence(ray, is_own))
         yield ray
     finally:
         ray.shutdown()
@@ -66,21 +72,52 @@ def connected(address: str | None = None) -> Iterator[ModuleType]:
 def _reach(address: str) -> None:
     """
     Raises:
-        OSError: nobody listens at ``host:port``, which Ray itself would find out after minutes.
+        OSError: nobody listens at ``host:port``, or what does speaks no gRPC; Ray itself would find out after minutes.
     """
     host, _, port = address.removeprefix("ray://").rpartition(":")
-    if host and port.isdecimal():
-        socket.create_connection((host.strip("[]"), int(port)), ANSWER_SECONDS).close()
+    if not (host and port.isdecimal()):
+        return
+    with socket.create_connection((host.strip("[]"), int(port)), ANSWER_SECONDS) as there:
+        if os.environ.get("RAY_USE_TLS", "0") == "0" and not _speaks_grpc(there):
+            raise OSError("what listens there is not Ray")
 
 
-def _initialise(ray: ModuleType, address: str | None, start: dict[str, Any]) -> None:
-    """Join a cluster, or start one where no address is given and none runs."""
+def _speaks_grpc(there: socket.socket) -> bool:
+    """Whether a greeting in HTTP/2 is answered in HTTP/2, with the settings that come first."""
+    greeting = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + HTTP2_SETTINGS
+    answer, until = b"", time.monotonic() + ANSWER_SECONDS
+    with suppress(OSError):
+        there.sendall(greeting)
+        while len(answer) < len(HTTP2_SETTINGS) and (left := until - time.monotonic()) > 0:
+            there.settimeout(left)
+            if not (more := there.recv(len(HTTP2_SETTINGS))):
+                break
+            answer += more
+    return answer[3:4] == HTTP2_SETTINGS[3:4] and answer[5:9] == HTTP2_SETTINGS[5:9]
+
+
+def _initialise(ray: ModuleType, address: str | None, start: dict[str, Any]) -> bool:
+    """Join a cluster, or start one where no address is given and none runs; whether it was started."""
     try:
         ray.init(address or "auto", **start)
+        return address == "local"
     except ConnectionError:
         if address or os.environ.get("RAY_ADDRESS"):
             raise
         ray.init("local", include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **start)
+        return True
+
+
+def _sentence(ray: ModuleType, is_own: bool) -> str:
+    """Which cluster this is, and what it has."""
+    nodes = living(ray.nodes())
+    cpus, gpus = (int(sum(node["Resources"].get(what, 0) for node in nodes)) for what in ("CPU", "GPU"))
+    where = (
+        "Ray: started on this machine"
+        if is_own
+        else f"Ray: joined the cluster at {ray.get_runtime_context().gcs_address}"
+    )
+    return f"{where} with {counted(len(nodes), 'node')}, {counted(cpus, 'CPU')} and {counted(gpus, 'GPU')}"
 
 
 def _refusal(address: str | None, why: str) -> str:

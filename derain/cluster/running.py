@@ -1,6 +1,6 @@
 """Photos on a cluster: batches go to whoever is free, and what a worker dies of is done elsewhere."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import chain
 
@@ -21,6 +21,7 @@ def run(
     address: str | None = None,
     device: str = "auto",
     threads: int | None = None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Outcome]:
     """Do the jobs on a Ray cluster; as :func:`derain.batch.run`, in the order in which they are done.
 
@@ -29,6 +30,7 @@ def run(
         address: as :func:`derain.cluster.connected` takes it.
         device: auto, cpu or cuda: a GPU each where there are some.
         threads: CPUs for each worker without a GPU.
+        say: told which cluster it is, and what it has.
 
     Raises:
         UsageError: Ray isn't installed, nothing answers, the device is not there, or no node can load derain.
@@ -36,7 +38,7 @@ def run(
     source = iter(jobs)
     if (first := next(source, None)) is None:
         return
-    with connected(address) as ray:
+    with connected(address, say) as ray:
         share = share_of(living(ray.nodes()), device, threads)
         treatment = replace(treatment, precision=settled_precision(treatment.precision, share.device))
         yield from Crew(ray, share, ray.put(model), treatment).outcomes(chain([first], source))
