@@ -6,33 +6,70 @@ import os
 import subprocess
 import sys
 import tempfile
+from dataclasses import asdict, dataclass, field
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 
-from tests.terminals import REPOSITORY, Case, start
+from tests.terminals import REPOSITORY, Case, Ended, run_in_terminal, start
 
 STREAMS = ("stdin", "stdout", "stderr")
+PRELOADED = (
+    *("torch", "pydantic", "derain.batch.running", "derain.rain.remaining", "derain.doctor", "derain.video"),
+    *("derain.evaluation.evaluate", "derain.training.loop", "derain.weights"),
+    *("rich.markup", "rich.padding", "rich.progress", "rich.table", "typer", "typer.rich_utils"),
+)
 
 
-def command(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run `derain` with these arguments."""
-    done = piped(b"", *arguments, cwd=cwd)
+@dataclass(frozen=True)
+class Plain:
+    """A command whose streams are files in ``folder``."""
+
+    arguments: list[str]
+    cwd: str
+    folder: str
+    before: str = ""  # Python that is run first
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+def command(
+    *arguments: object, cwd: Path | None = None, before: str = "", **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run `derain` with these arguments, after what ``before`` says in Python."""
+    done = piped(b"", *arguments, cwd=cwd, before=before, **environment)
     said = (stream.decode("utf-8", "surrogateescape") for stream in (done.stdout, done.stderr))
     return subprocess.CompletedProcess(done.args, done.returncode, *said)
 
 
-def piped(given: bytes, *arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[bytes]:
+def piped(
+    given: bytes, *arguments: object, cwd: Path | None = None, before: str = "", **environment: str
+) -> subprocess.CompletedProcess[bytes]:
     """The same with something on stdin."""
-    words = [str(argument) for argument in arguments]
+    words, cwd = [os.fspath(a) if isinstance(a, os.PathLike) else str(a) for a in arguments], cwd or Path.cwd()
     if not hasattr(os, "fork"):
-        return subprocess.run([sys.executable, "-m", "derain", *words], input=given, capture_output=True, cwd=cwd)
+        call = [sys.executable, "-c", f"{before}\nfrom derain.__main__ import main\nmain()", *words]
+        return subprocess.run(call, input=given, capture_output=True, cwd=cwd, env=os.environ | environment)
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "stdin").write_bytes(given)
-        parent = forking()
-        print(json.dumps([words, str(cwd or Path.cwd()), folder]), file=parent.stdin, flush=True)
-        code = int(parent.stdout.readline())
+        code = asked("plain", asdict(Plain(words, str(cwd), folder, before, environment)))
         said = ((Path(folder) / name).read_bytes() for name in STREAMS[1:])
         return subprocess.CompletedProcess(words, code, *said)
+
+
+def in_terminals(cases: list[Case]) -> list[Ended]:
+    """What came of commands with a terminal on stderr."""
+    return [Ended(**asked("terminal", asdict(case))) for case in cases]
+
+
+def preload(*modules: str) -> None:
+    """Let all later commands find these modules imported."""
+    asked("preload", list(modules))
+
+
+def asked(kind: str, what: object) -> object:
+    parent = forking()
+    print(json.dumps([kind, what]), file=parent.stdin, flush=True)
+    return json.loads(parent.stdout.readline())
 
 
 @cache
@@ -40,26 +77,29 @@ def forking() -> subprocess.Popen[str]:
     """The process that forks; it ends with this one, which closes its stdin."""
     words = [sys.executable, "-m", "tests.forks"]
     parent = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY)
-    atexit.register(parent.stdin.close)
+    atexit.register(parent.communicate)
     return parent
 
 
-def run_one(words: list[str], cwd: str, folder: str) -> int:
+def run_plain(plain: Plain) -> int:
     process = os.fork()
     if not process:
-        os.chdir(cwd)
+        os.chdir(plain.cwd)
+        os.environ.update(plain.environment)
         for number, name in enumerate(STREAMS):
-            os.dup2(os.open(Path(folder) / name, os.O_RDWR | os.O_CREAT, 0o600), number)
-        start(Case(words))
+            os.dup2(os.open(Path(plain.folder) / name, os.O_RDWR | os.O_CREAT, 0o600), number)
+        start(plain.arguments, plain.before)
     return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
 
 
 if __name__ == "__main__":
-    import torch
-
-    import derain.batch
-    import derain.weights  # noqa: F401
-
-    torch.set_num_threads(1)
+    answers = {
+        "plain": lambda what: run_plain(Plain(**what)),
+        "terminal": lambda what: asdict(run_in_terminal(Case(**what))),
+        "preload": lambda what: [import_module(name) for name in what] and None,
+    }
+    answers["preload"](PRELOADED)
+    sys.modules["torch"].set_num_threads(1)
     for line in sys.stdin:
-        print(run_one(*json.loads(line)), flush=True)
+        wanted, given = json.loads(line)
+        print(json.dumps(answers[wanted](given)), flush=True)

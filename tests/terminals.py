@@ -1,18 +1,13 @@
-"""`derain` with a terminal on stderr and anything on stdout: one process imports torch, each command is a fork of it.
+"""`derain` with a terminal on stderr and anything on stdout, as a fork of the process that this runs in."""
 
-Reads cases as JSON from stdin, and prints what came of each.
-"""
-
-import json
 import math
 import os
 import pty
 import select
 import signal
-import subprocess
 import sys
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
@@ -38,16 +33,7 @@ class Ended:
     stderr: str
 
 
-def run_all(cases: list[Case]) -> list[Ended]:
-    given = json.dumps([asdict(case) for case in cases])
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.terminals"], input=given, capture_output=True, text=True, cwd=REPOSITORY
-    )
-    assert done.returncode == 0, done.stderr
-    return [Ended(**ended) for ended in json.loads(done.stdout)]
-
-
-def run_one(case: Case) -> Ended:
+def run_in_terminal(case: Case) -> Ended:
     place = {"full": "/dev/full", "file": tempfile.mkstemp()[1]}.get(case.stdout, os.devnull)
     reading, writing = os.pipe() if case.stdout in ("pipe", "left") else pty.openpty()
     seen, drawing = pty.openpty()
@@ -60,7 +46,7 @@ def run_one(case: Case) -> Ended:
         os.closerange(3, 256)
         if case.stdout == "closed":
             os.close(1)
-        start(case)
+        start(case.arguments, case.before)
     os.close(writing)
     os.close(drawing)
     if case.stdout == "left":
@@ -99,7 +85,8 @@ def follow(process: int, outputs: list[int], seen: int, interrupt_at: str) -> tu
     return b"".join(texts[fd] for fd in outputs), texts[seen]
 
 
-def start(case: Case) -> None:
+def start(arguments: list[str], before: str) -> None:
+    """Be `derain`, until its end."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         try:
@@ -107,10 +94,10 @@ def start(case: Case) -> None:
         except OSError:
             setattr(sys, name, None)
     os.environ["TERM"] = "xterm"
-    sys.argv = ["derain", *case.arguments]
+    sys.argv = ["derain", *arguments]
     code = 1
     try:
-        exec(case.before, {})
+        exec(before, {})
         from derain.cli.app import main
 
         main()
@@ -124,16 +111,3 @@ def start(case: Case) -> None:
         if stream:
             stream.flush()
     os._exit(code)
-
-
-if __name__ == "__main__":
-    import torch
-
-    import derain.batch
-    import derain.doctor
-    import derain.evaluation.evaluate
-    import derain.training.loop
-    import derain.video  # noqa: F401
-
-    torch.set_num_threads(1)
-    print(json.dumps([asdict(run_one(Case(**case))) for case in json.load(sys.stdin)]))

@@ -13,12 +13,14 @@ from derain.cli.terminal import progress_bar, talk
 from derain.models import build
 from derain.photos import decode
 from derain.restoring.restorer import Restorer
+from derain.weights import save
 from tests.conftest import SMALL
 from tests.test_video import make_clip
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="has no pseudo-terminals")
 if sys.platform != "win32":
-    from tests.terminals import Case, Ended, run_all
+    from tests.forks import in_terminals, preload
+    from tests.terminals import Case, Ended
 
 FINETUNED = """
 from pathlib import Path
@@ -53,17 +55,19 @@ def made(tmp_path_factory) -> Path:
             Image.fromarray(pixels).save(folder / name / f"{index}.png")
     make_clip(folder / "clip.mp4", 3)
     (folder / "tiny.toml").write_text("[model]\nwidths = [8, 8, 8]\nblocks = [1, 1, 1]\n", encoding="utf-8")
+    save(build("derain", SMALL), folder / "small.safetensors")
     return folder
 
 
 def commands(folder: Path, out: Path) -> dict[str, list[str]]:
     """Arguments of every command that prints results."""
     photo, quick = str(folder / "rainy" / "0.png"), ["--steps", "1", "--crop", "48", "--batch", "1"]
+    light = ["--weights", str(folder / "small.safetensors"), "--precision", "float32"]
     pictures = ["--rainy", str(folder / "rainy"), "--clean", str(folder / "clean")]
     return {
-        "run": ["run", photo, "-o", f"{out}/a.png"],
-        "run --json": ["run", photo, "-o", f"{out}/b.png", "--json"],
-        "video": ["video", str(folder / "clip.mp4"), "-o", f"{out}/c.mp4", "--temporal", "off"],
+        "run": ["run", photo, "-o", f"{out}/a.png", *light],
+        "run --json": ["run", photo, "-o", f"{out}/b.png", "--json", *light],
+        "video": ["video", str(folder / "clip.mp4"), "-o", f"{out}/c.mp4", "--temporal", "off", *light],
         "train": ["train", *pictures, "--out", f"{out}/trained", "--config", str(folder / "tiny.toml"), *quick],
         "finetune": ["finetune", str(folder / "rainy")],
         "eval --json -": ["eval", *pictures, "--weights", "none", "--json", "-"],
@@ -94,7 +98,8 @@ def ended(made) -> dict[tuple[str, str], "Ended"]:
         for name, case in cases(made, made / stdout, stdout).items():
             if stdout in ("file", "terminal") or name in FEW or (stdout == "full" and name in MORE):
                 wanted[stdout, name] = case
-    return dict(zip(wanted, run_all(list(wanted.values()))))
+    preload("scipy.stats", "skimage.metrics", "torch._dynamo")
+    return dict(zip(wanted, in_terminals(list(wanted.values()))))
 
 
 def of(ended: dict[tuple[str, str], "Ended"], stdout: str) -> dict[str, "Ended"]:
@@ -168,7 +173,7 @@ def test_names_move_no_cursor_and_set_no_title(made, tmp_path):
         "eval": Case(["eval", *pair, "--weights", "none", "--csv", "-"], "terminal"),
         "models": Case(["models", "info", gone]),
     }
-    for command, found in zip(wanted, run_all(list(wanted.values()))):
+    for command, found in zip(wanted, in_terminals(list(wanted.values()))):
         shown = found.stderr + (found.stdout if wanted[command].stdout == "terminal" else "")
         assert "\x1b]0" not in shown and "\x9b" not in shown and "Traceback" not in shown, (command, shown)
         assert "]0;title" in shown, (command, shown)
@@ -178,7 +183,7 @@ def test_what_is_left_out_and_skipped_is_said_and_in_the_json(made, tmp_path):
     photo = (made / "rainy" / "0.png").read_bytes()
     for name in ("a.png", "a.derained.png", "a.rain.png", "storm.rain.png"):
         (tmp_path / name).write_bytes(photo)
-    (found,) = run_all([Case(["run", str(tmp_path), "--json"])])
+    (found,) = in_terminals([Case(["run", str(tmp_path), "--json"])])
     objects = {Path(found["input"]).name: found for found in map(json.loads, found.stdout.splitlines())}
     assert {name: found["skipped"] for name, found in objects.items()} == {
         "a.derained.png": "a result of a.png",
@@ -196,7 +201,7 @@ def test_clips_in_a_folder_of_photos_are_left_out_with_a_word(tmp_path, rng):
     for name in ("clip.mp4", "other.MOV", "clip.derained.mp4", "notes.txt"):
         (mixed / name).touch()
     Image.fromarray(rng.integers(0, 256, (20, 24, 3), dtype=np.uint8)).save(mixed / "a.png")
-    (found,) = run_all([Case(["run", str(mixed), "--json"])])
+    (found,) = in_terminals([Case(["run", str(mixed), "--json"])])
     objects = {Path(one["input"]).name: one["skipped"] for one in map(json.loads, found.stdout.splitlines())}
     assert objects == {"clip.mp4": "a clip", "other.MOV": "a clip", "a.png": None}
     assert (
@@ -236,7 +241,7 @@ def test_ctrl_c_is_a_word_and_exit_code_130(made, tmp_path):
         "finetune": Case(["finetune", str(made / "rainy")], interrupt_at="starting", before=look),
         "doctor": Case(["doctor"], interrupt_at="measuring this machine"),
     }
-    for name, end in zip(wanted, run_all(list(wanted.values()))):
+    for name, end in zip(wanted, in_terminals(list(wanted.values()))):
         assert end.code == 130 and end.stderr.count("interrupted") == 1, (name, end)
         assert "Traceback" not in end.stderr and "Aborted" not in end.stderr, (name, end.stderr)
 
