@@ -13,6 +13,7 @@ from derain.cluster.examining import Found, differences
 from derain.errors import PhotoError, UsageError
 from derain.video import VideoSettings, pipeline, process
 from derain.weights import load, verify
+from tests.test_damaged_clips import with_zeros
 from tests.test_run import command
 from tests.test_video import Darker, make_clip, picture
 
@@ -114,6 +115,18 @@ def test_frames_that_fail_are_passed_through_and_told_by_their_numbers(elsewhere
     done = process(source, tmp_path / "out.mp4", FailsAtWhite(), keeping, say=said.append, elsewhere=elsewhere)
     assert done.failed == alone.failed == [13] and len([each for each in said if "passed through" in each]) == 1
     assert (tmp_path / "out.mp4").read_bytes() == (tmp_path / "alone.mp4").read_bytes()
+
+
+@pytest.mark.parametrize("bad", [(25,), (3, 36)])
+def test_a_damaged_clip_is_the_file_of_one_process_and_told_alike(
+    elsewhere, short_segments, tmp_path, small_weights, bad
+):
+    source, model = clip_of(tmp_path / "clip.mp4", 40), load(small_weights)
+    with_zeros(source, *bad)
+    alone = process(source, tmp_path / "alone.mp4", model, SETTINGS)
+    spread = process(source, tmp_path / "spread.mp4", model, SETTINGS, elsewhere=elsewhere)
+    assert alone.damage and alone.damage == spread.damage and alone.frames == spread.frames
+    assert (tmp_path / "alone.mp4").read_bytes() == (tmp_path / "spread.mp4").read_bytes()
 
 
 def test_a_folder_that_a_node_does_not_see_is_named(elsewhere, short_segments, tmp_path, small_weights, monkeypatch):

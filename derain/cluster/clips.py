@@ -20,7 +20,8 @@ from derain.cluster.worker import find_seat, settled_precision, share_of_memory
 from derain.errors import DerainError, PhotoError, UsageError
 from derain.models.contract import Derainer
 from derain.restoring.devices import choose_device, place
-from derain.video.pieces import OwnWork, Piece, is_made, make, note_first, pieces
+from derain.video.packet_times import UntoldError, told_times
+from derain.video.pieces import OwnWork, Piece, Times, is_made, make, note_first, pieces
 from derain.video.pipeline import Work
 from derain.video.reading import Clip
 from derain.video.treatment import Run, VideoSettings
@@ -75,6 +76,26 @@ class Made:
     times: list[int]  # of its frames, in the clip's units
     said: list[str]
     node: str
+    is_damaged: bool  # whether something of the clip could not be read
+
+
+@dataclass
+class Spreading:
+    """A clip whose pieces are being made."""
+
+    clip: Clip
+    work: Work
+    run: Run
+    send: Callable[[Piece], Any]  # has a piece made; gives Ray's reference to what becomes of it
+    began: float = field(default_factory=time.monotonic)
+    told: set[str] = field(default_factory=set)
+
+    def tell(self, made: Made, done: int) -> None:
+        for sentence in made.said:
+            if sentence not in self.told:
+                self.told.add(sentence)
+                self.run.say(sentence)
+        self.run.report(done, 0, time.monotonic() - self.began)
 
 
 @dataclass
@@ -97,40 +118,46 @@ class Workers:
             PhotoError: a frame fails, a segment cannot be written, or its process dies time and again.
             UsageError: a node does not see the files, or has another derain.
         """
-        ray, began, done, told = self.ray, time.monotonic(), 0, set[str]()
         note_first(clip, work, run.settings)
-        todo, waiting, complete = pieces(clip, run.settings), dict[Any, Piece](), True
-        send = self._sender(clip, work, run)
-        try:
-            while True:
-                while len(waiting) < PIECES_EACH * max(self._seats, 1) and (piece := next(todo, None)):
-                    if is_made(work, piece):
-                        done += len(piece.times)
-                    else:
-                        waiting[send(piece)] = piece
-                if not waiting:
-                    break
-                for ref in ray.wait(list(waiting), timeout=LOOK_EVERY)[0]:
-                    piece = waiting.pop(ref)
-                    made = self._result(ref, clip, piece)
-                    self.nodes.add(made.node)
-                    complete &= made.times == piece.times
-                    for sentence in made.said:
-                        if sentence not in told:
-                            told.add(sentence)
-                            run.say(sentence)
-                    done += len(made.times)
-                    run.report(done, 0, time.monotonic() - began)
-        finally:
-            for ref in waiting:
-                with suppress(ray.exceptions.RayError):
-                    ray.cancel(ref, force=True)
+        spreading = Spreading(clip, work, run, self._sender(clip, work, run))
+        complete = self._spread(spreading, told_times) or self._spread(spreading, Clip.times)
         work.note(work.failed, clip.damage)
         work.segments = list(work.whole())
         if complete:
             return work.failed
         _leave_rest(clip, work, run.settings)
         return None
+
+    def _spread(self, of: "Spreading", times: Times) -> bool:
+        """Have the pieces made that are not there yet; whether all of them have the frames that were expected.
+
+        If the times are those of packets, it ends at the first that has not, or that met damage.
+        """
+        ray, done, waiting, complete = self.ray, 0, dict[Any, Piece](), True
+        todo = pieces(of.clip, of.run.settings, times)
+        try:
+            while complete or times is Clip.times:
+                while len(waiting) < PIECES_EACH * max(self._seats, 1) and (piece := next(todo, None)):
+                    if is_made(of.work, piece):
+                        done += len(piece.times)
+                    else:
+                        waiting[of.send(piece)] = piece
+                if not waiting:
+                    break
+                for ref in ray.wait(list(waiting), timeout=LOOK_EVERY)[0]:
+                    piece = waiting.pop(ref)
+                    made = self._result(ref, of.clip, piece)
+                    self.nodes.add(made.node)
+                    complete &= made.times == piece.times and (times is Clip.times or not made.is_damaged)
+                    done += len(made.times)
+                    of.tell(made, done)
+        except UntoldError:
+            return False
+        finally:
+            for ref in waiting:
+                with suppress(ray.exceptions.RayError):
+                    ray.cancel(ref, force=True)
+        return complete
 
     @property
     def _seats(self) -> int:
@@ -211,7 +238,7 @@ def make_piece(model: list[Any], task: Task, piece: Piece) -> Made:
     run = Run(task.source, task.out, network, settings, False, lambda *_: None, said.append)
     with Clip(task.source, task.track, settings.hwaccel) as clip:
         times = make(clip, OwnWork(task.out, task.origin, task.track, piece.index), run, piece)
-        return Made(times, said, find_seat(task.device).node)
+        return Made(times, said, find_seat(task.device).node, bool(clip.damage))
 
 
 def _network(reference: Any, device: str) -> Derainer:

@@ -5,7 +5,7 @@ The frames of a piece are those that a run gives which goes on there after an in
 
 import json
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -40,11 +40,18 @@ class ShownAt:
     time: float  # seconds
 
 
-def pieces(clip: Clip, settings: VideoSettings) -> Iterator[Piece]:
-    """The pieces of a clip's stretch, each as soon as its frames are found; fills ``clip.damage`` on the way."""
+Times = Callable[[Clip, float | None], Iterator[int]]
+
+
+def pieces(clip: Clip, settings: VideoSettings, times: Times = Clip.times) -> Iterator[Piece]:
+    """The pieces of a clip's stretch, each as soon as its frames are found.
+
+    Args:
+        times: of the frames from a second on; by default of those that are decoded, which fills ``clip.damage``.
+    """
     base = clip.time_base
     since = None if settings.start is None else settings.start + clip.begins
-    moments = (ShownAt(pts, float(pts * base)) for pts in clip.times(since))
+    moments = (ShownAt(pts, float(pts * base)) for pts in times(clip, since))
     shown: list[int] = []
     for moment in stretch(moments, settings, clip.begins):
         shown.append(moment.pts)
