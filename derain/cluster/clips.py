@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,7 +17,7 @@ import derain
 from derain.cluster.connecting import connected
 from derain.cluster.crew import cause_of
 from derain.cluster.seats import Share, living, neighbours, share_of
-from derain.cluster.worker import find_seat, settled_precision, share_of_memory
+from derain.cluster.worker import find_seat, settled_precision, share_of_memory, threads_of
 from derain.errors import DerainError, PhotoError, UsageError
 from derain.models.contract import Derainer
 from derain.restoring.devices import choose_device, place
@@ -28,6 +29,7 @@ from derain.video.treatment import Run, VideoSettings
 
 PIECES_EACH = 2  # that a worker has at the most: one that it makes, one that waits for it
 TRIES_AGAIN = 5  # of a segment whose process or node died
+CHANGES_OF_GPU = 20  # of a segment, to find a process that has its GPU
 LOOK_EVERY = 2.0  # seconds, at the nodes
 
 
@@ -180,6 +182,8 @@ class Workers:
             derain.__version__,
         )
         options = {"num_cpus": self.share.cpus, "num_gpus": self.share.gpus, "max_retries": TRIES_AGAIN}
+        if self.share.gpus > 0 and any(node["Resources"].get("GPU", 0) > 1 for node in living(self.ray.nodes())):
+            options["max_retries"] = CHANGES_OF_GPU
         remote = self.ray.remote(make_piece).options(**options)
         _, model = self.models.setdefault(id(run.model), (run.model, self.ray.put(run.model)))
         return lambda piece: remote.remote([model], task, piece)
@@ -228,9 +232,10 @@ def make_piece(model: list[Any], task: Task, piece: Piece) -> Made:
     with suppress(OSError):  # where all paths are absolute it need not be there
         os.chdir(task.folder)
     _check(task)
-    if task.device == "cpu":
-        torch.set_num_threads(task.threads)
-        cv2.setNumThreads(task.threads)
+    _keep_to_one_gpu()
+    threads = threads_of(task.device, task.threads, task.neighbours)
+    torch.set_num_threads(threads)
+    cv2.setNumThreads(threads)
     said, settings = list[str](), task.settings
     if settings.max_memory is None and task.device == "cpu":
         settings = replace(settings, max_memory=share_of_memory(task.neighbours))
@@ -239,6 +244,17 @@ def make_piece(model: list[Any], task: Task, piece: Piece) -> Made:
     with Clip(task.source, task.track, settings.hwaccel) as clip:
         times = make(clip, OwnWork(task.out, task.origin, task.track, piece.index), run, piece)
         return Made(times, said, find_seat(task.device).node, bool(clip.damage))
+
+
+@cache
+def _first_gpu() -> str:
+    return os.environ.get("CUDA_VISIBLE_DEVICES", "")
+
+
+def _keep_to_one_gpu() -> None:
+    """End this process if it is given another GPU than at first, for CUDA stays with that; Ray tries another one."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES", "") != _first_gpu():
+        os._exit(1)
 
 
 def _network(reference: Any, device: str) -> Derainer:

@@ -62,8 +62,7 @@ class Worker:
     ) -> None:
         with suppress(OSError):  # where all paths are absolute it need not be there
             os.chdir(folder)
-        if device == "cpu":
-            torch.set_num_threads(threads)
+        torch.set_num_threads(threads_of(device, threads, neighbours))
         self.model = place(model, choose_device(device))
         if neighbours > 1 and treatment.max_memory is None and device == "cpu":
             treatment = replace(treatment, max_memory=share_of_memory(neighbours))
@@ -79,6 +78,11 @@ class Worker:
         started = time.perf_counter()
         outcomes = [replace(each, node=self.seat.node) for each in batch.run(jobs, self.model, self.treatment)]
         return BatchResult(outcomes, time.perf_counter() - started)
+
+
+def threads_of(device: str, threads: int, neighbours: int) -> int:
+    """How many threads compute on the processor: beside a GPU its share of them, where Ray would have just one."""
+    return threads if device == "cpu" else max((os.cpu_count() or 1) // neighbours, 1)
 
 
 def settled_precision(precision: str, device: str) -> str:
