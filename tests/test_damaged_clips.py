@@ -61,6 +61,19 @@ def test_a_damaged_frame_is_left_out_and_all_others_keep_their_times(tmp_path, e
     assert f"{60 - left} frame" in sentence and f"{gone[0]:.2f}" in sentence and f"{damaged[0]}" in sentence
 
 
+@pytest.mark.parametrize("damaged", [(), (25,), (0,), (59,), (20, 21, 45)])
+def test_pictures_that_are_decoded_at_once_are_the_same_and_so_is_what_is_lost(tmp_path, damaged):
+    clip = make(tmp_path / "a.mp4")
+    with_zeros(clip, *damaged)
+    found = []
+    for decoders in (1, 4):
+        for since in (None, 1.3):
+            with Clip(clip) as source:
+                shown = [(frame.pts, frame.pixels.tobytes()) for frame in source.frames(since, decoders=decoders)]
+                found.append((shown, source.damage))
+    assert found[:2] == found[2:] and len(found[0][0]) == 60 - len(found[0][1].lost)
+
+
 def test_many_damaged_frames_are_said_once_and_the_exit_code_is_1(tmp_path):
     clip = make(tmp_path / "a.mp4", options={"g": "1"})
     with_zeros(clip, *range(1, 60, 2))
@@ -154,7 +167,9 @@ def test_only_what_is_wanted_is_decoded_and_converted(tmp_path, monkeypatch, nam
 
     monkeypatch.setattr(reading, "to_rgb", lambda *a, real=reading.to_rgb: converted.append(1) or real(*a))
     real = decoding._decoded
-    monkeypatch.setattr(decoding, "_decoded", lambda *a: (decoded.append(1) or frame for frame in real(*a)))
+    monkeypatch.setattr(
+        decoding, "_decoded", lambda *a, **named: (decoded.append(1) or frame for frame in real(*a, **named))
+    )
     done = process(clip, tmp_path / "b.mkv", Identity(), VideoSettings(temporal="off", start=2.0))
     assert done.frames == len(converted) <= 11 and len(decoded) <= 35
 

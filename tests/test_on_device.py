@@ -1,5 +1,7 @@
 """The way through a GPU, on the CPU's tensors: the layers are those of the way through arrays."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -7,9 +9,9 @@ import torch
 
 from derain.photos import read_photo
 from derain.rain.render import line_kernel
-from derain.restoring import scales
+from derain.restoring import devices, scales
 from derain.restoring.evidence import mean_height
-from derain.restoring.on_device import layers_on_device
+from derain.restoring.on_device import backgrounds_on_device, layers_on_device, most_at_once
 from derain.restoring.resizing import enlarged, reduced
 from derain.restoring.restorer import Restorer
 from derain.weights import load
@@ -59,6 +61,29 @@ def test_wide_streaks_are_found_as_on_the_cpu(scene, monkeypatch, worth):  # noq
     found, expected = layers_on_device(restorer, photo), restorer.layers(photo)
     assert expected.rain.any() and apart(found[0], expected.background) <= 1
     assert np.array_equal(found[0] + found[1], photo)
+
+
+def test_photos_in_one_pass_have_the_backgrounds_that_each_has_alone(scene):  # noqa: F811
+    """One with wide streaks among others, whose layers stay as they are."""
+    size, restorer = (8 * scene[0].shape[1], 8 * scene[0].shape[0]), Restorer(Lamps(), "float32")
+    photos = [
+        cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC) for picture in (scene[0], scene[1], scene[0] // 2)
+    ]
+    together = backgrounds_on_device(restorer, photos)
+    for photo, background in zip(photos, together, strict=True):
+        assert apart(background, layers_on_device(restorer, photo)[0]) <= 1
+    assert not np.array_equal(together[1], photos[1])
+
+
+def test_only_photos_that_fit_in_are_taken_together(monkeypatch):
+    restorer = Restorer(load(), "float32")
+    monkeypatch.setattr(devices, "free_memory", lambda device: 4e9)
+    assert most_at_once(restorer, np.zeros((48, 64, 3), np.uint8)) == 8
+    assert most_at_once(restorer, np.zeros((1080, 1920, 3), np.uint8)) == 1
+    monkeypatch.setattr(devices, "free_memory", lambda device: 80e9)
+    assert most_at_once(restorer, np.zeros((1080, 1920, 3), np.uint8)) == 8
+    assert most_at_once(restorer, np.zeros((2160, 3840, 3), np.uint8)) == 2
+    assert most_at_once(replace(restorer, tile=64), np.zeros((48, 64, 3), np.uint8)) == 1
 
 
 def test_a_tile_that_runs_out_of_memory_is_halved_there_too(rng):

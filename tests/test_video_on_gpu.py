@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from derain.errors import PhotoError, UsageError
-from derain.video import VideoSettings, process
+from derain.video import VideoSettings, process, treatment
 from derain.video.encoding import encoder_options
 from derain.video.formats import choose_pixel_format
 from derain.video.treatment import Network
@@ -18,7 +18,7 @@ class Picky(Darker):
     """Fails on some frames."""
 
     def layers(self, rainy):
-        if float(rainy[0, 0, 10:22].mean()) > 0.5 + 0.001:
+        if float(rainy[:, 0, 10:22].mean((1, 2)).max()) > 0.5 + 0.001:
             raise ValueError("too bright")
         return super().layers(rainy)
 
@@ -45,6 +45,48 @@ def test_several_frames_at_once_give_the_same_clip_and_the_same_failures(tmp_pat
         done = process(source, tmp_path / f"{at_once}.mp4", Picky(), settings)
         found.append((done.path.read_bytes(), done.failed))
     assert found[0] == found[1] and found[0][1] == [2, 5, 6]
+
+
+@pytest.mark.parametrize("temporal", ["on", "off"])
+def test_frames_in_one_pass_give_the_same_clip_and_the_same_failures(tmp_path, monkeypatch, temporal):
+    source = make_clip(tmp_path / "a.mp4", 10, draw=brightening)
+    settings = VideoSettings(temporal=temporal, keep_going=True)
+    expected = process(source, tmp_path / "alone.mp4", Picky(), settings)
+    passes = []
+    monkeypatch.setattr(
+        Network, "most_together", property(lambda network: 4, lambda network, count: None), raising=False
+    )
+    real = treatment.backgrounds_on_device
+    monkeypatch.setattr(
+        treatment,
+        "backgrounds_on_device",
+        lambda restorer, photos: passes.append(len(photos)) or real(restorer, photos),
+    )
+    done = process(source, tmp_path / "together.mp4", Picky(), settings)
+    assert passes == [4, 4, 2] and done.failed == expected.failed == [2, 5, 6]
+    assert done.path.read_bytes() == expected.path.read_bytes()
+
+
+def test_frames_that_do_not_fit_in_together_are_taken_by_fewer(tmp_path, monkeypatch):
+    passes = []
+
+    def full(restorer, photos):
+        passes.append(len(photos))
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(treatment, "backgrounds_on_device", full)
+    monkeypatch.setattr(treatment, "most_at_once", lambda restorer, photo: 4)
+    source = make_clip(tmp_path / "a.mp4", 12)
+    expected = process(source, tmp_path / "b.mp4", Darker(), VideoSettings(temporal="off"))
+    real = Network.__init__
+
+    def on_gpu(network, *given):
+        real(network, *given)
+        network.most_together = None
+
+    monkeypatch.setattr(Network, "__init__", on_gpu)
+    done = process(source, tmp_path / "c.mp4", Darker(), VideoSettings(temporal="off"))
+    assert passes[0] == 4 and passes[-1] == 2 and done.path.read_bytes() == expected.path.read_bytes()
 
 
 def test_hardware_that_is_not_there_is_said_before_any_work(tmp_path, monkeypatch):

@@ -120,7 +120,7 @@ class Workers:
             PhotoError: a frame fails, a segment cannot be written, or its process dies time and again.
             UsageError: a node does not see the files, or has another derain.
         """
-        note_first(clip, work, run.settings)
+        note_first(clip, work, run)
         spreading = Spreading(clip, work, run, self._sender(clip, work, run))
         complete = self._spread(spreading, told_times) or self._spread(spreading, Clip.times)
         work.note(work.failed, clip.damage)

@@ -22,8 +22,20 @@ def stand_out(parts: Tensor, before: Tensor) -> bool:
     return bool(found > EVIDENT_MEAN_HEIGHT and found > EVIDENT_SHARE * mean_height(before))
 
 
+def stand_out_each(parts: Tensor, before: Tensor) -> Tensor:
+    """The same of ``(M, N, H, W, 3)`` parts of M photos: for each of them, without waiting for the device."""
+    found, earlier = (mean_heights(each.flatten(0, 1)).view(len(each), -1).mean(1) for each in (parts, before))
+    enough = parts.mean((1, 2, 3, 4)) > EVIDENT_MEAN_HEIGHT
+    return enough & (found > EVIDENT_MEAN_HEIGHT) & (found > EVIDENT_SHARE * earlier)
+
+
 def mean_height(parts: Tensor) -> Tensor:
     """Mean height of what is streaks, as :func:`derain.rain.clean.clean_rain` tells them, all parts at once."""
+    return mean_heights(parts).mean()
+
+
+def mean_heights(parts: Tensor) -> Tensor:
+    """The same of each of ``(N, H, W, 3)`` parts."""
     layer = parts.amin(dim=-1)[:, None]
     layer = F.relu(layer - 0.8 * _blurred(layer, 10))
     lines = _lines(layer.device)
@@ -32,7 +44,7 @@ def mean_height(parts: Tensor) -> Tensor:
     across = (along + len(ALL_ANGLES) // 2) % len(ALL_ANGLES)
     filtered, each = _filtered(layer, lines), torch.arange(len(layer), device=layer.device)
     elongated = ((filtered[each, along] / (filtered[each, across] + 1e-4) - 1) / 0.5).clamp(0, 1)
-    return (layer[:, 0] * elongated).mean()
+    return (layer[:, 0] * elongated).mean((1, 2))
 
 
 def _blurred(layer: Tensor, sigma: float) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from derain.arrays import Pixels
 from derain.restoring.devices import suppress_out_of_memory
-from derain.restoring.evidence import stand_out
+from derain.restoring.evidence import stand_out, stand_out_each
 from derain.restoring.resizing import enlarged, reduced
 from derain.restoring.scales import EVIDENT_MEAN_HEIGHT, glimpses, reduced_sizes, windows
 from derain.restoring.tiling import Tile, tiles, within
@@ -24,6 +24,8 @@ from derain.restoring.tiling import Tile, tiles, within
 if TYPE_CHECKING:
     from derain.restoring.restorer import Restorer
 
+MOST_AT_ONCE, MOST_PIXELS_AT_ONCE = 8, 2**24  # photos and px in one pass: more gain nothing
+PASSES = 3  # that the network may be at, at the same time
 MOST_PINNED = 2**28  # bytes: larger photos are copied by the system, for memory that is pinned is nobody else's
 _of_thread = threading.local()
 
@@ -46,6 +48,58 @@ def layers_on_device(restorer: "Restorer", photo: Pixels) -> tuple[Pixels, Pixel
         return background.numpy(), rain.numpy()
 
 
+def most_at_once(restorer: "Restorer", photo: Pixels) -> int:
+    """How many photos like this one :func:`backgrounds_on_device` may take; 1 if it cannot."""
+    height, width = photo.shape[:2]
+    sizes = reduced_sizes(width, height, restorer.model.reductions)
+    if restorer.tile is not None or restorer.model.halo is None:
+        return 1
+    if any(glimpses(*size[::-1], restorer.model.multiple) for size in sizes):
+        return 1  # so large that each is enough work for the device
+    room = restorer.affordable_pixels(photo.nbytes) / (PASSES * height * width)
+    return int(np.clip(min(room, MOST_PIXELS_AT_ONCE / (height * width)), 1, MOST_AT_ONCE))
+
+
+def backgrounds_on_device(restorer: "Restorer", photos: list[Pixels]) -> list[Pixels]:
+    """Backgrounds of photos of one size and depth, in one pass: the host has as little to say for all as for one.
+
+    Raises:
+        PhotoError: as :meth:`Restorer.layers`.
+        RuntimeError: they do not fit into the device's memory together.
+    """
+    with torch.inference_mode(), _own_stream(restorer.device):
+        there = _upload_all(photos, restorer.device)
+        found = _download(_backgrounds_at_every_scale(restorer, there), photos[0].dtype)
+        if restorer.device.type == "cuda":
+            torch.cuda.current_stream(restorer.device).synchronize()
+        return list(found.numpy())
+
+
+def _backgrounds_at_every_scale(restorer: "Restorer", photos: Tensor) -> Tensor:
+    """Of ``(N, H, W, 3)`` whole numbers; as :func:`_at_every_scale` of each."""
+    background = _backgrounds(restorer, photos)
+    rain = _less(photos, background)
+    height, width = photos.shape[1:3]
+    for size in reduced_sizes(width, height, restorer.model.reductions):
+        smaller, before = (reduced(layer, *size) for layer in (background, rain))
+        wide = _less(smaller, _backgrounds(restorer, smaller))
+        for index in _evident_ones(wide, before).nonzero()[:, 0].tolist():  # which waits for the device
+            background[index] = _less(background[index], enlarged(wide[index], width, height))
+            rain[index] = _less(photos[index], background[index])
+    return background
+
+
+def _evident_ones(found: Tensor, before: Tensor) -> Tensor:
+    """:func:`_is_evident` for each of ``(N, H, W, 3)`` layers, on the device."""
+    parts, earlier = (torch.stack([layer[:, *w] for w in _windows(layer)], 1) for layer in (found, before))
+    enough = _heights(found).mean((1, 2, 3)) > EVIDENT_MEAN_HEIGHT
+    return enough & stand_out_each(_heights(parts), _heights(earlier))
+
+
+def _windows(layer: Tensor) -> list[tuple[slice, slice]]:
+    return list(windows(*layer.shape[-3:-1]))
+
+
 @contextmanager
 def _own_stream(device: torch.device) -> Iterator[None]:
     if device.type != "cuda":
@@ -59,12 +113,19 @@ def _own_stream(device: torch.device) -> Iterator[None]:
 
 
 def _upload(photo: Pixels, device: torch.device) -> Tensor:
-    pinned = device.type == "cuda" and photo.nbytes <= MOST_PINNED
-    kind = torch.uint8 if photo.dtype == np.uint8 else torch.uint16
-    sheet = torch.empty(photo.shape, dtype=kind, pin_memory=pinned)
-    sheet.numpy()[...] = photo
-    sheet = sheet.to(device, non_blocking=True)
-    return sheet if photo.dtype == np.uint8 else sheet.to(torch.int32)
+    return _upload_all([photo], device)[0]
+
+
+def _upload_all(photos: list[Pixels], device: torch.device) -> Tensor:
+    """``(N, H, W, 3)`` whole numbers."""
+    first = photos[0]
+    pinned = device.type == "cuda" and len(photos) * first.nbytes <= MOST_PINNED
+    kind = torch.uint8 if first.dtype == np.uint8 else torch.uint16
+    sheets = torch.empty((len(photos), *first.shape), dtype=kind, pin_memory=pinned)
+    for sheet, photo in zip(sheets.numpy(), photos):
+        sheet[...] = photo
+    there = sheets.to(device, non_blocking=True)
+    return there if first.dtype == np.uint8 else there.to(torch.int32)
 
 
 def _download(sheet: Tensor, dtype: np.dtype) -> Tensor:

@@ -1,6 +1,7 @@
 """OpenCV's resizing in torch, so that a photo on a device need not leave it: the same to within one grey level."""
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -11,29 +12,36 @@ Taps = Callable[[int, int], tuple[np.ndarray, np.ndarray]]  # (K, L) places and 
 
 
 def reduced(pixels: Tensor, width: int, height: int) -> Tensor:
-    """As ``INTER_AREA`` reduces ``(H, W, 3)`` whole numbers: it rounds halves up if both sides become half as long."""
+    """As ``INTER_AREA`` reduces ``(..., H, W, 3)`` whole numbers: it rounds halves up if both sides are halved."""
     means = _means(pixels, height, width, _area_taps)
-    halved = pixels.shape[:2] == (2 * height, 2 * width)
+    halved = pixels.shape[-3:-1] == (2 * height, 2 * width)
     return (means.add_(0.5).floor_() if halved else means.round_()).to(pixels.dtype)
 
 
 def enlarged(pixels: Tensor, width: int, height: int) -> Tensor:
-    """As ``INTER_CUBIC`` enlarges ``(H, W, 3)`` whole numbers of at most 8 bits, or of 16 in int32."""
+    """As ``INTER_CUBIC`` enlarges ``(..., H, W, 3)`` whole numbers of at most 8 bits, or of 16 in int32."""
     most = 255 if pixels.dtype == torch.uint8 else 65535
     return _means(pixels, height, width, _cubic_taps).round_().clamp_(0, most).to(pixels.dtype)
 
 
 def _means(pixels: Tensor, height: int, width: int, taps: Taps) -> Tensor:
-    rows = _weighted(pixels, 0, *taps(pixels.shape[0], height))
-    return _weighted(rows, 1, *taps(pixels.shape[1], width))
+    rows = _weighted(pixels, -3, *_placed(taps, pixels.shape[-3], height, pixels.device))
+    return _weighted(rows, -2, *_placed(taps, pixels.shape[-2], width, pixels.device))
 
 
-def _weighted(values: Tensor, dim: int, places: np.ndarray, weights: np.ndarray) -> Tensor:
+@lru_cache(64)
+def _placed(taps: Taps, length: int, wanted: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Copied to the device once: a GPU is waited for at each copy."""
+    places, weights = taps(length, wanted)
+    return torch.from_numpy(places).to(device), torch.from_numpy(weights).to(device)
+
+
+def _weighted(values: Tensor, dim: int, places: Tensor, weights: Tensor) -> Tensor:
     """Along a dimension, sums of the values at ``(K, L)`` places by their weights: ``L`` of them, float32."""
     shape = [1] * values.dim()
     shape[dim] = places.shape[1]
     total = None
-    for place, weight in zip(torch.from_numpy(places).to(values.device), torch.from_numpy(weights).to(values.device)):
+    for place, weight in zip(places, weights):
         picked = values.index_select(dim, place).float().mul_(weight.view(shape))
         total = picked if total is None else total.add_(picked)
     assert total is not None

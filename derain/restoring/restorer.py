@@ -170,15 +170,16 @@ class Restorer:
 
     def first_tile(self, height: int, width: int, size: int) -> int | Tile | None:
         """Tiles by the memory that is free now, for a photo of ``size`` bytes; ``None`` takes it whole."""
-        pixels = self._affordable_pixels(size)
+        pixels = self.affordable_pixels(size)
         if height * width > pixels:
             give_back_freed_memory()  # which does not count as free
-            pixels = self._affordable_pixels(size)
+            pixels = self.affordable_pixels(size)
         if self.model.halo is None:
             return int(np.clip(max(pixels, 0) ** 0.5, LEAST_AUTOMATIC_TILE, LARGEST_WHOLE))
         return fitting_tile(height, width, pixels, self.model)
 
-    def _affordable_pixels(self, size: int) -> float:
+    def affordable_pixels(self, size: int) -> float:
+        """How many the network may take at once, of a photo of ``size`` bytes."""
         room = math.inf
         if self.max_memory is not None:
             room = self.max_memory - used_memory(self.device) - LATER_BYTES * size

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ LEAST_PICTURE = 20  # bytes
 MOST_WAITING = 40  # packets after which a picture does not come any more: twice what codecs may hold back
 FLAGGED_AT_END = 5  # packets of a clip that are flagged at the most because another follows
 FIELD = 0.025  # seconds that lie between two fields at the most
+SIDE_BY_SIDE = {"h264", "hevc", "vp9"}  # codecs of which several pictures are decoded at once, where that is asked for
 TRIES = 100  # times in a row that reading may fail before the file is taken to end there
 
 
@@ -86,42 +88,71 @@ def time_of(packet: Any) -> int | None:
     return found
 
 
+class NotWhole(Exception):
+    """A picture that cannot be decoded, or not whole, where several are decoded at once."""
+
+
 def decoded(
-    path: Path, index: int, damage: Damage, since: int | None = None, hardware: bool = False
+    path: Path, index: int, damage: Damage, since: int | None = None, hardware: bool = False, threads: int = 1
 ) -> Iterator[av.VideoFrame]:
     """The pictures of the stream with this index in order; those long before ``since`` may be left out.
-
-    One packet after the other is decoded, because of several at once PyAV loses those that come out together with an
-    error.
 
     Args:
         damage: filled on the way.
         since: in the stream's units.
         hardware: by an NVIDIA GPU.
+        threads: decode so many pictures at once, up to the first that is damaged.
+    """
+    given = 0
+    if threads > 1 and not hardware:
+        found = Damage()
+        try:
+            for frame in _decoded_since(path, index, found, since, False, threads):
+                damage.add(found)
+                yield frame
+                given += 1
+            return damage.add(found)
+        except NotWhole:  # what went wrong, and what comes out all the same, one picture after the other tells
+            pass
+    yield from islice(_decoded_since(path, index, damage, since, hardware, 1), given, None)
+
+
+def _decoded_since(
+    path: Path, index: int, damage: Damage, since: int | None, hardware: bool, threads: int
+) -> Iterator[av.VideoFrame]:
+    """The same; with one thread each packet is decoded before the next, because of several at once PyAV loses those
+    that come out together with an error.
+
+    Raises:
+        NotWhole: with several threads.
     """
     try:
         if since is not None:
             with opened(path, hardware) as container:
-                stream = prepared(container.streams[index])
+                stream = prepared(container.streams[index], threads)
                 if found := landing(container, stream, lambda: opened(path), since):
                     packets = packets_of(container, stream, found.packet, damage)
-                    frames = _decoded(decoder_of(stream), packets, damage)
+                    frames = _decoded(decoder_of(stream), packets, damage, sure=threads > 1)
                     if first := _first(frames, found):
                         yield first
                         yield from frames
                         return
             damage.clear()
         with opened(path, hardware) as container:
-            stream = prepared(container.streams[index])
-            yield from _decoded(decoder_of(stream), packets_of(container, stream, damage=damage), damage)
+            stream = prepared(container.streams[index], threads)
+            packets = packets_of(container, stream, damage=damage)
+            yield from _decoded(decoder_of(stream), packets, damage, sure=threads > 1)
     except (av.FFmpegError, OSError, IndexError) as error:
         raise PhotoError(f"{path}: cannot be read as video ({reason(error)})") from None
 
 
-def prepared(stream: Any) -> Any:
-    """The stream with a decoder that is done with each packet before it takes the next."""
+def prepared(stream: Any, threads: int = 1) -> Any:
+    """The stream with a decoder that is done with each packet before it takes the next, or takes several at once."""
     context = stream.codec_context
     name = context.codec.name
+    if threads > 1 and name in SIDE_BY_SIDE:
+        context.thread_type, context.thread_count = "FRAME", threads
+        return stream
     context.thread_type = "NONE" if name == "h264" else "SLICE"  # H.264 mends no damage where slices run side by side
     if name == "libdav1d":
         context.options = {"max_frame_delay": "1"}
@@ -137,13 +168,16 @@ def decoder_of(stream: Any) -> Any:
     return av.CodecContext.create(name, "r")
 
 
-def _decoded(decoder: Any, packets: Iterable[Any], damage: Damage) -> Iterator[av.VideoFrame]:
+def _decoded(decoder: Any, packets: Iterable[Any], damage: Damage, sure: bool = False) -> Iterator[av.VideoFrame]:
     """The pictures of packets in order, and in ``damage`` those that do not come out, or not whole.
 
     A decoder may drop pictures without a word, even those of packets that were whole, after damage before them.
+
+    Raises:
+        NotWhole: the first such picture, if all are to be ``sure``.
     """
     decoder.copy_opaque = True
-    due = Due(decoder, damage)
+    due = Due(decoder, damage, sure)
     for packet in packets:
         due.add(packet)
         try:
@@ -159,6 +193,8 @@ def _decoded(decoder: Any, packets: Iterable[Any], damage: Damage) -> Iterator[a
             due.remove(frame)
             yield frame
     except (av.FFmpegError, OSError) as error:
+        if sure:
+            raise NotWhole from None
         damage.reason = reason(error)
     due.end()
 
@@ -173,10 +209,14 @@ class Ticket:
 
 
 class Due:
-    """The packets of which a picture is to come."""
+    """The packets of which a picture is to come.
 
-    def __init__(self, decoder: Any, damage: Damage) -> None:
-        self.codec, self.damage = decoder.codec.canonical_name, damage
+    Raises:
+        NotWhole: by each method, if all pictures are to be ``sure`` and one is not.
+    """
+
+    def __init__(self, decoder: Any, damage: Damage, sure: bool = False) -> None:
+        self.codec, self.damage, self.sure = decoder.codec.canonical_name, damage, sure
         self.tickets: dict[int, Ticket] = {}
         self.count, self.timed = 0, True
         self.failed = False  # then those before the first that is shown are lost too; else nobody misses them
@@ -200,6 +240,7 @@ class Due:
             self.tickets[ticket.number] = ticket
 
     def fail(self, packet: Any, error: Exception) -> None:
+        self._doubt()
         self.failed, self.damage.reason = True, reason(error)
         self._lose(packet.opaque)
 
@@ -229,7 +270,12 @@ class Due:
             for ticket in list(self.tickets.values()):
                 self._lose(ticket)
 
+    def _doubt(self) -> None:
+        if self.sure:
+            raise NotWhole
+
     def _lose(self, ticket: Ticket) -> None:
+        self._doubt()
         self.tickets.pop(ticket.number, None)
         if ticket.time is None:
             self.damage.untimed += 1
@@ -237,6 +283,7 @@ class Due:
             self.damage.lost.add(ticket.time)
 
     def _flaw(self, at: int | None) -> None:
+        self._doubt()
         if at is not None:
             self.damage.flawed.add(at)
 

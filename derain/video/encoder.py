@@ -137,6 +137,10 @@ class SegmentWriter:
         except (av.FFmpegError, OSError, ValueError) as error:
             raise PhotoError(f"{path}: cannot be written ({reason(error)})") from None
         self.encoder = PictureEncoder(self.container, encoding, str(path))
+        if (
+            encoding.codec == "libx264"
+        ):  # slices would make the file larger the more cores there are, and wait for each other
+            self.encoder.stream.codec_context.thread_type = "FRAME"
         self.converted = self.encoder.converted
 
     def write(self, frame: Frame, encoded: av.VideoFrame) -> None:

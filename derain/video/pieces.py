@@ -80,9 +80,9 @@ def is_made(work: Work, piece: Piece) -> bool:
     return path.is_file() and times.is_file() and sorted(json.loads(times.read_text())) == piece.times
 
 
-def note_first(clip: Clip, work: Work, settings: VideoSettings) -> None:
+def note_first(clip: Clip, work: Work, run: Run) -> None:
     """Keep for all pieces what an encoder is told of the first frame's light."""
-    for frame in islice(stretch_of(clip, settings, [], 0), 1):
+    for frame in islice(stretch_of(clip, run, [], 0), 1):
         work.note_light(Light.of(frame.sides))
 
 
@@ -116,7 +116,7 @@ def make(clip: Clip, work: OwnWork, run: Run, piece: Piece) -> list[int]:
     settings, count = run.settings, len(piece.times)
     after = looks_ahead(settings)
     network = Network(run.model, settings, run.say, piece.first - piece.before, piece.first)
-    frames = islice(stretch_of(clip, settings, piece.shown, piece.number), piece.before + count + after)
+    frames = islice(stretch_of(clip, run, piece.shown, piece.number), piece.before + count + after)
     preview, times = run.preview(), list[int]()
     with Segments(clip, work, run) as segments:
         results = derained(drawn_ahead(frames, MOST_WAITING_FRAMES), network, settings)

@@ -32,7 +32,6 @@ from derain.video.reading import Clip, Frame
 from derain.video.sequences import check_sequence, process_sequence
 from derain.video.sides import Light, lost_sides
 from derain.video.treatment import (
-    CONVERTERS,
     Done,
     Elsewhere,
     Network,
@@ -312,7 +311,7 @@ def _encode(clip: Clip, work: Work, run: Run) -> list[int]:
     before = max(done - REACH, 0) if settings.temporal != "off" else done  # fusion looks back so far
     network = Network(run.model, settings, run.say, before, done)
     network.failed += (frame for frame in work.failed if frame < done)
-    wanted = stretch_of(clip, settings, work.shown, before)
+    wanted = stretch_of(clip, run, work.shown, before)
     began, preview = time.monotonic(), run.preview()
     with Segments(clip, work, run) as segments:
         results = derained(drawn_ahead(wanted, MOST_WAITING_FRAMES), network, settings)
@@ -339,8 +338,10 @@ class Segments:
 
     def __enter__(self) -> "Segments":
         with ExitStack() as threads:
-            self.converters = threads.enter_context(ThreadPoolExecutor(CONVERTERS))
-            self.encoder = threads.enter_context(ThreadPoolExecutor(1))
+            self.converters = threads.enter_context(ThreadPoolExecutor(self.run.threads.converters))
+            self.encoders = [
+                threads.enter_context(ThreadPoolExecutor(1)) for _ in range(2)
+            ]  # one ends while one begins
             self.threads = threads.pop_all()
         return self
 
@@ -363,15 +364,19 @@ class Segments:
             self.told.add(loss)
             self.run.say(f"{loss} cannot be kept")
         converted = self.converters.submit(as_stored, writer, frame, picture, self.run.settings)
-        self.writing.append(self.encoder.submit(write_converted, writer, frame, converted))
+        self.writing.append(self._encoder.submit(write_converted, writer, frame, converted))
         while len(self.writing) > MOST_WAITING_FRAMES:
             self.writing.popleft().result()
 
     def end_one(self) -> None:
         """The next picture begins another segment."""
         if self.writer:
-            self.writing.append(self.encoder.submit(self.writer.close))
+            self.writing.append(self._encoder.submit(self.writer.close))
             self.writer = None
+
+    @property
+    def _encoder(self) -> ThreadPoolExecutor:
+        return self.encoders[len(self.work.segments) % len(self.encoders)]
 
     def _begin(self, frame: Frame, picture: Photo) -> SegmentWriter:
         work, settings, is_first = self.work, self.run.settings, not self.work.segments

@@ -130,7 +130,7 @@ class Clip(PictureTrack):
     def interlaced(self) -> bool:
         return str(self.stream.codec_context.field_order) not in ("0", "1", "unknown", "progressive", "None")
 
-    def frames(self, since: float | None = None, converters: int = 0) -> Iterator[Frame]:
+    def frames(self, since: float | None = None, converters: int = 0, decoders: int = 1) -> Iterator[Frame]:
         """Every frame in order, all of the first one's size; interlaced ones deinterlaced.
 
         Frames that are damaged are left out and noted in ``damage``.
@@ -139,12 +139,13 @@ class Clip(PictureTrack):
             since: seconds by the clip's own clock; only frames from there on, read from the keyframe before if that
                 gives the same.
             converters: threads that make RGB of frames while further ones are decoded.
+            decoders: threads that decode, where the codec lets them.
 
         Raises:
             PhotoError: no frame can be decoded, or they have no times.
         """
         self.damage = Damage()
-        for frame in ahead(self._frame, self._decoded(since), converters + 1, converters):
+        for frame in ahead(self._frame, self._decoded(since, decoders), converters + 1, converters):
             if frame is not None:
                 yield frame
 
@@ -154,14 +155,14 @@ class Clip(PictureTrack):
         for found in self._decoded(since):
             yield found.pts
 
-    def _decoded(self, since: float | None) -> Iterator["Decoded"]:
+    def _decoded(self, since: float | None, threads: int = 1) -> Iterator["Decoded"]:
         """Frames as they are stored, at times that rise."""
         last: int | None = None
         clock, step = StreamClock(self.time_base), round(1 / self.rate / self.time_base)
         size: tuple[int, int] | None = None
         whole = since is None or since <= self.begins + NEAR_BEGINNING
         first = None if whole else self._first()
-        for frame in self._deinterlaced(None if first is None else since, first):
+        for frame in self._deinterlaced(None if first is None else since, first, threads):
             size = size or ((first.width, first.height) if first else (frame.width, frame.height))
             pts = frame.pts if frame.pts is not None else frame.dts
             if pts is None and last is None:
@@ -199,11 +200,14 @@ class Clip(PictureTrack):
             self.damage.reason = reason(error)
             return None
 
-    def _deinterlaced(self, since: float | None, first: av.VideoFrame | None) -> Iterator[av.VideoFrame]:
+    def _deinterlaced(
+        self, since: float | None, first: av.VideoFrame | None, threads: int = 1
+    ) -> Iterator[av.VideoFrame]:
         """Frames from about ``since`` on, treated as if they came after the ``first``."""
         since_pts = None if since is None else math.floor(since / self.time_base)
-        frames = decoded(self.path, self.stream.index, self.damage, since_pts, self.hardware)
-        if self.container.format.name == "avi":
+        is_avi = self.container.format.name == "avi"
+        frames = decoded(self.path, self.stream.index, self.damage, since_pts, self.hardware, 1 if is_avi else threads)
+        if is_avi:
             frames = ordered(frames)
         return deinterlaced(frames, self.time_base, first is not None and first.interlaced_frame)
 

@@ -113,7 +113,7 @@ def _clip_to_pictures(run: Run, origin: str) -> Done:
     times = Times(begun.with_name("times"), done)
     network = Network(run.model, run.settings, run.say, before, done)
     with Clip(run.source, hardware=run.settings.hwaccel) as clip:
-        frames = stretch_of(clip, run.settings, times.all, before)
+        frames = stretch_of(clip, run, times.all, before)
         for number, (frame, picture) in enumerate(derained(frames, network, run.settings), start=before):
             if number < done:
                 continue

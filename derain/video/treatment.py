@@ -1,12 +1,13 @@
 """What is done to the frames of a clip, whatever they come from: the network, fusion, the layer that is shown."""
 
+import os
 import time
 from bisect import insort
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -18,6 +19,7 @@ from derain.errors import PhotoError
 from derain.models.contract import Derainer
 from derain.photos import Photo, to_8_bit, write_photo
 from derain.restoring.ahead import ahead
+from derain.restoring.on_device import PASSES, backgrounds_on_device, most_at_once
 from derain.restoring.restorer import Restorer
 from derain.restoring.strength import at_strength
 from derain.video.fusion import REACH, fused
@@ -25,8 +27,8 @@ from derain.video.reading import Clip, Frame, Plane
 
 BETWEEN_PREVIEWS = 5.0  # seconds
 FUSION_THREADS = 6  # at the most, of each stage
-NETWORKS = 4  # frames at once on a GPU
-CONVERTERS = 2  # threads that make RGB of what is decoded, and as many that make of RGB what is encoded
+MOST_CONVERTERS = 4  # threads that make RGB of what is decoded, and as many that make of RGB what is encoded
+MOST_DECODERS = 8  # pictures that are decoded at once: each takes memory
 
 
 @dataclass(frozen=True)
@@ -103,18 +105,20 @@ def stretch(
         yield frame
 
 
-def stretch_of(clip: Clip, settings: VideoSettings, shown: list[int], number: int) -> Iterator[Frame]:
+def stretch_of(clip: Clip, run: "Run", shown: list[int], number: int) -> Iterator[Frame]:
     """The stretch of a clip from its frame ``number`` on, when those before are known.
 
     Args:
         shown: times of frames of the stretch from its beginning on, in the clip's units.
     """
+    settings, threads = run.settings, run.threads
     known = min(number, max(len(shown) - 1, 0))
     times = [float(pts * clip.time_base) for pts in shown[: known + 1]]
     since = times.pop() if times else None
     if since is None and settings.start is not None:
         since = settings.start + clip.begins
-    return islice(stretch(clip.frames(since, CONVERTERS), settings, clip.begins, times), number - known, None)
+    frames = clip.frames(since, threads.converters, threads.decoders)
+    return islice(stretch(frames, settings, clip.begins, times), number - known, None)
 
 
 class Preview:
@@ -134,6 +138,22 @@ class Preview:
 
 
 @dataclass(frozen=True)
+class Threads:
+    """How many threads bring frames to the network and take them from it."""
+
+    converters: int = 2
+    decoders: int = 1
+
+    @classmethod
+    def beside(cls, device: torch.device) -> "Threads":
+        """Few where the network needs the processor itself."""
+        if device.type != "cuda":
+            return cls()
+        cores = os.cpu_count() or 1
+        return cls(max(min(cores // 4, MOST_CONVERTERS), 2), max(min(cores // 2, MOST_DECODERS), 1))
+
+
+@dataclass(frozen=True)
 class Run:
     """What is to be done, and who is told of it."""
 
@@ -145,6 +165,10 @@ class Run:
     report: Report
     say: Callable[[str], None]
     elsewhere: "Elsewhere | None" = None
+
+    @property
+    def threads(self) -> Threads:
+        return Threads.beside(next(self.model.parameters()).device)
 
     def preview(self) -> Preview:
         return Preview(self.settings.preview, self.say)
@@ -169,8 +193,9 @@ class Network:
         self.restorer = Restorer(model, settings.precision, settings.tile, settings.max_memory)
         self.settings, self.say = settings, say
         self.first, self.done = first, done
+        self.most_together = None if self.restorer.device.type == "cuda" else 1  # frames in a pass; None: not known yet
         self.failed: list[int] = []  # frames that were passed through, in order
-        self.on_rain: Callable[[Frame, Photo], None] = lambda frame, rain: None  # told of each layer
+        self.on_rain: Callable[[Frame, Photo], None] | None = None  # told of each layer
 
     def __call__(self, numbered: tuple[int, Frame]) -> tuple[Frame, Photo]:
         index, frame = numbered
@@ -186,13 +211,41 @@ class Network:
                 insort(self.failed, index)
                 self.say(f"frame {index} is passed through unchanged ({error})")
             return frame, frame.pixels
-        self.on_rain(frame, layers.rain)
+        if self.on_rain:
+            self.on_rain(frame, layers.rain)
         return frame, layers.background
+
+    def several(self, numbered: list[tuple[int, Frame]]) -> list[tuple[Frame, Photo]]:
+        """The same of frames of one size, in one pass over all if that can be."""
+        if len(numbered) > 1:
+            try:
+                found = backgrounds_on_device(self.restorer, [frame.pixels for _, frame in numbered])
+            except Exception:  # one after the other they tell why, and may fit into the memory
+                self.most_together = len(numbered) // 2
+            else:
+                for (_, frame), background in zip(numbered, found):
+                    if self.on_rain:
+                        self.on_rain(frame, np.asarray(cv2.subtract(frame.pixels, background)))
+                return [(frame, background) for (_, frame), background in zip(numbered, found)]
+        return [self(each) for each in numbered]
+
+    def batches(self, numbered: Iterable[tuple[int, Frame]]) -> Iterator[list[tuple[int, Frame]]]:
+        """Frames with their numbers, as many together as :meth:`several` may take."""
+        batch: list[tuple[int, Frame]] = []
+        for index, frame in numbered:
+            if self.most_together is None:
+                self.most_together = most_at_once(self.restorer, frame.pixels)
+            batch.append((index, frame))
+            if len(batch) >= self.most_together:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
 
     @property
     def at_once(self) -> int:
-        """How many frames it takes at once: on a GPU one is computed while others come and go."""
-        return NETWORKS if self.restorer.device.type == "cuda" else 1
+        """How many passes there are at once: on a GPU one is computed while others come and go."""
+        return PASSES if self.restorer.device.type == "cuda" else 1
 
 
 def looks_ahead(settings: VideoSettings) -> int:
@@ -209,7 +262,8 @@ def derained(
         in_threads: further frames are drawn while one is computed; else each is done before the next is drawn.
     """
     numbered, at_once = enumerate(frames, start=network.first), network.at_once if in_threads else 0
-    done = ahead(network, numbered, at_once + 1, at_once)
+    batches = network.batches(numbered) if at_once else ([each] for each in numbered)
+    done: Iterator[tuple[Frame, Photo]] = chain.from_iterable(ahead(network.several, batches, at_once + 1, at_once))
     with single_threaded_opencv() if at_once > 1 else nullcontext():
         if settings.temporal != "off":
             done = _fused(done, network.restorer.device, looks_ahead(settings), in_threads)
