@@ -19,7 +19,7 @@ from derain.files.writing import alone
 from derain.finetuning.finetune import finetune
 from derain.training.config import TrainConfig
 from derain.training.loop import train
-from derain.video import VideoSettings, process
+from derain.video import Done, VideoSettings, process
 from derain.video.naming import best_suffix, default_result
 from derain.video.reading import Clip
 from tests.test_video import Identity, frames, make_clip, picture, save_photo
@@ -236,3 +236,35 @@ def test_an_interrupted_clip_says_how_to_go_on(tmp_path, small_weights, monkeypa
     monkeypatch.setattr("sys.argv", ["derain", *words])
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 130 and f"to continue: derain {shlex.join(words)}" in done.stderr
+
+
+@pytest.mark.parametrize("option, left", [("--overwrite", ["c.mp4"]), ("--only-if-rainy", ["b.mp4", "c.mp4"])])
+def test_several_clips_go_on_after_those_that_were_replaced_or_are_dry(
+    tmp_path, small_weights, monkeypatch, option, left
+):
+    worked_at = []
+
+    def pretend(source, out, *given):
+        worked_at.append(source.name)
+        if source.name == "c.mp4" and not again:
+            raise KeyboardInterrupt
+        if source.name == "a.mp4":
+            return Done(out, 0, 0.0, [], dry=True)
+        out.write_bytes(b"of this run")
+        return Done(out, 3, 0.1, [])
+
+    monkeypatch.setattr("derain.video.process", pretend)
+    out, again = tmp_path / "out", False
+    for name in ("a.mp4", "b.mp4", "c.mp4"):
+        make_clip(tmp_path / name, count=1)
+    words = ["video", str(tmp_path), "-o", str(out), option, "--weights", str(small_weights), "--json"]
+    assert CliRunner().invoke(app, words).exit_code == 130 and worked_at == ["a.mp4", "b.mp4", "c.mp4"]
+    if option == "--only-if-rainy":
+        (out / "b.mp4").unlink()
+    again, worked_at[:] = True, []
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0 and worked_at == left and "was done by an earlier run" in done.stderr, done.stderr
+    assert [json.loads(line)["skipped"] for line in done.stdout.splitlines()][0] == "an earlier run did it"
+    if option == "--overwrite":
+        worked_at[:] = []
+        assert CliRunner().invoke(app, words).exit_code == 0 and len(worked_at) == 3

@@ -16,7 +16,7 @@ from functools import cached_property, lru_cache
 from hashlib import blake2b
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from derain.errors import reason
 from derain.files.parts import machine
@@ -24,13 +24,31 @@ from derain.files.places import ADDRESS, is_remote
 from derain.files.writing import alone, sync_open
 
 if TYPE_CHECKING:
-    from derain.batch.planning import Job, Target
+    from derain.batch.planning import Target
 
 FOLDER = ".derain-unfinished"
 KEY_BYTES = 16
 NO_KEY = bytes(KEY_BYTES)
 RECORD_BYTES = 2 * KEY_BYTES  # of what tells a photo before it is read, and of what tells it by its content
 REPLACED, OVERWRITTEN = "replaced", "overwritten"
+
+
+class Treated(Protocol):
+    """What a run treats: a photo or clip, and what it leaves."""
+
+    @property
+    def source(self) -> Path: ...
+
+    @property
+    def outputs(self) -> list[Path]: ...
+
+
+@dataclass(frozen=True)
+class NothingLeft:
+    """A source that leaves nothing, such as a clip in which it does not rain."""
+
+    source: Path
+    outputs: list[Path] = field(default_factory=list)
 
 
 class Keys:
@@ -107,7 +125,7 @@ class Journal:
                     path.unlink()
                 folder.rmdir()  # if nothing is left in it
 
-    def is_done(self, job: "Job") -> bool:
+    def is_done(self, job: Treated) -> bool:
         """Whether an earlier run of the command did it, as far as that can be told without reading the photo."""
         parent, name = os.path.split(os.path.abspath(job.source))
         if self.root is None:
@@ -150,8 +168,8 @@ class Journal:
                 key = _replaced_key(place, len(after))
         self._add(home, key + content_key, sync=True)
 
-    def note(self, job: "Job") -> str:
-        """To be called when results are there that replace others; the first time that it fails, gives the reason."""
+    def note(self, job: Treated) -> str:
+        """To be called when all is there that a source leaves; the first time that it fails, gives the reason."""
         if self.kind == REPLACED or self.trouble:
             return ""
         try:
@@ -163,9 +181,9 @@ class Journal:
 
     @property
     def how_to_forget(self) -> str:
-        return f"remove {self.root / FOLDER}" if self.root else f"remove the folders {FOLDER} beside the photos"
+        return f"remove {self.root / FOLDER}" if self.root else f"remove the folders {FOLDER}"
 
-    def _overwritten_key(self, job: "Job") -> bytes:
+    def _overwritten_key(self, job: Treated) -> bytes:
         """Of a photo and its results as they are.
 
         Raises:

@@ -3,18 +3,21 @@
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+import derain
+from derain.cli.inputs import known_weights
 from derain.cli.terminal import say_error, tell, tell_text, with_options
 from derain.errors import DerainError, PhotoError, UsageError, reason
 from derain.text import as_json
 
 if TYPE_CHECKING:
-    from derain.video import Done
+    from derain.batch.journal import Journal
+    from derain.video import Done, VideoSettings
 
 
 @dataclass
@@ -24,9 +27,29 @@ class Telling:
     json: bool
     inform: Callable[[str], None]
     began: float
+    journal: "Journal | None" = None  # of what cannot be told by the results
     bad: int = 0  # clips that failed, or of which frames or parts did
 
+    def is_done(self, clip: Path, place: Path) -> bool:
+        """Whether an earlier run of the command replaced the result, or found that there is none."""
+        if self.journal is None:
+            return False
+        from derain.batch import Job
+        from derain.batch.journal import NothingLeft
+
+        return self.journal.is_done(NothingLeft(clip)) or self.journal.is_done(Job(clip, place))
+
+    def note(self, clip: Path, result: "Done") -> None:
+        if self.journal is None:
+            return
+        from derain.batch import Job
+        from derain.batch.journal import NothingLeft
+
+        if trouble := self.journal.note(NothingLeft(clip) if result.dry else Job(clip, result.path)):
+            self.inform(f"what is done cannot be noted ({trouble}): if this run is cut off, the next one begins anew")
+
     def done(self, clip: Path, result: "Done", nodes: list[str] | None = None) -> None:
+        self.note(clip, result)
         if self.json:
             told = {"frames": result.frames, "seconds": result.seconds, "failed": result.failed}
             said = told | {"damage": result.damage, "dry": result.dry} | ({} if nodes is None else {"nodes": nodes})
@@ -47,6 +70,11 @@ class Telling:
         if self.json:
             tell_text(as_json(nothing_of(clip, place) | {"skipped": "its result exists"}))
 
+    def done_before(self, clip: Path) -> None:
+        self.inform(f"{clip}: was done by an earlier run; to begin anew, {self.journal and self.journal.how_to_forget}")
+        if self.json:
+            tell_text(as_json(nothing_of(clip, None) | {"skipped": "an earlier run did it"}))
+
     def failed(self, clip: Path, error: DerainError) -> None:
         self.bad += 1
         say_error(error)
@@ -58,6 +86,8 @@ class Telling:
             self.inform(f"{count - self.bad} of {count} clips done in {time.monotonic() - self.began:.0f} s")
         if self.bad:
             raise typer.Exit(1)
+        if self.journal:
+            self.journal.forget()
 
 
 def nothing_of(clip: Path, place: Path | None) -> dict[str, Any]:
@@ -115,3 +145,17 @@ def clips_in(folder: Path) -> list[Path]:
     except OSError as error:
         raise UsageError(f"{folder}: cannot be read ({reason(error)})") from None
     return [path for path in moving if not path.stem.endswith(DERAINED_MARK) and path.is_file()]
+
+
+def journal_of_clips(
+    clips: list[Path], out: str | None, settings: "VideoSettings", weights: str, overwrite: bool
+) -> "Journal | None":
+    """Of what is replaced, and of clips that are dry; the existing results tell the rest."""
+    if not (overwrite or settings.rainy_from is not None):
+        return None
+    from derain.batch import Target
+    from derain.batch.journal import digest, journal_of
+
+    target = Target(Path(out) if out else None)
+    decisive = replace(settings, max_memory=None, preview=None)
+    return journal_of(clips, target, False, True, digest(derain.__version__, known_weights(weights), repr(decisive)))

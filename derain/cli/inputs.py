@@ -1,10 +1,11 @@
 """What a command is given, looked at before torch is loaded, which takes seconds."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
-from derain.errors import UsageError, reason
-from derain.weights import locate
+from derain.errors import DerainError, UsageError, reason
+from derain.weights import locate, sha256
 
 
 def check_weights(*weights: str) -> None:
@@ -15,6 +16,13 @@ def check_weights(*weights: str) -> None:
     for name in weights:
         if not name.startswith("hf:"):  # those are fetched when all else is known to be right
             locate(name)
+
+
+def known_weights(name: str) -> str:
+    """A digest of weights that are on this machine, or else their name."""
+    with suppress(DerainError):  # which is told when they are loaded
+        return name if name.startswith("hf:") else sha256(locate(name))
+    return name
 
 
 def check_pictures(folder: Path, what: str, clips: bool = False) -> None:

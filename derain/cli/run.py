@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, nullcontext, suppress
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 import derain
-from derain.cli.inputs import check_weights
+from derain.cli.inputs import check_weights, known_weights
 from derain.cli.options import (
     Device,
     MaxMemory,
@@ -25,7 +25,7 @@ from derain.cli.options import (
     to_place,
 )
 from derain.cli.terminal import progress_bar, say, say_error, tell, tell_text, with_options
-from derain.errors import DerainError, PhotoError, UsageError
+from derain.errors import PhotoError, UsageError
 from derain.text import counted
 
 if TYPE_CHECKING:
@@ -182,12 +182,9 @@ def _journal(
     if not (target.in_place or overwrite):
         return None
     from derain.batch.journal import digest, journal_of
-    from derain.weights import locate, sha256
 
-    known = weights
-    with suppress(DerainError):  # which is told when they are loaded
-        known = weights if weights.startswith("hf:") else sha256(locate(weights))
-    return journal_of(named, target, recursive, overwrite, digest(derain.__version__, known, decisive))
+    settings = digest(derain.__version__, known_weights(weights), decisive)
+    return journal_of(named, target, recursive, overwrite, settings)
 
 
 def _todo(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from derain.cli.clips import Telling, clips_of
+from derain.cli.clips import Telling, clips_of, journal_of_clips
 from derain.cli.options import Device, MaxMemory, Precision, Quiet, Ray, Strength, Threads, Weights
 from derain.cli.streaming import raw_frames, stream
 from derain.cli.terminal import progress_bar, say
@@ -180,7 +180,8 @@ def video(
     inform(f"weights {weights} on {chosen if ray is None else 'Ray'}")
     if is_streamed:
         return stream(source, str(out), network, (settings, streaming), overwrite, json, quiet)
-    telling = Telling(json, inform, time.monotonic())
+    journal = journal_of_clips([clip for clip, _ in clips], out, settings, weights, overwrite) if clips else None
+    telling = Telling(json, inform, time.monotonic(), journal)
     todo = clips or [(Path(source), Path(out) if out else default_result(Path(source)))]
     with workers_of(ray, device, threads, inform) as elsewhere, progress_bar(hidden=quiet) as bar:
         task = bar.add_task("frames", total=None, doing="loading the network")
@@ -195,6 +196,9 @@ def video(
                 place = result_path or default_result(clip)
                 if clips and os.path.lexists(place) and not overwrite:
                     telling.skipped(clip, place)
+                    continue
+                if telling.is_done(clip, place):
+                    telling.done_before(clip)
                     continue
                 found = process(clip, place, network, settings, overwrite, report, inform, elsewhere)
                 telling.done(clip, found, elsewhere.names_of_nodes() if elsewhere else None)
