@@ -14,6 +14,7 @@ import derain
 from derain.errors import DerainError, UsageError, WeightsError
 from derain.files.writing import write_bytes, write_new
 from derain.models.contract import Derainer
+from derain.onnx_file import check_onnx_file
 from derain.weights import about, load
 
 OPSET = 18  # what ONNX Runtime, OpenVINO, TensorRT and OpenCV 5 all read
@@ -75,12 +76,7 @@ def export_onnx(
         WeightsError: weights that cannot be loaded, or whose network does not come out the same.
     """
     out = Path(out)
-    if out.suffix.lower() != ".onnx":
-        raise UsageError(f"{out}: not the name of an ONNX file; give one that ends in .onnx")
-    if out.exists() and not overwrite:
-        raise UsageError(f"{out}: exists; give `overwrite` to replace it")
-    if out.is_dir() or not out.parent.is_dir():
-        raise UsageError(f"{out}: is a folder, or its folder does not exist; give another name, or create the folder")
+    check_onnx_file(out, overwrite)
     _refuse_missing_libraries()
     model, said = load(weights), about(weights)
     content = _as_onnx(model, half, with_rain, _metadata(said, half))

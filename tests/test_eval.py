@@ -375,7 +375,7 @@ def test_what_cannot_be_scored_is_named_and_counted(paired_folders):
         "rain-0.png",
         "rain-1.png: tool a is 9x9 px",
         "rain-2.png: no ground truth",
-        "3 problems, 1 pictures scored",
+        "3 problems, 1 picture scored",
     ):
         assert said in done.stderr.replace("\n", " "), said
 

@@ -23,7 +23,7 @@ from derain.cli.app import app
 from derain.errors import PhotoError, TrainingError, UsageError, WeightsError
 from derain.evaluation.self_test import draw_scene
 from derain.finetuning.best import Best
-from derain.finetuning.finetune import HandedBack, Result, finetune, handed_back, notes, work_folder
+from derain.finetuning.finetune import HandedBack, Result, finetune, handed_back, notes
 from derain.finetuning.guide import load_guide
 from derain.finetuning.judge import Extent, Judge, Scores, to_bytes, trials
 from derain.finetuning.material import (
@@ -37,6 +37,7 @@ from derain.finetuning.material import (
     prepare,
     remove_copies,
 )
+from derain.finetuning.places import work_folder
 from derain.finetuning.verdict import verdict
 from derain.photos import find_photos, read_photo
 from derain.rain.amount import amount
@@ -456,7 +457,7 @@ def test_bad_input_is_one_clear_sentence(camera, tmp_path):
     (few / "broken.jpg").write_bytes(b"\xff\xd8nothing")
     (few / "broken.mp4").write_bytes(b"nothing")
     for folder, sentence in (
-        (few, "1 usable photos; finetuning needs 4 rainy ones .*broken"),
+        (few, "1 usable photo; finetuning needs 4 rainy ones .*broken"),
         (dry, "no rain found in any of its 5 photos"),
         (small, "0 usable photos.*90x90 px is too small"),
         (tmp_path / "missing", "not a folder"),
@@ -599,7 +600,8 @@ RUN = """
 import os, signal, sys, threading
 from pathlib import Path
 import torch
-from derain.finetuning.finetune import finetune, work_folder
+from derain.finetuning.finetune import finetune
+from derain.finetuning.places import work_folder
 torch.set_num_threads(1)
 rainy, bank, out = map(Path, sys.argv[1:4])
 options = dict(steps=16, batch=1, crop=48, bank=4, tries=1, save_every=2, log_every=1, seed=3, device="cpu")

@@ -125,38 +125,73 @@ def test_who_leaves_out_the_command_is_told_it(typed, said):
     assert done.exit_code == 2 and said in done.stderr
 
 
-WITHOUT_TORCH = (
-    "import sys; from derain.cli.app import main\n"
-    "try: main()\n"
-    "finally: assert not {'torch', 'scipy'} & set(sys.modules)"
-)
+WITHOUT_TORCH = """
+import json, os, sys
+import derain.evaluation.samples, derain.video.naming
+from derain.cli.app import main
+for words in json.loads(sys.argv[1]):
+    reading, writing = os.pipe()
+    process = os.fork()
+    if not process:
+        os.dup2(writing, 2)
+        os.close(writing)
+        sys.argv, code = ["derain", *words], 0
+        try:
+            main()
+        except SystemExit as ended:
+            code = ended.code
+        sys.stderr.flush()
+        os._exit(99 if {"torch", "scipy"} & set(sys.modules) else code)
+    os.close(writing)
+    said = open(reading).read()
+    print(json.dumps([os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), said]))
+"""
+WRONG_INPUTS = {
+    "run phoot.jpg": (1, "phoot.jpg: no such file; did you mean photo.jpg?"),
+    "run clip.mp4": (2, "clip.mp4: is a clip; `derain video clip.mp4` removes its rain"),
+    "run empty": (2, "no photos found"),
+    "run moving": (2, "no photos found, but clips: moving/clip.mp4: is a clip"),
+    "run photo.jpg -o photo.jpg/x": (1, "photo.jpg is not a folder"),
+    "run photo.jpg --weights nowhere": (2, "nowhere: no bundled weights of that name"),
+    "video clipp.mp4": (1, "clipp.mp4: no such file; did you mean clip.mp4?"),
+    "video no.mp4 nothing.mp4": (1, "0 of 2 clips done"),
+    "video photo.jpg": (2, "photo.jpg: is a photo; use `derain run`"),
+    "video empty": (2, "empty: holds no pictures"),
+    "video clip.mp4 -o other.mp4": (2, "other.mp4: exists; give another -o, or --overwrite"),
+    "video clip.mp4 -o a.txt": (2, "a.txt: the result must end in one of .mp4"),
+    "video clip.mp4 -o photo.jpg/a.mp4": (1, "photo.jpg is not a folder; give another -o"),
+    "video clip.mp4 --weights nowhere": (2, "nowhere: no bundled weights of that name"),
+    "video rtsp://camera/1": (2, "is a stream; use --output"),
+    "score phoot.jpg no.mp4": (1, "phoot.jpg: no such file; did you mean photo.jpg?"),
+    "score photo.jpg --weights nowhere": (2, "nowhere: no bundled weights of that name"),
+    "finetune nowhere": (2, "nowhere: no such file or folder; give a folder of rainy photos or clips"),
+    "finetune empty": (2, "empty: holds no photos or clips"),
+    "finetune moving -o a.txt": (2, "a.txt: the result is a weights file"),
+    "finetune moving --push me": (2, "me: give a repository on the Hub as OWNER/REPO"),
+    "train --rainy moving --clean empty --out r": (2, "empty: holds no photos or clips"),
+    "eval --rainy nowhere": (2, "nowhere: no such file or folder"),
+    "eval --rainy empty": (2, "empty: no photos in it"),
+    "eval --rainy moving --clean photo.jpg": (2, "compare folders with folders"),
+    "eval --rainy photo.jpg --csv clip.mp4": (2, "clip.mp4: already exists"),
+    "models verify nowhere": (2, "nowhere: no bundled weights"),
+    "export onnx --weights nowhere.safetensors": (2, "nowhere.safetensors: no such weights file"),
+    "export onnx -o a.txt": (2, "a.txt: not the name of an ONNX file"),
+}
 
 
-@pytest.mark.parametrize(
-    "typed, code, said",
-    [
-        (["run", "phoot.jpg"], 1, "phoot.jpg: no such file; did you mean photo.jpg?"),
-        (["run", "clip.mp4"], 2, "clip.mp4: is a clip; `derain video clip.mp4` removes its rain"),
-        (["run", "empty"], 2, "no photos found"),
-        (["run", "photo.jpg", "-o", "photo.jpg/x"], 1, "photo.jpg is not a folder"),
-        (["run", "photo.jpg", "--weights", "nowhere"], 2, "nowhere: no bundled weights of that name"),
-        (["finetune", "nowhere"], 2, "nowhere: no such file or folder; give a folder of rainy photos or clips"),
-        (["train", "--rainy", "moving", "--clean", "empty", "--out", "r"], 2, "empty: holds no photos or clips"),
-        (["eval", "--rainy", "nowhere"], 2, "nowhere: no such file or folder"),
-        (["models", "verify", "nowhere"], 2, "nowhere: no bundled weights"),
-        (["export", "onnx", "--weights", "nowhere.safetensors"], 2, "nowhere.safetensors: no such weights file"),
-        (["run", "moving"], 2, "no photos found, but clips: moving/clip.mp4: is a clip"),
-    ],
-)
-def test_what_is_wrong_with_the_input_is_told_before_torch_is_loaded(typed, code, said, tmp_path):
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks, so that a case takes no start of Python")
+def test_what_is_wrong_with_the_input_is_told_before_torch_is_loaded(tmp_path):
     for name in ("empty", "moving"):
         (tmp_path / name).mkdir()
-    for name in ("photo.jpg", "clip.mp4", "moving/clip.mp4"):
+    for name in ("photo.jpg", "clip.mp4", "other.mp4", "moving/clip.mp4"):
         (tmp_path / name).touch()
-    command = [sys.executable, "-c", WITHOUT_TORCH, *typed]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == code and said in done.stderr, done.stderr
-    assert "Traceback" not in done.stderr and "weights derain" not in done.stderr
+    words = json.dumps([typed.split() for typed in WRONG_INPUTS])
+    done = subprocess.run([sys.executable, "-c", WITHOUT_TORCH, words], cwd=tmp_path, capture_output=True, text=True)
+    found = dict(zip(WRONG_INPUTS, map(json.loads, done.stdout.splitlines()), strict=True))
+    for typed, (code, sentence) in WRONG_INPUTS.items():
+        ended, said = found[typed]
+        assert (ended, sentence in said) == (code, True), (typed, found[typed])
+        assert "Traceback" not in said and "weights derain" not in said, said
 
 
 def test_the_readme_names_every_command():

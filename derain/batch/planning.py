@@ -276,12 +276,17 @@ def obstacle(job: Job) -> PhotoError | None:
         return PhotoError(f"{job.source}: no such file{near(job.source)}")
     except OSError as error:
         return PhotoError(f"{job.source}: cannot be read ({reason(error)})")
-    for path in (path for path in job.outputs if not is_remote(path)):
-        at = next(folder for folder in (path.parent, *path.parent.parents) if os.path.lexists(folder))
-        if not os.path.isdir(at):
-            return PhotoError(f"{path}: cannot be written because {at} is not a folder; give another `output`")
-        if not os.access(at, os.W_OK | os.X_OK):
-            return PhotoError(f"{path}: cannot be written because you may not write in {at}; give another `output`")
+    hindrances = (hindrance(path, "output") for path in job.outputs if not is_remote(path))
+    return next(filter(None, hindrances), None)
+
+
+def hindrance(path: Path, option: str) -> PhotoError | None:
+    """Why no file can be made at ``path``, which the argument ``option`` names, as far as its folders tell."""
+    at = next(folder for folder in (path.parent, *path.parent.parents) if os.path.lexists(folder))
+    if not os.path.isdir(at):
+        return PhotoError(f"{path}: cannot be written because {at} is not a folder; give another `{option}`")
+    if not os.access(at, os.W_OK | os.X_OK):
+        return PhotoError(f"{path}: cannot be written because you may not write in {at}; give another `{option}`")
     return None
 
 

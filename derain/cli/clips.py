@@ -81,6 +81,21 @@ class Telling:
         if self.json:
             tell_text(as_json(nothing_of(clip, None) | {"error": with_options(str(error))}))
 
+    def refuse_if_all_are_missing(self, clips: list[Path]) -> None:
+        from derain.video.naming import check_source
+
+        missing: dict[Path, DerainError] = {}
+        for clip in clips:
+            try:
+                check_source(clip)
+            except DerainError as error:
+                missing[clip] = error
+        if len(missing) < len(set(clips)):
+            return
+        for clip, why in missing.items():
+            self.failed(clip, why)
+        self.finish(len(missing))
+
     def finish(self, count: int) -> None:
         if count > 1:
             self.inform(f"{count - self.bad} of {count} clips done in {time.monotonic() - self.began:.0f} s")

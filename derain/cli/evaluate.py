@@ -9,6 +9,7 @@ from derain.cli.inputs import check_there, check_weights
 from derain.cli.options import Device
 from derain.cli.terminal import progress_bar, say, talk, with_options
 from derain.errors import UsageError
+from derain.text import counted
 
 if TYPE_CHECKING:
     import torch
@@ -64,22 +65,24 @@ def evaluate(
     check_weights(*(name for name in weights or () if name != "none"))
     from derain.cli.methods import method_names, roles
     from derain.cli.outputs import refuse_existing, write
-    from derain.evaluation.report import as_html
-    from derain.evaluation.results import as_csv, as_json
     from derain.evaluation.samples import open_samples
-    from derain.evaluation.self_test import rendered_samples
-    from derain.restoring.devices import choose_device
-    from derain.weights import load
 
     ours, theirs = method_names([w for w in weights or ["derain"] if w != "none"], restored or [])
     if benchmark and (report or csv):
         raise UsageError("--benchmark can write --json only; leave out --report and --csv")
     refuse_existing([path for path in (report, json, csv) if path], overwrite)
+    opened = open_samples(rainy, clean, theirs, frames) if rainy else None
+    from derain.evaluation.report import as_html  # torch takes seconds: what is wrong with the pictures is told before
+    from derain.evaluation.results import as_csv, as_json
+    from derain.evaluation.self_test import rendered_samples
+    from derain.restoring.devices import choose_device
+    from derain.weights import load
+
     chosen = choose_device(device)
     if benchmark:
         _measure(list(ours.values()), chosen, json)
         return
-    given = open_samples(rainy, clean, theirs, frames) if rainy else rendered_samples()
+    given = opened or rendered_samples()
     for left in given.left_out:
         say(left)
     found, gallery = _score(given, {name: load(file, chosen) for name, file in ours.items()}, workers)
@@ -91,7 +94,7 @@ def evaluate(
         title = "/".join(rainy.resolve().parts[-2:]) if rainy else "Self-test"
         write(report, as_html(found, gallery, title, roles(rainy, clean, ours, theirs)))
     if found.problems:
-        say(f"{len(found.problems)} problems, {len(found.rows)} pictures scored")
+        say(f"{counted(len(found.problems), 'problem')}, {counted(len(found.rows), 'picture')} scored")
         raise typer.Exit(1)
 
 

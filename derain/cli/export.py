@@ -8,6 +8,7 @@ import typer
 from derain.cli.inputs import check_weights
 from derain.cli.options import Command, Weights
 from derain.cli.terminal import say, tell
+from derain.onnx_file import check_onnx_file
 
 export = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Convert the network for other software.")
 
@@ -26,6 +27,7 @@ def onnx(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
 ) -> None:
     """Write the network as ONNX, for ONNX Runtime, OpenVINO or OpenCV 5, and check it."""
+    check_onnx_file(out, overwrite)
     check_weights(weights)
     from derain.export import export_onnx
 

@@ -9,6 +9,8 @@ import typer
 from derain.cli.inputs import check_pictures, check_weights
 from derain.cli.options import Device, Workers
 from derain.cli.terminal import say, tell, training_bar
+from derain.finetuning.places import check_result
+from derain.weights.places import check_repo
 
 
 def finetune(
@@ -60,14 +62,13 @@ def finetune(
     if clean:
         check_pictures(clean, "photos without rain")
     check_weights(start)
-    from derain.finetuning.finetune import finetune as run_finetuning
-    from derain.finetuning.verdict import in_words
-    from derain.weights.publish import check_repo
-    from derain.weights.publish import push as upload
-
     if push:
         check_repo(push)
     weights = out or Path(f"{photos.resolve().name}.safetensors")
+    check_result(weights, (photos, *([clean] if clean else [])), resume, overwrite)
+    from derain.finetuning.finetune import finetune as run_finetuning
+    from derain.finetuning.verdict import in_words
+    from derain.weights.publish import push as upload
 
     with training_bar() as (report, watch):
         found = run_finetuning(

@@ -7,6 +7,8 @@ from pathlib import Path
 from derain.errors import DerainError, UsageError, reason
 from derain.weights import locate, sha256
 
+NO_FILE = "no such file or folder"
+
 
 def check_weights(*weights: str) -> None:
     """
@@ -54,12 +56,21 @@ def check_there(*paths: Path) -> None:
             raise UsageError(f"{path}: {why}")
 
 
+def absence(source: Path) -> str:
+    """What is wrong if a photo or clip is not there; empty if it is."""
+    from derain.batch.planning import near
+    from derain.files.places import is_remote
+
+    why = "" if is_remote(source) else missing(source)
+    return f"no such file{near(source)}" if why == NO_FILE else why
+
+
 def missing(path: Path) -> str:
     """Why nothing can be found there; empty if something is."""
     try:
         os.stat(path)
     except FileNotFoundError:
-        return "no such file or folder"
+        return NO_FILE
     except OSError as error:
         return f"cannot be read ({reason(error)})"
     return ""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from derain.cli.clips import Telling, clips_of, journal_of_clips
+from derain.cli.inputs import check_weights
 from derain.cli.options import Device, MaxMemory, Precision, Quiet, Ray, Strength, Threads, Weights
 from derain.cli.streaming import raw_frames, stream
 from derain.cli.terminal import progress_bar, say
@@ -124,18 +125,40 @@ def video(
     """
     clips = [] if len(sources) == 1 and not Path(sources[0]).is_dir() else clips_of(sources, out)
     source = sources[0]
-    import torch
+    from derain.video.naming import check_names, default_result
+    from derain.video.streams import StreamSettings, is_stream
+    from derain.video.streams.addresses import shown
+
+    if compare and rain:
+        raise UsageError("choose either --compare or --rain")
+    raw = raw_frames(pixel_format, size, rate)
+    streaming = StreamSettings(live, reconnect, raw, format, pairs(source_option), pairs(output_option))
+    if len(sources) > 1 and (streams := [one for one in sources if is_stream(one)]):
+        raise UsageError(f"{shown(streams[0])}: is a stream; give it alone")
+    is_streamed = is_stream(source) or (out is not None and is_stream(out)) or streaming != StreamSettings()
+    if is_streamed and out is None:
+        raise UsageError(f"{shown(source)}: is a stream; use --output to say where it goes: a file, a URL or -")
+    if is_streamed and ray is not None:
+        raise UsageError(f"{shown(source)}: is a stream, which --ray does not support; leave it out")
+
+    def inform(sentence: str) -> None:
+        if not quiet:
+            say(sentence)
+
+    telling = Telling(json, inform, time.monotonic())
+    if clips:
+        telling.refuse_if_all_are_missing([clip for clip, _ in clips])
+    elif not is_streamed:
+        check_names(Path(source), Path(out) if out else None, overwrite)
+    if not is_streamed:  # of a stream its options are looked at before
+        check_weights(weights)
+    import torch  # which takes seconds: what is wrong with the clips is told before
 
     from derain.rain.amount import threshold
     from derain.restoring.devices import choose_device
     from derain.video import VideoSettings, process
-    from derain.video.naming import default_result
-    from derain.video.streams import StreamSettings, is_stream
-    from derain.video.streams.addresses import shown
     from derain.weights import load
 
-    if compare and rain:
-        raise UsageError("choose either --compare or --rain")
     options = pairs(encoder_option)
     settings = VideoSettings(
         temporal=temporal,
@@ -156,22 +179,9 @@ def video(
         preview=preview,
         rainy_from=threshold(True, rainy_from) if only_if_rainy or rainy_from is not None else None,
     )
-    raw = raw_frames(pixel_format, size, rate)
-    streaming = StreamSettings(live, reconnect, raw, format, pairs(source_option), pairs(output_option))
-    if len(sources) > 1 and (streams := [one for one in sources if is_stream(one)]):
-        raise UsageError(f"{shown(streams[0])}: is a stream; give it alone")
-    is_streamed = is_stream(source) or (out is not None and is_stream(out)) or streaming != StreamSettings()
-    if is_streamed and out is None:
-        raise UsageError(f"{shown(source)}: is a stream; use --output to say where it goes: a file, a URL or -")
-    if is_streamed and ray is not None:
-        raise UsageError(f"{shown(source)}: is a stream, which --ray does not support; leave it out")
     if threads:
         torch.set_num_threads(threads)
     chosen = choose_device("cpu" if ray is not None else device)
-
-    def inform(sentence: str) -> None:
-        if not quiet:
-            say(sentence)
 
     @cache
     def network() -> "Derainer":
@@ -180,8 +190,8 @@ def video(
     inform(f"weights {weights} on {chosen if ray is None else 'Ray'}")
     if is_streamed:
         return stream(source, str(out), network, (settings, streaming), overwrite, json, quiet)
-    journal = journal_of_clips([clip for clip, _ in clips], out, settings, weights, overwrite) if clips else None
-    telling = Telling(json, inform, time.monotonic(), journal)
+    if clips:
+        telling.journal = journal_of_clips([clip for clip, _ in clips], out, settings, weights, overwrite)
     todo = clips or [(Path(source), Path(out) if out else default_result(Path(source)))]
     with workers_of(ray, device, threads, inform) as elsewhere, progress_bar(hidden=quiet) as bar:
         task = bar.add_task("frames", total=None, doing="loading the network")

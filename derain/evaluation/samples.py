@@ -12,7 +12,7 @@ from derain.evaluation.metrics import Picture
 from derain.evaluation.pictures import read_picture
 from derain.photos import find_photos
 from derain.photos.names import left_out, results_among
-from derain.video.reading import CLIPS, read_frames
+from derain.video.naming import CLIPS
 
 INPUT = "input"
 
@@ -97,6 +97,8 @@ def clip_samples(
     Raises:
         PhotoError: a file is no clip that can be read.
     """
+    from derain.video.reading import read_frames  # which brings torch
+
     clips = {INPUT: rainy, **({"clean": clean} if clean else {}), **restored}
     for index, frames in enumerate(zip_longest(*(read_frames(path) for path in clips.values()))):
         if index == limit:

@@ -7,7 +7,6 @@ photos, and what it makes of rendered rain is kept. A part of the photos is held
 """
 
 import errno
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -39,6 +38,7 @@ from derain.finetuning.material import (
     remove_if_empty,
     some,
 )
+from derain.finetuning.places import INTERRUPTED, SUMMARY, check_result, work_folder
 from derain.finetuning.verdict import MORE_PHOTOS, in_words, verdict
 from derain.models import describe
 from derain.models.contract import Derainer
@@ -49,8 +49,9 @@ from derain.training.clock import Clock, OutOfTime, Watch
 from derain.training.config import TrainConfig, load_config
 from derain.training.crops import centre
 from derain.training.loop import Report, train
+from derain.training.places import CHECKPOINT, has_checkpoint
 from derain.training.torchrun import number_of, under_torchrun
-from derain.video.reading import CLIPS
+from derain.video.naming import CLIPS
 from derain.weights import bundled_folder, fingerprint, load, save
 
 P = ParamSpec("P")
@@ -59,9 +60,7 @@ FEWEST_STEPS = 20  # from which a run can have learned something
 SUMMARY_TIME_SHARE, LONGEST_SUMMARY = 0.08, 60.0  # of the run's time, and in seconds: kept for saving and the summary
 SUMMARY_SLOWNESS = 8.0  # how many times longer than in a judgement a pixel takes in the summary, as a first guess
 LEAST_SIDE_SHOWN = 128  # px, of a photo in the summary
-SUMMARY = "summary.html"
 PHOTOS = "photos"
-INTERRUPTED = "interrupted"  # an empty file: the weights that were handed back are not the end
 SCALES = 3  # at which rain is discovered
 BLENDS = (0.35, 0.65, 1.0)  # of the way from the starting weights to the trained ones: less of it forgets less
 
@@ -97,7 +96,7 @@ class Result:
     @property
     def can_go_on(self) -> bool:
         """Whether an interrupted run left a checkpoint."""
-        return folder.has_checkpoint(work_folder(self.weights))
+        return has_checkpoint(work_folder(self.weights))
 
 
 @dataclass
@@ -123,11 +122,6 @@ class Run:
     def hear(self, sentence: str) -> None:
         self.heard.append(sentence)
         self.say(sentence)
-
-
-def work_folder(out: Path) -> Path:
-    """Where the run that makes ``out`` has its checkpoint, log, previews and summary."""
-    return out.with_suffix(".finetune")
 
 
 def one_at_a_time(
@@ -372,7 +366,7 @@ def remembered(work: Path, digest: str, start: str) -> dict[str, Any]:
         TrainingError: it is damaged, or not of finetuning.
         UsageError: the run began with weights of another ``digest``.
     """
-    if not folder.has_checkpoint(work):
+    if not has_checkpoint(work):
         return {}
     state = folder.load_checkpoint(work, "derain")
     memory = state.get("onlooker")
@@ -430,19 +424,8 @@ def begin(out: Path, given: tuple[Path, ...], resume: bool, overwrite: bool) -> 
         TrainingError: the folder cannot be made ready.
         UsageError: results that exist, or in the place of what is given.
     """
-    if out.suffix != ".safetensors":
-        raise UsageError(f"{out}: the result is a weights file; give a name that ends in .safetensors")
+    check_result(out, given, resume, overwrite)
     work = work_folder(out)
-    for path in given:
-        if {out.resolve(), work.resolve()} & {path.resolve(), *path.resolve().parents}:
-            raise UsageError(f"{out}: with {work.name} beside it, it would replace {path}; give another `out`")
-    if resume:
-        if out.exists() and not folder.has_checkpoint(work) and not (work / INTERRUPTED).exists():
-            raise UsageError(f"{out}: is finished; there is nothing to resume; give `overwrite` to start over")
-    else:
-        for path in (out, work / folder.CHECKPOINT, work / SUMMARY):
-            if os.path.lexists(path) and not overwrite:
-                raise UsageError(f"{path}: exists; give `resume` to go on, `overwrite` to replace it, or another `out`")
     try:
         if work.is_symlink():
             raise OSError(errno.ELOOP, "is a link, and results are not written through links")
@@ -541,6 +524,6 @@ def in_time(samples: Iterator[Sample], total: int, clock: Clock, pace: float) ->
 
 def clean_up(work: Path) -> None:
     """A finished run needs neither its checkpoint nor the weights that were not the best, nor to know its photos."""
-    for leftover in (work / folder.CHECKPOINT, folder.weights_in(work, "derain"), work / INTERRUPTED):
+    for leftover in (work / CHECKPOINT, folder.weights_in(work, "derain"), work / INTERRUPTED):
         leftover.unlink(missing_ok=True)
     forget(work / PHOTOS)

@@ -18,11 +18,13 @@ from derain.models.contract import Derainer
 from derain.photos import SUFFIXES, read_original, to_8_bit, write_photo
 from derain.photos.names import left_out, results_among
 from derain.rain.amount import RAINY_SCORE, VISIBLE_HEIGHT
+from derain.text import counted
 from derain.training.clips import Footage, rains
 from derain.training.clock import Clock, OutOfTime
 from derain.training.crops import centre
 from derain.training.discovery import find_rain, repeatable
-from derain.video.reading import CLIPS, sample_frames
+from derain.video.naming import CLIPS
+from derain.video.reading import sample_frames
 
 LEAST_PHOTOS = 4
 LEAST_RAINY = 2  # of them: one to train on, one to judge by
@@ -359,7 +361,9 @@ def _refuse(rainy: Path, material: Material, problems: list[str]) -> None:
     usable = len(material.sources)
     if usable < LEAST_PHOTOS:
         why = f" (first problem: {problems[0]})" if problems else ""
-        raise TrainingError(f"{rainy}: {usable} usable photos; finetuning needs {LEAST_PHOTOS} rainy ones{why}")
+        raise TrainingError(
+            f"{rainy}: {counted(usable, 'usable photo')}; finetuning needs {LEAST_PHOTOS} rainy ones{why}"
+        )
     if (found := sum(source.rainy for source in material.sources)) < LEAST_RAINY:
         what = "clear streaks" if any(source.seen and not source.rainy for source in material.sources) else "rain"
         said = f"{what} found in one of {usable} photos" if found else f"no {what} found in any of its {usable} photos"

@@ -18,7 +18,8 @@ from derain.restoring.devices import FREE_MEMORY_SHARE, free_memory
 from derain.training.clips import Footage
 from derain.training.clock import Clock
 from derain.training.torchrun import processes_here
-from derain.video.reading import CLIPS, sample_frames
+from derain.video.naming import CLIPS
+from derain.video.reading import sample_frames
 
 FRAMES = 10  # of a clip, that are photos
 CHOICES = 3  # crops of which the most textured is taken

@@ -20,9 +20,9 @@ from derain.training.clock import Timing
 from derain.training.config import TrainConfig
 from derain.training.crops import Crops, to_tensor
 from derain.training.learner import Learner, Onlooker
+from derain.training.places import CHECKPOINT, has_checkpoint
 from derain.weights import save
 
-CHECKPOINT = "checkpoint.pt"
 LOG = "log.jsonl"
 PREVIEWS = "previews"
 
@@ -120,10 +120,6 @@ def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
             torch.save(state, file)
         except RuntimeError as error:  # in torch's words, where it could not write
             raise error.__context__ if isinstance(error.__context__, OSError) else error from None
-
-
-def has_checkpoint(folder: Path) -> bool:
-    return (folder / CHECKPOINT).is_file()
 
 
 def load_checkpoint(folder: Path, preset: str) -> dict[str, Any]:

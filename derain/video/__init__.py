@@ -4,8 +4,16 @@ for frame in derain.video.frames("clip.mp4"): ...
 derain.video.process("clip.mp4", "dry.mp4")
 """
 
-from derain.video.pipeline import process
-from derain.video.reading import CLIPS, Frame, frames, read_frames, sample_frames
-from derain.video.treatment import Done, VideoSettings
+from typing import TYPE_CHECKING
+
+from derain.lazy import parts_of
+
+if TYPE_CHECKING:
+    from derain.video.naming import CLIPS
+    from derain.video.pipeline import process
+    from derain.video.reading import Frame, frames, read_frames, sample_frames
+    from derain.video.treatment import Done, VideoSettings
 
 __all__ = ["CLIPS", "Done", "Frame", "VideoSettings", "frames", "process", "read_frames", "sample_frames"]
+_OTHERS = {"CLIPS": "naming", "process": "pipeline", "Done": "treatment", "VideoSettings": "treatment"}
+__getattr__ = parts_of(__name__, dict.fromkeys(__all__, "reading") | _OTHERS)

@@ -3,17 +3,18 @@
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import av
-
-from derain.errors import UsageError
+from derain.batch.planning import hindrance, near
+from derain.errors import PhotoError, UsageError, reason
 from derain.files.writing import UNFINISHED_SUFFIX, check_name, refuse_special
-from derain.photos import SUFFIXES
-from derain.video.joining import try_header
-from derain.video.reading import Clip
+from derain.photos import SUFFIXES, find_photos
+
+if TYPE_CHECKING:
+    from derain.video.reading import Clip
 
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm", ".avi": "avi"}
+CLIPS = set(FORMATS)
 COUNTER = re.compile(r"%0?\d*d")
 MARK = ".derained"  # end of the name of a result beside its source
 
@@ -66,11 +67,13 @@ def default_result(source: Path) -> Path:
     check_source(source)
     if is_sequence(source) or name.suffix.lower() in FORMATS:
         return name.with_name(f"{name.stem}{MARK}{name.suffix}")
+    from derain.video.reading import Clip  # which brings torch: a name by itself is judged without
+
     with Clip(source) as clip:
         return name.with_name(f"{name.stem}{MARK}{best_suffix(clip)}")
 
 
-def best_suffix(clip: Clip) -> str:
+def best_suffix(clip: "Clip") -> str:
     """Of the container like the clip's own that can be written, or else of that which loses the fewest streams."""
     family = clip.container.format.name.split(",")
     own = [suffix for suffix, form in FORMATS.items() if form in family]
@@ -84,6 +87,10 @@ def best_suffix(clip: Clip) -> str:
 
 def holds(form: str, stream: Any) -> bool:
     """Whether a container takes a stream as it is."""
+    import av
+
+    from derain.video.joining import try_header
+
     try:
         try_header(form, stream)
     except (av.FFmpegError, ValueError, TypeError):
@@ -94,9 +101,16 @@ def holds(form: str, stream: Any) -> bool:
 def check_source(source: Path) -> None:
     """
     Raises:
-        PhotoError: it is neither a file nor a folder.
+        PhotoError: it is missing, or neither a file nor a folder.
         UsageError: the file is a photo.
     """
+    try:
+        os.lstat(source)
+    except FileNotFoundError:
+        if not is_pattern(source):
+            raise PhotoError(f"{source}: no such file{near(source)}") from None
+    except OSError as error:
+        raise PhotoError(f"{source}: cannot be read ({reason(error)})") from None
     refuse_special(source)
     if os.path.isfile(source) and source.suffix.lower() in SUFFIXES:
         raise UsageError(f"{source}: is a photo; use `derain run`, or give its folder or a pattern such as %05d.png")
@@ -108,3 +122,52 @@ def check_result(out: Path) -> None:
         UsageError: the file system has no room for the result's name, or for that of the folder that it is made in.
     """
     check_name(named(out), UNFINISHED_SUFFIX)
+
+
+def check(source: Path, out: Path, overwrite: bool) -> None:
+    """
+    Raises:
+        UsageError: what cannot be, before any work.
+    """
+    if out.suffix.lower() not in FORMATS:
+        raise UsageError(f"{out}: the result must end in one of {' '.join(FORMATS)}")
+    if os.path.lexists(out) and (not overwrite or out.resolve() == source.resolve()):
+        raise UsageError(f"{out}: exists; give another `out`, or `overwrite` if it is not the source itself")
+
+
+def check_names(source: Path, out: Path | None, overwrite: bool) -> None:
+    """What can be told of a clip and its result before the clip is opened.
+
+    Raises:
+        PhotoError: the clip is missing, or the result cannot be written.
+        UsageError: as :func:`check_source`, :func:`check_result` and :func:`check`; or a folder holds no pictures.
+    """
+    check_source(source)
+    if os.path.isdir(source) or is_pattern(source):
+        list_pictures(source)
+    if out is None and not (os.path.isdir(source) or is_sequence(source) or source.suffix.lower() in FORMATS):
+        return  # the clip decides
+    out = out or default_result(source)
+    check_result(out)
+    if error := hindrance(named(out), "out"):
+        raise error
+    if not (is_sequence(source) or is_sequence(out)):
+        check(source, out, overwrite)
+
+
+def list_pictures(source: Path) -> list[Path]:
+    """The pictures of a folder by name, or those that a pattern such as ``frames/%05d.png`` counts.
+
+    Raises:
+        UsageError: there are none.
+    """
+    if not is_pattern(source):
+        found = find_photos(source) if source.is_dir() else []
+    else:
+        first = next((n for n in range(2) if counted(source, n).is_file()), None)
+        found = []
+        while first is not None and (path := counted(source, first + len(found))).is_file():
+            found.append(path)
+    if not found:
+        raise UsageError(f"{source}: holds no pictures; give a clip, a folder of pictures, or frames/%05d.png")
+    return found

@@ -1,7 +1,6 @@
 """From a clip to its derained clip: decoder, network and encoder side by side, in segments that can be resumed."""
 
 import json
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -27,7 +26,7 @@ from derain.video.formats import choose_encoder
 from derain.video.fusion import REACH
 from derain.video.joining import Track, join
 from derain.video.judging import LOOKS, RAINY_LOOKS, count_rainy
-from derain.video.naming import FORMATS, check_result, check_source, is_gif, is_sequence, unfinished
+from derain.video.naming import FORMATS, check, check_result, check_source, is_gif, is_sequence, unfinished
 from derain.video.reading import Clip, Frame
 from derain.video.sequences import check_sequence, process_sequence
 from derain.video.sides import Light, lost_sides
@@ -165,17 +164,6 @@ def _process_clips(clips: list[Clip], run: Run) -> Done:
         if not any(any(work.whole()) for work in works):
             clear(folder)  # nothing to go on with
         raise
-
-
-def check(source: Path, out: Path, overwrite: bool) -> None:
-    """
-    Raises:
-        UsageError: what cannot be, before any work.
-    """
-    if out.suffix.lower() not in FORMATS:
-        raise UsageError(f"{out}: the result must end in one of {' '.join(FORMATS)}")
-    if os.path.lexists(out) and (not overwrite or out.resolve() == source.resolve()):
-        raise UsageError(f"{out}: exists; give another `out`, or `overwrite` if it is not the source itself")
 
 
 def check_settings(settings: VideoSettings) -> None:

@@ -24,7 +24,6 @@ from derain.video.deinterlacing import deinterlaced
 from derain.video.seeking import LEAST_LEAP_BACK
 from derain.video.sides import has_sides_to_take_over
 
-CLIPS = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v"}
 Plane = NDArray[Any]
 UNREADABLE = (av.FFmpegError, OSError, ValueError, cv2.error)
 NEAR_BEGINNING = 1.0  # seconds from the beginning, up to which there is nothing to gain by beginning later

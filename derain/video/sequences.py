@@ -15,14 +15,13 @@ from derain.photos import (
     Original,
     encode,
     encode_with_notes,
-    find_photos,
     format_of,
     read_original,
 )
 from derain.video.colour import PICTURE
 from derain.video.fusion import REACH
 from derain.video.gifs import process_gif
-from derain.video.naming import FORMATS, counted, is_gif, is_pattern, unfinished
+from derain.video.naming import FORMATS, counted, is_gif, is_pattern, list_pictures, unfinished
 from derain.video.reading import Clip, Frame
 from derain.video.treatment import (
     Done,
@@ -209,24 +208,6 @@ class Numbered(NamedTuple):
 
     path: Path
     time: float  # seconds
-
-
-def list_pictures(source: Path) -> list[Path]:
-    """The pictures of a folder by name, or those that a pattern such as ``frames/%05d.png`` counts.
-
-    Raises:
-        UsageError: there are none.
-    """
-    if not is_pattern(source):
-        found = find_photos(source) if source.is_dir() else []
-    else:
-        first = next((n for n in range(2) if counted(source, n).is_file()), None)
-        found = []
-        while first is not None and (path := counted(source, first + len(found))).is_file():
-            found.append(path)
-    if not found:
-        raise UsageError(f"{source}: holds no pictures; give a clip, a folder of pictures, or frames/%05d.png")
-    return found
 
 
 def place(out: Path, name: Path, index: int) -> Path:

@@ -1,6 +1,7 @@
 """Where weights are: bundled, a file, or on the Hub."""
 
 import os
+import re
 from pathlib import Path
 
 from derain.errors import PhotoError, WeightsError
@@ -27,3 +28,12 @@ def locate(weights: str | Path) -> Path:
             raise WeightsError(f"{path}: no such weights file")
         return path
     return locate_bundled(str(weights))
+
+
+def check_repo(repo: str) -> None:
+    """
+    Raises:
+        WeightsError: not of the form ``OWNER/REPO``.
+    """
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo):
+        raise WeightsError(f"{repo}: give a repository on the Hub as OWNER/REPO")

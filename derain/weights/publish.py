@@ -1,6 +1,5 @@
 """Finetuned weights on the Hugging Face Hub, with their model card."""
 
-import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -9,6 +8,7 @@ from derain.errors import WeightsError
 from derain.weights.files import about, load, save
 from derain.weights.header import read_header, without_paths
 from derain.weights.hub import first_line
+from derain.weights.places import check_repo
 
 CARD_TEMPLATE = """---
 library_name: derain
@@ -36,15 +36,6 @@ own photos before you rely on the weights. They have learned nothing that the ph
 
 SHA-256 of `derain.safetensors`: `{sha256}`
 """
-
-
-def check_repo(repo: str) -> None:
-    """
-    Raises:
-        WeightsError: not of the form ``OWNER/REPO``.
-    """
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo):
-        raise WeightsError(f"{repo}: give a repository on the Hub as OWNER/REPO")
 
 
 def push(repo: str, weights: Path) -> str:
