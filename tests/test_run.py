@@ -486,7 +486,7 @@ def test_the_advice_for_a_large_photo_works(rng):
 def test_out_of_memory_halves_the_tile(monkeypatch, rng):
     photo, model, sides = rng.integers(0, 256, (400, 400, 3), dtype=np.uint8), rainy_model(), []
     expected = derain.restore(model, photo)[0]
-    real = Restorer.background_of
+    real = Restorer.results
 
     def limited(restorer, image):
         sides.append(max(image.shape[-2:]))
@@ -494,10 +494,10 @@ def test_out_of_memory_halves_the_tile(monkeypatch, rng):
             raise torch.OutOfMemoryError("out of memory") if len(sides) % 2 else MemoryError
         return real(restorer, image)
 
-    monkeypatch.setattr(Restorer, "background_of", limited)
+    monkeypatch.setattr(Restorer, "results", limited)
     assert np.abs(derain.restore(model, photo)[0].astype(int) - expected).max() <= 1
     assert sides[0] == 400 and min(sides) <= 350
-    monkeypatch.setattr(Restorer, "background_of", lambda *_: (_ for _ in ()).throw(MemoryError()))
+    monkeypatch.setattr(Restorer, "results", lambda *_: (_ for _ in ()).throw(MemoryError()))
     with pytest.raises(PhotoError, match="not enough memory"):
         derain.restore(model, photo)
 

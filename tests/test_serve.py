@@ -52,7 +52,7 @@ class Gated:
     def __init__(self, open=False):
         self.gate, self.began, self.seen = threading.Semaphore(10**6 if open else 0), threading.Semaphore(0), []
 
-    def layers(self, pixels):
+    def layers(self, pixels, watch=None):
         self.seen.append(int(pixels[0, 0, 0]))
         self.began.release()
         assert self.gate.acquire(timeout=SECONDS)
@@ -465,10 +465,10 @@ def test_a_server_that_ends_finishes_what_has_begun_and_refuses_what_waits():
 
 def test_what_fails_in_the_network_is_told_and_the_next_photo_goes_on():
     class Failing(Gated):
-        def layers(self, pixels):
+        def layers(self, pixels, watch=None):
             if pixels[0, 0, 0] == 1:
                 raise ZeroDivisionError("odd")
-            return super().layers(pixels)
+            return super().layers(pixels, watch)
 
     with running(Failing(open=True)) as server:
         reply = server.post("/v1/derain", tiny(1))

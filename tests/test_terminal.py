@@ -268,6 +268,9 @@ def test_a_bar_that_stands_still_says_what_is_being_done():
 def test_tiles_of_a_photo_are_told_as_they_are_done(rng):
     told = list[str]()
     photo = rng.integers(0, 256, (60, 200, 3), dtype=np.uint8)
-    Restorer(build("derain", SMALL).eval(), "float32", tile=64, watch=told.append).layers(photo)
-    count = len(told) - 1
-    assert told == ["200x60 px", *(f"200x60 px, tile {n} of {count}" for n in range(1, count + 1))] and count > 2
+    restorer = Restorer(build("derain", SMALL).eval(), "float32", tile=64)
+    restorer.layers(photo, told.append)
+    assert told == [f"200x60 px, tile {n} of {len(told)}" for n in range(1, len(told) + 1)] and len(told) > 2
+    told.clear()
+    restorer.layers(photo[:, :60], told.append)
+    assert told == ["60x60 px"]

@@ -149,9 +149,7 @@ def _run(
     pace = Pace.of(restorer)
     opened = ahead(lambda job: _open(job, treatment, patient=late is None), jobs, pace.most_read, pace.files)
     wanted = (pace.seen(work) for work in opened if not _is_put_off(work, late))
-    separated = ahead(
-        lambda work: _separate(work, watched(restorer, work, watch), treatment), wanted, pace.photos, pace.photos
-    )
+    separated = ahead(lambda work: _separate(work, restorer, treatment, watch), wanted, pace.photos, pace.photos)
     yield from ahead(lambda work: _write(work, treatment), separated, pace.files, pace.files)
 
 
@@ -189,13 +187,6 @@ class Pace:
         return float(np.clip(room / self.largest, 2, self.files + 1)) if self.largest else 2
 
 
-def watched(restorer: Restorer, work: JobUnderWay, watch: Watch | None) -> Restorer:
-    """A restorer that tells what it does to this photo; on a GPU, where that is quick, the same one."""
-    if watch is None or restorer.device.type == "cuda":
-        return restorer
-    return replace(restorer, watch=partial(watch, work.job))
-
-
 def _is_put_off(work: JobUnderWay, late: dict[Job, str] | None) -> bool:
     if late is None or not isinstance(work.error, SparseError):
         return False
@@ -227,7 +218,11 @@ def _due(job: Job, treatment: Treatment) -> frozenset[Path]:
 
 
 def separate(
-    original: Original, restorer: Restorer, strength: float = 1.0, rainy_from: float = DRY_COVERAGE
+    original: Original,
+    restorer: Restorer,
+    strength: float = 1.0,
+    rainy_from: float = DRY_COVERAGE,
+    watch: Callable[[str], None] | None = None,
 ) -> Separated:
     """Background and rain layer of a photo; of a dry one the background is the photo itself.
 
@@ -235,7 +230,7 @@ def separate(
         PhotoError: not even a small tile fits into the memory.
     """
     started = time.perf_counter()
-    found = restorer.layers(original.pixels)
+    found = restorer.layers(original.pixels, watch)
     seconds = time.perf_counter() - started
     covered = coverage(found.rain)
     if covered < rainy_from:
@@ -246,11 +241,12 @@ def separate(
     return Separated(found.background, found.rain, seconds, covered)
 
 
-def _separate(work: JobUnderWay, restorer: Restorer, treatment: Treatment) -> JobUnderWay:
+def _separate(work: JobUnderWay, restorer: Restorer, treatment: Treatment, watch: Watch | None = None) -> JobUnderWay:
     if work.original is None:
         return work
+    told = watch and partial(watch, work.job)
     try:
-        layers = separate(work.original, restorer, treatment.strength, treatment.rainy_from)
+        layers = separate(work.original, restorer, treatment.strength, treatment.rainy_from, told)
         if treatment.look_for_rest and treatment.strength == 1 and layers.coverage >= RAINY_SCORE and not layers.dry:
             layers = replace(layers, rain_left=rain_left(work.original.pixels, layers.background))
         return replace(work, layers=layers)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import cv2
@@ -40,6 +40,7 @@ from derain.restoring.tiling import (
 )
 
 SMALLEST_TILE = 64  # px
+NOT_FINITE = "{} produces values that are not finite; give other `weights`"
 TOO_LARGE = "not enough memory; close other programs, or use a smaller photo"
 HALF_ERROR = 1e-6  # mean square error of half weights against whole ones: costs 0.02 dB where others' is 2e-4
 LARGEST_WHOLE = 1536  # px: longer photos are taken in strips by a network that looks across the whole photo
@@ -48,6 +49,7 @@ FEWEST_ROWS = 16  # of a strip
 MOST_STRIP_PIXELS = 2**19
 UNIT_OF_BYTE = np.arange(256, dtype=np.float32) / np.float32(255)
 LATER_BYTES = 8  # for each of the photo's: its layers, the result's file, the next photo that is read meanwhile
+Watch = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,6 @@ class Restorer:
             around itself as the network does, so tiled and whole agree. Models without a halo take what is larger than
             a tile in strips of as many pixels, layer by layer.
         max_memory: bytes that the process should take on the device at the most; default: a share of what is free.
-        watch: told what is being done, such as "2000x1500 px, tile 3 of 12".
 
     Raises:
         UsageError: an unknown precision.
@@ -88,22 +89,24 @@ class Restorer:
     precision: str = "auto"
     tile: int | None = None
     max_memory: float | None = None
-    watch: Callable[[str], None] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         check_precision(self.precision)
 
-    @property
+    @cached_property
     def device(self) -> torch.device:
         return next(self.model.parameters()).device
 
-    @property
+    @cached_property
     def half(self) -> bool:
         """Whether it computes in bfloat16."""
         return half_precision(self.precision, self.device)
 
-    def layers(self, photo: Pixels) -> Layers:
+    def layers(self, photo: Pixels, watch: Watch | None = None) -> Layers:
         """Layers of an ``(H, W, 3)`` RGB photo of any size, uint8 or uint16, looked at reduced, too, if it is large.
+
+        Args:
+            watch: told what is being done, such as "2000x1500 px, tile 3 of 12", but for a GPU.
 
         Raises:
             PhotoError: not even a small tile fits into the memory, or the network's result is not finite.
@@ -112,13 +115,13 @@ class Restorer:
             with suppress_out_of_memory():
                 return Layers(*layers_on_device(self, photo))
         try:
-            return self._layers_at_every_scale(photo)
+            return self._layers_at_every_scale(photo, watch)
         finally:
             if photo.shape[0] * photo.shape[1] > LARGE and free_memory(self.device) < 2 * used_memory(self.device):
                 give_back_freed_memory()
 
-    def _layers_at_every_scale(self, photo: Pixels) -> Layers:
-        found = self.layers_at_own_scale(photo)
+    def _layers_at_every_scale(self, photo: Pixels, watch: Watch | None) -> Layers:
+        found = self.layers_at_own_scale(photo, watch)
         background, rain = found.background, found.rain
         height, width = photo.shape[:2]
         for size in reduced_sizes(width, height, self.model.reductions):
@@ -127,7 +130,7 @@ class Restorer:
             )
             if not self._may_be_evident(reduced, before):
                 continue
-            wide = self.layers_at_own_scale(reduced).rain
+            wide = self.layers_at_own_scale(reduced, watch).rain
             if is_evident(wide, before):
                 enlarged = cv2.resize(wide, (width, height), interpolation=cv2.INTER_CUBIC)
                 cv2.subtract(background, enlarged, dst=background)  # not below 0
@@ -142,11 +145,11 @@ class Restorer:
             return not parts or stand_out(parts, [before[inner] for inner, _ in around])
         return True
 
-    def layers_at_own_scale(self, photo: Pixels) -> Layers:
+    def layers_at_own_scale(self, photo: Pixels, watch: Watch | None = None) -> Layers:
         """Layers of a photo as it is, in tiles that are halved until they fit; errors as :meth:`layers`."""
         for tile in self.tiles_to_try(photo.shape[0], photo.shape[1], photo.nbytes):
             with suppress_out_of_memory():
-                return self._in_tiles(photo, tile)
+                return self._in_tiles(photo, tile, watch)
         raise AssertionError("the tiles to try end in an error")
 
     def tiles_to_try(self, height: int, width: int, size: int) -> Iterator[int | Tile | None]:
@@ -185,20 +188,18 @@ class Restorer:
             room = self.max_memory - used_memory(self.device) - LATER_BYTES * size
         return affordable_pixels(self.device, NETWORK_BYTES_PER_PIXEL * self.model.heaviness, room)
 
-    def _in_tiles(self, photo: Pixels, tile: int | Tile | None) -> Layers:
+    def _in_tiles(self, photo: Pixels, tile: int | Tile | None, watch: Watch | None) -> Layers:
         photo = np.ascontiguousarray(photo)  # one that was turned is a view
         if isinstance(tile, int) and self.model.halo is None and max(photo.shape[:2]) > tile:
             return self._in_strips(photo, tile)
         layers = empty_layers(photo)
         around = list(tiles(photo.shape[0], photo.shape[1], tile, self.model))
+        told = f"{photo.shape[1]}x{photo.shape[0]} px"
         for number, (inner, outer) in enumerate(around, 1):
-            self._tell(photo, f", tile {number} of {len(around)}" * (len(around) > 1))
+            if watch:
+                watch(f"{told}, tile {number} of {len(around)}" if len(around) > 1 else told)
             self._write_layers(photo, inner, outer, layers.at(inner))
         return layers
-
-    def _tell(self, photo: Pixels, of_it: str = "") -> None:
-        if self.watch:
-            self.watch(f"{photo.shape[1]}x{photo.shape[0]} px{of_it}")
 
     def _write_layers(self, photo: Pixels, inner: Window, outer: Window, layers: Layers) -> Layers:
         """Write the layers of a part of the photo, given what the network sees around it.
@@ -206,31 +207,35 @@ class Restorer:
         Raises:
             PhotoError: the result is not finite.
         """
-        rows, columns = within(inner, outer)
+        within_outer = (0, slice(None), *within(inner, outer))
         with torch.inference_mode():
-            found = self.background_of(self.to_tensor(in_unit(photo[outer])))
-            write_pixels(found[0, :, rows, columns], layers.background)
+            found = self.results(self.to_tensor(in_unit(photo[outer])))
+            if not any(write_if_finite(result[within_outer], layers.background) for result in found):
+                raise PhotoError(NOT_FINITE.format(self.model.name))
         cv2.subtract(photo[inner], layers.background, dst=layers.rain)
         return layers
 
     def background_of(self, image: Tensor) -> Tensor:
-        """``(N, 3, H, W)`` on the device; what half precision cannot hold is computed again in float32.
+        """The first of the :meth:`results` that is finite.
 
         Raises:
-            PhotoError: the result is not finite.
+            PhotoError: none is.
         """
+        for found in self.results(image):
+            if is_finite(found):
+                return found
+        raise PhotoError(NOT_FINITE.format(self.model.name))
+
+    def results(self, image: Tensor) -> Iterator[Tensor]:
+        """Backgrounds ``(N, 3, H, W)`` on the device: after one in half precision, which may overflow, in float32."""
         if self.with_half_weights is not None:
-            found = self.with_half_weights(image)[0]
+            yield self.with_half_weights(image)[0]
         else:
             with self.computing():
                 found = self.model(image)[0]
-        finite = is_finite(found)
-        if self.half and not finite:
-            found = self.model(image)[0]
-            finite = is_finite(found)
-        if not finite:
-            raise PhotoError(f"{self.model.name} produces values that are not finite; give other `weights`")
-        return found
+            yield found
+        if self.half:
+            yield self.model(image)[0]
 
     @cached_property
     def with_half_weights(self) -> Derainer | None:
@@ -262,7 +267,7 @@ class Restorer:
                 if all(write_if_finite(*part) for part in parts):
                     cv2.subtract(photo, layers.background, dst=layers.rain)
                     return layers
-        raise PhotoError(f"{self.model.name} produces values that are not finite; give other `weights`")
+        raise PhotoError(NOT_FINITE.format(self.model.name))
 
     @contextmanager
     def computing(self) -> Iterator[None]:
@@ -300,22 +305,18 @@ def is_finite(image: Tensor) -> bool:
     return bool(image.sum(dtype=torch.float32).isfinite())
 
 
-def write_pixels(found: Tensor, pixels: Pixels) -> None:
-    """Write ``(3, H, W)`` in [0, 1] to ``(H, W, 3)`` as whole numbers."""
+def write_if_finite(found: Tensor, pixels: Pixels) -> bool:
+    """Write ``(3, H, W)`` in [0, 1] to ``(H, W, 3)`` as whole numbers, down to where it is not finite."""
     white = np.iinfo(pixels.dtype).max
     for rows in rows_in_cache(pixels):
-        part = found[:, rows].permute(1, 2, 0).float().cpu().numpy()
+        part = found[:, rows].permute(1, 2, 0).float().cpu()
+        if not is_finite(part):
+            return False
         if pixels.dtype == np.uint8:
-            cv2.convertScaleAbs(part, dst=pixels[rows], alpha=white)  # in an eighth of NumPy's and torch's time
+            cv2.convertScaleAbs(part.numpy(), dst=pixels[rows], alpha=white)  # in an eighth of NumPy's and torch's time
         else:
-            pixels[rows] = np.rint(part * np.float32(white)).clip(0, white)
-
-
-def write_if_finite(found: Tensor, pixels: Pixels) -> bool:
-    finite = is_finite(found)
-    if finite:
-        write_pixels(found, pixels)
-    return finite
+            pixels[rows] = np.rint(part.numpy() * np.float32(white)).clip(0, white)
+    return True
 
 
 def to_picture(image: Tensor) -> UnitRgb:
