@@ -37,9 +37,9 @@ def mean_height(parts: Tensor) -> Tensor:
 def mean_heights(parts: Tensor) -> Tensor:
     """The same of each of ``(N, H, W, 3)`` parts."""
     layer = parts.amin(dim=-1)[:, None]
-    layer = F.relu(layer - 0.8 * _blurred(layer, 10))
+    layer = F.relu(layer - 0.8 * blurred(layer, 10))
     lines = _lines(layer.device)
-    energy = _filtered(layer - _blurred(layer, 4), lines[: len(ANGLES)]).square().mean((2, 3))
+    energy = _filtered(layer - blurred(layer, 4), lines[: len(ANGLES)]).square().mean((2, 3))
     along = energy.argmax(1)
     across = (along + len(ALL_ANGLES) // 2) % len(ALL_ANGLES)
     filtered, each = _filtered(layer, lines), torch.arange(len(layer), device=layer.device)
@@ -47,7 +47,8 @@ def mean_heights(parts: Tensor) -> Tensor:
     return (layer[:, 0] * elongated).mean((1, 2))
 
 
-def _blurred(layer: Tensor, sigma: float) -> Tensor:
+def blurred(layer: Tensor, sigma: float) -> Tensor:
+    """``(N, 1, H, W)`` float32 as OpenCV blurs it."""
     kernel = _gaussian(sigma, layer.device)
     return _filtered(_filtered(layer, kernel[None, None, :, None]), kernel[None, None, None, :])
 
@@ -57,7 +58,7 @@ def _filtered(layer: Tensor, kernels: Tensor) -> Tensor:
     return F.conv2d(F.pad(layer, (right, right, down, down), mode="reflect"), kernels)
 
 
-@lru_cache(4)
+@lru_cache(16)
 def _gaussian(sigma: float, device: torch.device) -> Tensor:
     side = round(8 * sigma + 1) | 1  # as OpenCV takes it for floats
     return torch.from_numpy(cv2.getGaussianKernel(side, sigma)[:, 0]).float().to(device)

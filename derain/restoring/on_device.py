@@ -40,12 +40,10 @@ class Sheets:
 
 def layers_on_device(restorer: "Restorer", photo: Pixels) -> tuple[Pixels, Pixels]:
     """Background and rain of a photo, looked at reduced, too; arguments and errors are :meth:`Restorer.layers`'."""
-    with torch.inference_mode(), _own_stream(restorer.device):
+    with torch.inference_mode(), own_stream(restorer.device):
         found = _at_every_scale(restorer, _upload(photo, restorer.device))
         background, rain = (_download(layer, photo.dtype) for layer in (found.background, found.rain))
-        if restorer.device.type == "cuda":
-            torch.cuda.current_stream(restorer.device).synchronize()
-        return background.numpy(), rain.numpy()
+    return background.numpy(), rain.numpy()
 
 
 def most_at_once(restorer: "Restorer", photo: Pixels) -> int:
@@ -67,12 +65,10 @@ def backgrounds_on_device(restorer: "Restorer", photos: list[Pixels]) -> list[Pi
         PhotoError: as :meth:`Restorer.layers`.
         RuntimeError: they do not fit into the device's memory together.
     """
-    with torch.inference_mode(), _own_stream(restorer.device):
+    with torch.inference_mode(), own_stream(restorer.device):
         there = _upload_all(photos, restorer.device)
         found = _download(_backgrounds_at_every_scale(restorer, there), photos[0].dtype)
-        if restorer.device.type == "cuda":
-            torch.cuda.current_stream(restorer.device).synchronize()
-        return list(found.numpy())
+    return list(found.numpy())
 
 
 def _backgrounds_at_every_scale(restorer: "Restorer", photos: Tensor) -> Tensor:
@@ -101,7 +97,8 @@ def _windows(layer: Tensor) -> list[tuple[slice, slice]]:
 
 
 @contextmanager
-def _own_stream(device: torch.device) -> Iterator[None]:
+def own_stream(device: torch.device) -> Iterator[None]:
+    """Work on a GPU in a stream of the thread's own; when it ends all is done, and any other thread may use it."""
     if device.type != "cuda":
         yield
         return
@@ -110,6 +107,7 @@ def _own_stream(device: torch.device) -> Iterator[None]:
         streams[device] = torch.cuda.Stream(device)
     with torch.cuda.stream(streams[device]):
         yield
+        streams[device].synchronize()
 
 
 def _upload(photo: Pixels, device: torch.device) -> Tensor:

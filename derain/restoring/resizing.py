@@ -18,6 +18,21 @@ def reduced(pixels: Tensor, width: int, height: int) -> Tensor:
     return (means.add_(0.5).floor_() if halved else means.round_()).to(pixels.dtype)
 
 
+def reduced_plane(layers: Tensor, width: int, height: int) -> Tensor:
+    """As ``INTER_AREA`` reduces ``(..., H, W)`` whole numbers that are float32."""
+    rows, columns = (_area_matrix(*sizes, layers.device) for sizes in zip(layers.shape[-2:], (height, width)))
+    means = rows @ layers @ columns.T
+    halved = layers.shape[-2:] == (2 * height, 2 * width)
+    return means.add_(0.5).floor_() if halved else means.round_()
+
+
+@lru_cache(16)
+def _area_matrix(length: int, wanted: int, device: torch.device) -> Tensor:
+    matrix, (places, weights) = np.zeros((wanted, length), np.float32), _area_taps(length, wanted)
+    np.add.at(matrix, (np.arange(wanted)[None], places), weights)
+    return torch.from_numpy(matrix).to(device)
+
+
 def enlarged(pixels: Tensor, width: int, height: int) -> Tensor:
     """As ``INTER_CUBIC`` enlarges ``(..., H, W, 3)`` whole numbers of at most 8 bits, or of 16 in int32."""
     most = 255 if pixels.dtype == torch.uint8 else 65535

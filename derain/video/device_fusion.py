@@ -1,6 +1,11 @@
-"""What fusion does with whole frames, on a device such as a GPU; the same to a grey level as :mod:`consensus`."""
+"""What fusion does with frames on a device such as a GPU; the same to a grey level as :mod:`fusion` on a processor.
+
+All neighbours of a frame are taken at once: a GPU is quicker at it than the host is at telling it what to do.
+"""
 
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -9,8 +14,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from derain.motion import Field, Small
+from derain import motion
+from derain.motion import FLOW_TOLERANCE, Camera, Motion, Small
 from derain.photos import Photo
+from derain.restoring.evidence import blurred
+from derain.restoring.on_device import own_stream
+from derain.restoring.resizing import reduced_plane
+from derain.video.alignment import ALIGNMENT_MARGIN, ALIGNMENT_TOLERANCE, CAMERA_PREFERENCE, RESIDUAL_RAIN
 from derain.video.consensus import (
     BRIGHTER_TOLERANCE,
     CHROMA_PER_HEIGHT,
@@ -35,126 +45,215 @@ class Placed:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """A neighbour on the device, as it looks from a frame."""
+class PlacedShot:
+    """A frame on the device with what is known of it at the size of the flow, ``(h, w)`` float32 each."""
 
-    rainy: Tensor  # (3, H, W) float32
-    sample: Tensor  # (H, W) float32, its grey, and the frame's own background where it shows something else
-    background: Tensor  # (H, W) float32, the same of its background
-    seen: Tensor  # (H, W) float32, 1 where it shows the same things
+    frame: Placed
+    smooth: Tensor
+    plain: Tensor
+    rain: Tensor
 
 
 @dataclass(frozen=True)
-class PlacedLook:
-    """How a frame sees a neighbour that is on the device."""
+class PlacedMotion:
+    """A motion whose flow is on the device, ``(2, h, w)``."""
 
-    frame: Placed
-    field: Field | None  # (h, w, 2) px of the small frames; None if nothing has moved
-    valid: Small  # (h, w), 1 where it shows the same things
+    flow: Tensor
+    camera: Camera
+
+
+@dataclass(frozen=True)
+class PlacedView:
+    """A neighbour, and the way from the frame to it and back, by motions from one frame to the next."""
+
+    other: PlacedShot
+    there: list[PlacedMotion]
+    back: list[PlacedMotion]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Neighbours on the device, as they look from a frame."""
+
+    rainy: Tensor  # (N, 3, H, W) float32
+    sample: Tensor  # (N, H, W) float32, their grey, and the frame's own background where they show something else
+    background: Tensor  # (N, H, W) float32, the same of their backgrounds
+    seen: Tensor  # (N, H, W) float32, 1 where they show the same things
 
 
 def place_frame(rainy: Photo, background: Photo, device: torch.device) -> Placed:
-    there = [uploaded(photo, device).permute(2, 0, 1).contiguous() for photo in (rainy, background)]
-    kind = torch.uint8 if rainy.dtype == np.uint8 else torch.float32
-    return Placed(there[0].to(kind), there[1].to(kind), grey(there[1]).to(kind))
+    with torch.inference_mode(), own_stream(device):
+        there = [uploaded(photo, device).permute(2, 0, 1).contiguous() for photo in (rainy, background)]
+        kind = torch.uint8 if rainy.dtype == np.uint8 else torch.float32
+        return Placed(there[0].to(kind), there[1].to(kind), grey(there[1]).to(kind))
 
 
-def uploaded(photo: Photo, device: torch.device) -> Tensor:
+def place_shot(frame: Placed, smooth: Small, plain: Small, rain: Small) -> PlacedShot:
+    with torch.inference_mode(), own_stream(frame.grey.device):
+        return PlacedShot(frame, *uploaded(np.stack([smooth, plain, rain]), frame.grey.device).float())
+
+
+def place_motion(both: tuple[Motion, Motion], device: torch.device) -> tuple[PlacedMotion, PlacedMotion]:
+    with torch.inference_mode(), own_stream(device):
+        there, back = uploaded(np.stack([each.flow for each in both]), device).permute(0, 3, 1, 2).contiguous()
+    return PlacedMotion(there, both[0].camera), PlacedMotion(back, both[1].camera)
+
+
+def uploaded(photo: NDArray[Any], device: torch.device) -> Tensor:
     here = torch.from_numpy(np.ascontiguousarray(photo))
     return here.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else here
 
 
 def downloaded(picture: Tensor) -> Photo:
+    """What is there as soon as the device is done with all before."""
     if picture.device.type != "cuda":
         return picture.numpy()
     here = torch.empty(picture.shape, dtype=picture.dtype, pin_memory=True)
     here.copy_(picture, non_blocking=True)
-    torch.cuda.current_stream(picture.device).synchronize()
     return here.numpy()
 
 
 def grey(picture: Tensor) -> Tensor:
-    """``(H, W)`` float32 of ``(3, H, W)``, the very values that OpenCV gives."""
-    red, green, blue = (part.int() * weight for part, weight in zip(picture, LUMA))
+    """``(..., H, W)`` float32 of ``(..., 3, H, W)``, the very values that OpenCV gives."""
+    red, green, blue = (part.int() * weight for part, weight in zip(picture.unbind(-3), LUMA))
     return ((red + green + blue + (1 << 14)) >> 15).float()
 
 
-def fused_on_device(frame: Placed, rain: Small, looks: list[PlacedLook], white: int) -> Photo:
-    """The background that a frame and its neighbours agree on; ``(H, W, 3)`` uint8, or uint16 if white says so.
+def smalls_of(frame: Placed, width: int, height: int) -> tuple[Photo, Photo]:
+    """Background and rain of a frame in grey, ``(height, width)`` and as deep as the frame."""
+    with torch.inference_mode(), own_stream(frame.grey.device):
+        rain = (grey(frame.rainy) - frame.grey.float()).clamp_(min=0)
+        layers = reduced_plane(torch.stack([frame.grey.float(), rain]), width, height)
+        deep = frame.grey.dtype != torch.uint8
+        background, rain = downloaded(layers.to(torch.int32 if deep else torch.uint8))
+    return (background.astype(np.uint16), rain.astype(np.uint16)) if deep else (background, rain)
 
-    Args:
-        rain: ``(H, W)``, grey levels that the network took around there.
-    """
-    with torch.inference_mode():
-        frame = Placed(frame.rainy.float(), frame.background.float(), frame.grey.float())
-        taken = uploaded(rain, frame.grey.device).float()
-        found = consensus(frame, taken, [seen_from(frame, look, white) for look in looks], white)
+
+def fused_on_device(shot: PlacedShot, views: list[PlacedView], white: int) -> Photo:
+    """The background that a frame and its neighbours agree on; ``(H, W, 3)`` uint8, or uint16 if white says so."""
+    own = shot.frame
+    with torch.inference_mode(), own_stream(own.grey.device):
+        frame = Placed(own.rainy.float(), own.background.float(), own.grey.float())
+        size = tuple(frame.grey.shape)
+        field, valid = choose_flow(shot, views)
+        taken = F.interpolate(shot.rain[None, None], size, mode="bilinear", align_corners=False)[0, 0].round_()
+        found = consensus(
+            frame, taken, seen_from(frame, [view.other.frame for view in views], field, valid, white), white
+        )
         kind = torch.uint8 if white < 256 else torch.int32
         result = downloaded(found.to(kind).permute(1, 2, 0).contiguous())
     return result if white < 256 else result.astype(np.uint16)
 
 
-def seen_from(frame: Placed, look: PlacedLook, white: int) -> Seen:
-    height, width = frame.grey.shape
-    rows, columns = (nearest(small, large) for small, large in zip(look.valid.shape, (height, width)))
-    device = frame.grey.device
-    seen = torch.from_numpy(look.valid).to(device)[torch.from_numpy(rows).to(device)]
-    seen = seen[:, torch.from_numpy(columns).to(device)]
-    rainy, background = look.frame.rainy.float(), look.frame.grey.float()
-    if look.field is not None:
-        scale = np.array([width / look.field.shape[1], height / look.field.shape[0]], np.float32)
-        small = torch.from_numpy(look.field * scale).to(device).permute(2, 0, 1)
-        field = F.interpolate(small[None], (height, width), mode="bilinear", align_corners=False)[0]
-        *colours, background = warped(torch.cat([rainy, background[None]]), field, white)
-        rainy = torch.stack(colours)
-    there = seen > 0
-    return Seen(
-        rainy, torch.where(there, grey(rainy), frame.grey), torch.where(there, background, frame.grey), seen.float()
+def choose_flow(shot: PlacedShot, views: list[PlacedView]) -> tuple[Tensor, Tensor]:
+    """As :func:`derain.video.alignment.choose_flow` of each view; ``(N, 2, h, w)`` px and ``(N, h, w)`` 0 or 1."""
+    others = [view.other for view in views]
+    flows, cameras = composed([view.there for view in views])
+    back, _ = composed([view.back for view in views])
+    along = camera_flows(cameras, flows)
+    smooth, plain, rain = (
+        torch.stack([getattr(o, name) for o in others])[:, None] for name in ("smooth", "plain", "rain")
     )
+    differences = (warped(smooth.repeat(2, 1, 1, 1), torch.cat([along, flows])).round_() - shot.smooth).abs_()
+    misfits = blurred(differences, 3)[:, 0].view(2, *flows[:, 0].shape)
+    astray = flows + warped(back, flows)
+    own = (misfits[0] > misfits[1] + CAMERA_PREFERENCE) & (torch.hypot(*astray.unbind(1)) < FLOW_TOLERANCE)
+    field = torch.where(own[:, None], flows, along)
+    seen = warped(torch.cat([plain, rain], 1), field).round_()
+    brighter = blurred(seen[:, :1] - shot.plain, 2)[:, 0]
+    valid = brighter > -(ALIGNMENT_TOLERANCE + RESIDUAL_RAIN * shot.rain)
+    valid &= brighter < ALIGNMENT_TOLERANCE + RESIDUAL_RAIN * seen[:, 1]
+    margin = F.max_pool2d((~valid).float(), ALIGNMENT_MARGIN, 1, ALIGNMENT_MARGIN // 2) > 0
+    for target, length in zip((pixel_grid(flows) + field).unbind(1), reversed(flows.shape[2:])):
+        margin |= (target <= -0.5) | (target >= length - 0.5)
+    return field, (~margin).float()
 
 
-def nearest(small: int, large: int) -> NDArray[np.int64]:
+def composed(ways: list[list[PlacedMotion]]) -> tuple[Tensor, list[Camera]]:
+    """As :func:`derain.motion.composed_motion`: flows ``(N, 2, h, w)`` of N ways, and the camera's motions."""
+    total, cameras = torch.stack([way[0].flow for way in ways]), [way[0].camera for way in ways]
+    for step in range(1, max(map(len, ways))):
+        further = [index for index, way in enumerate(ways) if len(way) > step]
+        so_far = total[further]
+        total[further] = so_far + warped(torch.stack([ways[index][step].flow for index in further]), so_far)
+        for index in further:
+            cameras[index] = ways[index][step].camera @ cameras[index]
+    return total, cameras
+
+
+def camera_flows(cameras: list[Camera], like: Tensor) -> Tensor:
+    """``(N, 2, h, w)`` px by which the camera's motions take each place of a flow."""
+    there = uploaded(np.stack(cameras)[:, :2], like.device)
+    height, width = like.shape[-2:]
+    moved = there @ _homogeneous(height, width, like.device)
+    return moved.view(-1, 2, height, width).float() - pixel_grid(like)
+
+
+@lru_cache(8)
+def _homogeneous(height: int, width: int, device: torch.device) -> Tensor:
+    places = motion.pixel_grid(height, width).reshape(-1, 2).T.astype(np.float64)
+    return torch.from_numpy(np.vstack([places, np.ones_like(places[:1])])).to(device)
+
+
+def pixel_grid(like: Tensor) -> Tensor:
+    """``(1, 2, h, w)`` columns and rows of the places of ``(..., h, w)``."""
+    height, width = like.shape[-2:]
+    return _pixel_grid(height, width, like.device)
+
+
+@lru_cache(8)
+def _pixel_grid(height: int, width: int, device: torch.device) -> Tensor:
+    return torch.from_numpy(motion.pixel_grid(height, width)).permute(2, 0, 1)[None].contiguous().to(device)
+
+
+def seen_from(frame: Placed, others: list[Placed], field: Tensor, valid: Tensor, white: int) -> Seen:
+    height, width = frame.grey.shape
+    rows, columns = (nearest(small, large, valid.device) for small, large in zip(valid.shape[1:], (height, width)))
+    seen = valid[:, rows][:, :, columns]
+    across, down = field.unbind(1)
+    field = torch.stack([across * (width / across.shape[-1]), down * (height / down.shape[-2])], 1)
+    large = F.interpolate(field, (height, width), mode="bilinear", align_corners=False)
+    pictures = torch.stack([torch.cat([other.rainy, other.grey[None]]) for other in others]).float()
+    pictures = warped(pictures, large, "bicubic").add_(0.5).floor_().clamp_(0, white)
+    rainy, background, there = pictures[:, :3], pictures[:, 3], seen > 0
+    return Seen(rainy, torch.where(there, grey(rainy), frame.grey), torch.where(there, background, frame.grey), seen)
+
+
+@lru_cache(8)
+def nearest(small: int, large: int, device: torch.device) -> Tensor:
     """Which of ``small`` places OpenCV shows at each of ``large``."""
-    places = np.arange(small, dtype=np.float32)[None]
-    return np.asarray(cv2.resize(places, (large, 1), interpolation=cv2.INTER_NEAREST))[0].astype(np.int64)
+    places: NDArray[np.float32] = np.arange(small, dtype=np.float32)[None]
+    found = np.asarray(cv2.resize(places, (large, 1), interpolation=cv2.INTER_NEAREST))[0]
+    return torch.from_numpy(found.astype(np.int64)).to(device)
 
 
-def warped(picture: Tensor, field: Tensor, white: int) -> Tensor:
-    """``(C, H, W)`` sampled where the field ``(2, H, W)`` says, cubic, rounded; beyond the edge are its own values."""
-    height, width = picture.shape[1:]
-    columns = torch.arange(width, device=picture.device, dtype=torch.float32) + field[0]
-    rows = torch.arange(height, device=picture.device, dtype=torch.float32)[:, None] + field[1]
+def warped(pictures: Tensor, fields: Tensor, mode: str = "bilinear") -> Tensor:
+    """``(N, C, H, W)`` sampled where the fields ``(N, 2, H, W)`` say; beyond the edge are its own values."""
     places = [
-        (places * STEPS).round() * (2 / STEPS / max(size - 1, 1)) - 1
-        for places, size in ((columns, width), (rows, height))
+        (along * STEPS).round_() * (2 / STEPS / max(size - 1, 1)) - 1
+        for along, size in zip((pixel_grid(fields) + fields).unbind(1), pictures.shape[:-3:-1])
     ]
-    grid = torch.stack(places, dim=-1)[None]
-    sampled = F.grid_sample(picture[None], grid, mode="bicubic", padding_mode="border", align_corners=True)[0]
-    return (sampled + 0.5).floor_().clamp_(0, white)
+    return F.grid_sample(pictures, torch.stack(places, -1), mode=mode, padding_mode="border", align_corners=True)
 
 
-def consensus(frame: Placed, rain: Tensor, neighbours: list[Seen], white: int) -> Tensor:
+def consensus(frame: Placed, rain: Tensor, others: Seen, white: int) -> Tensor:
     """As :func:`derain.video.consensus.consensus`; ``(3, H, W)`` whole numbers as float32."""
     level, single = white / 255, frame.grey
-    samples = [grey(frame.rainy), *(n.sample for n in neighbours)]
+    samples = torch.cat([grey(frame.rainy)[None], others.sample])
     darkest, second = samples[0], torch.full_like(single, white)
     for sample in samples[1:]:
         second = torch.minimum(second, torch.maximum(darkest, sample))
         darkest = torch.minimum(darkest, sample)
-    network = lower_median([single, *(n.background for n in neighbours)])
+    network = lower_median([single, *others.background])
     pivot = network.clamp(darkest, second)
     total = SINGLE_IMAGE_WEIGHT * (frame.background + (pivot - single))
-    weights = torch.full_like(single, SINGLE_IMAGE_WEIGHT)
-    seen_by = [n.seen for n in neighbours]
-    witnessed = torch.stack(seen_by).amax(0)
-    pictures = [frame.rainy, *(n.rainy for n in neighbours)]
-    for picture, sample, seen in zip(pictures, samples, [witnessed, *seen_by], strict=True):
-        height = (sample - pivot) / level
-        off = torch.maximum(height / BRIGHTER_TOLERANCE, -height / DARKER_TOLERANCE)
-        weight = (1 - off.square()).clamp_(min=0) * seen
+    seen = torch.cat([others.seen.amax(0, keepdim=True), others.seen])
+    heights = (samples - pivot) / level
+    off = torch.maximum(heights / BRIGHTER_TOLERANCE, heights / -DARKER_TOLERANCE)
+    weights = off.square_().neg_().add_(1).clamp_(min=0).mul_(seen)
+    for picture, weight in zip([frame.rainy, *others.rainy], weights):
         total.addcmul_(picture, weight)
-        weights += weight
-    shown = (total / weights).round_()
+    shown = (total / (weights.sum(0) + SINGLE_IMAGE_WEIGHT)).round_()
     red, green, blue = (frame.rainy - shown) / level
     brightest, least = torch.maximum(torch.maximum(red, green), blue), torch.minimum(torch.minimum(red, green), blue)
     coloured = brightest - least > RAIN_CHROMA + CHROMA_PER_HEIGHT * green.clamp(min=0) + CHROMA_PER_RAIN * rain

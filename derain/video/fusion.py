@@ -16,31 +16,36 @@ import numpy as np
 import torch
 
 from derain.motion import (
-    FLOW_TOLERANCE,
+    MINIMUM_SIDE,
     Field,
     Motion,
     Motions,
     Small,
-    camera_flow,
     composed_motion,
     motion_both_ways,
-    pixel_grid,
     warped,
 )
 from derain.photos import Photo, to_8_bit
 from derain.restoring.ahead import ahead
 from derain.restoring.devices import is_out_of_memory
+from derain.video.alignment import Look, choose_flow
 from derain.video.consensus import Aligned, consensus, grey
-from derain.video.device_fusion import Placed, PlacedLook, fused_on_device, place_frame
+from derain.video.device_fusion import (
+    Placed,
+    PlacedMotion,
+    PlacedShot,
+    PlacedView,
+    fused_on_device,
+    place_frame,
+    place_motion,
+    place_shot,
+    smalls_of,
+)
 
 REACH = 2  # frames to each side
 
 FLOW_SIDE = 512  # px, largest side of the frames that motion is estimated from
 STREAK_WIDTH = 7  # px at the size of the flow, largest width of a streak
-CAMERA_PREFERENCE = 2.0  # grey levels by which the camera's motion may fit worse than a pixel's own and is taken
-ALIGNMENT_TOLERANCE = 10.0  # grey levels by which aligned frames without thin bright lines may differ
-RESIDUAL_RAIN = 4.0  # grey levels more of tolerance for each that the network took as rain around there
-ALIGNMENT_MARGIN = 3  # px at the size of the flow, side of the square that must be alike as a whole
 
 BAND = 32  # rows at a time, as many as a processor's cache holds
 Value = TypeVar("Value")
@@ -61,14 +66,6 @@ class Once(Generic[Value]):
 
 
 @dataclass(frozen=True)
-class Look:
-    """A background at the size of the flow."""
-
-    smooth: Small
-    plain: Small  # the same without thin bright lines
-
-
-@dataclass(frozen=True)
 class Shot:
     """A frame with what its neighbours need of it."""
 
@@ -76,7 +73,7 @@ class Shot:
     background: Photo
     rain: Small  # how much the network took around there
     look: Once[Look]
-    placed: Once[Placed | None]  # on a device, if it has one with room for it
+    placed: Once[PlacedShot | None]  # on a device, if there is one with room for it
 
 
 @dataclass(frozen=True)
@@ -94,6 +91,7 @@ class Step:
 
     shot: Shot
     motion: Once[tuple[Motion, Motion] | None]
+    placed: Once[tuple[PlacedMotion, PlacedMotion] | None]  # on the device
 
 
 @dataclass(frozen=True)
@@ -118,6 +116,17 @@ class Window:
             both = self.steps[index - self.first].motion()
             found[index - 1, index], found[index, index - 1] = both or (None, None)
         return found
+
+    def placed_way(self, here: int, there: int) -> list[PlacedMotion] | None:
+        """Motions on the device from one frame to the next; ``None`` across a cut."""
+        step = 1 if there > here else -1
+        way = []
+        for index in range(here, there, step):
+            both = self.steps[max(index, index + step) - self.first].placed()
+            if both is None:
+                return None
+            way.append(both[0] if step > 0 else both[1])
+        return way
 
 
 def fused(
@@ -155,9 +164,15 @@ def step_of(pair: tuple[Shot | None, Shot]) -> Step:
     """Frames without rain need no motion, as long as those around them have none either."""
     before, shot = pair
     motion = Once(lambda: motion_both_ways(before.look().smooth, shot.look().smooth) if before else None)
+    placed = Once(lambda: placed_if_found(motion(), shot))
     if shot.rain.any() or before and before.rain.any():
         motion()
-    return Step(shot, motion)
+    return Step(shot, motion, placed)
+
+
+def placed_if_found(both: tuple[Motion, Motion] | None, shot: Shot) -> tuple[PlacedMotion, PlacedMotion] | None:
+    there = shot.placed()
+    return place_motion(both, there.smooth.device) if both and there else None
 
 
 def windows(steps: Iterable[Step], later: int = REACH) -> Iterator[Window]:
@@ -173,35 +188,49 @@ def windows(steps: Iterable[Step], later: int = REACH) -> Iterator[Window]:
 
 
 def shot_of(rainy: Photo, background: Photo, device: torch.device | None = None) -> Shot:
-    shot = Shot(
-        rainy,
-        background,
-        rain_of(rainy, background),
-        Once(lambda: look_of(background)),
-        Once(lambda: placed_if_it_fits(rainy, background, device)),
-    )
-    if shot.rain.any():
-        shot.look()
-        shot.placed()
-    return shot
+    frame = Once(lambda: unless_full(lambda: place_frame(rainy, background, device)) if device else None)
+    small = Once(lambda: smalls(rainy, background, frame()))
+    rain = np.zeros(flow_size(background)[::-1], np.uint8)
+    rains = not np.array_equal(rainy, background)
+    if rains:
+        rain = np.asarray(cv2.GaussianBlur(small()[1], (0, 0), 3.0), np.uint8)
+    look = Once(lambda: look_of(small()[0], rain))
+    placed = Once(lambda: placed_with(look(), frame()))
+    if rain.any():
+        look()
+    return Shot(rainy, background, rain, look, placed)
 
 
-def rain_of(rainy: Photo, background: Photo) -> Small:
-    """How much the network took around each place."""
-    if np.array_equal(rainy, background):
-        return np.zeros(flow_size(background)[::-1], np.uint8)
-    rain: Photo = np.asarray(cv2.subtract(grey(rainy), grey(background)))
-    return np.asarray(cv2.GaussianBlur(reduced(rain), (0, 0), 3.0), np.uint8)
+def smalls(rainy: Photo, background: Photo, frame: Placed | None) -> tuple[Small, Small]:
+    """Background and rain in grey, at the size of the flow."""
+    size = flow_size(background)
+    if frame and (found := unless_full(lambda: smalls_of(frame, *size))):
+        return to_8_bit(found[0]), to_8_bit(found[1])
+    layers = grey(background), cv2.subtract(grey(rainy), grey(background))
+    one, other = (to_8_bit(np.asarray(cv2.resize(layer, size, interpolation=cv2.INTER_AREA))) for layer in layers)
+    return one, other
 
 
-def look_of(background: Photo) -> Look:
-    smooth = np.asarray(cv2.GaussianBlur(reduced(grey(background)), (0, 0), 1.0), np.uint8)
+def look_of(background: Small, rain: Small) -> Look:
+    smooth = np.asarray(cv2.GaussianBlur(background, (0, 0), 1.0), np.uint8)
     thin = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (STREAK_WIDTH, STREAK_WIDTH))
-    return Look(smooth, np.asarray(cv2.morphologyEx(smooth, cv2.MORPH_OPEN, thin), np.uint8))
+    return Look(smooth, np.asarray(cv2.morphologyEx(smooth, cv2.MORPH_OPEN, thin), np.uint8), rain)
 
 
-def reduced(layer: Photo) -> Small:
-    return to_8_bit(np.asarray(cv2.resize(layer, flow_size(layer), interpolation=cv2.INTER_AREA)))
+def placed_with(look: Look, frame: Placed | None) -> PlacedShot | None:
+    if frame is None or min(look.smooth.shape) < MINIMUM_SIDE:
+        return None
+    return unless_full(lambda: place_shot(frame, look.smooth, look.plain, look.rain))
+
+
+def unless_full(work: Callable[[], Value]) -> Value | None:
+    """What the work gives, or ``None`` if the device's memory is full."""
+    try:
+        return work()
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        return None
 
 
 def flow_size(picture: Photo) -> tuple[int, int]:
@@ -211,49 +240,39 @@ def flow_size(picture: Photo) -> tuple[int, int]:
     return max(round(width * scale), 1), max(round(height * scale), 1)
 
 
-def placed_if_it_fits(rainy: Photo, background: Photo, device: torch.device | None) -> Placed | None:
-    try:
-        return place_frame(rainy, background, device) if device else None
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        return None
-
-
 def fuse(window: Window) -> Photo:
     """The background of a frame."""
     index, shot = window.index, window.shot(window.index)
     near = range(max(index - REACH, window.first), min(index + REACH, window.last) + 1)
     if not any(window.shot(other).rain.any() for other in near):
         return shot.background  # noise and what moves are no rain, whatever the neighbours show
+    others = [other for other in near if other != index]
+    if all(window.shot(other).placed() for other in near):
+        found = unless_full(lambda: fused_there(window, others))
+        if found is not None:
+            return found
     views, motions = [], window.motions(near)
-    for other in near:
+    for other in others:
         there, back = composed_motion(motions, index, other), composed_motion(motions, other, index)
         if there and back:
-            views.append(View(window.shot(other), *choose_flow(shot, window.shot(other), there, back)))
+            views.append(View(window.shot(other), *choose_flow(shot.look(), window.shot(other).look(), there, back)))
     if not views:
         return shot.background
     rain = np.asarray(cv2.resize(shot.rain, shot.background.shape[1::-1]), np.uint8)
-    found = agreed_on_device(shot, rain, views)
-    return agreed(shot, rain, views) if found is None else found
+    return agreed(shot, rain, views)
 
 
-def agreed_on_device(shot: Shot, rain: Small, views: list[View]) -> Photo | None:
-    """The background that a frame and its neighbours agree on; ``None`` if they are not on a device, or it is full."""
-    own, placed = shot.placed(), [view.other.placed() for view in views]
-    if own is None or None in placed:
-        return None
-    seen = [
-        PlacedLook(other, view.field if view.field.any() else None, view.valid)
-        for view, other in zip(views, placed)
-        if other
+def fused_there(window: Window, others: list[int]) -> Photo:
+    """The same of a frame that is on a device, as are its neighbours."""
+    index, shot = window.index, window.shot(window.index)
+    ways = [(other, window.placed_way(index, other), window.placed_way(other, index)) for other in others]
+    views = [
+        PlacedView(placed, there, back)
+        for other, there, back in ways
+        if there and back and (placed := window.shot(other).placed())
     ]
-    try:
-        return fused_on_device(own, rain, seen, int(np.iinfo(shot.rainy.dtype).max))
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        return None
+    own = shot.placed()
+    return fused_on_device(own, views, int(np.iinfo(shot.rainy.dtype).max)) if own and views else shot.background
 
 
 def agreed(shot: Shot, rain: Small, views: list[View]) -> Photo:
@@ -280,23 +299,3 @@ def align_neighbour(view: View, size: tuple[int, ...]) -> Aligned:
     return Aligned(
         warped(other.rainy, field, cv2.INTER_CUBIC), warped(grey(other.background), field, cv2.INTER_CUBIC), seen
     )
-
-
-def choose_flow(shot: Shot, other: Shot, there: Motion, back: Motion) -> tuple[Field, Small]:
-    """The camera's motion where it fits, elsewhere the pixel's own; and 1 where one of them does."""
-    here, neighbour = shot.look(), other.look()
-    places = pixel_grid(*here.smooth.shape)
-    candidates = camera_flow(there.camera, places), there.flow
-    differences = (cv2.absdiff(warped(neighbour.smooth, field), here.smooth).astype(np.float32) for field in candidates)
-    misfits = [np.asarray(cv2.GaussianBlur(difference, (0, 0), 3.0)) for difference in differences]
-    astray = there.flow + warped(back.flow, there.flow)
-    own = (misfits[0] > misfits[1] + CAMERA_PREFERENCE) & (np.hypot(astray[..., 0], astray[..., 1]) < FLOW_TOLERANCE)
-    field = np.where(own[..., None], there.flow, candidates[0])
-    difference = warped(neighbour.plain, field).astype(np.float32) - here.plain
-    brighter = np.asarray(cv2.GaussianBlur(difference, (0, 0), 2.0))
-    darkest = -(ALIGNMENT_TOLERANCE + RESIDUAL_RAIN * shot.rain)
-    valid = (brighter > darkest) & (brighter < ALIGNMENT_TOLERANCE + RESIDUAL_RAIN * warped(other.rain, field))
-    valid = cv2.erode(valid.astype(np.uint8), np.ones((ALIGNMENT_MARGIN, ALIGNMENT_MARGIN), np.uint8)) > 0
-    for target, size in zip(cv2.split(places + field), reversed(here.smooth.shape)):
-        valid &= (target > -0.5) & (target < size - 0.5)
-    return field, valid.astype(np.uint8)

@@ -1,0 +1,41 @@
+"""What a frame's pixels are in a neighbour, and where that shows the same things; at the size of the flow."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from derain.motion import FLOW_TOLERANCE, Field, Motion, Small, camera_flow, pixel_grid, warped
+
+CAMERA_PREFERENCE = 2.0  # grey levels by which the camera's motion may fit worse than a pixel's own and is taken
+ALIGNMENT_TOLERANCE = 10.0  # grey levels by which aligned frames without thin bright lines may differ
+RESIDUAL_RAIN = 4.0  # grey levels more of tolerance for each that the network took as rain around there
+ALIGNMENT_MARGIN = 3  # px at the size of the flow, side of the square that must be alike as a whole
+
+
+@dataclass(frozen=True)
+class Look:
+    """A frame's background at the size of the flow."""
+
+    smooth: Small
+    plain: Small  # the same without thin bright lines
+    rain: Small  # grey levels that the network took around there
+
+
+def choose_flow(here: Look, neighbour: Look, there: Motion, back: Motion) -> tuple[Field, Small]:
+    """The camera's motion where it fits, elsewhere the pixel's own; and 1 where one of them does."""
+    places = pixel_grid(*here.smooth.shape)
+    candidates = camera_flow(there.camera, places), there.flow
+    differences = (cv2.absdiff(warped(neighbour.smooth, field), here.smooth).astype(np.float32) for field in candidates)
+    misfits = [np.asarray(cv2.GaussianBlur(difference, (0, 0), 3.0)) for difference in differences]
+    astray = there.flow + warped(back.flow, there.flow)
+    own = (misfits[0] > misfits[1] + CAMERA_PREFERENCE) & (np.hypot(astray[..., 0], astray[..., 1]) < FLOW_TOLERANCE)
+    field = np.where(own[..., None], there.flow, candidates[0])
+    difference = warped(neighbour.plain, field).astype(np.float32) - here.plain
+    brighter = np.asarray(cv2.GaussianBlur(difference, (0, 0), 2.0))
+    darkest = -(ALIGNMENT_TOLERANCE + RESIDUAL_RAIN * here.rain)
+    valid = (brighter > darkest) & (brighter < ALIGNMENT_TOLERANCE + RESIDUAL_RAIN * warped(neighbour.rain, field))
+    valid = cv2.erode(valid.astype(np.uint8), np.ones((ALIGNMENT_MARGIN, ALIGNMENT_MARGIN), np.uint8)) > 0
+    for target, size in zip(cv2.split(places + field), reversed(here.smooth.shape)):
+        valid &= (target > -0.5) & (target < size - 0.5)
+    return field, valid.astype(np.uint8)
