@@ -162,6 +162,15 @@ def test_a_record_that_is_cut_short_counts_for_nothing(trip):
     assert not later.is_done(job) and not later.is_result(photo, photo.read_bytes())
 
 
+def test_in_place_a_worker_that_outlives_its_run_is_heard_of(trip):
+    target = batch.Target(in_place=True)
+    outlives, later = (journal_of([trip], target, True, False, "") for _ in range(2))
+    outlives.note_replacement(trip / "a.png", b"before", b"after")
+    assert later.is_result(trip / "a.png", b"after") and not later.is_result(trip / "b.jpg", b"of b")
+    outlives.note_replacement(trip / "b.jpg", b"before", b"of b")
+    assert later.is_result(trip / "b.jpg", b"of b") and not outlives.is_result(trip / "b.jpg", b"of b")
+
+
 def test_keys_are_a_set():
     keys = [bytes.fromhex(digest(str(index))) for index in range(200)]
     found = Keys(b"".join(keys[:100]))

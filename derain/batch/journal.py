@@ -75,6 +75,15 @@ class Keys:
         return len(self._first)
 
 
+@dataclass(frozen=True)
+class Known:
+    """What other runs noted at a place, when their files had this size."""
+
+    size: int  # bytes
+    places: Keys
+    contents: Keys
+
+
 @dataclass(eq=False)
 class Journal:
     """Of a command; a copy in another process knows and adds the same.
@@ -84,12 +93,14 @@ class Journal:
         root: the folder that the hidden one is in; ``None`` is each photo's own.
         command: a digest of what the command was given.
         settings: a digest of what decides on the results.
+        run: of the command, all processes of which know what they do themselves.
     """
 
     kind: str
     root: Path | None
     command: str
     settings: str
+    run: str = field(default_factory=lambda: secrets.token_hex(4))
     homes: set[str] = field(default_factory=set)  # folders that may have a hidden one, if there is no root
     trouble: str = ""  # why nothing is noted any more
     _file: int | None = None
@@ -97,10 +108,11 @@ class Journal:
 
     def __post_init__(self) -> None:
         self._above = lru_cache(maxsize=256)(self._find_above)
-        self._known: dict[str, tuple[Keys, Keys]] = {}
+        self._absolute = lru_cache(maxsize=256)(os.path.abspath)
+        self._known: dict[str, Known] = {}
 
     def __reduce__(self) -> tuple[object, ...]:
-        return Journal, (self.kind, self.root, self.command, self.settings)
+        return Journal, (self.kind, self.root, self.command, self.settings, self.run)
 
     @contextmanager
     def kept(self) -> Iterator[None]:
@@ -127,7 +139,7 @@ class Journal:
 
     def is_done(self, job: Treated) -> bool:
         """Whether an earlier run of the command did it, as far as that can be told without reading the photo."""
-        parent, name = os.path.split(os.path.abspath(job.source))
+        parent, name = self._split(job.source)
         if self.root is None:
             self.homes.add(parent)
         found = [home for home in self._above(parent) if len(self._keys(home)[0])]
@@ -140,16 +152,25 @@ class Journal:
         except OSError:
             return False
         for home in found:
-            place = _below(home, parent, name)
-            replaced, dry = _replaced_key(place, seen.st_size), self._dry_key(place, seen.st_size, seen.st_mtime_ns)
-            if replaced in self._keys(home)[0] or dry in self._keys(home)[0]:
+            place, keys = _below(home, parent, name), self._keys(home)[0]
+            if _replaced_key(place, seen.st_size) in keys:
+                return True
+            if self._dry_key(place, seen.st_size, seen.st_mtime_ns) in keys:
                 return True
         return False
 
     def is_result(self, photo: Path, content: bytes) -> bool:
-        """Whether a photo's file is what an earlier run put in the place of another."""
-        found = [home for home in self._above(os.path.dirname(os.path.abspath(photo))) if len(self._keys(home)[1])]
-        return bool(found) and any(_content_key(content) in self._keys(home)[1] for home in found)
+        """Whether a photo's file is what another run put in the place of another.
+
+        To be called when the photo has been read, as workers of a run that was cut off may live a little longer.
+        """
+        homes = self._above(self._split(photo)[0])
+        with self._lock:
+            for home in homes:
+                if home in self._known and self._known[home].size != self._size(home):
+                    del self._known[home]
+            found = [keys for home in homes if len(keys := self._keys(home)[1])]
+        return bool(found) and any(_content_key(content) in keys for keys in found)
 
     def note_replacement(self, photo: Path, before: bytes, after: bytes) -> None:
         """To be called just before a photo is replaced.
@@ -157,7 +178,7 @@ class Journal:
         Raises:
             OSError: it cannot be noted.
         """
-        parent, name = os.path.split(os.path.abspath(photo))
+        parent, name = self._split(photo)
         home = str(self.root or parent)
         place, key, content_key = _below(home, parent, name), NO_KEY, NO_KEY
         if before == after:
@@ -198,6 +219,11 @@ class Journal:
     def _dry_key(self, place: str, size: int, time: int) -> bytes:
         return _key("dry", self.settings, place, str(size), str(time))
 
+    def _split(self, photo: Path) -> tuple[str, str]:
+        """The absolute path of its folder, and its name."""
+        folder, name = os.path.split(photo)
+        return self._absolute(folder or os.curdir), name
+
     def _find_above(self, folder: str) -> tuple[str, ...]:
         """The folders with a hidden one that are or hold ``folder``."""
         if self.kind == OVERWRITTEN and self.root:
@@ -207,20 +233,32 @@ class Journal:
         return (folder, *above) if os.path.isdir(os.path.join(folder, FOLDER)) else above
 
     def _keys(self, home: str) -> tuple[Keys, Keys]:
-        """What was noted there before: of photos before they are read, and of contents."""
+        """What other runs noted there: of photos before they are read, and of contents."""
         if home not in self._known:
-            mine = f"{OVERWRITTEN}-{self.command}-*" if self.kind == OVERWRITTEN else f"{REPLACED}-*"
-            self._known[home] = _read(Path(home) / FOLDER, mine)
-        return self._known[home]
+            size = self._size(home)
+            self._known[home] = Known(size, *_read(self._files(home)))
+        return self._known[home].places, self._known[home].contents
+
+    def _files(self, home: str) -> list[Path]:
+        """What other runs have written there."""
+        pattern = f"{OVERWRITTEN}-{self.command}-*" if self.kind == OVERWRITTEN else f"{REPLACED}-*"
+        return [path for path in sorted((Path(home) / FOLDER).glob(pattern)) if path.name.split("-")[2] != self.run]
+
+    def _size(self, home: str) -> int:
+        size = 0
+        for path in self._files(home):
+            with suppress(OSError):
+                size += path.stat().st_size
+        return size
 
     @cached_property
     def _name(self) -> str:
         """Of this process's own file. Where another command was cut off, what is done counts as its own."""
         command = self.command
         if self.kind == REPLACED and self.root:
-            others = sorted(path.name.split("-")[1] for path in (self.root / FOLDER).glob(f"{REPLACED}-*"))
+            others = sorted(path.name.split("-")[1] for path in self._files(str(self.root)))
             command = command if command in others or not others else others[0]
-        return f"{self.kind}-{command}-{machine()}-{os.getpid()}-{secrets.token_hex(4)}"
+        return f"{self.kind}-{command}-{self.run}-{machine()}-{os.getpid()}-{secrets.token_hex(4)}"
 
     def _add(self, home: str, record: bytes, sync: bool = False) -> None:
         with self._lock:
@@ -254,13 +292,12 @@ class Journal:
             self._file = None
 
 
-def _read(folder: Path, pattern: str) -> tuple[Keys, Keys]:
+def _read(files: list[Path]) -> tuple[Keys, Keys]:
     content = bytearray()
-    with suppress(OSError):
-        for path in sorted(folder.glob(pattern)):
-            with suppress(OSError):
-                found = path.read_bytes()
-                content += found[: len(found) // RECORD_BYTES * RECORD_BYTES]
+    for path in files:
+        with suppress(OSError):
+            found = path.read_bytes()
+            content += found[: len(found) // RECORD_BYTES * RECORD_BYTES]
     import numpy as np
 
     records = np.frombuffer(bytes(content), np.uint8).reshape(-1, RECORD_BYTES)
