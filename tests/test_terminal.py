@@ -1,6 +1,7 @@
 """What the commands print, with a terminal on stderr where the progress bar lives."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -274,3 +275,20 @@ def test_tiles_of_a_photo_are_told_as_they_are_done(rng):
     told.clear()
     restorer.layers(photo[:, :60], told.append)
     assert told == ["60x60 px"]
+
+
+WITHOUT_PATIENCE = """
+import derain.cli.terminal as terminal, rich.progress as progress
+terminal.STILL_SECONDS, update = 0, progress.Progress.update
+progress.Progress.update = lambda self, *args, **kwargs: (update(self, *args, **kwargs), self.refresh())
+"""
+
+
+def test_score_and_eval_say_what_they_do_to_which_picture(made):
+    photo = str(next((made / "rainy").iterdir()))
+    words = (["score", photo], ["eval", "--rainy", photo], ["score", str(made / "clip.mp4")])
+    scored, evaluated, clip = in_terminals([Case(each, before=WITHOUT_PATIENCE) for each in words])
+    shown = f"{Path(photo).name}: {{}}[0-9]+x[0-9]+ px"
+    assert "loading the network" in scored.stderr and re.search(shown.format(""), scored.stderr)
+    assert re.search(shown.format("derain, "), evaluated.stderr)
+    assert re.search(r"clip.mp4 at 0\.00 s: [0-9]+x[0-9]+ px", clip.stderr)

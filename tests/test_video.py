@@ -744,7 +744,7 @@ def test_kinds_that_do_not_go_together_are_said(tmp_path):
         process(source, tmp_path / "b.gif", Identity())
     with pytest.raises(UsageError, match="holds no pictures"):
         process(tmp_path / "empty", tmp_path / "out", Identity())
-    with pytest.raises(UsageError, match="nowhere: holds no pictures"):
+    with pytest.raises(PhotoError, match="nowhere: no such file"):
         process(tmp_path / "nowhere", tmp_path / "out", Identity())
     with pytest.raises(UsageError, match="can only become picture files"):
         process(tmp_path / "%d.png", tmp_path / "out.mp4", Identity())

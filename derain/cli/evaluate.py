@@ -123,11 +123,14 @@ def _score(given: "Samples", models: "dict[str, Derainer]", workers: int | None)
     with progress_bar() as bar:
         task = bar.add_task("pictures", total=given.total)
 
+        def tell_part(part: str) -> None:
+            bar.update(task, doing=part)
+
         def watch(*seen: Any) -> None:
             gallery.watch(*seen)
             bar.advance(task)
 
-        found = evaluation.evaluate(given, models, workers, watch)
+        found = evaluation.evaluate(given, models, workers, watch, tell_part)
     found.problems = [with_options(problem) for problem in found.problems]
     for table in scores_tables(found, talk.width):
         talk.print(table)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,8 @@ from derain.errors import PhotoError
 from derain.text import as_json
 
 if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
     from derain.arrays import Pixels
     from derain.rain.amount import Amount
 
@@ -49,14 +52,17 @@ def score(
     from derain.weights import load
 
     check_precision(precision)
-    restorer = Restorer(load(weights, choose_device(device)), precision)
     failed = False
     with progress_bar(hidden=quiet) as bar:
-        task = bar.add_task("looking", total=len(sources))
+        task = bar.add_task("looking", total=len(sources), doing="loading the network")
+        restorer = Restorer(load(weights, choose_device(device)), precision)
         for source in sources:
             try:
+                short = source.name if isinstance(source, Path) else _name(source)
+                bar.update(task, doing=f"{short}: reading")
                 for time, pixels in _pictures(source, every):
-                    _tell(source, time, amount(restorer.layers(pixels).rain), json)
+                    found = restorer.layers(pixels, partial(_show_part, bar, task, short, time))
+                    _tell(source, time, amount(found.rain), json)
             except PhotoError as error:
                 failed = True
                 _tell_failure(source, str(error), json)
@@ -65,6 +71,11 @@ def score(
         say("no photos found")
     if failed:
         raise typer.Exit(1)
+
+
+def _show_part(bar: "Progress", task: "TaskID", name: str, time: float | None, part: str) -> None:
+    at = "" if time is None else f" at {time:.2f} s"
+    bar.update(task, doing=f"{name}{at}: {part}")
 
 
 def _sources(inputs: list[str], recursive: bool) -> Iterator[str | Path]:

@@ -81,6 +81,7 @@ def evaluate(
     models: dict[str, Derainer],
     workers: int | None = None,
     watch: Watch | None = None,
+    doing: Callable[[str], None] | None = None,
 ) -> Evaluation:
     """Score the input, the models and the tools' results on every sample.
 
@@ -90,6 +91,7 @@ def evaluate(
             photo without rain back as it is, and on some processors uses bfloat16.)
         workers: threads for the metrics; default: as many as cores. Fewer of them work where memory is short.
         watch: called for each sample, in order, with its outputs and scores.
+        doing: told what is being done, such as "rain-1.png: derain, 2000x1500 px, tile 3 of 12".
 
     What fails is named in ``problems`` of the result, and the rest is scored.
     """
@@ -103,7 +105,7 @@ def evaluate(
     def affordable(restored: Restored) -> float:
         return min(2 * limit, room / restored.sample.rainy[..., 0].size)
 
-    all_restored = _restore_all(given, models, evaluation.problems)
+    all_restored = _restore_all(given, models, evaluation.problems, doing)
     for restored, scores, failed in ahead(scored, all_restored, affordable, limit):
         evaluation.problems += failed
         evaluation.rows[restored.sample.name] = scores
@@ -122,7 +124,9 @@ class Restored:
     before: tuple[Sample, dict[str, Picture]] | None
 
 
-def _restore_all(given: Samples, models: dict[str, Derainer], problems: list[str]) -> Iterator[Restored]:
+def _restore_all(
+    given: Samples, models: dict[str, Derainer], problems: list[str], doing: Callable[[str], None] | None
+) -> Iterator[Restored]:
     """Every sample through every network; what fails is added to ``problems``."""
     restorers = {name: Restorer(model, "float32") for name, model in models.items()}
     repasting = {name: Repasting(restorer) for name, restorer in restorers.items()}
@@ -133,7 +137,7 @@ def _restore_all(given: Samples, models: dict[str, Derainer], problems: list[str
         extra: dict[str, dict[str, float]] = {}
         for name, restorer in restorers.items():
             try:
-                found = restorer.layers(photo)
+                found = restorer.layers(photo, doing and told_of(f"{sample.name}: {name}, ", doing))
                 if sample.clean is None and not given.in_sequence:
                     extra[name] = scores_of(Repasted(repasting[name].score(found)))
                 outputs[name] = found.background
@@ -142,6 +146,11 @@ def _restore_all(given: Samples, models: dict[str, Derainer], problems: list[str
         outputs |= sample.restored
         yield Restored(sample, outputs, extra, before)
         before = (sample, outputs) if given.in_sequence else None
+
+
+def told_of(whose: str, doing: Callable[[str], None]) -> Callable[[str], None]:
+    """Tells parts of a picture together with whose they are."""
+    return lambda part: doing(whose + part)
 
 
 def score(
