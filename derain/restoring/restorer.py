@@ -309,14 +309,22 @@ def write_if_finite(found: Tensor, pixels: Pixels) -> bool:
     """Write ``(3, H, W)`` in [0, 1] to ``(H, W, 3)`` as whole numbers, down to where it is not finite."""
     white = np.iinfo(pixels.dtype).max
     for rows in rows_in_cache(pixels):
-        part = found[:, rows].permute(1, 2, 0).float().cpu()
+        part = found[:, rows].float().cpu()
         if not is_finite(part):
             return False
         if pixels.dtype == np.uint8:
-            cv2.convertScaleAbs(part.numpy(), dst=pixels[rows], alpha=white)  # in an eighth of NumPy's and torch's time
+            _write_bytes(part, pixels[rows])
         else:
-            pixels[rows] = np.rint(part.numpy() * np.float32(white)).clip(0, white)
+            pixels[rows] = np.rint(part.permute(1, 2, 0).numpy() * np.float32(white)).clip(0, white)
     return True
+
+
+def _write_bytes(part: Tensor, pixels: Pixels) -> None:
+    """By OpenCV, in an eighth of NumPy's and torch's time; what lies in planes, as networks give it, plane by plane."""
+    if part.stride(0) == 1:
+        cv2.convertScaleAbs(part.permute(1, 2, 0).numpy(), dst=pixels, alpha=255)
+    else:
+        cv2.merge([cv2.convertScaleAbs(plane.numpy(), alpha=255) for plane in part], dst=pixels)
 
 
 def to_picture(image: Tensor) -> UnitRgb:
