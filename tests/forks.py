@@ -3,19 +3,23 @@
 import atexit
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib import import_module
+from itertools import count
 from pathlib import Path
 
 from tests.terminals import REPOSITORY, Case, Ended, run_in_terminal, start
 
 STREAMS = ("stdin", "stdout", "stderr")
 PRELOADED = (
-    *("torch", "pydantic", "derain.batch.running", "derain.rain.remaining", "derain.doctor", "derain.video"),
+    *("torch", "derain.batch.running", "derain.rain.remaining", "derain.doctor", "derain.video"),
     *("derain.evaluation.evaluate", "derain.training.loop", "derain.weights"),
     *("rich.markup", "rich.padding", "rich.progress", "rich.table", "typer", "typer.rich_utils"),
 )
@@ -64,6 +68,19 @@ def in_terminals(cases: list[Case]) -> list[Ended]:
 def preload(*modules: str) -> None:
     """Let all later commands find these modules imported."""
     asked("preload", list(modules))
+
+
+def killed_after(moment: str) -> Callable[..., None]:
+    """A report that kills the process: after ``REPORTS/SECONDS`` of the last of them, or ``never``."""
+    reports, _, seconds = moment.partition("/")
+
+    def kill() -> None:
+        threading.Timer(float(seconds), os.kill, (os.getpid(), signal.SIGKILL)).start()
+
+    if reports == "0":
+        kill()
+    seen = count(1)
+    return lambda *_: kill() if str(next(seen)) == reports else None
 
 
 def asked(kind: str, what: object) -> object:

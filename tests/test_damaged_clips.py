@@ -1,7 +1,5 @@
 """Clips that are damaged come out as players show them, and reading may begin in the middle."""
 
-import subprocess
-import sys
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -14,6 +12,7 @@ from derain.errors import PhotoError
 from derain.video import VideoSettings, process
 from derain.video.containers.structure import structure
 from derain.video.reading import Clip
+from tests.forks import command
 from tests.test_video import Darker, Identity, frames, make_clip
 
 FRAME_BY_FRAME = VideoSettings(temporal="off")
@@ -77,9 +76,7 @@ def test_pictures_that_are_decoded_at_once_are_the_same_and_so_is_what_is_lost(t
 def test_many_damaged_frames_are_said_once_and_the_exit_code_is_1(tmp_path):
     clip = make(tmp_path / "a.mp4", options={"g": "1"})
     with_zeros(clip, *range(1, 60, 2))
-    code = "from derain.cli.app import main; main()"
-    call = [sys.executable, "-c", code, "video", str(clip), "--temporal", "off", "-q"]
-    done = subprocess.run(call, capture_output=True, text=True, timeout=100)
+    done = command("video", clip, "--temporal", "off", "-q")
     assert done.returncode == 1 and done.stdout.strip() == str(tmp_path / "a.derained.mp4")
     assert (
         done.stderr.count("\n") == 1

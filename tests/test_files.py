@@ -34,6 +34,7 @@ from derain.training.loop import train
 from derain.video import process
 from derain.weights import load
 from tests.conftest import SMALL
+from tests.forks import command
 
 posix = pytest.mark.skipif(os.name != "posix", reason="has no such files")
 OWN = "user.rating"
@@ -190,11 +191,11 @@ def test_a_folder_of_results_that_nobody_named_is_no_link(tmp_path, rng, small_w
         picture(tmp_path / "trip" / f"{number}.png", rng)
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "trip.derained").symlink_to(tmp_path / "elsewhere")
-    command = [sys.executable, "-m", "derain", "video", "trip", "--weights", str(small_weights), "-q"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    call = ["video", "trip", "--weights", small_weights, "-q"]
+    done = command(*call, cwd=tmp_path)
     assert done.returncode == 2 and "trip.derained: is a link" in done.stderr and "-o" in done.stderr
     assert list((tmp_path / "elsewhere").iterdir()) == []
-    done = subprocess.run([*command, "-o", "trip.derained"], cwd=tmp_path, capture_output=True, text=True)
+    done = command(*call, "-o", "trip.derained", cwd=tmp_path)
     assert done.returncode == 0 and len(list((tmp_path / "elsewhere").glob("*.png"))) == 2
 
 

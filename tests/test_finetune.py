@@ -49,6 +49,7 @@ from derain.training.crops import Crops
 from derain.training.discovery import find_rain
 from derain.weights import about, bundled_folder, load, save
 from tests.conftest import Ticking
+from tests.forks import command, preload
 from tests.score_finetune import coarse
 
 FEW = {"batch": 1, "crop": 48, "bank": 2, "tries": 1, "rounds": 1}
@@ -597,44 +598,47 @@ def test_settings_are_checked_before_anything_is_looked_at(tmp_path):
 
 
 RUN = """
-import os, signal, sys, threading
+import os, sys
 from pathlib import Path
-import torch
 from derain.finetuning.finetune import finetune
-from derain.finetuning.places import work_folder
-torch.set_num_threads(1)
+from derain.finetuning.judge import Judge
+from derain.finetuning.verdict import Verdict
+from tests.forks import killed_after
+Judge.gain, Verdict.better = lambda judge, scores: scores.repasted, True  # what was trained counts
 rainy, bank, out = map(Path, sys.argv[1:4])
-options = dict(steps=16, batch=1, crop=48, bank=4, tries=1, save_every=2, log_every=1, seed=3, device="cpu")
-for wait in map(float, sys.argv[4:]):  # one child after the other, each killed after so many seconds
-    child = os.fork()
-    if child == 0:
-        if wait:
-            threading.Timer(wait, os.kill, (os.getpid(), signal.SIGKILL)).start()
-        finetune(rainy, out, bank, resume=True, **options)
+options = dict(steps=10, batch=1, crop=48, bank=2, tries=1, save_every=2, log_every=1, seed=3, device="cpu")
+for moment in sys.argv[4:]:  # one child after the other, each killed after so many steps and seconds
+    if not (child := os.fork()):
+        finetune(rainy, out, bank, resume=True, report=killed_after(moment), **options)
         os._exit(0)
-    ended = os.waitpid(child, 0)[1]
-    print(ended, flush=True)
-    if ended == 0:
+    print(ended := os.waitpid(child, 0)[1], flush=True)
+    if not ended:
         break
+sys.exit()
 """
 
 
 @pytest.mark.slow
-def test_killed_twenty_times_it_ends_as_if_undisturbed(camera, bank, tmp_path):
+def test_killed_again_and_again_it_ends_as_if_undisturbed(camera, bank, tmp_path):
     """The kills fall anywhere: while photos are prepared, trained on, judged, or the checkpoint is written."""
+    preload("torch._dynamo", "derain.finetuning.finetune", "derain.training.distil")
 
-    def run(out: str, *waits: float) -> list[str]:
-        command = [sys.executable, "-c", RUN, str(camera), str(bank), str(tmp_path / out), *map(str, waits)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=500)
+    def run(out: str, *moments: str) -> list[str]:
+        done = command(camera, bank, tmp_path / out, *moments, before=RUN)
         assert done.returncode == 0, done.stderr
         return done.stdout.split()
 
     rng = random.Random(1)
-    ends = run("killed.safetensors", *(rng.uniform(0.1, 0.9) for _ in range(20)), 0)
-    assert ends[-1] == "0" and set(ends[:-1]) == {"9"} and len(ends) > 5
-    run("whole.safetensors", 0)
+    moments = ["0/0.2", "0/0.6", *(f"{rng.randrange(2, 5)}/{rng.uniform(0, 0.1)}" for _ in range(3))]
+    ends = run("killed.safetensors", *moments, "never")
+    assert ends[-1] == "0" and set(ends[:-1]) == {"9"} and len(ends) > 3
+    run("whole.safetensors", "never")
     one, other = (load_file(tmp_path / f"{name}.safetensors") for name in ("killed", "whole"))
     assert all(torch.equal(one[name], other[name]) for name in other)
+    assert any(not torch.equal(other[name], tensor) for name, tensor in load().state_dict().items())
+    logs = ((tmp_path / f"{name}.finetune" / "log.jsonl").read_text().splitlines() for name in ("killed", "whole"))
+    one, other = ([json.loads(line) | {"seconds": 0} for line in log] for log in logs)
+    assert one == other and len(one) == 10
 
 
 NOTHING_FOUND = "from derain.training import distil; distil.discover = lambda *_: None"  # it takes long

@@ -3,9 +3,6 @@
 import base64
 import hashlib
 import json
-import os
-import subprocess
-import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from derain.errors import WeightsError
 from derain.weights import fingerprint, load, read_header
 from derain.weights.hub import Reference, refuse_damaged
+from tests.forks import command
 
 COMMIT = "c" * 40
 
@@ -98,20 +96,16 @@ def hub(small_weights, monkeypatch):
 
 
 def hub_environment(tmp_path, endpoint):
-    own = {
+    return {
         "HF_ENDPOINT": endpoint,
         "HF_HOME": str(tmp_path / "cache"),
         "HF_HUB_DISABLE_XET": "1",
         "HF_HUB_OFFLINE": "0",
     }
-    return os.environ | own
 
 
 def models(tmp_path, endpoint, *arguments, **environment):
-    code = "from derain.cli.app import main\nmain()"
-    env = hub_environment(tmp_path, endpoint)
-    call = [sys.executable, "-c", code, "models", *arguments]
-    return subprocess.run(call, capture_output=True, text=True, env=env | environment, timeout=120)
+    return command("models", *arguments, **hub_environment(tmp_path, endpoint) | environment)
 
 
 def test_the_forms_of_a_reference():
@@ -209,13 +203,13 @@ import sys
 from derain.cli.app import app
 for command in sys.argv[1:]:
     app(["models", command], standalone_mode=False)
+sys.exit()
 """
 
 
 def test_bundled_weights_never_touch_the_network(tmp_path):
     env = hub_environment(tmp_path, "http://127.0.0.1:9")
-    call = [sys.executable, "-c", EACH, "list", "path", "verify", "info"]
-    done = subprocess.run(call, capture_output=True, text=True, env=env, timeout=120)
+    done = command("list", "path", "verify", "info", before=EACH, **env)
     assert done.returncode == 0, done.stderr
     start = done.stdout.index("{")
     listed, header = done.stdout[:start].splitlines(), json.loads(done.stdout[start:])
@@ -232,13 +226,12 @@ try:
     print(push(sys.argv[1], Path(sys.argv[2])))
 except DerainError as error:
     sys.exit(str(error))
+sys.exit()
 """
 
 
 def pushed(tmp_path, endpoint, repo, weights, token="hf_mine"):
-    env = hub_environment(tmp_path, endpoint) | {"HF_TOKEN": token}
-    call = [sys.executable, "-c", PUSH, repo, str(weights)]
-    return subprocess.run(call, capture_output=True, text=True, env=env, timeout=120)
+    return command(repo, weights, before=PUSH, **hub_environment(tmp_path, endpoint), HF_TOKEN=token)
 
 
 def test_weights_are_pushed_with_a_card(tmp_path, hub, small_weights):

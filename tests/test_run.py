@@ -533,13 +533,8 @@ def test_killed_in_the_middle_no_result_is_half(tmp_path, rng, small_weights):
 
 def test_a_full_disk_is_a_sentence_and_leaves_nothing(photo, small_weights, tmp_path):
     """A limit on the size of files stands for the disk."""
-    code = (
-        "import resource, torch; torch.set_num_threads(1)\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300))\n"
-        "from derain.cli.app import main\nmain()"
-    )
-    options = ["run", photo, "-o", tmp_path / "out", "--weights", small_weights]
-    done = subprocess.run([sys.executable, "-c", code, *map(str, options)], capture_output=True, text=True)
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))"
+    done = command("run", photo, "-o", tmp_path / "out", "--weights", small_weights, before=limit)
     assert done.returncode == 1 and "cannot be written" in done.stderr and "Traceback" not in done.stderr
     assert list((tmp_path / "out").iterdir()) == []
 

@@ -35,6 +35,7 @@ from derain.training.pairs import RainBank, pair
 from derain.training.step import Recorded, Steps, optimise
 from derain.weights import load, read_header
 from tests.conftest import SMALL, Ticking
+from tests.forks import command, preload
 
 QUICK = {"steps": 6, "batch": 1, "crop": 48, "save_every": 2, "log_every": 1, "device": "cpu", "seed": 3}
 TINY = {"derain": SMALL, "nlcl": {"width": 4, "blocks": 1}}
@@ -76,10 +77,7 @@ import json, os, signal, sys
 from pathlib import Path
 import torch
 from derain.training.config import load_config
-from derain.training.distil import Distil
 from derain.training.loop import train
-from derain.training.pairs import RainBank, pair
-from derain.training.learner import first_network
 torch.set_num_threads(1)
 rainy, clean, out, options, at = sys.argv[1:]
 def report(step, progress, losses):
@@ -97,8 +95,9 @@ def test_killed_and_resumed_equals_undisturbed(folders, tmp_path, preset, more):
     settings = config(preset, **more)
     undisturbed = train(settings, *folders, tmp_path / "whole")
     options = json.dumps(settings.as_dict())
-    command = [sys.executable, "-c", KILLED, *map(str, folders), str(tmp_path / "killed"), options, "5"]
-    assert subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}).returncode == -signal.SIGKILL
+    preload("torch._dynamo", "derain.training.distil", "derain.training.contrast")
+    done = command(*folders, tmp_path / "killed", options, 5, before=KILLED)
+    assert done.returncode == -signal.SIGKILL, done.stderr
     assert load_checkpoint(tmp_path / "killed", preset)["step"] == 4
     with (tmp_path / "killed" / "log.jsonl").open("a") as file:
         file.write('{"step": 4, "sec')  # cut as it was written

@@ -1,6 +1,5 @@
 """`derain video`: every clip comes back whole, in time, resumable, and bad ones end in a sentence."""
 
-import os
 import random
 import struct
 import subprocess
@@ -23,6 +22,7 @@ from derain.video.colour import Colours, from_rgb
 from derain.video.formats import choose_encoder, choose_pixel_format
 from derain.video.joining import write_in_header
 from derain.video.reading import StreamClock
+from tests.forks import command
 
 QUARTER_TURN = struct.pack("=9i", 0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30)
 FRAME_BY_FRAME = VideoSettings(temporal="off")
@@ -411,42 +411,37 @@ def test_an_unfinished_run_of_other_settings_is_not_mixed_in(tmp_path, monkeypat
 
 
 RUN = """
-import os, signal, sys, threading
-from pathlib import Path
-import torch
-torch.set_num_threads(1)
+import os, sys
 from derain.video import pipeline
+from tests.forks import killed_after
 from tests.test_video import Darker
-pipeline.SEGMENT = 8
-for wait in map(float, sys.argv[3:]):  # one child after the other, each killed after so many seconds
-    child = os.fork()
-    if child == 0:
-        if wait:
-            threading.Timer(wait, os.kill, (os.getpid(), signal.SIGKILL)).start()
-        pipeline.process(sys.argv[1], sys.argv[2], Darker())
+pipeline.SEGMENT_FRAMES = 8
+for moment in sys.argv[3:]:  # one child after the other, each killed after so many frames and seconds
+    if not (child := os.fork()):
+        pipeline.process(sys.argv[1], sys.argv[2], Darker(), report=killed_after(moment))
         os._exit(0)
-    ended = os.waitpid(child, 0)[1]
-    print(ended, flush=True)
-    if ended == 0:
+    print(ended := os.waitpid(child, 0)[1], flush=True)
+    if not ended:
         break
+sys.exit()
 """
 
 
-def test_killed_twenty_times_it_has_exactly_the_frames_of_an_undisturbed_run(tmp_path):
-    source = make_clip(tmp_path / "a.mp4", count=500, times=[t * 512 + (t % 3) * 40 for t in range(500)], sound=1)
+def test_killed_again_and_again_it_has_exactly_the_frames_of_an_undisturbed_run(tmp_path):
+    source = make_clip(tmp_path / "a.mp4", count=250, times=[t * 512 + (t % 3) * 40 for t in range(250)], sound=1)
 
-    def run(out: str, *waits: float) -> list[str]:
-        command = [sys.executable, "-c", RUN, str(source), str(tmp_path / out), *map(str, waits)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=200, cwd=Path(__file__).parents[1])
+    def run(out: str, *moments: str) -> list[str]:
+        done = command(source, tmp_path / out, *moments, before=RUN)
         assert done.returncode == 0, done.stderr
         return done.stdout.split()
 
     rng = random.Random(0)
-    ends = run("killed.mp4", *(rng.uniform(0.02, 0.4) for _ in range(20)), 0)
-    assert ends[-1] == "0" and set(ends[:-1]) == {"9"} and len(ends) > 3
-    run("whole.mp4", 0)
+    moments = ["0/0.05", *(f"{rng.randrange(5, 25)}/{rng.uniform(0, 0.02)}" for _ in range(8))]
+    ends = run("killed.mp4", *moments, "never")
+    assert ends[-1] == "0" and set(ends[:-1]) == {"9"} and len(ends) > 4
+    run("whole.mp4", "never")
     one, other = ([(f.pts, f.pixels.tobytes()) for f in frames(tmp_path / n)] for n in ("killed.mp4", "whole.mp4"))
-    assert len(one) == 500 and one == other
+    assert len(one) == 250 and one == other
     assert facts(tmp_path / "killed.mp4") == facts(tmp_path / "whole.mp4")
 
 
@@ -500,20 +495,12 @@ def test_pixel_formats_keep_depth_and_odd_sizes():
 
 def test_the_command_writes_beside_the_clip(tmp_path):
     source = make_clip(tmp_path / "mein 100% clip ü.mp4", count=2)
-    call = [
-        sys.executable,
-        "-c",
-        "from derain.cli.app import main; main()",
-        "video",
-        str(source),
-        "--encoder-option",
-        "g=1",
-    ]
-    done = subprocess.run(call, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    call = ["video", source, "--encoder-option", "g=1"]
+    done = command(*call)
     assert done.returncode == 0, done.stderr
     out = tmp_path / "mein 100% clip ü.derained.mp4"
     assert done.stdout.strip() == str(out) and len(list(frames(out))) == 2
-    again = subprocess.run(call, capture_output=True, text=True)
+    again = command(*call)
     assert again.returncode == 2 and "exists" in again.stderr and "Traceback" not in again.stderr
 
 

@@ -3,7 +3,6 @@
 import json
 import shlex
 import shutil
-import subprocess
 import sys
 from fractions import Fraction
 from pathlib import Path
@@ -22,17 +21,11 @@ from derain.training.loop import train
 from derain.video import Done, VideoSettings, process
 from derain.video.naming import best_suffix, default_result
 from derain.video.reading import Clip
+from tests.forks import command
 from tests.test_video import Identity, frames, make_clip, picture, save_photo
 
 FRAME_BY_FRAME = VideoSettings(temporal="off")
 LONG = "ü" * 125  # 250 bytes
-
-
-def derain(*arguments: object) -> subprocess.CompletedProcess[str]:
-    code = "from derain.cli.app import main; main()"
-    return subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, timeout=100
-    )
 
 
 @pytest.mark.parametrize("out", ["b.mp4", "frames"])
@@ -41,7 +34,7 @@ def test_a_second_run_of_the_same_says_that_another_is_at_it(tmp_path, out):
 
     def start_another(done, total, seconds):
         if done == 2:
-            second.append(derain("video", source, "-o", tmp_path / out, "--overwrite"))
+            second.append(command("video", source, "-o", tmp_path / out, "--overwrite"))
 
     assert process(source, tmp_path / out, Identity(), FRAME_BY_FRAME, report=start_another).frames == 12
     assert second[0].returncode == 1 and second[0].stdout == ""

@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 import zipfile
 from dataclasses import fields
 from pathlib import Path
@@ -22,6 +20,7 @@ from derain.weights import about, load, read_header, save, sha256, verify
 from derain.weights import bundled as store
 from derain.weights.bundled import PURPOSES, bundled_weights
 from tests.conftest import SMALL
+from tests.forks import command
 
 
 def rewritten(path: Path, header: object | None = None, **tensors: torch.Tensor) -> Path:
@@ -45,11 +44,6 @@ def refused(path: Path) -> str:
     (sentence,) = said
     assert str(path) in sentence and sentence.isprintable() and len(sentence) < len(str(path)) + 300
     return sentence
-
-
-def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    call = [sys.executable, "-m", "derain", *map(str, arguments)]
-    return subprocess.run(call, capture_output=True, text=True, timeout=120)
 
 
 CONFIGS = {
@@ -196,7 +190,7 @@ def test_a_result_that_is_not_finite_is_refused_and_named(tmp_path, rng):
     weights = overflowing(tmp_path / "large.safetensors")
     for name in ("a.png", "b.png"):
         Image.fromarray(rng.integers(128, 256, (40, 60, 3), dtype=np.uint8)).save(tmp_path / name)
-    done = run("run", tmp_path / "a.png", tmp_path / "b.png", "--weights", weights, "--rain", "--json", "-q")
+    done = command("run", tmp_path / "a.png", tmp_path / "b.png", "--weights", weights, "--rain", "--json", "-q")
     assert done.returncode == 1, done.stderr
     lines = done.stderr.strip().splitlines()
     assert len(lines) == 2 and all(str(weights) in line and "not finite" in line for line in lines), done.stderr
@@ -344,7 +338,7 @@ def test_a_name_that_is_too_long_is_a_sentence():
 def test_what_weights_say_of_themselves_is_plain_json(small_weights):
     odd = {"escape": "\x9b2J\x1b", "no letter": "\ud800", "psnr": float("nan"), "lr": float("inf")}
     rewritten(small_weights, read_header(small_weights) | {"training": odd})
-    done = run("models", "info", small_weights)
+    done = command("models", "info", small_weights)
     assert done.returncode == 0 and done.stdout.isascii() and "\x1b" not in done.stdout, done.stderr
     said = json.loads(done.stdout, parse_constant=pytest.fail)["training"]
     assert said == odd | {"psnr": None, "lr": None}
@@ -354,7 +348,7 @@ def test_the_command_says_it_in_one_line(tmp_path, small_weights, rng):
     photo = tmp_path / "photo.png"
     Image.fromarray(rng.integers(0, 256, (20, 30, 3), dtype=np.uint8)).save(photo)
     header = {"format": "1", "preset": "derain", "training": {}, "config": SMALL | {"blocks": [10**9] * 3}}
-    done = run("run", photo, "-q", "--weights", rewritten(small_weights, header))
+    done = command("run", photo, "-q", "--weights", rewritten(small_weights, header))
     assert done.returncode == 2 and done.stdout == "" and len(done.stderr.strip().splitlines()) == 1
     assert done.stderr.strip().endswith("must be 1 to 6 whole numbers from 0 to 32")
     assert not (tmp_path / "photo.derained.png").exists()
