@@ -280,8 +280,8 @@ class Telling:
             done = f"{known.there} of {photos} were done by an earlier run"
             self.say(f"going on: {done}; to begin anew, {journal.how_to_forget}")
         elif known.there:
-            exist = "its result exists" if known.there == 1 else "their results exist"
-            self.say(f"{known.there} skipped: {exist} (--overwrite replaces)")
+            one, many = "its result exists (--overwrite replaces it)", "their results exist (--overwrite replaces them)"
+            self.say(f"{known.there} skipped: {one if known.there == 1 else many}")
 
     def found(self, named: list[str], target: "Target", recursive: bool, journal: "Journal | None") -> "Iterator[Job]":
         """Jobs as their photos are found, without those that are done; what is left out is told at the end."""

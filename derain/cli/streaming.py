@@ -95,9 +95,10 @@ def _tell(done: "Streamed", json: bool, inform: Callable[[str], None], to_stdout
         tell_text(as_json({"input": told.pop("source"), "output": told.pop("out")} | told))
     elif not to_stdout:
         tell(done.out)
-    inform(f"{done.frames} pictures in {done.seconds:.0f} s, {done.dropped} dropped because the machine was too slow")
+    inform(f"{counted(done.frames, 'picture')} in {done.seconds:.0f} s")
     inform(f"latency: {done.latency_frames} pictures, {done.latency_seconds:.2f} s at most")
     said = {
+        f"{done.dropped} dropped because the machine was too slow": done.dropped,
         f"{done.passed} pictures were passed through while it was dry": done.passed,
         f"{done.damaged} packets could not be decoded": done.damaged,
         f"{done.late} pictures arrived out of order and were dropped": done.late,

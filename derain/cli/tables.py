@@ -11,7 +11,7 @@ from derain.evaluation.benchmark import Speed
 from derain.evaluation.evaluate import Evaluation
 from derain.evaluation.results import comparisons, formatted, interval, verdict
 from derain.evaluation.scores import SCORES
-from derain.text import printable
+from derain.text import counted, printable
 
 LONGEST_NAME = 24  # characters of a method's name in a line
 
@@ -35,7 +35,7 @@ def widest(table: Table) -> int:
 
 def scores_table(evaluation: Evaluation, scores: Sequence[str]) -> Table:
     """Means with their intervals, a method a row, and below them what the differences are worth."""
-    drawn = Table(title=f"{len(evaluation.rows)} pictures", title_justify="left")
+    drawn = Table(title=counted(len(evaluation.rows), "picture"), title_justify="left")
     drawn.add_column("", overflow="fold", max_width=LONGEST_NAME)
     for score in scores:
         drawn.add_column("\n".join([*SCORES[score].heading.rsplit(" ", 1), SCORES[score].unit]).strip())

@@ -16,6 +16,7 @@ from derain.evaluation.pictures import to_photo
 from derain.evaluation.results import comparisons, conditions, formatted, interval, verdict
 from derain.evaluation.samples import INPUT, Sample
 from derain.evaluation.scores import SCORES, primary
+from derain.text import counted
 
 LARGEST_WINDOW = 1200  # px, side of the part of a larger picture that is shown: the one with most change
 STYLE = """
@@ -147,8 +148,8 @@ def as_html(
     """
     parts = [
         f"<h1>{escape(title)}</h1>",
-        f"<p class=faint>{len(evaluation.rows)} pictures scored by derain eval"
-        + (f", {len(evaluation.problems)} problems listed below" if evaluation.problems else "")
+        f"<p class=faint>{counted(len(evaluation.rows), 'picture')} scored by derain eval"
+        + (f", {counted(len(evaluation.problems), 'problem')} listed below" if evaluation.problems else "")
         + "</p>",
         *(f"<p>{escape(sentence)}</p>" for sentence in told if sentence),
         "<h2>Scores</h2>" + _means(evaluation),
