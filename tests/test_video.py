@@ -767,3 +767,15 @@ def test_a_clip_is_derained_only_if_it_rains_in_a_quarter_of_it(tmp_path, form):
     assert not any("unfinished" in path.name for path in tmp_path.iterdir())
     wet = process(source, out, Darker(), only_if_rainy)
     assert not wet.dry and wet.frames == 12 and out.exists()
+
+
+def test_a_frame_in_which_nothing_is_found_is_encoded_as_it_was_decoded(tmp_path, monkeypatch):
+    """And not by way of RGB, which changes a value here and there."""
+    clip = make_clip(tmp_path / "a.mkv", 6, codec="ffv1", pixel_format="yuv420p")
+    monkeypatch.setattr("derain.video.encoder.from_rgb", None)
+    process(clip, tmp_path / "b.mkv", Identity())
+    with av.open(str(clip)) as before, av.open(str(tmp_path / "b.mkv")) as after:
+        assert all(
+            np.array_equal(a.to_ndarray(), b.to_ndarray())
+            for a, b in zip(before.decode(video=0), after.decode(video=0), strict=True)
+        )

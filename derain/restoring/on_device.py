@@ -107,7 +107,9 @@ def own_stream(device: torch.device) -> Iterator[None]:
         streams[device] = torch.cuda.Stream(device)
     with torch.cuda.stream(streams[device]):
         yield
-        streams[device].synchronize()
+        done = torch.cuda.Event(blocking=True)  # the thread sleeps; waiting for a stream keeps a core busy
+        done.record(streams[device])
+        done.synchronize()
 
 
 def _upload(photo: Pixels, device: torch.device) -> Tensor:

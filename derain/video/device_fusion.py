@@ -100,8 +100,11 @@ def place_motion(both: tuple[Motion, Motion], device: torch.device) -> tuple[Pla
 
 
 def uploaded(photo: NDArray[Any], device: torch.device) -> Tensor:
-    here = torch.from_numpy(np.ascontiguousarray(photo))
-    return here.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else here
+    if device.type != "cuda":
+        return torch.from_numpy(np.ascontiguousarray(photo))
+    here = torch.empty(photo.shape, dtype=torch.from_numpy(np.empty(0, photo.dtype)).dtype, pin_memory=True)
+    here.numpy()[...] = photo  # torch would copy by all cores, which wait for each other
+    return here.to(device, non_blocking=True)
 
 
 def downloaded(picture: Tensor) -> Photo:

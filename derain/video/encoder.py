@@ -73,6 +73,16 @@ class PictureEncoder:
         """``picture``, which stands as the stored frame does, as the encoder takes it, at the time of ``frame``."""
         return self.timed(frame, from_rgb(picture, self._colours(frame), self.encoding.pixel_format))
 
+    def unchanged(self, frame: Frame) -> av.VideoFrame | None:
+        """The frame as it was decoded, if that is what its own pixels become; ``None`` where something differs."""
+        as_it_came = frame.untouched
+        if as_it_came is None or frame.sides.keys() - {"DISPLAYMATRIX"} or as_it_came.interlaced_frame:
+            return None
+        if as_it_came.format.name != self.encoding.pixel_format or self._colours(frame) != frame.colours:
+            return None
+        as_it_came.pict_type = 0  # the encoder chooses
+        return self.timed(frame, as_it_came)
+
     def timed(self, frame: Frame, encoded: av.VideoFrame) -> av.VideoFrame:
         """A picture that is as the encoder takes it, at the time of ``frame``."""
         encoded.pts, encoded.time_base = round(frame.pts * self.encoding.time_base / self.base), self.base
@@ -141,7 +151,7 @@ class SegmentWriter:
             encoding.codec == "libx264"
         ):  # slices would make the file larger the more cores there are, and wait for each other
             self.encoder.stream.codec_context.thread_type = "FRAME"
-        self.converted = self.encoder.converted
+        self.converted, self.unchanged = self.encoder.converted, self.encoder.unchanged
 
     def write(self, frame: Frame, encoded: av.VideoFrame) -> None:
         """Encode what was ``converted`` of a frame; all of them in order.

@@ -14,7 +14,7 @@ from derain.files.writing import write_bytes
 from derain.restoring.ahead import drawn_ahead
 from derain.video import pipeline
 from derain.video.fusion import REACH
-from derain.video.pipeline import MOST_WAITING_FRAMES, Segments, Work
+from derain.video.pipeline import Segments, Work
 from derain.video.reading import Clip
 from derain.video.sides import Light
 from derain.video.treatment import Network, Run, VideoSettings, derained, looks_ahead, stretch, stretch_of
@@ -119,7 +119,7 @@ def make(clip: Clip, work: OwnWork, run: Run, piece: Piece) -> list[int]:
     frames = islice(stretch_of(clip, run, piece.shown, piece.number), piece.before + count + after)
     preview, times = run.preview(), list[int]()
     with Segments(clip, work, run) as segments:
-        results = derained(drawn_ahead(frames, MOST_WAITING_FRAMES), network, settings)
+        results = derained(drawn_ahead(frames, run.threads.waiting), network, settings)
         for index, (frame, picture) in enumerate(results, start=-piece.before):
             if 0 <= index < count:
                 segments.add(frame, picture)

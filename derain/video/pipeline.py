@@ -44,7 +44,7 @@ from derain.video.treatment import (
 from derain.weights import fingerprint, load, sha256
 
 SEGMENT_FRAMES = 100  # frames: what a kill costs at the most
-MOST_WAITING_FRAMES = 4  # frames that wait between decoder, network and encoder
+SOME_ROWS = slice(None, None, 16)  # of a picture, which nearly always tell that it is another
 DEFAULT_SETTINGS = VideoSettings()
 
 
@@ -302,7 +302,7 @@ def _encode(clip: Clip, work: Work, run: Run) -> list[int]:
     wanted = stretch_of(clip, run, work.shown, before)
     began, preview = time.monotonic(), run.preview()
     with Segments(clip, work, run) as segments:
-        results = derained(drawn_ahead(wanted, MOST_WAITING_FRAMES), network, settings)
+        results = derained(drawn_ahead(wanted, run.threads.waiting), network, settings)
         for index, (frame, picture) in enumerate(islice(results, done - before, None), start=done + 1):
             segments.add(frame, picture)
             if index % SEGMENT_FRAMES == 0:
@@ -353,7 +353,7 @@ class Segments:
             self.run.say(f"{loss} cannot be kept")
         converted = self.converters.submit(as_stored, writer, frame, picture, self.run.settings)
         self.writing.append(self._encoder.submit(write_converted, writer, frame, converted))
-        while len(self.writing) > MOST_WAITING_FRAMES:
+        while len(self.writing) > self.run.threads.waiting:
             self.writing.popleft().result()
 
     def end_one(self) -> None:
@@ -384,8 +384,14 @@ class Segments:
 
 
 def as_stored(writer: SegmentWriter, frame: Frame, picture: Photo, settings: VideoSettings) -> av.VideoFrame:
-    """The picture as the encoder takes it."""
+    """The picture as the encoder takes it; one that nothing was done to as it came, to the last bit."""
+    if settings.layer == "background" and is_same(picture, frame.pixels) and (passed_on := writer.unchanged(frame)):
+        return passed_on
     return writer.converted(frame, turned_back(with_alpha(picture, frame, settings), frame.rotation))
+
+
+def is_same(picture: Photo, other: Photo) -> bool:
+    return picture is other or all(np.array_equal(picture[rows], other[rows]) for rows in (SOME_ROWS, slice(None)))
 
 
 def write_converted(writer: SegmentWriter, frame: Frame, converted: "Future[av.VideoFrame]") -> None:

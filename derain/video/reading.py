@@ -42,7 +42,7 @@ class Frame:
     alpha: Plane | None = None  # (H, W), as deep as the pixels; None if all is opaque
     sides: dict[str, bytes] = field(default_factory=dict)  # what stands beside the pixels, by FFmpeg's names
     decoded: av.VideoFrame | None = None  # as it came, if an encoder takes over what stands beside the pixels
-    untouched: av.VideoFrame | None = None  # as it came, for streams, which pass on what nothing was done to
+    untouched: av.VideoFrame | None = None  # as it came and is stored, to be passed on if nothing is done to it
 
 
 @dataclass(frozen=True)
@@ -227,8 +227,8 @@ def upright(decoded: Decoded, time_base: Fraction) -> Frame:
     frame, pts, size = decoded.frame, decoded.pts, decoded.size
     colours = Colours.of(frame)
     turned = round((frame.rotation or 0) / 90) % 4
-    stored = to_rgb(frame, colours)
-    if size != (frame.width, frame.height):  # a browser's recording changes it with the network's speed
+    stored, as_it_came = to_rgb(frame, colours), size == (frame.width, frame.height)
+    if not as_it_came:  # a browser's recording changes it with the network's speed
         stored = np.asarray(cv2.resize(stored, size, interpolation=cv2.INTER_AREA), stored.dtype)
         colours = replace(colours, lines=size[1])
     pixels = np.rot90(stored[..., :3], turned)
@@ -237,7 +237,8 @@ def upright(decoded: Decoded, time_base: Fraction) -> Frame:
     sides = {side.type.name: bytes(side) for side in found}
     matrix = sides.get("DISPLAYMATRIX", b"")
     kept = frame if has_sides_to_take_over(sides) else None
-    return Frame(pixels, pts, float(pts * time_base), colours, 90 * turned, matrix, alpha, sides, kept)
+    untouched = frame if as_it_came else None
+    return Frame(pixels, pts, float(pts * time_base), colours, 90 * turned, matrix, alpha, sides, kept, untouched)
 
 
 class StreamClock:

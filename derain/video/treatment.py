@@ -26,7 +26,7 @@ from derain.video.fusion import REACH, fused
 from derain.video.reading import Clip, Frame, Plane
 
 BETWEEN_PREVIEWS = 5.0  # seconds
-FUSION_THREADS = 6  # at the most, of each stage
+FUSION_THREADS = 8  # at the most, of each stage
 MOST_CONVERTERS = 4  # threads that make RGB of what is decoded, and as many that make of RGB what is encoded
 MOST_DECODERS = 8  # pictures that are decoded at once: each takes memory
 
@@ -143,6 +143,7 @@ class Threads:
 
     converters: int = 2
     decoders: int = 1
+    waiting: int = 4  # frames that wait between decoder, network and encoder
 
     @classmethod
     def beside(cls, device: torch.device) -> "Threads":
@@ -150,7 +151,7 @@ class Threads:
         if device.type != "cuda":
             return cls()
         cores = os.cpu_count() or 1
-        return cls(max(min(cores // 4, MOST_CONVERTERS), 2), max(min(cores // 2, MOST_DECODERS), 1))
+        return cls(max(min(cores // 4, MOST_CONVERTERS), 2), max(min(cores // 2, MOST_DECODERS), 1), waiting=8)
 
 
 @dataclass(frozen=True)

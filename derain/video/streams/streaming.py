@@ -234,7 +234,7 @@ class Streaming:
                 continue
             last = pts
             self.latency.come(pts, item.came)
-            yield replace(frame, untouched=item.frame if size == (item.frame.width, item.frame.height) else None)
+            yield frame
 
     def _taken(self, frames: Iterator[Frame]) -> Iterator[Frame]:
         for frame in frames:
