@@ -102,6 +102,10 @@ def test_without_ray_the_extra_is_named(tmp_path, monkeypatch):
         pass
 
 
+def test_where_nothing_is_to_be_done_no_cluster_is_asked():
+    assert list(run([], Slow(0), address="127.0.0.1:1")) == []
+
+
 def test_an_address_where_nobody_answers_is_a_sentence(tmp_path, rng, small_weights):
     pytest.importorskip("ray", reason="needs derain[ray]")
     source = photos(tmp_path / "in", rng, 1)

@@ -129,7 +129,7 @@ def test_a_list_may_come_from_what_the_shell_puts_in_its_place(tmp_path):
     reading, writing = os.pipe()
     os.write(writing, b"a.jpg\nb.jpg\n")
     os.close(writing)
-    assert batch.read_list(Path(f"/dev/fd/{reading}")) == ["a.jpg", "b.jpg"]
+    assert list(batch.read_list(Path(f"/dev/fd/{reading}"))) == ["a.jpg", "b.jpg"]
     os.close(reading)
 
 

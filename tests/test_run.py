@@ -300,6 +300,9 @@ def test_a_long_list_is_planned_name_by_name_without_the_results_in_it(tmp_path,
     found = list(batch.plan_as_found(named, batch.Target(), False, lambda path, why: left.append((path.name, why))))
     assert found == batch.plan(named) and len(found) == 4
     assert left == [("a.derained.png", "a result of a.png")] * 2
+    (tmp_path / "list").write_text("\n\n".join(named) + "\n \n")
+    listed = batch.read_list(tmp_path / "list")
+    assert list(listed) == named and len(listed) == 10 and listed[1] == named[1] and listed[-2:] == named[-2:]
     monkeypatch.setattr(planning, "MANY", 10)
     assert batch.is_long(named, batch.Target(), False) and not batch.is_long(named[:9], batch.Target(), False)
 
@@ -369,7 +372,7 @@ def test_a_suffix_hides_no_other_photos(tmp_path, rng):
 def test_names_from_stdin_need_not_be_utf_8(tmp_path, rng, monkeypatch):
     name = os.fsencode(tmp_path) + b"/caf\xe9.png"
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(name + b"\0"), encoding="cp1252"))
-    assert batch.read_list(Path("-")) == [os.fsdecode(name)]
+    assert list(batch.read_list(Path("-"))) == [os.fsdecode(name)]
 
 
 def test_in_place_replaces_the_photo_and_nothing_else(tmp_path, rng, small_weights):

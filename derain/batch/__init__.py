@@ -7,7 +7,8 @@ of before and after.
 
 from typing import TYPE_CHECKING
 
-from derain.batch.planning import Job, Target, is_done, is_long, obstacle, pending, plan, plan_as_found, read_list
+from derain.batch.lists import read_list
+from derain.batch.planning import Job, Target, is_done, is_long, obstacle, pending, plan, plan_as_found
 from derain.batch.tally import Tally
 from derain.lazy import parts_of
 

@@ -1,11 +1,9 @@
 """Which photos there are to do, and where each result goes."""
 
-import codecs
 import glob
 import os
 import shlex
 import sqlite3
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,7 +17,6 @@ from PIL import Image
 from derain.batch.listing import DERAINED_MARK, MOVING_SUFFIXES, Folder, folders
 from derain.errors import PhotoError, UsageError, reason
 from derain.files.places import Existing, is_folder, is_remote, matching, place
-from derain.files.writing import read_option
 from derain.photos import SUFFIXES, find_photos
 from derain.photos.names import FORMATS, MARKS, results_among
 
@@ -462,26 +459,3 @@ def pending(jobs: list[Job]) -> list[Job]:
 def is_done(job: Job, existing: Existing) -> bool:
     """Whether all outputs of a job are there."""
     return all(path in existing for path in job.outputs)
-
-
-def read_list(path: Path) -> list[str]:
-    """Paths from a text file, one a line or ended by zeros as ``find -print0`` has them; ``-`` is stdin.
-
-    Names from stdin need not be valid UTF-8.
-
-    Raises:
-        UsageError: the file cannot be read.
-    """
-    if str(path) == "-" and sys.stdin is None:
-        raise UsageError("-: there is no stdin to read a list from")
-    try:
-        content = sys.stdin.buffer.read() if str(path) == "-" else read_option(path)
-        if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # of PowerShell
-            text = content.decode("utf-16")
-        else:
-            text = content.decode("utf-8-sig", "surrogateescape" if str(path) == "-" else "strict")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read as a list of photos ({reason(error)})") from None
-    return [
-        line for line in (text.split("\0") if "\0" in text else text.replace("\r\n", "\n").split("\n")) if line.strip()
-    ]

@@ -1,7 +1,7 @@
 """`derain run`."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -113,7 +113,8 @@ def run(
         todo: Iterable[Job] = []
         journal: Journal | None = None
         if not piped:
-            named = [*(inputs or []), *(batch.read_list(files_from) if files_from else [])]
+            listed = batch.read_list(files_from) if files_from else []
+            named = [*inputs, *listed] if inputs else listed
             target = batch.Target(output, suffix, format, in_place, rain, compare)
             decisive = (strength, quality, precision, only_if_rainy, rainy_from)
             journal = _journal(named, target, recursive, overwrite, weights, str(decisive))
@@ -176,7 +177,7 @@ def run(
 
 
 def _journal(
-    named: list[str], target: "Target", recursive: bool, overwrite: bool, weights: str, decisive: str
+    named: Sequence[str], target: "Target", recursive: bool, overwrite: bool, weights: str, decisive: str
 ) -> "Journal | None":
     """Of what is replaced."""
     if not (target.in_place or overwrite):
@@ -188,7 +189,7 @@ def _journal(
 
 
 def _todo(
-    named: list[str],
+    named: Sequence[str],
     target: "Target",
     recursive: bool,
     overwrite: bool,
@@ -283,7 +284,9 @@ class Telling:
             one, many = "its result exists (--overwrite replaces it)", "their results exist (--overwrite replaces them)"
             self.say(f"{known.there} skipped: {one if known.there == 1 else many}")
 
-    def found(self, named: list[str], target: "Target", recursive: bool, journal: "Journal | None") -> "Iterator[Job]":
+    def found(
+        self, named: Sequence[str], target: "Target", recursive: bool, journal: "Journal | None"
+    ) -> "Iterator[Job]":
         """Jobs as their photos are found, without those that are done; what is left out is told at the end."""
         from derain.batch import is_done, plan_as_found, skipped_as_json
         from derain.files.places import Existing

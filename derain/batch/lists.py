@@ -1,0 +1,53 @@
+"""Photos that are named in a text file, a million of them too."""
+
+import codecs
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from derain.errors import UsageError, reason
+from derain.files.writing import read_option
+
+
+class Lines(Sequence[str]):
+    """The lines of a text that are not empty. Each is made when it is asked for: that takes a third of the memory."""
+
+    def __init__(self, text: str, end: str) -> None:
+        self._text, self._end = text, end
+        self._count = sum(1 for _ in self)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[str]:
+        at = 0
+        while at < len(self._text):
+            stop = self._text.find(self._end, at)
+            stop = len(self._text) if stop < 0 else stop
+            if (line := self._text[at:stop]) and not line.isspace():
+                yield line
+            at = stop + 1
+
+    def __getitem__(self, index):  # type: ignore[no-untyped-def]
+        return list(self)[index]
+
+
+def read_list(path: Path) -> Sequence[str]:
+    """Paths from a text file, one a line or ended by zeros as ``find -print0`` has them; ``-`` is stdin.
+
+    Names from stdin need not be valid UTF-8.
+
+    Raises:
+        UsageError: the file cannot be read.
+    """
+    if str(path) == "-" and sys.stdin is None:
+        raise UsageError("-: there is no stdin to read a list from")
+    try:
+        content = sys.stdin.buffer.read() if str(path) == "-" else read_option(path)
+        if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # of PowerShell
+            text = content.decode("utf-16")
+        else:
+            text = content.decode("utf-8-sig", "surrogateescape" if str(path) == "-" else "strict")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: cannot be read as a list of photos ({reason(error)})") from None
+    return Lines(text, "\0") if "\0" in text else Lines(text.replace("\r\n", "\n"), "\n")
