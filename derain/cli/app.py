@@ -10,6 +10,7 @@ import derain
 from derain.allocation import keep_freed_memory
 from derain.cli.doctor import doctor
 from derain.cli.evaluate import evaluate
+from derain.cli.examples import epilog
 from derain.cli.export import export
 from derain.cli.finetune import finetune
 from derain.cli.hints import command_of, meant_by
@@ -60,6 +61,8 @@ class Commands(TyperGroup):
             raise
 
 
+EXIT_CODES = "Exit codes: 0 all done, 1 some input failed, 2 wrong usage, 130 interrupted."
+
 app = typer.Typer(
     cls=Commands,
     no_args_is_help=True,
@@ -67,7 +70,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # whose help squeezes six columns into 80
     add_completion=True,
     help="Remove rain from photos and videos.",
-    epilog="Exit codes: 0 all done, 1 some input failed, 2 wrong usage, 130 interrupted.",
+    epilog=f"{epilog('derain')}\n\n`derain COMMAND --help` explains a command. {EXIT_CODES}",
 )
 
 

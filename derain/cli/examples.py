@@ -1,6 +1,9 @@
 """Two examples for each command, which its help ends with."""
 
 EXAMPLES = {
+    "derain": ("derain run photo.jpg", "derain video clip.mp4"),
+    "models": ("derain models list", "derain models verify"),
+    "export": ("derain export onnx", "derain export onnx --weights mine.safetensors"),
     "run": ("derain run photo.jpg", "derain run -r holiday/ -o dry/"),
     "video": ("derain video clip.mp4", "derain video clip.mp4 --start 60 --end 70"),
     "score": ("derain score photo.jpg", "derain score -r archive/ --json > scores.jsonl"),

@@ -5,12 +5,18 @@ from typing import Annotated
 
 import typer
 
+from derain.cli.examples import epilog
 from derain.cli.inputs import check_weights
 from derain.cli.options import Command, Weights
 from derain.cli.terminal import say, tell
 from derain.onnx_file import check_onnx_file
 
-export = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Convert the network for other software.")
+export = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Convert the network for other software.",
+    epilog=epilog("export"),
+)
 
 
 @export.callback()

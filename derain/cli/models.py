@@ -2,12 +2,15 @@
 
 import typer
 
+from derain.cli.examples import epilog
 from derain.cli.inputs import check_weights
 from derain.cli.options import Command, WeightsArgument
 from derain.cli.terminal import tell, tell_text
 from derain.text import as_json
 
-models = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="List, download and check weights.")
+models = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="List, download and check weights.", epilog=epilog("models")
+)
 
 
 @models.command("list", cls=Command)

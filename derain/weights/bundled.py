@@ -8,8 +8,8 @@ from derain.errors import WeightsError, reason
 from derain.weights.checksums import sha256
 
 PURPOSES = {  # of the weights that come with derain, and their speed on one core at float32
-    "derain": "the default; about 1 s a megapixel",
-    "nlcl": "the paper's own network, a second opinion; about 10 s a megapixel",
+    "derain": "the default; about 1 s per megapixel",
+    "nlcl": "the paper's own network, a second opinion; about 10 s per megapixel",
 }
 
 
