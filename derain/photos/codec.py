@@ -12,7 +12,7 @@ from PIL.ImageFile import ImageFile
 
 from derain.arrays import Pixels
 from derain.errors import PhotoError, reason
-from derain.photos.original import WHITE, Original, as_rgb, as_stored, to_8_bit, upright
+from derain.photos.original import WHITE, Original, as_rgb, to_8_bit, upright
 from derain.photos.previews import Previews
 
 QUALITY = 95  # of lossy formats, where the source's own tables cannot be kept
@@ -57,7 +57,7 @@ class NewPhoto:
     def channels(self) -> Pixels:
         """``(H, W)`` or ``(H, W, C)`` as the file is to store them."""
         original, pixels = self.original, self.pixels
-        turn, alpha = as_stored(original.orientation if "exif" in self.format.holds else 1), original.alpha
+        turn, alpha = self.previews.turn, original.alpha
         if original.inks is not None and self.format.inks:
             inks = original.inks.copy()  # rain is light: taking it away adds ink
             darker = np.maximum(original.pixels.astype(int) - pixels, 0)
@@ -67,6 +67,8 @@ class NewPhoto:
         if pixels.dtype == np.uint16 and not self.format.deep:
             pixels, alpha = to_8_bit(pixels), None if alpha is None else to_8_bit(alpha)
             self.previews.say(f"its 16 bits were reduced to 8, the most that this {self.format.name} can hold")
+        if alpha is None and not original.grey and pixels is self.previews.after:
+            return self.previews.stored_after
         colours = _mean(pixels) if original.grey else pixels
         channels: Pixels = turn(colours if alpha is None else np.dstack([colours, alpha]))
         return np.ascontiguousarray(channels if channels.shape[-1] != 1 else channels[..., 0])

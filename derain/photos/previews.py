@@ -11,6 +11,7 @@ import re
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -20,6 +21,7 @@ from PIL.JpegImagePlugin import JpegImageFile, get_sampling
 
 from derain.arrays import Pixels, Rgb8
 from derain.photos import segments
+from derain.photos.original import to_8_bit
 
 JPEG_START = b"\xff\xd8\xff"
 MOST_PIXELS = 40e6  # of a preview
@@ -43,6 +45,14 @@ class Previews:
     after: Pixels
     turn: Callable[[Pixels], Pixels]  # from upright to how the file stores them
     notes: list[str] = field(default_factory=list)
+
+    @cached_property
+    def stored_before(self) -> Pixels:
+        return np.ascontiguousarray(self.turn(self.before))
+
+    @cached_property
+    def stored_after(self) -> Pixels:
+        return np.ascontiguousarray(self.turn(self.after))
 
     def in_exif(self, exif: bytes) -> bytes:
         """EXIF with the thumbnail of its second directory, and with those of makers, made anew."""
@@ -116,7 +126,7 @@ class Previews:
                 size = min(image.width, 256), min(image.height, 256)
                 grey = image.mode == "L"
                 shown = np.asarray(image.convert("RGB").resize(size, Image.Resampling.BOX), np.float32)
-                whole = self._small(self.before, image.size)
+                whole = _small(self.stored_before, image.size)
         except Exception:  # damaged ones raise anything
             return False
         ours = np.asarray(cv2.resize(whole, size, interpolation=cv2.INTER_AREA), np.float32)
@@ -125,10 +135,6 @@ class Previews:
         if np.abs(shown - ours).mean() > NEAR:
             return False
         return all(_correlation(shown[..., i], ours[..., i]) > ALIKE for i in range(3))
-
-    def _small(self, photo: Pixels, size: tuple[int, int]) -> Rgb8:
-        small = _fitted(np.ascontiguousarray(self.turn(photo)), size)
-        return small if small.dtype == np.uint8 else (small / 257 + 0.5).astype(np.uint8)
 
     def share(self, content: bytes) -> float:
         """Pixels of a JPEG that can be read, of the photo's."""
@@ -141,7 +147,7 @@ class Previews:
             with JpegImageFile(io.BytesIO(old)) as image:
                 if image.width * image.height > MOST_PIXELS or image.mode not in ("RGB", "L"):
                     return None
-                picture = self._small(self.after, image.size)[..., :: -1 if swapped else 1]
+                picture = _small(self.stored_after, image.size)[..., :: -1 if swapped else 1]
                 new = Image.fromarray(np.ascontiguousarray(picture)).convert(image.mode)
                 own = {"qtables": image.quantization, "subsampling": max(get_sampling(image), 0)}
         except Exception:  # damaged ones raise anything
@@ -165,6 +171,10 @@ def has_thumbnail(exif: bytes) -> bool:
         return _second_directory(exif.removeprefix(EXIF)) is not None
     except (struct.error, KeyError):
         return False
+
+
+def _small(photo: Pixels, size: tuple[int, int]) -> Rgb8:
+    return to_8_bit(_fitted(photo, size))
 
 
 def _fitted(photo: Pixels, size: tuple[int, int]) -> Pixels:

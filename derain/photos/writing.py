@@ -45,7 +45,8 @@ def encode_with_notes(original: Original, pixels: Pixels, to: str | None = None,
         raise PhotoError(f"{target.name} cannot hold transparency; choose PNG, WebP, TIFF or AVIF")
     if not holds_colours(original, target):
         raise PhotoError(f"{target.name} cannot describe its colours as HEIC and AVIF do; leave out `format`")
-    previews = Previews(original.pixels, pixels, as_stored(original.orientation))
+    turn = as_stored(original.orientation if "exif" in target.holds else 1)
+    previews = Previews(original.pixels, pixels, turn)
     if lost := [NAMES[name] for name in NAMES if name in original.options and name not in target.holds]:
         previews.say(f"{', '.join(lost)} left out, which {target.name} cannot hold")
     if source and source is not target and source.codec.holds_more(original.content):

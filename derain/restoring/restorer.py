@@ -302,7 +302,7 @@ def in_unit(pixels: Pixels) -> UnitRgb:
 
 def is_finite(image: Tensor) -> bool:
     """Whether all of it is: what is not makes the sum so, too, which is found in a third of the time."""
-    return bool(image.sum(dtype=torch.float32).isfinite())
+    return math.isfinite(image.sum(dtype=torch.float32).item())
 
 
 def write_if_finite(found: Tensor, pixels: Pixels) -> bool:
