@@ -35,7 +35,7 @@ class TrainingError(DerainError):
 
 
 def reason(error: BaseException) -> str:
-    """What went wrong, in the words of the error, or else its kind."""
+    """What went wrong: the error's own words, or else its type."""
     if isinstance(error, MemoryError):
         return "not enough memory"
     return getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__

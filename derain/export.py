@@ -58,7 +58,7 @@ def export_onnx(
     with_rain: bool = False,
     overwrite: bool = False,
 ) -> float:
-    """Write a network as one ONNX file, and compare it with torch by ONNX Runtime.
+    """Write a network as one ONNX file, and compare ONNX Runtime's results with torch's.
 
     Input ``rainy`` is float32 ``(batch, 3, height, width)`` RGB in [0, 1] with any sides; output ``background``, and
     ``rain`` if it is wanted, are alike. Tiles, the reduced looks for wide streaks and fusion over time stay derain's.
@@ -71,9 +71,9 @@ def export_onnx(
         the largest difference from torch on a few odd sizes, in grey levels of 255.
 
     Raises:
-        PhotoError: ``out`` cannot be written, or has come to be meanwhile.
+        PhotoError: ``out`` cannot be written, or was created in the meantime.
         UsageError: ``out`` exists, is no ``.onnx`` file, or a library is missing.
-        WeightsError: weights that cannot be loaded, or whose network does not come out the same.
+        WeightsError: the weights cannot be loaded, or their exported network gives different results.
     """
     out = Path(out)
     check_onnx_file(out, overwrite)

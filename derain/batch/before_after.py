@@ -7,7 +7,7 @@ from derain.arrays import Rgb8
 
 
 def comparison(photo: Rgb8, background: Rgb8) -> Rgb8:
-    """Before and after side by side, labelled, and below them, enlarged, the square where most rain was.
+    """Before and after side by side, labelled; below them, enlarged, the square with the most rain.
 
     Of a panorama it is a part of that square, no higher than twice the strip.
     """

@@ -33,7 +33,7 @@ class Lines(Sequence[str]):
 
 
 def read_list(path: Path) -> Sequence[str]:
-    """Paths from a text file, one a line or ended by zeros as ``find -print0`` has them; ``-`` is stdin.
+    """Paths from a text file, one per line or separated by zeros as by ``find -print0``; ``-`` is stdin.
 
     Names from stdin need not be valid UTF-8.
 

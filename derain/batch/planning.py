@@ -71,7 +71,7 @@ def plan(
 ) -> list[Job]:
     """One job for each photo named, matched by a pattern, or found in a folder; results of earlier runs are left out.
 
-    A folder that cannot be read becomes a job too, and so does what is no file: each fails and says why.
+    A folder that cannot be read becomes a job, too, and so does anything that is not a file: each fails and says why.
 
     Args:
         leave: called with each file that is left out, and the reason.
@@ -263,7 +263,7 @@ def for_video(clips: list[Path]) -> str:
 
 
 def obstacle(job: Job) -> PhotoError | None:
-    """What stands in the way of a job, as far as that can be told without opening the photo."""
+    """Why a job cannot be done, as far as that can be known without opening the photo."""
     if is_moving(job.source):
         return PhotoError(for_video([job.source]))
     try:
@@ -451,7 +451,7 @@ def _real(path: Path) -> Path:
 
 
 def pending(jobs: list[Job]) -> list[Job]:
-    """Jobs of which some output is missing."""
+    """The jobs that lack an output."""
     existing = Existing()
     return [job for job in jobs if not is_done(job, existing)]
 

@@ -103,11 +103,11 @@ class Outcome:
 def run(
     jobs: Iterable[Job], model: Derainer, treatment: Treatment = Treatment(), watch: Watch | None = None
 ) -> Iterator[Outcome]:
-    """Do the jobs in order; the next photo is read, and the last one written, while the network works.
+    """Do the jobs in order. While the network works, the next photo is read and the previous one written.
 
     On a CPU ``watch`` is told what is being done to each photo.
 
-    A file that declares a photo much larger than it can well hold waits until all others are done.
+    A file that declares a photo much larger than its bytes suggest waits until all others are done.
     """
     restorer = treatment.restorer(model)
     late: dict[Job, str] = {}
@@ -224,10 +224,10 @@ def separate(
     rainy_from: float = DRY_COVERAGE,
     watch: Callable[[str], None] | None = None,
 ) -> Separated:
-    """Background and rain layer of a photo; of a dry one the background is the photo itself.
+    """Background and rain layer of a photo. If it is dry, the background is the photo itself.
 
     Raises:
-        PhotoError: not even a small tile fits into the memory.
+        PhotoError: there is not enough memory even for a small tile.
     """
     started = time.perf_counter()
     found = restorer.layers(original.pixels, watch)
@@ -308,10 +308,10 @@ def _write_results(work: JobUnderWay, original: Original, layers: Separated, tre
 
 
 def through_pipe(model: Derainer, treatment: Treatment, format: str | None = None) -> tuple[str, ...]:
-    """One photo from stdin to stdout, in its own format or the one named; returns what is to be known of the result.
+    """One photo from stdin to stdout, in its own format or the one named; returns notes on the result.
 
     Raises:
-        PhotoError: no photo, or one that cannot be restored or written.
+        PhotoError: it is not a photo, or cannot be restored or written.
         UsageError: an unknown format, or no stdin.
     """
     ending = ending_of(format)

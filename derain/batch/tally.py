@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Tally:
-    """A run so far; it keeps no outcomes, as there may be a million of them."""
+    """Totals of a run so far. It keeps no outcomes, because there may be a million of them."""
 
     photos: int = 0
     failed: int = 0
@@ -26,7 +26,7 @@ class Tally:
 
     @property
     def pace(self) -> str:
-        """Megapixels a second in the network."""
+        """Megapixels per second in the network."""
         return f"{self.megapixels / self.seconds:.1f} MP/s" if self.seconds else "0 MP/s"
 
     def __str__(self) -> str:

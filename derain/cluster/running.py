@@ -23,7 +23,7 @@ def run(
     threads: int | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Outcome]:
-    """Do the jobs on a Ray cluster; as :func:`derain.batch.run`, in the order in which they are done.
+    """Do the jobs on a Ray cluster, as :func:`derain.batch.run` does, but in the order in which they finish.
 
     Args:
         model: sent to each worker; the module of its class must be there, too.

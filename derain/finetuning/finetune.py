@@ -156,17 +156,17 @@ def finetune(  # the whole of what a caller may choose
     began: float | None = None,
     **settings: Any,
 ) -> Result:
-    """Adapt weights of preset derain to the photos and clips in ``rainy``; nothing but these is needed.
+    """Adapt weights of preset derain to the photos and clips in ``rainy``. Nothing else is needed.
 
     Args:
         out: the self-describing weights; beside them stands a folder with log, previews and summary.
         clean: photos without rain, instead of the bundled ones.
-        minutes: of the whole run, on the wall clock; default: 15 on a CPU, 3 on a GPU. Every stage has a share of them,
+        minutes: for the whole run, in wall-clock time; default: 15 on a CPU, 3 on a GPU. Every stage has its share,
             and the learning rate follows the clock.
-        steps: instead of minutes.
+        steps: train for this many steps, instead of minutes.
         change: low, medium or high: how far the weights may move.
         start: weights to begin with.
-        resume: go on with a run that was killed or interrupted.
+        resume: continue a run that was killed or interrupted.
         overwrite: replace ``out`` and the folder of an earlier run.
         report: called with step, progress in [0, 1] and losses.
         say: called with sentences for the user.

@@ -14,7 +14,7 @@ from derain.models.nlcl import NLCL, NLCLConfig
 
 @dataclass(frozen=True)
 class Preset:
-    """All that derain has to know of a network."""
+    """Everything that derain needs to know about a network."""
 
     config: type[Config]  # a frozen dataclass of the architecture
     network: type[Derainer]  # made of the config
@@ -35,7 +35,7 @@ MOST_MILLIONS = 100  # of parameters
 
 
 def build(preset: str, config: dict[str, Any] | None = None) -> Derainer:
-    """A new network of ``preset``; ``config`` holds its dataclass' fields.
+    """A new network of ``preset``; ``config`` holds the fields of its dataclass.
 
     Raises:
         WeightsError: an unknown preset, fields that its config does not have, values outside their bounds, or a network

@@ -15,7 +15,7 @@ def find_photos(folder: Path) -> list[Path]:
 
 
 def without_results(files: list[Path], marks: tuple[str, ...] = MARKS) -> list[Path]:
-    """The files but for those that, by their names, derain made of another of them."""
+    """The files without those that, by their names, derain made from another of them."""
     results = results_among(files, marks)
     return [file for file in files if file not in results]
 
@@ -35,7 +35,7 @@ def format_of(path: Path) -> str:
     """Pillow's name of the format that the suffix names.
 
     Raises:
-        PhotoError: the suffix is no photo's.
+        PhotoError: the suffix is not that of a photo.
     """
     try:
         return FORMATS[path.suffix.lower()]

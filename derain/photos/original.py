@@ -24,7 +24,7 @@ TURNS: dict[int, Callable[[Pixels], Any]] = {  # by EXIF's orientation; NumPy ta
 
 @dataclass(frozen=True)
 class Original:
-    """A decoded photo; all arrays stand upright, as a viewer shows them."""
+    """A decoded photo. All arrays are upright, as a viewer shows them."""
 
     pixels: Pixels  # (H, W, 3) RGB, uint8 or uint16; grey and inks are turned into RGB
     format: str  # Pillow's name of the file's format
@@ -42,7 +42,7 @@ class Original:
 
 
 def as_rgb(values: Pixels) -> Pixels:
-    """Three channels, of one repeated where the values are grey."""
+    """The picture with three channels; grey values are repeated."""
     values = values[..., None] if values.ndim == 2 else values
     return np.repeat(values, 3, axis=2) if values.shape[2] == 1 else values
 
@@ -66,5 +66,5 @@ def as_stored(orientation: int) -> Callable[[Pixels], Pixels]:
 
 
 def to_8_bit(pixels: Pixels) -> Rgb8:
-    """The nearest 8-bit values of 16-bit ones; 8-bit ones as they are."""
+    """16-bit values rounded to 8 bits; 8-bit values unchanged."""
     return (pixels / 257 + 0.5).astype(np.uint8) if pixels.dtype == np.uint16 else pixels

@@ -41,11 +41,11 @@ def read_original(path: Path, max_megapixels: float = MAX_MEGAPIXELS, patient: b
     """A photo from a file.
 
     Args:
-        patient: whether to decode one of hundreds of megapixels in a few kilobytes, too.
+        patient: also decode a file of a few kilobytes that declares hundreds of megapixels.
 
     Raises:
         SparseError: it is such a file.
-        PhotoError: the file is missing, is no photo, is damaged, is too large, or holds more than one picture.
+        PhotoError: the file is missing, damaged, too large, not a photo, or holds more than one picture.
     """
     try:
         content = read_place(path) if is_remote(path) else read_file(path)

@@ -18,7 +18,7 @@ NAMES = {"exif": "EXIF", "icc_profile": "ICC profile", "xmp": "XMP"}  # of metad
 
 @dataclass(frozen=True)
 class Encoded:
-    """A photo's file, and in a sentence each what it could not keep."""
+    """A photo's file, and a sentence for each thing that it could not keep."""
 
     content: bytes = field(repr=False)
     notes: tuple[str, ...] = ()
@@ -34,7 +34,7 @@ def encode_with_notes(original: Original, pixels: Pixels, to: str | None = None,
 
     Args:
         pixels: upright ``(H, W, 3)`` RGB of the original's size and depth.
-        to: Pillow's name of another format; what it cannot hold is an error for alpha, and 16 bits become 8.
+        to: Pillow's name of another format. If it cannot hold alpha, that is an error; 16 bits become 8.
         quality: 1 to 100 for lossy formats, instead of the source's.
 
     Raises:

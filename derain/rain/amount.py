@@ -51,12 +51,12 @@ def amount(rain: Pixels) -> Amount:
 
 
 def threshold(only_if_rainy: bool, rainy_from: float | None) -> float:
-    """The score from which rain is taken away: of what is not dry, of what is rainy, or the one given."""
+    """The score from which rain is removed: that of anything not dry, that of rainy pictures, or the one given."""
     return rainy_from if rainy_from is not None else RAINY_SCORE if only_if_rainy else DRY_COVERAGE
 
 
 def coverage(rain: Pixels) -> float:
-    """Share of a rain layer ``(H, W, 3)`` on which rain can be seen."""
+    """Share of a rain layer ``(H, W, 3)`` that shows rain."""
     seen = sum(cv2.countNonZero(_seen(rain[rows])) for rows in rows_in_cache(rain))
     return seen / (rain.shape[0] * rain.shape[1])
 

@@ -339,7 +339,7 @@ def restore(
     precision: str = "float32",
     max_memory: float | None = None,
 ) -> tuple[Pixels, Pixels]:
-    """Background and rain layer of an ``(H, W, 3)`` RGB photo of any size, uint8 or uint16; both like it.
+    """Background and rain layer of an ``(H, W, 3)`` RGB photo of any size, uint8 or uint16, in its shape and type.
 
     Arguments and errors are those of :class:`Restorer`.
     """

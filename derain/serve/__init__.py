@@ -34,12 +34,12 @@ def app(
     """The service as an ASGI application.
 
     Args:
-        weights: as in :func:`derain.load`; of several, requests choose one by its name, and the first is the default.
+        weights: as in :func:`derain.load`. Requests choose among several by name; the first is the default.
         device: as in :func:`derain.restoring.devices.choose_device`.
         precision: auto, float32 or bfloat16.
         max_memory: bytes that the process should take on the device at the most; default: by what is free.
         limits: what requests may take; default: ``Limits()``.
-        hosts: names under which it answers, besides addresses of the net; ``None`` leaves that to whoever mounts it.
+        hosts: names to which it answers, besides IP addresses; ``None`` leaves that to whoever mounts it.
 
     Raises:
         UsageError: a library is missing, or two weights have one name.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Limits:
-    """What a request, a client and all of them together may take; what is more is refused before it costs anything."""
+    """What one request, one client and all clients together may use; anything beyond is refused at no cost."""
 
     megabytes: float = 200.0  # of an upload: 413
     megapixels: float = 100.0  # that a photo declares: 413

@@ -58,13 +58,13 @@ def process(
     say: Callable[[str], None] | None = None,
     elsewhere: Elsewhere | None = None,
 ) -> Done:
-    """Derain a clip; frames keep their times, and everything beside the video is copied.
+    """Derain a clip. Frames keep their times, and everything beside the video is copied.
 
-    Encoded segments wait in a folder beside ``out`` until all are there, so an interrupted run goes on where it was:
+    Encoded segments wait in a folder beside ``out`` until all are done. To continue an interrupted run,
     call it again with the same arguments.
 
     Args:
-        model: or what is called for it once all that can be checked without it is; default: the bundled weights.
+        model: a model, or a function that gives one once everything else is checked; default: the bundled weights.
         overwrite: replace ``out`` if it exists.
         report: called for each frame.
         say: called with sentences for the user.

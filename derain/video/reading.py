@@ -267,27 +267,27 @@ def frames(path: str | Path) -> Iterator[Frame]:
     """The frames of a clip, upright, one at a time.
 
     Raises:
-        PhotoError: the file is no clip that can be read.
+        PhotoError: the file is not a clip that can be read.
     """
     with Clip(Path(path)) as clip:
         yield from clip.frames()
 
 
 def read_frames(path: Path) -> Iterator[Photo]:
-    """The frames of a clip, upright and of 8 bits, one at a time.
+    """The frames of a clip, upright and in 8 bits, one at a time.
 
     Raises:
-        PhotoError: the file is no clip that can be read.
+        PhotoError: the file is not a clip that can be read.
     """
     for frame in frames(path):
         yield to_8_bit(frame.pixels)
 
 
 def sample_frames(path: Path, count: int) -> Iterator[Photo]:
-    """``count`` frames, spread evenly over the clip, or fewer of a short one; upright and of 8 bits.
+    """``count`` frames, spread evenly over the clip; fewer if it is short. Upright, 8 bits.
 
     Raises:
-        PhotoError: the file is no clip that can be read.
+        PhotoError: the file is not a clip that can be read.
     """
     with Clip(path) as clip:
         if clip.seconds <= count / 10:  # too short to seek in, or of unknown length

@@ -33,7 +33,7 @@ MOST_DECODERS = 8  # pictures that are decoded at once: each takes memory
 
 @dataclass(frozen=True)
 class VideoSettings:
-    """What is done to a clip, and how it is encoded."""
+    """What to do with a clip, and how to encode it."""
 
     temporal: str = "auto"  # auto, on: fuse with the neighbours; causal: with those before; off: frame by frame
     strength: float = 1.0  # share of the rain that is taken away, 0 to 1

@@ -32,7 +32,7 @@ def digest(path: Path, kind: str, before: bytes = b"") -> str:
 
 
 def fingerprint(model: "Derainer") -> str:
-    """A digest of all of the network's numbers."""
+    """A digest of all numbers in the network."""
     found = hashlib.sha256()
     for tensor in model.state_dict().values():
         found.update(tensor.detach().cpu().numpy().tobytes())

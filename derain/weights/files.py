@@ -23,12 +23,12 @@ def load(weights: str | Path = "derain", device: str | torch.device = "cpu") -> 
     """A model ready to use: ``background, rain = load()(image)``.
 
     Args:
-        weights: name of bundled weights, a ``.safetensors`` file that derain wrote, a public NLCL ``.pth`` file, or
+        weights: the name of bundled weights, a ``.safetensors`` file that derain wrote, a public NLCL ``.pth`` file, or
             ``hf:OWNER/REPO[@REVISION][/FILE]`` on the Hugging Face Hub.
-        device: where the model is put.
+        device: where to put the model.
 
     Raises:
-        WeightsError: no such weights, a file that derain cannot use, or bundled weights with a wrong SHA-256 digest.
+        WeightsError: there are no such weights, derain cannot use them, or bundled ones have a wrong SHA-256 digest.
     """
     path = locate(weights)
     model = place(_read(path), device).eval().requires_grad_(False)
@@ -37,7 +37,7 @@ def load(weights: str | Path = "derain", device: str | torch.device = "cpu") -> 
 
 
 def about(weights: str | Path) -> dict[str, Any]:
-    """What weights say of themselves: preset, architecture, training, file, bytes and SHA-256.
+    """What weights say about themselves: preset, architecture, training, file, bytes and SHA-256.
 
     Raises:
         WeightsError: as :func:`load`.
@@ -52,7 +52,7 @@ def about(weights: str | Path) -> dict[str, Any]:
 
 
 def verify(weights: str | Path) -> str:
-    """The SHA-256 digest of weights that are whole.
+    """The SHA-256 digest of weights, once they are known to be intact.
 
     Raises:
         WeightsError: as :func:`load`.
@@ -63,7 +63,7 @@ def verify(weights: str | Path) -> str:
 
 
 def save(model: Derainer, path: Path, training: dict[str, Any] | None = None) -> None:
-    """Write a checkpoint that describes itself; float32 is stored as float16, of paths in ``training`` the last part.
+    """Write a self-describing checkpoint; float32 is stored as float16, of paths in ``training`` only the last part.
 
     Raises:
         WeightsError: the file cannot be written, or the network has numbers that float16 cannot hold.

@@ -48,7 +48,7 @@ class RawFrames:
 
 @dataclass(frozen=True)
 class StreamSettings:
-    """How a stream is taken up and sent on."""
+    """How a stream is received and sent on."""
 
     live: bool | None = None  # frames are dropped if the machine is too slow; default: if nobody knows its length
     reconnect: float | None = None  # seconds for which a lost connection is tried again
@@ -59,7 +59,7 @@ class StreamSettings:
 
 
 def is_stream(address: str) -> bool:
-    """Whether it names a connection, a camera or a pipe, and no file."""
+    """Whether an address names a connection, a camera or a pipe, and not a file."""
     return address == PIPE or bool(URL.match(address) or CAMERA.fullmatch(address))
 
 

@@ -124,15 +124,15 @@ class Streaming:
         check_encoder(self.connection, self.output.form, self.settings)
 
     def stop(self) -> None:
-        """Take no more in, finish what has come and end the output; may be called by a handler of signals."""
+        """Receive no more, finish what has arrived and end the output. Signal handlers may call it."""
         self.interrupted = True
         self.intake.stop()
 
     def run(self, model: Derainer) -> Streamed:
-        """Until the source ends, or it is stopped; the output then ends properly.
+        """Derain until the source ends or :meth:`stop` is called; then finish the output properly.
 
         Raises:
-            PhotoError: nothing came, the output cannot be written, or a frame fails (without ``keep_going``).
+            PhotoError: no picture arrived, the output cannot be written, or a frame fails (without ``keep_going``).
         """
         if not self.source.ident:
             self.open()
