@@ -67,7 +67,7 @@ def test_in_place_no_photo_is_derained_twice(trip, tmp_path, derain, monkeypatch
     changed = [path for path, content in contents(tmp_path / "once").items() if contents(trip)[path] == content]
     assert len(changed) == done + 1  # and the one without rain, be it done or not
     again = derain(trip, "--in-place", "--max-memory", 1)
-    assert again.exit_code == 0 and "going on" in again.stderr, again.stderr
+    assert again.exit_code == 0 and "continuing" in again.stderr, again.stderr
     assert contents(trip) == contents(tmp_path / "once") and not (trip / FOLDER).exists()
 
 
@@ -77,7 +77,7 @@ def test_in_place_one_photo_that_fails_leaves_the_others_alone_when_the_command_
     for _ in range(3):
         done = derain(trip, "--in-place")
         assert done.exit_code == 1 and "give the same command again" in done.stderr, done.stderr
-    assert "going on: 5 of 7 were done by an earlier run" in done.stderr  # one more is known when it is read
+    assert "continuing: 5 of 7 were done by an earlier run" in done.stderr  # one more is known when it is read
     for path in ("a.png", "day/black.png"):
         assert (trip / path).read_bytes() == (tmp_path / "once" / path).read_bytes()
     (trip / "bad.jpg").unlink()
@@ -135,7 +135,7 @@ def test_overwriting_goes_on_where_it_was_cut_off_and_begins_anew_when_all_was_d
     result.write_bytes(b"another's")
     (trip / "c.bmp").touch()
     again = derain(*words)
-    assert again.exit_code == 0 and "going on: 1 of 6 were done" in again.stderr, again.stderr
+    assert again.exit_code == 0 and "continuing: 1 of 6 were done" in again.stderr, again.stderr
     assert len(again.stdout.splitlines()) == 5 and result.read_bytes() != b"another's"
     assert len(derain(*words).stdout.splitlines()) == 6 and not list(tmp_path.rglob(FOLDER))
 

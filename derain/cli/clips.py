@@ -46,7 +46,7 @@ class Telling:
         from derain.batch.journal import NothingLeft
 
         if trouble := self.journal.note(NothingLeft(clip) if result.dry else Job(clip, result.path)):
-            self.inform(f"what is done cannot be noted ({trouble}): if this run is cut off, the next one begins anew")
+            self.inform(f"progress cannot be recorded ({trouble}); if this run is cut off, the next one starts over")
 
     def done(self, clip: Path, result: "Done", nodes: list[str] | None = None) -> None:
         self.note(clip, result)
@@ -71,7 +71,7 @@ class Telling:
             tell_text(as_json(nothing_of(clip, place) | {"skipped": "its result exists"}))
 
     def done_before(self, clip: Path) -> None:
-        self.inform(f"{clip}: was done by an earlier run; to begin anew, {self.journal and self.journal.how_to_forget}")
+        self.inform(f"{clip}: was done by an earlier run; to start over, {self.journal and self.journal.how_to_forget}")
         if self.json:
             tell_text(as_json(nothing_of(clip, None) | {"skipped": "an earlier run did it"}))
 

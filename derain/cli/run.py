@@ -279,7 +279,7 @@ class Telling:
             self.say(f"{others} left out: {first} is {reason}; name it explicitly to derain it")
         if known.there and journal:
             done = f"{known.there} of {photos} were done by an earlier run"
-            self.say(f"going on: {done}; to begin anew, {journal.how_to_forget}")
+            self.say(f"continuing: {done}; to start over, {journal.how_to_forget}")
         elif known.there:
             one, many = "its result exists (--overwrite replaces it)", "their results exist (--overwrite replaces them)"
             self.say(f"{known.there} skipped: {one if known.there == 1 else many}")
@@ -304,7 +304,7 @@ class Telling:
                 continue
             known.there += 1
             if known.there == 1 and journal:
-                self.say("going on where an earlier run stopped")
+                self.say("continuing where an earlier run stopped")
             if self.json:
                 tell_text(skipped_as_json(job.source, THERE if journal is None else DONE_BEFORE, job))
         known.total = known.planned
@@ -342,7 +342,7 @@ class Telling:
 
         self.tally.add(outcome)
         if journal and not outcome.error and (trouble := journal.note(outcome.job)):
-            self.say(f"what is done cannot be noted ({trouble}): if this run is cut off, the next one begins anew")
+            self.say(f"progress cannot be recorded ({trouble}); if this run is cut off, the next one starts over")
         source, error = outcome.job.source, outcome.error
         if error:
             say_error(error)
