@@ -13,9 +13,10 @@ from PIL import Image
 
 from derain.batch import plan, run
 from derain.errors import PhotoError
-from derain.photos import decode, encode, read_original
+from derain.photos import decode, read_original
 from derain.photos.extent import SparseError
 from derain.weights import load
+from tests.test_photos import back, saved
 
 HEIGHT, WIDTH = 24, 36
 
@@ -23,17 +24,6 @@ HEIGHT, WIDTH = 24, 36
 @pytest.fixture
 def rgb(rng):
     return rng.integers(0, 256, (6, 9, 3), dtype=np.uint8).repeat(4, axis=0).repeat(4, axis=1)
-
-
-def saved(image, file_format, **options) -> bytes:
-    content = io.BytesIO()
-    image.save(content, format=file_format, **options)
-    return content.getvalue()
-
-
-def back(content: bytes, **options) -> bytes:
-    original = decode(content)
-    return encode(original, original.pixels, **options)
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def build(preset: str, config: dict[str, Any] | None = None) -> Derainer:
             that is too large.
     """
     blank(preset, config)
-    return _network(preset, config)
+    return network_of(preset, config)
 
 
 def blank(preset: str, config: dict[str, Any] | None = None) -> Derainer:
@@ -52,14 +52,15 @@ def blank(preset: str, config: dict[str, Any] | None = None) -> Derainer:
         WeightsError: as :func:`build`.
     """
     with torch.device("meta"):
-        network = _network(preset, config)
+        network = network_of(preset, config)
     millions = sum(parameter.numel() for parameter in network.parameters()) / 1e6
     if millions > MOST_MILLIONS:
         raise WeightsError(f"a network of {millions:.0f} million parameters; {MOST_MILLIONS} million are the most")
     return network
 
 
-def _network(preset: str, config: dict[str, Any] | None) -> Derainer:
+def network_of(preset: str, config: dict[str, Any] | None) -> Derainer:
+    """As :func:`build`, of any size: for a config whose network :func:`blank` has been before."""
     if not isinstance(preset, str) or preset not in PRESETS:
         raise WeightsError(f"unknown preset {shortened(preset)}: choose one of {', '.join(PRESETS)}")
     config_type, network = PRESETS[preset].config, PRESETS[preset].network

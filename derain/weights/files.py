@@ -9,7 +9,7 @@ from safetensors.torch import save as as_bytes
 
 from derain.errors import PhotoError, WeightsError
 from derain.files.writing import write_bytes
-from derain.models import build, describe
+from derain.models import describe, network_of
 from derain.models.contract import LARGEST_NUMBER, Derainer
 from derain.restoring.devices import place
 from derain.text import listed
@@ -99,6 +99,6 @@ def _read(path: Path) -> Derainer:
             tensors = {name: file.get_tensor(name).float() for name in file.keys()}
     with naming(path):
         refuse_not_finite(tensors)
-    model = build(preset, config)
+    model = network_of(preset, config)  # whose shapes are those of the tensors
     model.load_state_dict(tensors)
     return model
