@@ -84,6 +84,17 @@ def test_in_place_one_photo_that_fails_leaves_the_others_alone_when_the_command_
     assert derain(trip, "--in-place").exit_code == 0 and contents(trip) == contents(tmp_path / "once")
 
 
+def test_where_nothing_could_be_done_nothing_is_left_behind(trip, derain, monkeypatch):
+    def full(*given):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(running, "replace_bytes", full)
+    before = contents(trip)
+    done = derain(trip, "--in-place")
+    assert done.exit_code == 1 and "6 of 6 photos failed" in done.stderr
+    assert contents(trip) == before and not (trip / FOLDER).exists()
+
+
 def test_in_place_another_command_within_the_folder_knows_and_adds_to_what_is_done(trip, tmp_path, derain, monkeypatch):
     assert derain(trip, "-o", tmp_path / "once").exit_code == 0
     with monkeypatch.context() as patched:

@@ -321,10 +321,10 @@ class Telling:
         """What a run came to."""
         if self.tally.photos:
             self.say(str(self.tally))
-        if journal and not self.tally.failed:
-            journal.forget()
-        elif journal and self.tally.photos + self.progress.there > self.tally.failed:
+        if journal and self.tally.failed and self.tally.photos + self.progress.there > self.tally.failed:
             self.say("give the same command again to do only those that failed")
+        elif journal:
+            journal.forget()
 
     def refused(self, errors: "dict[Job, PhotoError]") -> None:
         """Photos none of which can be done."""
