@@ -24,6 +24,7 @@ from derain.rain.likeness import likeness
 from derain.restoring.devices import half_is_faster
 from derain.restoring.restorer import Restorer
 from derain.training.batches import Batches
+from derain.training.clock import Clock
 from derain.training.config import ENDLESS, Pasted, TrainConfig, load_config
 from derain.training.crops import Crops, Room
 from derain.training.discovery import Source, discover, find_rain
@@ -44,6 +45,13 @@ TINY = {"derain": SMALL, "nlcl": {"width": 4, "blocks": 1}}
 def config(preset="derain", **options):
     warm = {"warm": 0.3, "bank": 4} if preset == "derain" else {}
     return load_config(None, preset=preset, model=TINY[preset], **(QUICK | warm | options))
+
+
+def test_what_is_shown_between_the_losses_is_what_is_being_done(folders, tmp_path):
+    stages: list[str] = []
+    clock = Clock(watch=lambda stage, done: stages.append(stage))
+    train(config(log_every=9, save_every=9, steps=2, bank=1, tries=1), *folders, tmp_path / "out", clock=clock)
+    assert "finding rain to learn from" in stages and stages[-1] == "training"
 
 
 @pytest.mark.parametrize("preset", ["derain", "nlcl"])

@@ -37,6 +37,7 @@ class Clock:
         self.earlier = 0.0  # seconds that the sessions before took
         self.watch = watch
         self.after = 0.0  # seconds kept for what follows the training loop
+        self.stage = ""  # shown last
 
     @property
     def limited(self) -> bool:
@@ -65,6 +66,7 @@ class Clock:
 
     def show(self, stage: str, done: float, spent: float | None = None) -> None:
         """Tell who watches of a stage of which the share ``done`` is done, after so many seconds; default: now."""
+        self.stage = stage
         if self.watch:
             seconds = self.spent if spent is None else spent
             self.watch(stage, min(seconds / self.seconds, 1.0) if self.limited else done)

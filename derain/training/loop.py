@@ -31,6 +31,7 @@ from derain.training.torchrun import from_first, processes
 Report = Callable[[int, float, dict[str, float]], None]
 LOOKING_TIME_SHARE = 0.1  # of a run, that looking at the photos of a folder may take
 FEWEST_STEPS = 50  # that teach anything
+TRAINING = "training"  # the stage between others that are shown
 
 
 def train(  # finetuning gives all of it: an onlooker, its clock and clips, beside what a user gives
@@ -207,6 +208,8 @@ def go_on(run: Run, batches: Batches[Any]) -> None:
     while not ended and (progress := timing.progress(run.step, config.steps)) < 1:
         run.whole = not run.learner.due(progress)  # what it discovers until then would be missing
         batch = batches.of(run.step, progress)
+        if timing.clock.stage != TRAINING:  # losses may be far off
+            timing.clock.show(TRAINING, progress)
         with uninterrupted():
             run.whole = False
             with timing.step():
