@@ -191,8 +191,7 @@ def shot_of(rainy: Photo, background: Photo, device: torch.device | None = None)
     frame = Once(lambda: unless_full(lambda: place_frame(rainy, background, device)) if device else None)
     small = Once(lambda: smalls(rainy, background, frame()))
     rain = np.zeros(flow_size(background)[::-1], np.uint8)
-    rains = not np.array_equal(rainy, background)
-    if rains:
+    if background is not rainy:
         rain = np.asarray(cv2.GaussianBlur(small()[1], (0, 0), 3.0), np.uint8)
     look = Once(lambda: look_of(small()[0], rain))
     placed = Once(lambda: placed_with(look(), frame()))

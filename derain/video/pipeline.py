@@ -44,7 +44,6 @@ from derain.video.treatment import (
 from derain.weights import fingerprint, load, sha256
 
 SEGMENT_FRAMES = 100  # frames: what a kill costs at the most
-SOME_ROWS = slice(None, None, 16)  # of a picture, which nearly always tell that it is another
 DEFAULT_SETTINGS = VideoSettings()
 
 
@@ -385,13 +384,9 @@ class Segments:
 
 def as_stored(writer: SegmentWriter, frame: Frame, picture: Photo, settings: VideoSettings) -> av.VideoFrame:
     """The picture as the encoder takes it; one that nothing was done to as it came, to the last bit."""
-    if settings.layer == "background" and is_same(picture, frame.pixels) and (passed_on := writer.unchanged(frame)):
+    if settings.layer == "background" and picture is frame.pixels and (passed_on := writer.unchanged(frame)):
         return passed_on
     return writer.converted(frame, turned_back(with_alpha(picture, frame, settings), frame.rotation))
-
-
-def is_same(picture: Photo, other: Photo) -> bool:
-    return picture is other or all(np.array_equal(picture[rows], other[rows]) for rows in (SOME_ROWS, slice(None)))
 
 
 def write_converted(writer: SegmentWriter, frame: Frame, converted: "Future[av.VideoFrame]") -> None:
