@@ -150,6 +150,7 @@ WRONG_INPUTS = {
     "run phoot.jpg": (1, "phoot.jpg: no such file; did you mean photo.jpg?"),
     "run clip.mp4": (2, "clip.mp4: is a clip; `derain video clip.mp4` removes its rain"),
     "run empty": (2, "no photos found"),
+    "run": (2, "no photos given"),
     "run moving": (2, "no photos found, but clips: moving/clip.mp4: is a clip"),
     "run photo.jpg -o photo.jpg/x": (1, "photo.jpg is not a folder"),
     "run photo.jpg --weights nowhere": (2, "nowhere: no bundled weights of that name"),
@@ -210,7 +211,7 @@ def test_doctor_finds_device_codecs_and_weights(monkeypatch):
     found = json.loads(CliRunner().invoke(app, ["doctor", "--json"]).stdout)
     monkeypatch.setattr("derain.doctor._speed", lambda device: "as fast as before")
     assert "megapixels/s" in found["device cpu"] and "JPEG yes" in found["codecs"]
-    assert "whole" in found["weights derain"] and "torch" in found["libraries"]
+    assert "intact" in found["weights derain"] and "torch" in found["libraries"]
     table = CliRunner().invoke(app, ["doctor"]).stdout.splitlines()
     assert len(table) == len(found) + 2 and all(line.startswith("| ") for line in table)
 

@@ -383,7 +383,7 @@ def test_bad_input_is_one_clear_sentence(tmp_path):
         process(good, good, Identity(), overwrite=True)
     with pytest.raises(UsageError, match="`codec` nothing"):
         process(good, tmp_path / "out.mp4", Identity(), VideoSettings(codec="nothing"))
-    with pytest.raises(UsageError, match="precision half: choose auto"):
+    with pytest.raises(UsageError, match="`precision` half: choose auto"):
         process(good, tmp_path / "out.mp4", Identity(), VideoSettings(precision="half"))
     with pytest.raises(UsageError, match="`end` 1"):
         process(good, tmp_path / "out.mp4", Identity(), VideoSettings(start=2, end=1))

@@ -105,6 +105,8 @@ def run(
 
     if tile not in ("auto", "none") and not tile.isdecimal():
         raise UsageError(f"--tile {tile}: give auto, none, or a side in px")
+    if not (inputs or files_from):
+        raise UsageError("no photos given; name photos or folders, as in `derain run photo.jpg`")
     piped = inputs == ["-"]
     if piped and (output or files_from or in_place or rain or compare or json or ray is not None):
         raise UsageError("-: the result goes to stdout; leave out --output and other options that write files")

@@ -90,7 +90,7 @@ def check_precision(precision: str) -> None:
         UsageError: an unknown precision.
     """
     if precision not in ("auto", "float32", "bfloat16"):
-        raise UsageError(f"precision {precision}: choose auto, float32 or bfloat16")
+        raise UsageError(f"`precision` {precision}: choose auto, float32 or bfloat16")
 
 
 def half_precision(precision: str, device: torch.device) -> bool:
