@@ -692,7 +692,7 @@ def test_interrupted_it_keeps_the_best_and_exits_with_130(camera, bank, tmp_path
         if line.startswith("step 3 "):
             process.send_signal(signal.SIGINT)
             break
-    out, rest = process.communicate(timeout=120)
+    out, rest = process.communicate(timeout=240)
     assert process.returncode == 130 and "Traceback" not in rest, rest
     assert out.strip() == str(tmp_path / "mine.safetensors") and "--resume" in rest
     assert "before anything was judged" in rest and "no better than" not in rest

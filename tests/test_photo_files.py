@@ -54,7 +54,7 @@ assert {kind for kind in ("PNG", "AVIF", "HEIF") if derain.photos.encode(origina
 assert state() == before
 """
     pytest.importorskip("pillow_heif")
-    subprocess.run([sys.executable, "-W", "error::DeprecationWarning", "-c", program], check=True, timeout=60)
+    subprocess.run([sys.executable, "-W", "error::DeprecationWarning", "-c", program], check=True, timeout=240)
 
 
 @pytest.mark.parametrize("progressive", [False, True])

@@ -424,7 +424,8 @@ def test_a_damaged_list_of_pictures_does_not_cost_the_photo(rgb, rng):
     file = io.BytesIO()
     Image.fromarray(rgb).save(file, format="MPO", save_all=True, append_images=[Image.fromarray(rgb)])
     place = file.getvalue().index(b"MPF\0")
-    for _ in range(200):
+    whole = 0
+    for _ in range(80):
         damaged = bytearray(file.getvalue())
         damaged[place + rng.integers(4, 90)] ^= 1 << rng.integers(8)
         try:
@@ -432,6 +433,8 @@ def test_a_damaged_list_of_pictures_does_not_cost_the_photo(rgb, rng):
         except PhotoError:
             continue
         assert opened(encode(original, original.pixels)).size == (WIDTH, HEIGHT)
+        whole += 1
+    assert whole
 
 
 def test_read_photo_is_8_bit_rgb(tmp_path, rng):

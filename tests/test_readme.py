@@ -106,6 +106,7 @@ def test_every_line_runs(line, desk):
 @pytest.mark.slow
 def test_the_lines_of_python_run(desk):
     blocks = re.findall(r"^```python\n(.*?)^```", README, re.M | re.S)
+    assert blocks
     photo = np.array(Image.open("photo.jpg"))
     import torch
 
@@ -133,5 +134,7 @@ def test_the_version_to_cite_is_this_one():
 
 def test_scores_are_those_of_the_model_card():
     card = (ROOT / "weights" / "README.md").read_text(encoding="utf-8")
-    for name, score in re.findall(r"^\| (\w+), 8 pairs \| [\d.]+ \| \*\*([\d.]+)\*\*", README, re.M):
+    scores = re.findall(r"^\| (\w+), 8 pairs \| [\d.]+ \| \*\*([\d.]+)\*\*", README, re.M)
+    assert scores
+    for name, score in scores:
         assert re.search(rf"^\| {name} \| [\d.]+ \| {score} ", card, re.M), name

@@ -41,7 +41,7 @@ from derain.serve.listening import Server, listen  # noqa: E402
 from derain.serve.options import FOR_DERAIN, PARTS  # noqa: E402
 from derain.serve.service import Service  # noqa: E402
 
-SECONDS = 20  # that nothing here should take
+SECONDS = 60  # that nothing here should take
 
 
 class Gated:
