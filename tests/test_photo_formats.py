@@ -35,12 +35,18 @@ def test_a_format_is_one_row_and_its_codec(small_weights, tmp_path):
     )
     rainy = tmp_path / "rainy.ppm"
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)).save(rainy)
-    for to in ([], ["--format", "png"]):
-        command = [sys.executable, "-m", "derain", "run", str(rainy), "--weights", str(small_weights), *to]
-        done = subprocess.run(
-            command, env=os.environ | {"PYTHONPATH": str(tmp_path)}, cwd=tmp_path, capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stderr
+    code = (
+        "import sys; from derain.cli.app import app\n"
+        "for to in ([], ['--format', 'png']): app(['run', *sys.argv[1:], *to], standalone_mode=False)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(rainy), "--weights", str(small_weights)],
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
     results = {path.suffix: Image.open(path) for path in tmp_path.glob("rainy.derained.*")}
     assert {suffix: result.format for suffix, result in results.items()} == {".ppm": "PPM", ".png": "PNG"}
     assert np.array_equal(*(np.asarray(result) for result in results.values()))
