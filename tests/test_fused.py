@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from derain.batch import Target, Treatment, plan, run
+from derain.photos import write_photo
+from derain.restoring import restorer
 from derain.restoring.fused import fused
 from derain.restoring.restorer import Restorer
 from derain.weights import load
@@ -33,6 +36,18 @@ def test_a_residual_block_of_the_copy_goes_over_its_layer_once(small_weights):
         copy.encoder[0](image.to(memory_format=torch.channels_last))
     names = {event.key for event in profile.key_averages()}
     assert not names & {"aten::relu_", "aten::clamp_min_", "aten::add_"}
+
+
+def test_all_photos_of_a_run_share_one_copy(photo, small_weights, tmp_path, monkeypatch):
+    copied = list[str]()
+    monkeypatch.setattr(restorer, "fused", lambda model: copied.append(model.name))
+    for index in range(3):
+        write_photo(tmp_path / f"{index}.png", photo)
+    jobs, told = plan([tmp_path], Target(tmp_path / "out")), list[str]()
+    treatment = Treatment(precision="bfloat16")
+    outcomes = list(run(jobs, load(str(small_weights)), treatment, lambda job, doing: told.append(doing)))
+    assert [each.error for each in outcomes] == [None] * 3 and told == ["90x75 px"] * 3
+    assert len(copied) == 1
 
 
 def test_without_onednn_it_computes_as_before(photo, small_weights, monkeypatch):
