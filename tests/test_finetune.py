@@ -69,11 +69,11 @@ def rainy_picture(seed: int, kind: Kind = HEAVY, size: int = 144) -> np.ndarray:
 
 
 def wide(seed: int) -> list[np.ndarray]:
-    """Truth and rainy picture: blurred streaks wider than the bundled weights know, 5 to 8 px."""
+    """Truth and rainy picture: blurred streaks wider than the bundled weights know, 8 to 13 px."""
     rng = np.random.default_rng(seed)
     return [
         cv2.resize(part.astype(np.float32), (256, 256), interpolation=cv2.INTER_CUBIC).clip(0, 1)
-        for part in coarse(rng, draw_scene(rng, 142))
+        for part in coarse(rng, draw_scene(rng, 88))
     ]
 
 

@@ -30,7 +30,7 @@ OnlyIfRainy = Annotated[
 ]
 RainyFrom = Annotated[
     Optional[float],
-    typer.Option(min=0, max=1, metavar="SCORE", help="Score from which a photo counts as rainy; default: 0.1."),
+    typer.Option(min=0, max=1, metavar="SCORE", help="Score from which a photo counts as rainy; default: 0.02."),
 ]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Only report errors.")]
 Ray = Annotated[

@@ -81,7 +81,7 @@ def video(
     ] = False,
     rainy_from: Annotated[
         Optional[float],
-        typer.Option(min=0, max=1, metavar="SCORE", help="Score from which a frame counts as rainy; default: 0.1."),
+        typer.Option(min=0, max=1, metavar="SCORE", help="Score from which a frame counts as rainy; default: 0.02."),
     ] = None,
     format: Annotated[
         Optional[str],

@@ -10,7 +10,7 @@ from derain.rain.likeness import likeness
 
 VISIBLE_HEIGHT = 2 / 255  # height from which rain can be seen
 DRY_COVERAGE = 0.003  # share of pixels with rain that can be seen, under which a photo counts as dry
-RAINY_SCORE = 0.1  # from which a photo counts as rainy; see `derain score --help`
+RAINY_SCORE = 0.02  # from which a photo counts as rainy; see `derain score --help`
 GRID = 4  # cells to each side
 LONGEST_SHARE = 0.5  # of the shorter side, up to which something is a streak
 WIDEST_SHARE = 0.3  # of its length, up to which something is a streak

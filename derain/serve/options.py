@@ -95,7 +95,7 @@ FOR_DERAIN = (
         {"type": "boolean", "default": False},
         _truth,
     ),
-    Option("rainy_from", "The same, with this threshold instead of 0.1.", SHARE, _number(0, 1)),
+    Option("rainy_from", "The same, with this threshold instead of 0.02.", SHARE, _number(0, 1)),
     Option("format", "Format of the answer; default: the photo's.", {"enum": list(NAMES)}, _one_of(list(NAMES))),
     Option(
         "quality",
