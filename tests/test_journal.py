@@ -4,13 +4,12 @@ import os
 import shutil
 
 import pytest
-from filelock import FileLock
 from PIL import Image
 from typer.testing import CliRunner
 
 from derain import batch
-from derain.batch import planning, running
-from derain.batch.journal import FOLDER, Keys, digest, journal_of
+from derain.batch import Target, planning, running
+from derain.batch.journal import FOLDER, Keys, NothingLeft, digest, journal_of
 from derain.cli.app import app
 from tests.conftest import scene, stripes
 
@@ -117,13 +116,41 @@ def test_in_place_a_photo_that_was_put_back_is_derained_again(trip, tmp_path, de
     assert derain(trip, "--in-place").exit_code == 0 and (trip / "a.png").read_bytes() == once
 
 
-def test_in_place_two_runs_at_once_are_refused(trip, derain):
+def test_in_place_two_runs_of_a_command_at_once_are_refused_and_others_are_not(trip, derain):
     before = contents(trip)
-    (trip / FOLDER).mkdir()
-    with FileLock(trip / FOLDER / "lock"):
+    with journal_of([trip], Target(in_place=True), True, False, "").kept():
         done = derain(trip, "--in-place")
+        other = derain(trip / "a.png", "--in-place")
     assert done.exit_code == 1 and "another run is writing it; wait until that ends" in str(done.exception)
-    assert {path: contents(trip)[path] for path in before} == before
+    assert other.exit_code == 0, other.stderr
+    assert [path.name for path, content in contents(trip).items() if before[path] != content] == ["a.png"]
+
+
+def test_in_place_a_command_may_be_spelled_in_another_way(trip, tmp_path, derain, monkeypatch):
+    assert derain(trip, "-o", tmp_path / "once").exit_code == 0
+    shutil.copytree(trip, tmp_path / "rainy")
+    for other in (f"{trip}/", "."):
+        with monkeypatch.context() as patched:
+            cut_off(patched, "replace_bytes", 3, "after")
+            assert derain(trip, "--in-place").exit_code == 130
+        monkeypatch.chdir(trip)
+        again = derain(other, "--in-place")
+        assert again.exit_code == 0 and "continuing" in again.stderr, again.stderr
+        assert contents(trip) == contents(tmp_path / "once")
+        shutil.copytree(tmp_path / "rainy", trip, dirs_exist_ok=True)
+
+
+def test_in_place_another_photo_of_the_size_of_a_result_is_not_taken_for_it(trip):
+    def journal():
+        return journal_of([trip], Target(in_place=True), True, False, "")
+
+    photo = trip / "a.png"
+    before, time = photo.read_bytes(), photo.stat().st_mtime_ns
+    journal().note_replacement(photo, before, after := before + b"smaller or larger")
+    photo.write_bytes(after)
+    for later in (0, 10**9):
+        os.utime(photo, ns=(time + later, time + later))
+        assert journal().is_done(NothingLeft(photo)) == (not later)
 
 
 def test_in_place_two_names_of_a_photo_among_many_are_told(trip, derain, monkeypatch):

@@ -18,7 +18,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Protocol
 
-from derain.errors import reason
+from derain.errors import PhotoError, reason
 from derain.files.parts import machine
 from derain.files.places import ADDRESS, is_remote
 from derain.files.writing import alone, sync_open
@@ -93,6 +93,7 @@ class Journal:
         root: the folder that the hidden one is in; ``None`` is each photo's own.
         command: a digest of what the command was given.
         settings: a digest of what decides on the results.
+        covers: whether all that may be replaced below ``root`` is the command's.
         run: of the command, all processes of which know what they do themselves.
     """
 
@@ -100,6 +101,7 @@ class Journal:
     root: Path | None
     command: str
     settings: str
+    covers: bool = False
     run: str = field(default_factory=lambda: secrets.token_hex(4))
     homes: set[str] = field(default_factory=set)  # folders that may have a hidden one, if there is no root
     trouble: str = ""  # why nothing is noted any more
@@ -112,11 +114,11 @@ class Journal:
         self._known: dict[str, Known] = {}
 
     def __reduce__(self) -> tuple[object, ...]:
-        return Journal, (self.kind, self.root, self.command, self.settings, self.run)
+        return Journal, (self.kind, self.root, self.command, self.settings, self.covers, self.run)
 
     @contextmanager
     def kept(self) -> Iterator[None]:
-        """While photos are replaced: no other run does that here.
+        """While photos are replaced: no other run of the same command does that.
 
         Raises:
             PhotoError: another one does.
@@ -124,8 +126,15 @@ class Journal:
         if self.root is None or self.kind != REPLACED:
             yield
             return
-        with alone(self.root / FOLDER, self.root, "wait until that ends"):
-            yield
+        folder = self.root / FOLDER
+        if folder.is_symlink():
+            raise PhotoError(f"{folder}: is a link, and results are not written through links; remove it")
+        try:
+            with alone(folder / self.command, self.root, "wait until that ends"):
+                yield
+        finally:
+            with suppress(OSError):
+                folder.rmdir()  # if nothing is left in it
 
     def forget(self) -> None:
         """All is done: the next run of the command begins anew."""
@@ -133,7 +142,7 @@ class Journal:
         for home in [str(self.root)] if self.root else self.homes:
             folder = Path(home) / FOLDER
             with suppress(OSError):
-                for path in folder.glob(f"{self.kind}-{self.command}-*"):
+                for path in folder.glob(f"{self.kind}-*" if self.covers else f"{self.kind}-{self.command}-*"):
                     path.unlink()
                 folder.rmdir()  # if nothing is left in it
 
@@ -153,7 +162,7 @@ class Journal:
             return False
         for home in found:
             place, keys = _below(home, parent, name), self._keys(home)[0]
-            if _replaced_key(place, seen.st_size) in keys:
+            if _replaced_key(place, seen.st_size, seen.st_mtime_ns) in keys:
                 return True
             if self._dry_key(place, seen.st_size, seen.st_mtime_ns) in keys:
                 return True
@@ -181,12 +190,13 @@ class Journal:
         parent, name = self._split(photo)
         home = str(self.root or parent)
         place, key, content_key = _below(home, parent, name), NO_KEY, NO_KEY
+        time = os.stat(photo).st_mtime_ns  # which the result will have, too
         if before == after:
-            key = self._dry_key(place, len(after), os.stat(photo).st_mtime_ns)
+            key = self._dry_key(place, len(after), time)
         else:
             content_key = _content_key(after)
             if len(before) != len(after):
-                key = _replaced_key(place, len(after))
+                key = _replaced_key(place, len(after), time)
         self._add(home, key + content_key, sync=True)
 
     def note(self, job: Treated) -> str:
@@ -309,8 +319,8 @@ def _below(home: str, parent: str, name: str) -> str:
     return os.path.join(parent[len(home) :].lstrip(os.sep), name)
 
 
-def _replaced_key(place: str, size: int) -> bytes:
-    return _key("replaced", place, str(size))
+def _replaced_key(place: str, size: int, time: int) -> bytes:
+    return _key("replaced", place, str(size), str(time))
 
 
 def _content_key(content: bytes) -> bytes:
@@ -345,8 +355,12 @@ def journal_of(
     else:
         root = folder_of(local)
     wanted = (target.suffix, target.format, target.rain, target.compare)
-    command = digest(os.getcwd(), str(recursive), str(output), *sorted(map(str, named)))
-    return Journal(kind, root, command, digest(settings, str(wanted)))
+    remote = output is None or is_remote(output)
+    place = str(output) if remote else os.path.abspath(str(output))
+    places = [os.path.abspath(given) if given in local else str(given) for given in named]
+    command = digest(str(recursive), place, *sorted(places))
+    covers = kind == REPLACED and recursive and str(root) in places
+    return Journal(kind, root, command, digest(settings, str(wanted)), covers)
 
 
 def folder_of(named: Iterable[str | Path]) -> Path | None:
