@@ -18,10 +18,10 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Protocol
 
-from derain.errors import PhotoError, reason
+from derain.errors import reason
 from derain.files.parts import machine
 from derain.files.places import ADDRESS, is_remote
-from derain.files.writing import alone, sync_open
+from derain.files.writing import alone, refuse_link, sync_open
 
 if TYPE_CHECKING:
     from derain.batch.planning import Target
@@ -127,8 +127,7 @@ class Journal:
             yield
             return
         folder = self.root / FOLDER
-        if folder.is_symlink():
-            raise PhotoError(f"{folder}: is a link, and results are not written through links; remove it")
+        refuse_link(folder)
         try:
             with alone(folder / self.command, self.root, "wait until that ends"):
                 yield
@@ -204,7 +203,7 @@ class Journal:
         if self.kind == REPLACED or self.trouble:
             return ""
         try:
-            home = str(self.root or os.path.dirname(os.path.abspath(job.source)))
+            home = str(self.root or self._split(job.source)[0])
             self._add(home, self._overwritten_key(job) + NO_KEY)
         except OSError as error:
             self.trouble = reason(error)

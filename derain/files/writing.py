@@ -200,6 +200,15 @@ def is_protected(path: Path) -> bool:
         return False
 
 
+def refuse_link(folder: Path) -> None:
+    """
+    Raises:
+        PhotoError: the folder is a link.
+    """
+    if folder.is_symlink():
+        raise PhotoError(f"{folder}: is a link, and results are not written through links; remove it")
+
+
 @contextmanager
 def alone(folder: Path, result: Path, advice: str = "wait until that ends, or give another `out`") -> Iterator[None]:
     """Keep ``folder``, made if missing, to this run; the system lets go of it when the process dies.
@@ -212,8 +221,7 @@ def alone(folder: Path, result: Path, advice: str = "wait until that ends, or gi
     Raises:
         PhotoError: another run is making ``result``, or the folder is a link.
     """
-    if folder.is_symlink():
-        raise PhotoError(f"{folder}: is a link, and results are not written through links; remove it")
+    refuse_link(folder)
     path = folder / LOCK_NAME
     lock = FileLock(path, timeout=0)
     try:

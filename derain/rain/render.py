@@ -23,10 +23,7 @@ def line_kernel(length: float, degrees: float, width: float) -> Heights:
     """Motion-blur kernel: a Gaussian blob of ``width`` px (sigma) that moves ``length`` px at ``degrees`` from the
     vertical, seen by pixels; sum 1.
     """
-    half = int(np.ceil(length / 2 + 2 * width)) + 1
-    down, right = np.mgrid[-half : half + 1, -half : half + 1]
-    cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
-    along, across = down * cos + right * sin, right * cos - down * sin
+    along, across = along_and_across(int(np.ceil(length / 2 + 2 * width)) + 1, degrees)
     sigma = np.hypot(max(width, 0.3), PIXEL_SIGMA)
     shape = np.exp(-((across / sigma) ** 2) / 2)
     shape = shape * (normal_cdf((length / 2 - along) / sigma) - normal_cdf((-length / 2 - along) / sigma))
@@ -37,12 +34,16 @@ def bar_kernel(length: float, degrees: float, width: float) -> Heights:
     """A streak in focus that hides what is behind: as high over all of its ``width`` px to each side, with edges of a
     pixel and round ends; maximum 1.
     """
-    half = int(np.ceil(length / 2 + width)) + 2
-    down, right = np.mgrid[-half : half + 1, -half : half + 1]
-    cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
-    along, across = down * cos + right * sin, right * cos - down * sin
+    along, across = along_and_across(int(np.ceil(length / 2 + width)) + 2, degrees)
     distance = np.hypot(np.maximum(np.abs(along) - max(length / 2 - width, 0), 0), across)
     return np.asarray(normal_cdf((width - distance) / PIXEL_SIGMA), np.float32)
+
+
+def along_and_across(half: int, degrees: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Where each pixel of a kernel of ``2 half + 1`` px lies along a direction from the vertical, and across it."""
+    down, right = np.mgrid[-half : half + 1, -half : half + 1]
+    cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    return down * cos + right * sin, right * cos - down * sin
 
 
 def normal_cdf(x: NDArray[np.float64]) -> NDArray[np.float64]:

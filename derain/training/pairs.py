@@ -193,16 +193,10 @@ class Pair(NamedTuple):
 
 def shares_of_pairs(config: TrainConfig) -> str | None:
     """Why pairs cannot be made by these settings; ``None`` if they can."""
-    if (total := config.dry + config.taught + config.discovered) > 1 + 1e-9:
-        return (
-            f"dry = {config.dry}, taught = {config.taught} and discovered = {config.discovered}: "
-            f"sum to {total:.10g}; these shares must sum to 1 at most"
-        )
-    if (total := config.short + config.wide + config.opaque) > 1 + 1e-9:
-        return (
-            f"short = {config.short}, wide = {config.wide} and opaque = {config.opaque}: "
-            f"sum to {total:.10g}; these shares must sum to 1 at most"
-        )
+    for names in (("dry", "taught", "discovered"), ("short", "wide", "opaque")):
+        if (total := sum(getattr(config, name) for name in names)) > 1 + 1e-9:
+            first, second, last = (f"{name} = {getattr(config, name)}" for name in names)
+            return f"{first}, {second} and {last}: sum to {total:.10g}; these shares must sum to 1 at most"
     return None
 
 
