@@ -23,6 +23,7 @@ from derain.cli.app import app
 from derain.errors import PhotoError, TrainingError, UsageError, WeightsError
 from derain.evaluation.self_test import draw_scene
 from derain.finetuning.best import Best
+from derain.finetuning.chance import interval
 from derain.finetuning.finetune import HandedBack, Result, finetune, handed_back, notes
 from derain.finetuning.guide import load_guide
 from derain.finetuning.judge import Extent, Judge, Scores, to_bytes, trials
@@ -233,6 +234,50 @@ def test_moments_of_clips_judge_too_for_time_tells_their_truth():
         found.each["timed"] = truth
     assert not verdict(*judged([1.0, 1.1])).better
     assert verdict(replace(before, timed=36.0), replace(after, timed=38.0)).better
+
+
+def moments_gained(gains: list[float], before: Scores) -> Scores:
+    """Scores of weights that gained so much on each of the moments of a clip, and nothing else."""
+    timed = [one + gain for one, gain in zip(before.each["timed"], gains)]
+    return replace(before, timed=float(np.mean(timed)), each=before.each | {"timed": timed})
+
+
+@pytest.fixture
+def clip_judged() -> Scores:
+    """Of the starting weights, by three frames, clean pictures, and twelve moments of a clip."""
+    before, _ = judged([0.0] * 3)
+    return replace(before, timed=36.0, each=before.each | {"timed": [36.0] * 12})
+
+
+def test_gains_on_every_picture_are_no_chance_however_uneven_they_are(clip_judged):
+    uneven = [15.0, 0.5, 0.4, 0.7, 12.0, 0.3, 0.6, 0.5, 0.8, 0.4, 0.5, 25.0]
+    worth = verdict(clip_judged, moments_gained(uneven, clip_judged))
+    assert worth.better and worth.gain.low < worth.gain.mean / 2
+    mixed = [gain * sign for gain, sign in zip(uneven, [1, -1, -1, 1, 1, -1, 1, 1, -1, 1, -1, -1])]
+    assert not verdict(clip_judged, moments_gained(mixed, clip_judged)).better
+
+
+def test_the_best_of_many_lucky_weights_are_seen_to_be_lucky(clip_judged):
+    """A hundred weights no better than the first: the luckiest of them would alone be called better, among them not."""
+    rng = np.random.default_rng(4)
+    tried = [moments_gained(list(rng.normal(size=12)), clip_judged) for _ in range(100)]
+    luckiest = max(tried, key=lambda scores: scores.timed)
+    assert verdict(clip_judged, luckiest).better
+    assert not verdict(clip_judged, luckiest, tried).better
+    sure = moments_gained(list(rng.normal(2, 1, 12)), clip_judged)
+    assert verdict(clip_judged, sure, [*tried, sure]).better
+
+
+def test_the_interval_holds_the_truth_as_often_as_it_says():
+    """Of gains that are about a decibel in the mean and skewed, of three photos, four pictures and eight moments."""
+    rng, sizes = np.random.default_rng(0), (3, 4, 8)
+    missed = 0
+    for _ in range(30):
+        groups = [rng.gamma(2, 0.5, size) - 0.5 * (size == 4) for size in sizes]
+        bounds = interval(groups, [], few=False)
+        missed += not bounds.low <= 2.5 <= bounds.high
+        assert bounds.low <= sum(group.mean() for group in groups) <= bounds.high
+    assert missed <= 5
 
 
 def test_what_may_be_chance_gives_the_starting_weights_back_and_is_told_on_the_page(
@@ -753,6 +798,8 @@ def test_a_full_disk_is_one_sentence(camera, bank, tmp_path, monkeypatch):
 )
 def test_a_few_steps_are_not_called_no_better(reached, limited, expected):
     said, judge = list[str](), SimpleNamespace(start=Scores.unknown(), clock=SimpleNamespace(limited=limited))
-    best = SimpleNamespace(tensors=None, judge=judge, scores=judge.start, step=0, looked=True, reached=reached)
+    best = SimpleNamespace(
+        tensors=None, judge=judge, scores=judge.start, step=0, looked=True, reached=reached, tried=[]
+    )
     handed_back(SimpleNamespace(memory={}, say=said.append, interrupted=False, best=best))
     assert len(said) == 1 and said[0].startswith(expected) and "starting weights back" in said[0]

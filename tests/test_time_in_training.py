@@ -10,6 +10,7 @@ import torch
 
 from derain.errors import TrainingError
 from derain.evaluation.self_test import draw_scene
+from derain.finetuning.judge import judging_moments
 from derain.photos import write_photo
 from derain.rain.compose import fade, fading_by_colour
 from derain.rain.render import Kind, render
@@ -90,6 +91,18 @@ def test_what_is_kept_of_the_end_of_a_clip_is_never_looked_at(tmp_path):
         for since, until in ((0.0, 1.0), (0.0, 0.5), (0.5, 1.0))
     ]
     assert looked == [4, 2, 2]
+
+
+def test_all_moments_of_the_clips_judge_but_no_more_of_one_than_of_the_other(tmp_path):
+    clips = [Footage(film(tmp_path / f"{n}.mkv", 0, 54)) for n in range(2)]
+    judging = judging_moments(clips, Clock(), 24)
+    assert len(judging) == 12 and all(1 <= len(crops) <= 2 for crops in judging)
+    assert all(crop.rainy.shape == (128, 128, 3) and crop.rain.max() > 0.2 for crops in judging for crop in crops)
+    few, first = (judging_moments(of, Clock(), 6) for of in (clips, clips[:1]))
+    assert len(few) == len(first) == 6
+    assert len({crops[0].rainy.tobytes() for crops in few}) == 3  # both clips show the same
+    moving = Footage(film(tmp_path / "pans.mkv", 6))
+    assert judging_moments([moving], Clock(), 24) == []
 
 
 @pytest.fixture

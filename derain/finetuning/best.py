@@ -26,6 +26,7 @@ class Best:
         self.judge, self.shares, self.say = judge, shares, say
         self.tensors: dict[str, torch.Tensor] | None = None
         self.scores, self.step, self.gain, self.waited = judge.start, 0, 0.0, 0
+        self.tried: list[Scores] = []  # of all weights that were judged, among which these were chosen
         self.looked = False
         self.reached = 0  # the step of the last look
         self.start = start or fingerprint(judge.network)
@@ -56,6 +57,7 @@ class Best:
             except OutOfTime:
                 break
             self.looked = True
+            self.tried.append(scores)
             if (gain := self.judge.gain(scores)) > self.gain:
                 kept = {name: tensor.cpu().clone() for name, tensor in tensors.items()}
                 self.tensors, self.scores, self.step, self.gain = kept, scores, step, gain
@@ -75,6 +77,7 @@ class Best:
         return {
             "tensors": self.tensors,
             "scores": asdict(self.scores),
+            "tried": [asdict(scores) for scores in self.tried],
             "step": self.step,
             "gain": self.gain,
             "waited": self.waited,
@@ -87,6 +90,7 @@ class Best:
         self.looked = True
         self.tensors, self.step, self.gain = state["tensors"], state["step"], state["gain"]
         self.scores, self.waited = Scores(**state["scores"]), state["waited"]
+        self.tried = [Scores(**scores) for scores in state.get("tried", ())]  # older checkpoints have none
 
 
 def described(before: Scores, after: Scores) -> str:

@@ -297,6 +297,7 @@ class HandedBack:
     step: int
     judged: bool
     verdict: str = ""  # what the difference is worth, in a sentence
+    tried: list[Scores] = field(default_factory=list)  # of all weights that were judged
 
     @property
     def better(self) -> bool:
@@ -312,7 +313,7 @@ def handed_back(run: Run) -> HandedBack:
         said = why_none(run, found)
         run.say(said)
         return replace(found, verdict=said)
-    worth = verdict(found.before, found.after)
+    worth = verdict(found.before, found.after, found.tried)
     if worth.better:
         return replace(found, verdict=str(worth))
     said = f"{worth}; you get the starting weights back"
@@ -324,10 +325,11 @@ def best_of(run: Run) -> HandedBack:
     """What was judged to be best, however little better."""
     memory = run.memory
     if best := run.best:
-        return HandedBack(best.tensors, best.judge.start, best.scores, best.step, best.looked)
+        return HandedBack(best.tensors, best.judge.start, best.scores, best.step, best.looked, tried=best.tried)
     if "begun" in memory:
         before, after = Scores(**memory["begun"]), Scores(**memory["scores"])
-        return HandedBack(memory["tensors"], before, after, memory["step"], judged=True)
+        tried = [Scores(**scores) for scores in memory.get("tried", ())]
+        return HandedBack(memory["tensors"], before, after, memory["step"], judged=True, tried=tried)
     return HandedBack(None, Scores.unknown(), Scores.unknown(), 0, judged=False)
 
 

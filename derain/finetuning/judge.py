@@ -5,8 +5,9 @@ critic's, is only told.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from itertools import cycle
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,12 @@ from derain.finetuning.material import LOOK_WINDOW, MOSTLY_JPEG, Material, centr
 from derain.models.contract import Derainer
 from derain.photos import read_photo
 from derain.rain.amount import VISIBLE_HEIGHT
+from derain.rain.by_time import Moment, moment
 from derain.rain.compose import add, jpeg
 from derain.rain.likeness import likeness, more_like
 from derain.rain.render import ANY_RAIN, FINE_RAIN, Kind, render
 from derain.restoring.restorer import Restorer
-from derain.training.clips import Footage, TimedCrop, found_by_time, shortest_side
+from derain.training.clips import TRUSTED, VISIBLE, Footage, TimedCrop, cropped, shortest_side, windows
 from derain.training.clock import Clock
 from derain.training.discovery import Found, find_rain, repeatable
 
@@ -42,8 +44,12 @@ WEIGHTS = {  # what a dB of each score, or all of the rain left, is worth in dB
 }
 UNCHANGED_ENOUGH = 45.0  # dB, above which it matters little how unchanged the rest is
 TOLERATED_LOSS = 0.2  # dB on rendered rain that may be lost
-MOMENTS_JUDGING = 4  # of a clip, of the part that is held out
-MOST_MOMENTS = 8
+MOMENTS_JUDGING = 12  # of a clip, of the part that is held out; they have no frame in common
+MOST_MOMENTS = 24
+LEAST_MOMENTS = 6  # however slow the machine: fewer can hardly tell
+CROPS_A_MOMENT = 2  # from anywhere in the frame, for what is changed elsewhere than in the rain counts as well
+TRIED_CROPS = 8  # that are cut for them
+MOMENTS_TIME_SHARE = 0.02  # share of a run's time that judging one network by them may take
 TIMED_TIME_SHARE = 0.04  # of a run, that finding them may take
 EACH = ("repasted", "matched", "rain_left", "cleanness", "photos", "pictures", "rendered", "timed")
 SURE = 0.5  # trust from which a pixel counts
@@ -95,6 +101,7 @@ class Extent:
 
     photos: int  # held out
     pictures: int  # of the clean bank
+    moments: int = MOST_MOMENTS  # of clips
 
 
 @dataclass(frozen=True)
@@ -155,7 +162,7 @@ class Judge:
             under(p, more_like(rng, LOOK_WINDOW, like), material.jpeg) for p, like in zip(self.dry, cycle(likes))
         ]
         self.rendered = [under(p, render(rng, LOOK_WINDOW, _any(rng)), LOSSLESS) for p in self.dry]
-        self.timed = judging_moments(footage or [], self.clock)
+        self.timed = judging_moments(footage or [], self.clock, self.extent.moments)
         self.seconds = 0.0  # that judging a network took the last time
         self.start = earlier.start if earlier else self.scores(start)
 
@@ -168,7 +175,9 @@ class Judge:
         each = self.pace = max(self.clock.spent - began, 1e-6)
         units = JUDGING_TIME_SHARE * self.clock.seconds / each
         photos = int(np.clip(0.4 * units, 1, MOST_PHOTOS))
-        return Extent(photos, int(np.clip((units - photos) / PICTURE_COST, 1, MOST_PICTURES)))
+        crops = 2 * MOMENTS_TIME_SHARE * self.clock.seconds / each
+        moments = int(np.clip(crops / CROPS_A_MOMENT, LEAST_MOMENTS, MOST_MOMENTS))
+        return Extent(photos, int(np.clip((units - photos) / PICTURE_COST, 1, MOST_PICTURES)), moments)
 
     def scores(self, network: Derainer, until: float = math.inf) -> Scores:
         """Scores of a network; the same network always has the same.
@@ -196,7 +205,7 @@ class Judge:
             for name, pictures in (("matched", self.matched), ("rendered", self.rendered)):
                 if number < len(pictures):
                     each[name].append(decibel(restored(pictures[number]) - dry))
-        each["timed"] = [decibel(restored(one.rainy) - (one.rainy - one.rain), one.trust > SURE) for one in self.timed]
+        each["timed"] = [of_moment(restored, crops) for crops in self.timed]
         self.seconds = self.clock.spent - began
         means = {name: mean(each[name]) for name in EACH if name not in ("photos", "pictures")}
         return Scores(**means, unchanged=mean(each["photos"] + each["pictures"]), each=each)
@@ -258,16 +267,34 @@ def trials(photos: list[UnitRgb], found: list[Found], lossy: tuple[float, tuple[
     return made
 
 
-def judging_moments(footage: list[Footage], clock: Clock) -> list[TimedCrop]:
-    """Of the clips of fixed cameras some large crops with much rain; the same clips always give the same."""
-    until = clock.share(TIMED_TIME_SHARE)
-    size = [min(LOOK_WINDOW, side // 16 * 16) for side in map(shortest_side, footage)]
-    found = [
-        found_by_time(one, np.random.default_rng(0), side, MOMENTS_JUDGING, clock, until, MOMENTS_JUDGING)
-        for one, side in zip(footage, size)
-        if side
-    ]
-    return [crop for rain in found for crop in rain.crops][:MOST_MOMENTS]
+def judging_moments(footage: list[Footage], clock: Clock, most: int) -> list[list[TimedCrop]]:
+    """At most so many moments of the clips of fixed cameras, of each some large crops from anywhere in its frame; the
+    same clips always give the same.
+    """
+    until, found = clock.share(TIMED_TIME_SHARE), list[list[TimedCrop]]()
+    of_each = min(-(-most // max(len(footage), 1)), MOMENTS_JUDGING)
+    for clip in footage:
+        side, rng = min(LOOK_WINDOW, shortest_side(clip) // 16 * 16), np.random.default_rng(0)
+        for frames in islice(windows(clip, of_each), of_each) if side else ():
+            seen = moment(frames)
+            if seen is not None and seen.rain.mean() >= VISIBLE and (crops := crops_anywhere(seen, rng, side)):
+                found.append(crops)
+            if clock.spent >= until:
+                break
+    return found[:most]
+
+
+def crops_anywhere(seen: Moment, rng: np.random.Generator, side: int) -> list[TimedCrop]:
+    """Squares of ``side`` px in which the truth is mostly known."""
+    corners = (rng.integers(0, [length - side + 1 for length in seen.trust.shape]) for _ in range(TRIED_CROPS))
+    crops = (cropped(seen, top, left, side, side) for top, left in corners)
+    return list(islice((crop for crop in crops if crop.trust.mean() >= TRUSTED), CROPS_A_MOMENT))
+
+
+def of_moment(restored: Callable[[UnitRgb], UnitRgb], crops: list[TimedCrop]) -> float:
+    """PSNR in dB of all of a moment's crops, where their truth is known."""
+    errors = [(restored(crop.rainy) - (crop.rainy - crop.rain))[crop.trust > SURE] for crop in crops]
+    return decibel(np.concatenate(errors))
 
 
 def _any(rng: np.random.Generator) -> Kind:

@@ -1,16 +1,19 @@
 """Whether finetuned weights are better, or only seem so on the few pictures that judge."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from derain.evaluation.statistics import CONFIDENCE_LEVEL, Estimate
+from derain.evaluation.statistics import Estimate
+from derain.finetuning.chance import Gains, interval
 from derain.finetuning.judge import WEIGHTS, Scores, gain
 from derain.finetuning.material import LEAST_JUDGING, PHOTO_SHARE
 from derain.text import counted
 
 MORE_PHOTOS = f"give {LEAST_JUDGING * PHOTO_SHARE} photos or more, and more minutes if time was short"
+ENOUGH_SIGNS = 7  # photos and moments from which the signs of their gains alone tell what is chance
 GROUPS = (("repasted", "rain_left", "photos"), ("matched", "rendered", "pictures"), ("timed",))  # judged by one picture
 
 
@@ -35,24 +38,29 @@ class Verdict:
         return f"no better than the starting weights: the difference may be chance ({interval})"
 
 
-def verdict(start: Scores, scores: Scores) -> Verdict:
-    """What ``scores`` are worth against those of the ``start``, from picture to picture."""
+def verdict(start: Scores, scores: Scores, rivals: Sequence[Scores] = ()) -> Verdict:
+    """What ``scores``, the best among ``rivals``, are worth against those of the ``start``, from picture to picture."""
     mean, judging = gain(start, scores), sum(len(scores.each.get(name, ())) for name in ("rain_left", "timed"))
-    units = [unit for group in GROUPS if len(unit := gains_of(group, start, scores))]
-    if not units or min(map(len, units)) < 2:
+    groups = gains_by_group(start, scores)
+    if not groups or min(map(len, groups)) < 2:
         return Verdict(Estimate(mean, -math.inf, math.inf, judging))
-    parts = [unit.var(ddof=1) / len(unit) for unit in units]
-    if not sum(parts):
-        return Verdict(Estimate(mean, mean, mean, judging))
-    from scipy.stats import t
-
-    freedom = sum(parts) ** 2 / sum(part**2 / (len(unit) - 1) for part, unit in zip(parts, units))  # Welch's
-    reach = float(t.ppf((1 + CONFIDENCE_LEVEL) / 2, freedom) * sum(parts) ** 0.5)
-    return Verdict(Estimate(mean, mean - reach, mean + reach, judging))
+    tried = [found for rival in rivals if same_size(found := gains_by_group(start, rival), groups)]
+    bounds, measured = interval(groups, tried, judging < ENOUGH_SIGNS), sum(float(unit.mean()) for unit in groups)
+    beside = mean - measured  # what counts against all pictures together
+    low, high = min(bounds.low + beside, mean), max(bounds.high + beside, mean)
+    return Verdict(Estimate(mean, low, high, judging))
 
 
-def gains_of(group: tuple[str, ...], start: Scores, scores: Scores) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
-    """Weighted gain of each picture of a group; a score that one lacks is as in the mean."""
+def gains_by_group(start: Scores, scores: Scores) -> list[Gains]:
+    return [unit for group in GROUPS if len(unit := gains_of(group, start, scores))]
+
+
+def same_size(one: list[Gains], other: list[Gains]) -> bool:
+    return [len(unit) for unit in one] == [len(unit) for unit in other]
+
+
+def gains_of(group: tuple[str, ...], start: Scores, scores: Scores) -> Gains:
+    """Weighted gain of each picture of a group, whose mean is what the group adds to the whole gain."""
     size = max((len(scores.each.get(name, ())) for name in group), default=0)
     total = np.zeros(size)
     unchanged = sum(len(scores.each.get(name, ())) for name in ("photos", "pictures"))
@@ -60,10 +68,10 @@ def gains_of(group: tuple[str, ...], start: Scores, scores: Scores) -> "np.ndarr
         after, before = (np.array(s.each.get(name, ())) for s in (scores, start))
         if not len(after) or len(after) != len(before) or np.isnan(after - before).all():
             continue
-        difference = after - before
+        known = ~np.isnan(after - before)
         share = len(after) / unchanged if name in ("photos", "pictures") else 1.0
-        known = np.nan_to_num(difference - np.nanmean(difference))
-        total[: len(known)] += share * WEIGHTS.get(name, WEIGHTS["unchanged"]) * known
+        weight = share * WEIGHTS.get(name, WEIGHTS["unchanged"]) * size / known.sum()
+        total[: len(after)] += weight * np.where(known, after - before, 0)
     return total
 
 
