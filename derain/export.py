@@ -11,17 +11,16 @@ import torch
 from torch import Tensor, nn
 
 import derain
-from derain.errors import DerainError, UsageError, WeightsError
+from derain.errors import DerainError, WeightsError
 from derain.files.writing import write_bytes, write_new
 from derain.models.contract import Derainer
-from derain.onnx_file import check_onnx_file
+from derain.onnx_file import check_onnx_file, refuse_missing_libraries
 from derain.weights import about, load
 
 OPSET = 18  # what ONNX Runtime, OpenVINO, TensorRT and OpenCV 5 all read
 CHECKED_SIZES = (1, 1), (37, 53), (64, 91)  # px, height and width
 LARGEST_DIFFERENCE = 1 / 255  # from torch's result
 LARGEST_DIFFERENCE_HALF = 4 / 255
-MISSING = "export needs onnx, onnxscript and onnxruntime; install them with: pip install 'derain[onnx]'"
 
 
 class Padded(nn.Module):
@@ -77,7 +76,7 @@ def export_onnx(
     """
     out = Path(out)
     check_onnx_file(out, overwrite)
-    _refuse_missing_libraries()
+    refuse_missing_libraries()
     model, said = load(weights), about(weights)
     content = _as_onnx(model, half, with_rain, _metadata(said, half))
     difference = _difference(load(weights) if half else model, content, with_rain)
@@ -88,15 +87,6 @@ def export_onnx(
         )
     (write_bytes if overwrite else write_new)(out, content)
     return 255 * difference
-
-
-def _refuse_missing_libraries() -> None:
-    try:
-        import onnx  # noqa: F401
-        import onnxruntime  # noqa: F401
-        import onnxscript  # noqa: F401
-    except ImportError:
-        raise UsageError(MISSING) from None
 
 
 def _metadata(said: dict[str, Any], half: bool) -> dict[str, str]:

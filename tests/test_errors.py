@@ -82,7 +82,8 @@ def test_video_names_what_was_given(shell, tmp_path):
 def test_finetune_names_what_was_given(shell, tmp_path):
     folder, out = tmp_path / "rainy", tmp_path / "mine.safetensors"
     folder.mkdir()
-    (folder / "1.jpg").touch()
+    for number in range(4):
+        (folder / f"{number}.jpg").touch()
     assert python(finetune, folder, out, change="huge").startswith("`change` huge: choose one of low")
     _, err = shell("finetune", folder, "-o", out, "--strength-of-change", "huge")
     assert err.startswith("derain: --strength-of-change huge: choose one of low")

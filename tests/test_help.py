@@ -126,9 +126,12 @@ def test_who_leaves_out_the_command_is_told_it(typed, said):
 
 
 WITHOUT_TORCH = """
-import json, os, sys
-import derain.evaluation.samples, derain.video.naming
+import gc, json, os, sys
+import derain.batch.planning, derain.evaluation.samples, derain.photos.formats, derain.serve.listening
+import derain.training.config, derain.video.formats, derain.video.naming, derain.video.streams
 from derain.cli.app import main
+gc.freeze()
+gc.disable()
 for words in json.loads(sys.argv[1]):
     reading, writing = os.pipe()
     process = os.fork()
@@ -146,6 +149,7 @@ for words in json.loads(sys.argv[1]):
     said = open(reading).read()
     print(json.dumps([os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), said]))
 """
+TRAIN = "train --rainy photos --clean moving --out"
 WRONG_INPUTS = {
     "run phoot.jpg": (1, "phoot.jpg: no such file; did you mean photo.jpg?"),
     "run clip.mp4": (2, "clip.mp4: is a clip; `derain video clip.mp4` removes its rain"),
@@ -177,15 +181,30 @@ WRONG_INPUTS = {
     "models verify nowhere": (2, "nowhere: no bundled weights"),
     "export onnx --weights nowhere.safetensors": (2, "nowhere.safetensors: no such weights file"),
     "export onnx -o a.txt": (2, "a.txt: not the name of an ONNX file"),
+    "export onnx --weights hf:me": (2, "hf:me: give weights on the Hub as hf:OWNER/REPO"),
+    "run photo.jpg --precision half": (2, "--precision half: choose auto"),
+    "video clip.mp4 --temporal maybe": (2, "--temporal maybe: choose auto"),
+    "video clip.mp4 --start 3 --end 1": (2, "--end 1: must be after --start 3"),
+    "video clip.mp4 --codec other": (2, "--codec other: no such encoder"),
+    "eval --self-test --device tpu": (2, "--device tpu: choose auto"),
+    "serve --weights no.safetensors": (2, "no.safetensors: no such weights file"),
+    "finetune moving --strength-of-change huge": (2, "--strength-of-change huge: choose one of low"),
+    "finetune photos": (2, "photos: holds 1 photo; give 4 or more"),
+    f"{TRAIN} r --config no.toml": (2, "no.toml: cannot be read"),
+    f"{TRAIN} r --config a.toml": (2, "a.toml: batch = 0: must be"),
+    f"{TRAIN} r --resume": (2, "checkpoint.pt: no checkpoint to resume; leave out --resume"),
+    f"{TRAIN} begun": (2, "begun: already holds a run; give --resume"),
+    f"{TRAIN} clip.mp4": (2, "clip.mp4: is not a folder; give another --out"),
 }
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks, so that a case takes no start of Python")
 def test_what_is_wrong_with_the_input_is_told_before_torch_is_loaded(tmp_path):
-    for name in ("empty", "moving"):
+    for name in ("empty", "moving", "photos", "begun"):
         (tmp_path / name).mkdir()
-    for name in ("photo.jpg", "clip.mp4", "other.mp4", "moving/clip.mp4"):
+    for name in ("photo.jpg", "clip.mp4", "other.mp4", "moving/clip.mp4", "photos/1.jpg", "begun/checkpoint.pt"):
         (tmp_path / name).touch()
+    (tmp_path / "a.toml").write_text("batch = 0")
     words = json.dumps([typed.split() for typed in WRONG_INPUTS])
     done = subprocess.run([sys.executable, "-c", WITHOUT_TORCH, words], cwd=tmp_path, capture_output=True, text=True)
     found = dict(zip(WRONG_INPUTS, map(json.loads, done.stdout.splitlines()), strict=True))

@@ -41,7 +41,9 @@ class Dimmer(Derainer):
 
 @pytest.fixture
 def toy(monkeypatch):
-    row = Preset(DimmerConfig, Dimmer, "derain.training.distil:Distil", {"crop": 32, "batch": 1})
+    row = Preset(
+        f"{__name__}:DimmerConfig", f"{__name__}:Dimmer", "derain.training.distil:Distil", {"crop": 32, "batch": 1}
+    )
     monkeypatch.setitem(PRESETS, "toy", row)
 
 

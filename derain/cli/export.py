@@ -9,7 +9,7 @@ from derain.cli.examples import epilog
 from derain.cli.inputs import check_weights
 from derain.cli.options import Command, Weights
 from derain.cli.terminal import say, tell
-from derain.onnx_file import check_onnx_file
+from derain.onnx_file import check_onnx_file, refuse_missing_libraries
 
 export = typer.Typer(
     no_args_is_help=True,
@@ -34,6 +34,7 @@ def onnx(
 ) -> None:
     """Write the network as ONNX, for ONNX Runtime, OpenVINO or OpenCV 5, and check it."""
     check_onnx_file(out, overwrite)
+    refuse_missing_libraries()
     check_weights(weights)
     from derain.export import export_onnx
 

@@ -9,7 +9,8 @@ import typer
 from derain.cli.inputs import check_pictures, check_weights
 from derain.cli.options import Device, Workers
 from derain.cli.terminal import say, tell, training_bar
-from derain.finetuning.places import check_result
+from derain.finetuning.change import check_change
+from derain.finetuning.places import LEAST_PHOTOS, check_result
 from derain.weights.places import check_repo
 
 
@@ -58,10 +59,11 @@ def finetune(
     back. A folder beside the weights holds previews and a summary. Ctrl-C keeps the best weights so far.
     """
     began = time.monotonic()
-    check_pictures(photos, "rainy photos or clips", clips=True)
+    check_pictures(photos, "rainy photos or clips", clips=True, least=LEAST_PHOTOS)
     if clean:
         check_pictures(clean, "photos without rain")
     check_weights(start)
+    check_change(change)
     if push:
         check_repo(push)
     weights = out or Path(f"{photos.resolve().name}.safetensors")

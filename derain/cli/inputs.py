@@ -5,7 +5,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from derain.errors import DerainError, UsageError, reason
+from derain.text import counted
 from derain.weights import locate, sha256
+from derain.weights.hub import Reference
 
 NO_FILE = "no such file or folder"
 
@@ -13,10 +15,12 @@ NO_FILE = "no such file or folder"
 def check_weights(*weights: str) -> None:
     """
     Raises:
-        WeightsError: there are none of that name.
+        WeightsError: there are none of that name, or it is none of weights on the Hub.
     """
     for name in weights:
-        if not name.startswith("hf:"):  # those are fetched when all else is known to be right
+        if name.startswith("hf:"):
+            Reference.parse(name)  # and fetched when all else is known to be right
+        else:
             locate(name)
 
 
@@ -27,10 +31,10 @@ def known_weights(name: str) -> str:
     return name
 
 
-def check_pictures(folder: Path, what: str, clips: bool = False) -> None:
+def check_pictures(folder: Path, what: str, clips: bool = False, least: int = 1) -> None:
     """
     Raises:
-        UsageError: it is no folder, or holds no photo, and if ``clips`` count no clip either.
+        UsageError: it is no folder, or holds fewer than ``least`` photos, and if ``clips`` count no clip either.
     """
     from derain.batch.planning import is_moving
     from derain.photos import SUFFIXES
@@ -41,9 +45,14 @@ def check_pictures(folder: Path, what: str, clips: bool = False) -> None:
         raise UsageError(f"{folder}: not a folder; give a folder of {what}")
     if not os.access(folder, os.R_OK | os.X_OK):
         raise UsageError(f"{folder}: cannot be read (Permission denied)")
-    named = (path for path in folder.iterdir() if not path.name.startswith("."))
-    if not any(path.suffix.lower() in SUFFIXES or (clips and is_moving(path)) for path in named):
+    named = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    if clips and any(map(is_moving, named)):
+        return
+    photos = sum(path.suffix.lower() in SUFFIXES for path in named)
+    if not photos:
         raise UsageError(f"{folder}: holds no photos{' or clips' if clips else ''}; give a folder of {what}")
+    if photos < least:
+        raise UsageError(f"{folder}: holds {counted(photos, 'photo')}; give {least} or more")
 
 
 def check_there(*paths: Path) -> None:

@@ -1,6 +1,7 @@
 """Options that several commands share, and how they are spoken of."""
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Optional
 
 import typer
@@ -30,7 +31,7 @@ OnlyIfRainy = Annotated[
 ]
 RainyFrom = Annotated[
     Optional[float],
-    typer.Option(min=0, max=1, metavar="SCORE", help="Score from which a photo counts as rainy; default: 0.02."),
+    typer.Option(min=0, max=1, metavar="SCORE", help="Score from which a picture counts as rainy; default: 0.02."),
 ]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Only report errors.")]
 Ray = Annotated[
@@ -80,7 +81,22 @@ class Command(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:
         speak_of({str(option.name): option.opts[0] for option in self.params if option.param_type_name == "option"})
+        check_names(ctx.params)
         return super().invoke(ctx)
+
+
+def check_names(given: Mapping[str, Any]) -> None:
+    """Options of several commands, before any loads torch, which takes seconds.
+
+    Raises:
+        UsageError: an unknown device or precision.
+    """
+    from derain.restoring.names import check_device_name, check_precision
+
+    if device := given.get("device"):
+        check_device_name(device)
+    if precision := given.get("precision"):
+        check_precision(precision)
 
 
 def with_address(words: list[str]) -> list[str]:

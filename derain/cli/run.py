@@ -129,10 +129,9 @@ def run(
         import torch  # which takes seconds: what is wrong with the photos is told before
 
         from derain.rain.amount import threshold
-        from derain.restoring.devices import check_precision, choose_device
+        from derain.restoring.devices import choose_device
         from derain.weights import load
 
-        check_precision(precision)
         side = None if tile == "auto" else 0 if tile == "none" else max(int(tile), 64)
         treatment = batch.Treatment(
             side,

@@ -47,11 +47,10 @@ def score(
         raise typer.Exit(1)
     check_weights(weights)
     from derain.rain.amount import amount  # torch takes seconds: what is missing is told before
-    from derain.restoring.devices import check_precision, choose_device
+    from derain.restoring.devices import choose_device
     from derain.restoring.restorer import Restorer
     from derain.weights import load
 
-    check_precision(precision)
     failed = False
     with progress_bar(hidden=quiet) as bar:
         task = bar.add_task("looking", total=len(sources), doing="loading the network")

@@ -4,6 +4,7 @@ from typing import Annotated, Optional
 
 import typer
 
+from derain.cli.inputs import check_weights
 from derain.cli.options import Device, MaxMemory, Precision, Quiet, Threads
 from derain.cli.terminal import say, tell
 
@@ -44,8 +45,11 @@ def serve(
     current photo.
     """
     from derain.serve import Limits, app, refuse_missing_libraries
+    from derain.serve.names import by_name
 
     refuse_missing_libraries()
+    named = list(by_name(weights or ["derain"]).values())
+    check_weights(*map(str, named))
     from derain.serve.listening import listen
     from derain.serve.listening import serve as run
 
@@ -56,7 +60,7 @@ def serve(
 
         torch.set_num_threads(threads)
     service = app(
-        weights or ["derain"],
+        named,
         device=device,
         precision=precision,
         max_memory=max_memory and max_memory * 1e9,
@@ -64,7 +68,7 @@ def serve(
         hosts={*address.names, *(hosts or [])},
     )
     if not quiet:
-        say(f"weights {', '.join(weights or ['derain'])} on {service.state.service.device}; press Ctrl-C to stop")
+        say(f"weights {', '.join(map(str, named))} on {service.state.service.device}; press Ctrl-C to stop")
     if not address.loopback:
         say(f"{host}: anyone who can reach this machine can use it; there is no password", "yellow")
     tell(address.url)

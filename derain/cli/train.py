@@ -53,15 +53,19 @@ def train(
     began = time.monotonic()
     check_pictures(rainy, "rainy photos", clips=True)
     check_pictures(clean, "photos without rain", clips=True)
-    if start:
-        check_weights(start)
-    from derain.training.clock import Clock
-    from derain.training.config import load_config
-    from derain.training.loop import train as run_training
-    from derain.training.torchrun import is_first
+    from derain.training.config import check, named, read_config
+    from derain.training.places import check_run
+    from derain.training.ranks import is_first
 
     given = {"preset": preset, "start": start, "steps": steps, "minutes": minutes, "batch": batch, "crop": crop}
-    settings = load_config(config, **given, lr=lr, seed=seed, device=device, workers=workers)
+    settings = read_config(config, **given, lr=lr, seed=seed, device=device, workers=workers)
+    check_weights(*filter(None, (settings.start, settings.teacher)))
+    if is_first():
+        check_run(out, settings.preset, resume)
+    check(settings, named(config))
+    from derain.training.clock import Clock
+    from derain.training.loop import train as run_training
+
     with training_bar() as (report, watch):
         clock = Clock(settings.minutes, began, watch)
         result = run_training(settings, rainy, clean, out, resume, report, say, clock=clock)

@@ -14,7 +14,7 @@ import typer
 
 from derain.cli.clips import Telling, clips_of, journal_of_clips
 from derain.cli.inputs import check_weights
-from derain.cli.options import Device, MaxMemory, Precision, Quiet, Ray, Strength, Threads, Weights
+from derain.cli.options import Device, MaxMemory, Precision, Quiet, RainyFrom, Ray, Strength, Threads, Weights
 from derain.cli.streaming import raw_frames, stream
 from derain.cli.terminal import progress_bar, say
 from derain.errors import PhotoError, UsageError
@@ -79,10 +79,7 @@ def video(
     only_if_rainy: Annotated[
         bool, typer.Option("--only-if-rainy", help="Skip dry clips; pass a stream through unchanged while it is dry.")
     ] = False,
-    rainy_from: Annotated[
-        Optional[float],
-        typer.Option(min=0, max=1, metavar="SCORE", help="Score from which a frame counts as rainy; default: 0.02."),
-    ] = None,
+    rainy_from: RainyFrom = None,
     format: Annotated[
         Optional[str],
         typer.Option("-f", "--format", metavar="NAME", help="Container of a stream, such as mpegts or rawvideo."),
@@ -125,7 +122,10 @@ def video(
     """
     clips = [] if len(sources) == 1 and not Path(sources[0]).is_dir() else clips_of(sources, out)
     source = sources[0]
+    from derain.rain.amount import threshold
+    from derain.video.formats import choose_encoder
     from derain.video.naming import check_names, default_result
+    from derain.video.settings import VideoSettings, check_settings
     from derain.video.streams import StreamSettings, is_stream
     from derain.video.streams.addresses import shown
 
@@ -150,15 +150,6 @@ def video(
         telling.refuse_if_all_are_missing([clip for clip, _ in clips])
     elif not is_streamed:
         check_names(Path(source), Path(out) if out else None, overwrite)
-    if not is_streamed:  # of a stream its options are looked at before
-        check_weights(weights)
-    import torch  # which takes seconds: what is wrong with the clips is told before
-
-    from derain.rain.amount import threshold
-    from derain.restoring.devices import choose_device
-    from derain.video import VideoSettings, process
-    from derain.weights import load
-
     options = pairs(encoder_option)
     settings = VideoSettings(
         temporal=temporal,
@@ -179,6 +170,17 @@ def video(
         preview=preview,
         rainy_from=threshold(True, rainy_from) if only_if_rainy or rainy_from is not None else None,
     )
+    check_settings(settings)
+    if not is_streamed:  # of a stream its options are looked at before
+        check_weights(weights)
+        if codec:
+            choose_encoder("", Path(out or source).suffix.lower(), codec)
+    import torch  # which takes seconds: what is wrong with clips and options is told before
+
+    from derain.restoring.devices import choose_device
+    from derain.video import process
+    from derain.weights import load
+
     if threads:
         torch.set_num_threads(threads)
     chosen = choose_device("cpu" if ray is not None else device)

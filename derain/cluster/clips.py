@@ -25,7 +25,8 @@ from derain.video.packet_times import UntoldError, told_times
 from derain.video.pieces import OwnWork, Piece, Times, is_made, make, note_first, pieces
 from derain.video.pipeline import Work
 from derain.video.reading import Clip
-from derain.video.treatment import Run, VideoSettings
+from derain.video.settings import VideoSettings
+from derain.video.treatment import Run
 
 PIECES_EACH = 2  # that a worker has at the most: one that it makes, one that waits for it
 TRIES_AGAIN = 5  # of a segment whose process or node died

@@ -22,6 +22,7 @@ from derain.evaluation.report import Gallery, as_html
 from derain.evaluation.samples import INPUT, Sample, open_samples
 from derain.files.writing import UNFINISHED_SUFFIX, alone, check_name, write_bytes
 from derain.finetuning.best import Best
+from derain.finetuning.change import CHANGES, check_change
 from derain.finetuning.guide import load_guide
 from derain.finetuning.judge import Earlier, Extent, Judge, Scores
 from derain.finetuning.material import (
@@ -49,8 +50,8 @@ from derain.training.clock import Clock, OutOfTime, Watch
 from derain.training.config import TrainConfig, load_config
 from derain.training.crops import centre
 from derain.training.loop import Report, train
-from derain.training.places import CHECKPOINT, has_checkpoint
-from derain.training.torchrun import number_of, under_torchrun
+from derain.training.places import CHECKPOINT, has_checkpoint, weights_in
+from derain.training.ranks import number_of, under_torchrun
 from derain.video.naming import CLIPS
 from derain.weights import bundled_folder, fingerprint, load, save
 
@@ -63,17 +64,6 @@ LEAST_SIDE_SHOWN = 128  # px, of a photo in the summary
 PHOTOS = "photos"
 SCALES = 3  # at which rain is discovered
 BLENDS = (0.35, 0.65, 1.0)  # of the way from the starting weights to the trained ones: less of it forgets less
-
-
-@dataclass(frozen=True)
-class Change:
-    """How far the weights may move."""
-
-    lr: float  # at its peak
-    furthest: float  # of BLENDS
-
-
-CHANGES = {"low": Change(1e-4, 0.35), "medium": Change(4e-4, 0.65), "high": Change(8e-4, 1.0)}
 
 
 @dataclass(frozen=True)
@@ -236,8 +226,7 @@ def checked(change: str, rainy: Path, bank: Path) -> float:
     """
     if under_torchrun() and number_of("WORLD_SIZE") > 1:
         raise UsageError("torchrun: finetuning runs as one process; start it without torchrun")
-    if change not in CHANGES:
-        raise UsageError(f"`change` {change}: choose one of {', '.join(CHANGES)}")
+    check_change(change)
     if not (bank.is_dir() and find_photos(bank)):
         raise TrainingError(f"{bank}: holds no photos; give a folder of photos without rain")
     check_folder(rainy)  # before an earlier run is removed
@@ -526,6 +515,6 @@ def in_time(samples: Iterator[Sample], total: int, clock: Clock, pace: float) ->
 
 def clean_up(work: Path) -> None:
     """A finished run needs neither its checkpoint nor the weights that were not the best, nor to know its photos."""
-    for leftover in (work / CHECKPOINT, folder.weights_in(work, "derain"), work / INTERRUPTED):
+    for leftover in (work / CHECKPOINT, weights_in(work, "derain"), work / INTERRUPTED):
         leftover.unlink(missing_ok=True)
     forget(work / PHOTOS)

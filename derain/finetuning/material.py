@@ -14,6 +14,7 @@ import numpy as np
 from derain.arrays import Rgb8
 from derain.errors import PhotoError, TrainingError, UsageError, reason
 from derain.files.writing import make_folder, write_bytes
+from derain.finetuning.places import LEAST_PHOTOS
 from derain.models.contract import Derainer
 from derain.photos import SUFFIXES, read_original, to_8_bit, write_photo
 from derain.photos.names import left_out, results_among
@@ -26,7 +27,6 @@ from derain.training.discovery import find_rain, repeatable
 from derain.video.naming import CLIPS
 from derain.video.reading import sample_frames
 
-LEAST_PHOTOS = 4
 LEAST_RAINY = 2  # of them: one to train on, one to judge by
 INDEX = "material.json"
 HELD_OUT_FOLDER = "held out"  # name of the folder

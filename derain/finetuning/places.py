@@ -7,6 +7,7 @@ from derain.errors import UsageError
 from derain.training.places import CHECKPOINT, has_checkpoint
 
 SUMMARY = "summary.html"
+LEAST_PHOTOS = 4
 INTERRUPTED = "interrupted"  # an empty file: the weights that were handed back are not the end
 
 

@@ -1,32 +1,45 @@
 """The presets: one table of models behind one contract."""
 
 from dataclasses import asdict, dataclass, field, fields
+from pkgutil import resolve_name
 from reprlib import repr as shortened
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from derain.errors import WeightsError
-from derain.models.contract import Config, Derainer
-from derain.models.deployable import DerainConfig, DerainNet
-from derain.models.nlcl import NLCL, NLCLConfig
+
+if TYPE_CHECKING:
+    from derain.models.contract import Config, Derainer
 
 
 @dataclass(frozen=True)
 class Preset:
-    """Everything that derain needs to know about a network."""
+    """Everything that derain needs to know about a network; classes as ``module:class``, imported when they are used,
+    as they take torch.
+    """
 
-    config: type[Config]  # a frozen dataclass of the architecture
-    network: type[Derainer]  # made of the config
-    learner: str  # module:class, imported only to train; see derain.training.learner
+    config_name: str  # of a frozen dataclass of the architecture
+    network_name: str  # of what is made of it
+    learner_name: str  # see derain.training.learner
     defaults: dict[str, Any] = field(default_factory=dict)  # of the training, where they differ from others'
+
+    @property
+    def config(self) -> "type[Config]":
+        found: type[Config] = resolve_name(self.config_name)
+        return found
+
+    @property
+    def network(self) -> "type[Derainer]":
+        found: type[Derainer] = resolve_name(self.network_name)
+        return found
 
 
 PRESETS = {
-    "derain": Preset(DerainConfig, DerainNet, "derain.training.distil:Distil"),
+    "derain": Preset(
+        "derain.models.deployable:DerainConfig", "derain.models.deployable:DerainNet", "derain.training.distil:Distil"
+    ),
     "nlcl": Preset(
-        NLCLConfig,
-        NLCL,
+        "derain.models.nlcl:NLCLConfig",
+        "derain.models.nlcl:NLCL",
         "derain.training.contrast:Contrast",
         {"batch": 1, "crop": 256, "lr": 2e-4, "warm": 0.0, "ema": 0.0},
     ),
@@ -34,7 +47,7 @@ PRESETS = {
 MOST_MILLIONS = 100  # of parameters
 
 
-def build(preset: str, config: dict[str, Any] | None = None) -> Derainer:
+def build(preset: str, config: dict[str, Any] | None = None) -> "Derainer":
     """A new network of ``preset``; ``config`` holds the fields of its dataclass.
 
     Raises:
@@ -45,12 +58,14 @@ def build(preset: str, config: dict[str, Any] | None = None) -> Derainer:
     return network_of(preset, config)
 
 
-def blank(preset: str, config: dict[str, Any] | None = None) -> Derainer:
+def blank(preset: str, config: dict[str, Any] | None = None) -> "Derainer":
     """The network without its numbers: it has shapes and takes no memory.
 
     Raises:
         WeightsError: as :func:`build`.
     """
+    import torch
+
     with torch.device("meta"):
         network = network_of(preset, config)
     millions = sum(parameter.numel() for parameter in network.parameters()) / 1e6
@@ -59,7 +74,7 @@ def blank(preset: str, config: dict[str, Any] | None = None) -> Derainer:
     return network
 
 
-def network_of(preset: str, config: dict[str, Any] | None) -> Derainer:
+def network_of(preset: str, config: dict[str, Any] | None) -> "Derainer":
     """As :func:`build`, of any size: for a config whose network :func:`blank` has been before."""
     if not isinstance(preset, str) or preset not in PRESETS:
         raise WeightsError(f"unknown preset {shortened(preset)}: choose one of {', '.join(PRESETS)}")
@@ -73,7 +88,7 @@ def network_of(preset: str, config: dict[str, Any] | None) -> Derainer:
     return network(config_type(**values))
 
 
-def describe(model: Derainer) -> tuple[str, dict[str, Any]]:
+def describe(model: "Derainer") -> tuple[str, dict[str, Any]]:
     """Preset name and config fields of a model."""
     preset = next(name for name, preset in PRESETS.items() if type(model) is preset.network)
     return preset, asdict(model.config)  # type: ignore[call-overload]

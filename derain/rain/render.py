@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from derain.arrays import Heights
@@ -47,6 +46,8 @@ def along_and_across(half: int, degrees: float) -> tuple[NDArray[np.float64], ND
 
 
 def normal_cdf(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    import torch  # which takes seconds to load, and the amount of rain is measured without
+
     return np.asarray(torch.special.ndtr(torch.from_numpy(x)).numpy())
 
 

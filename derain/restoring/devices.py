@@ -2,7 +2,6 @@
 
 import logging
 import math
-import re
 import sys
 import time
 import warnings
@@ -16,6 +15,7 @@ import torch
 from torch import nn
 
 from derain.errors import UsageError
+from derain.restoring.names import check_device_name
 from derain.text import counted
 
 FREE_MEMORY_SHARE = 0.4  # that one piece of work may take
@@ -24,7 +24,6 @@ OUT_OF_MEMORY_PHRASES = (
     "not enough memory",
     "can't allocate memory",
 )  # torch's words for it, by system
-DEVICE_NAME = re.compile(r"cpu|mps|cuda(:[0-9]{1,3})?")
 Module = TypeVar("Module", bound=nn.Module)
 
 
@@ -34,10 +33,9 @@ def choose_device(name: str = "auto") -> torch.device:
     Raises:
         UsageError: a device that is unknown or not there; derain never falls back silently.
     """
+    check_device_name(name)
     if name == "auto":
         return _best_device()
-    if not DEVICE_NAME.fullmatch(name):
-        raise UsageError(f"`device` {name}: choose auto, cpu, cuda, one GPU such as cuda:1, or mps")
     if why := trouble(name):
         raise UsageError(f"`device` {name}: not available here ({why}); give `device` auto or `device` cpu")
     return torch.device(name)
@@ -82,15 +80,6 @@ def name_of(device: torch.device) -> str:
     if device.type == "mps":
         return "Apple GPU"
     return f"{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
-
-
-def check_precision(precision: str) -> None:
-    """
-    Raises:
-        UsageError: an unknown precision.
-    """
-    if precision not in ("auto", "float32", "bfloat16"):
-        raise UsageError(f"`precision` {precision}: choose auto, float32 or bfloat16")
 
 
 def half_precision(precision: str, device: torch.device) -> bool:

@@ -19,7 +19,6 @@ from derain.models.contract import Derainer
 from derain.models.strips import Map
 from derain.restoring.devices import (
     affordable_pixels,
-    check_precision,
     free_memory,
     half_precision,
     release,
@@ -27,6 +26,7 @@ from derain.restoring.devices import (
     used_memory,
 )
 from derain.restoring.fused import fused
+from derain.restoring.names import check_precision
 from derain.restoring.on_device import layers_on_device
 from derain.restoring.scales import glimpses, is_evident, reduced_sizes, stand_out
 from derain.restoring.tiling import (

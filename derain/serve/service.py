@@ -13,7 +13,7 @@ import torch
 
 from derain.allocation import give_back_freed_memory
 from derain.batch.running import Separated, separate
-from derain.errors import PhotoError, UsageError
+from derain.errors import PhotoError
 from derain.photos import Original, decode
 from derain.photos.reading import examine
 from derain.rain.amount import Amount, amount, threshold
@@ -22,6 +22,7 @@ from derain.restoring.restorer import Restorer
 from derain.serve.answers import Answer, answer
 from derain.serve.limits import Limits
 from derain.serve.metrics import Metrics
+from derain.serve.names import by_name
 from derain.serve.options import Wanted
 from derain.serve.refusals import Refusal, of_photo
 from derain.serve.turns import AT_ONCE, SHUTTING_DOWN, Turns
@@ -55,17 +56,9 @@ class Service:
             UsageError: two weights have one name, or an unknown device or precision.
             WeightsError: weights that cannot be loaded.
         """
-        names = [Path(given).stem for given in weights]
-        if twice := {name for name in names if names.count(name) > 1}:
-            raise UsageError(f"`weights` {min(twice)}: two files have this name; rename a file")
-        if not names:
-            raise UsageError("`weights`: give at least one")
-        chosen = choose_device(device)
+        named, chosen = by_name(weights), choose_device(device)
         return cls(
-            {
-                name: Restorer(load(given, chosen), precision, max_memory=max_memory)
-                for name, given in zip(names, weights)
-            },
+            {name: Restorer(load(given, chosen), precision, max_memory=max_memory) for name, given in named.items()},
             limits,
         )
 

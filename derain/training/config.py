@@ -9,8 +9,7 @@ from derain.bounds import bounded, bounds_of, choice, is_like, out_of_bounds, sh
 from derain.errors import TrainingError, reason
 from derain.files.writing import read_option
 from derain.models import PRESETS
-from derain.restoring.devices import check_precision
-from derain.training.learner import learner_of
+from derain.restoring.names import check_device_name, check_precision
 
 ENDLESS = 10**9  # steps of a run that the clock ends
 LARGEST_BATCH = 2**26  # px of all crops of a step
@@ -143,14 +142,26 @@ class TrainConfig:
 
 
 def load_config(file: Path | None, **options: Any) -> TrainConfig:
+    """As :func:`read_config`, and the preset's learner can learn with them, which takes torch to tell.
+
+    Raises:
+        TrainingError: as :func:`read_config` and :func:`check`.
+        UsageError: an unknown device or precision.
+    """
+    config = read_config(file, **options)
+    check(config, named(file))
+    return config
+
+
+def read_config(file: Path | None, **options: Any) -> TrainConfig:
     """Defaults of the preset, overridden by the TOML ``file``, overridden by the ``options`` that are not ``None``.
 
     Raises:
         TrainingError: the file cannot be read, or holds a setting that does not exist or a value that cannot be.
-        UsageError: an unknown precision.
+        UsageError: an unknown device or precision.
     """
     written = read_toml(file) if file else {}
-    where = f"{file}: " if file else ""
+    where = named(file)
     given = written | {name: value for name, value in options.items() if value is not None}
     if unknown := sorted(given.keys() - {f.name for f in fields(TrainConfig)}):
         raise TrainingError(f"{where}unknown setting {', '.join(map(shown, unknown[:5]))}")
@@ -163,7 +174,7 @@ def load_config(file: Path | None, **options: Any) -> TrainConfig:
     started: dict[str, Any] = {"warm": 0.0} if given.get("start") else {}
     timed = {"steps": ENDLESS} if given.get("minutes") is not None else {}
     config = TrainConfig(**(defaults | started | timed | given))
-    check(config, where)
+    check_values(config, where)
     return config
 
 
@@ -200,7 +211,26 @@ def deeper(value: Any, levels: int) -> bool:
     return levels == 0 or any(deeper(v, levels - 1) for v in (value.values() if isinstance(value, dict) else value))
 
 
+def named(file: Path | None) -> str:
+    """The beginning of messages about settings."""
+    return f"{file}: " if file else ""
+
+
 def check(config: TrainConfig, where: str = "") -> None:
+    """As :func:`check_values`, and what the preset's learner makes of the settings, which takes torch.
+
+    Raises:
+        TrainingError: the learner cannot learn with these settings.
+        UsageError: an unknown device or precision.
+    """
+    check_values(config, where)
+    from derain.training.learner import learner_of
+
+    if problem := learner_of(config.preset).problem(config):
+        raise TrainingError(f"{where}{problem}")
+
+
+def check_values(config: TrainConfig, where: str = "") -> None:
     """Every setting against the bounds of its field, and those that depend on each other.
 
     Args:
@@ -208,7 +238,7 @@ def check(config: TrainConfig, where: str = "") -> None:
 
     Raises:
         TrainingError: a value out of its bounds; names the setting, the value and the bounds.
-        UsageError: an unknown precision.
+        UsageError: an unknown device or precision.
     """
     every: tuple[TrainConfig | Pasted, ...] = (config, *config.pasted)
     for settings in every:
@@ -221,10 +251,9 @@ def check(config: TrainConfig, where: str = "") -> None:
             f"{where}batch = {config.batch} with crop = {config.crop}: is {pixels / 1e6:.0f} megapixels a step; "
             f"give {LARGEST_BATCH / 1e6:.0f} at most"
         )
-    if problem := learner_of(config.preset).problem(config):
-        raise TrainingError(f"{where}{problem}")
     if config.jpeg_quality[0] > config.jpeg_quality[1]:
         raise TrainingError(f"{where}jpeg_quality = {list(config.jpeg_quality)}: give the lowest value first")
+    check_device_name(config.device)
     check_precision(config.precision)
 
 

@@ -17,7 +17,7 @@ from derain.restoring.ahead import ahead
 from derain.restoring.devices import FREE_MEMORY_SHARE, free_memory
 from derain.training.clips import Footage
 from derain.training.clock import Clock
-from derain.training.torchrun import processes_here
+from derain.training.ranks import processes_here
 from derain.video.naming import CLIPS
 from derain.video.reading import sample_frames
 

@@ -20,15 +20,11 @@ from derain.training.clock import Timing
 from derain.training.config import TrainConfig
 from derain.training.crops import Crops, to_tensor
 from derain.training.learner import Learner, Onlooker
-from derain.training.places import CHECKPOINT, has_checkpoint
+from derain.training.places import CHECKPOINT, check_run, weights_in
 from derain.weights import save
 
 LOG = "log.jsonl"
 PREVIEWS = "previews"
-
-
-def weights_in(out: Path, preset: str) -> Path:
-    return out / f"{preset}.safetensors"
 
 
 @contextmanager
@@ -50,8 +46,9 @@ def prepare_folder(out: Path, preset: str, resume: bool) -> None:
     """Make ``out``; a run that is there already is only continued, never overwritten.
 
     Raises:
-        TrainingError: it cannot be written, or holds a run or weights already.
+        TrainingError: it cannot be written, holds a run or weights already, or none to resume.
     """
+    check_run(out, preset, resume)
     try:
         out.mkdir(parents=True, exist_ok=True)
         make_folder(out / PREVIEWS, below=out)
@@ -61,10 +58,6 @@ def prepare_folder(out: Path, preset: str, resume: bool) -> None:
         raise TrainingError(str(error)) from None
     except OSError as error:
         raise TrainingError(f"{out}: cannot be written ({reason(error)})") from None
-    if not resume and has_checkpoint(out):
-        raise TrainingError(f"{out}: already holds a run; give `resume` to continue it, or another `out`")
-    if not resume and (weights := weights_in(out, preset)).exists():
-        raise TrainingError(f"{weights}: exists and would be replaced; give another `out`")
 
 
 def forget(out: Path, preset: str) -> None:
@@ -126,11 +119,9 @@ def load_checkpoint(folder: Path, preset: str) -> dict[str, Any]:
     """Read it back, without executing code: config, learner, step, seconds and perhaps onlooker.
 
     Raises:
-        TrainingError: there is none, it is damaged, or it belongs to another preset.
+        TrainingError: it is damaged, or it belongs to another preset.
     """
     path = folder / CHECKPOINT
-    if not path.is_file():
-        raise TrainingError(f"{path}: no checkpoint to resume; leave out `resume` to start over")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         saved = state["config"]["preset"]

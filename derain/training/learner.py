@@ -76,7 +76,7 @@ class Learner(Protocol[Batch]):
 
 def learner_of(preset: str) -> type[Learner[Any]]:
     """The class that teaches the preset's network."""
-    learner: type[Learner[Any]] = resolve_name(PRESETS[preset].learner)
+    learner: type[Learner[Any]] = resolve_name(PRESETS[preset].learner_name)
     return learner
 
 

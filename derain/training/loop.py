@@ -21,10 +21,10 @@ from derain.training.clips import Footage
 from derain.training.clock import Clock, Timing
 from derain.training.config import TrainConfig, check
 from derain.training.crops import Crops, Room
-from derain.training.folder import LOG, Log, keep, load_checkpoint, run_folder, weights_in
+from derain.training.folder import LOG, Log, keep, load_checkpoint, run_folder
 from derain.training.interrupts import uninterrupted
 from derain.training.learner import Learner, Onlooker, learner_of
-from derain.training.places import has_checkpoint
+from derain.training.places import has_checkpoint, weights_in
 from derain.training.step import Steps
 from derain.training.torchrun import from_first, processes
 

@@ -1,9 +1,32 @@
-"""Files of a run, by name: known without torch, which takes seconds to load."""
+"""Files of a run, by name, and whether it can begin: known without torch, which takes seconds to load."""
 
+import os
 from pathlib import Path
+
+from derain.errors import TrainingError
 
 CHECKPOINT = "checkpoint.pt"
 
 
 def has_checkpoint(folder: Path) -> bool:
     return (folder / CHECKPOINT).is_file()
+
+
+def weights_in(out: Path, preset: str) -> Path:
+    return out / f"{preset}.safetensors"
+
+
+def check_run(out: Path, preset: str, resume: bool) -> None:
+    """A run that is there already is only continued, never overwritten.
+
+    Raises:
+        TrainingError: ``out`` is no folder, holds a run or weights already, or none to resume.
+    """
+    if os.path.lexists(out) and not out.is_dir():
+        raise TrainingError(f"{out}: is not a folder; give another `out`")
+    if resume and not has_checkpoint(out):
+        raise TrainingError(f"{out / CHECKPOINT}: no checkpoint to resume; leave out `resume` to start over")
+    if not resume and has_checkpoint(out):
+        raise TrainingError(f"{out}: already holds a run; give `resume` to continue it, or another `out`")
+    if not resume and (weights := weights_in(out, preset)).exists():
+        raise TrainingError(f"{weights}: exists and would be replaced; give another `out`")

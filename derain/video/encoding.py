@@ -7,8 +7,8 @@ from fractions import Fraction
 from derain.photos import Photo
 from derain.video.formats import NVENC, PRORES, choose_encoder, choose_pixel_format, has_alpha, lost
 from derain.video.reading import Frame, PictureTrack
+from derain.video.settings import VideoSettings
 from derain.video.sides import KINDS_TAKEN_OVER, Light, merged
-from derain.video.treatment import VideoSettings
 
 DEFAULT_CRF = {"libx264": 16, "libx265": 18, "libvpx-vp9": 20, "libsvtav1": 22}  # default CRF: hardly to be told apart
 DEFAULT_NVENC_CQ = 19  # its default is a small bit rate, whatever the clip's size

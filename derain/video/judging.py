@@ -12,7 +12,8 @@ from derain.rain.amount import coverage
 from derain.restoring.restorer import Restorer
 from derain.video.reading import Clip
 from derain.video.sequences import list_pictures, wanted
-from derain.video.treatment import Run, VideoSettings
+from derain.video.settings import VideoSettings
+from derain.video.treatment import Run
 
 LOOKS = 8  # frames that are looked at, spread evenly
 RAINY_LOOKS = 2  # of them, from which it rains: a quarter of the clip is worth the work

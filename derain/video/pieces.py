@@ -16,8 +16,9 @@ from derain.video import pipeline
 from derain.video.fusion import REACH
 from derain.video.pipeline import Segments, Work
 from derain.video.reading import Clip
+from derain.video.settings import VideoSettings
 from derain.video.sides import Light
-from derain.video.treatment import Network, Run, VideoSettings, derained, looks_ahead, stretch, stretch_of
+from derain.video.treatment import Network, Run, derained, looks_ahead, stretch, stretch_of
 
 
 @dataclass(frozen=True)

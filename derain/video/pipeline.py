@@ -18,7 +18,6 @@ from derain.files.writing import alone, clear, make_folder, put, write_bytes
 from derain.models.contract import Derainer
 from derain.photos import Photo
 from derain.restoring.ahead import drawn_ahead
-from derain.restoring.devices import check_precision
 from derain.video.damage import Damage
 from derain.video.encoder import SegmentWriter
 from derain.video.encoding import encoding_of, say_lost
@@ -29,6 +28,7 @@ from derain.video.judging import LOOKS, RAINY_LOOKS, count_rainy
 from derain.video.naming import FORMATS, check, check_result, check_source, is_gif, is_sequence, unfinished
 from derain.video.reading import Clip, Frame
 from derain.video.sequences import check_sequence, process_sequence
+from derain.video.settings import VideoSettings, check_settings
 from derain.video.sides import Light, lost_sides
 from derain.video.treatment import (
     Done,
@@ -36,7 +36,6 @@ from derain.video.treatment import (
     Network,
     Report,
     Run,
-    VideoSettings,
     derained,
     stretch_of,
     with_alpha,
@@ -163,18 +162,6 @@ def _process_clips(clips: list[Clip], run: Run) -> Done:
         if not any(any(work.whole()) for work in works):
             clear(folder)  # nothing to go on with
         raise
-
-
-def check_settings(settings: VideoSettings) -> None:
-    """
-    Raises:
-        UsageError: settings that cannot be.
-    """
-    if settings.temporal not in ("auto", "on", "causal", "off"):
-        raise UsageError(f"`temporal` {settings.temporal}: choose auto, on, causal or off")
-    check_precision(settings.precision)
-    if settings.start is not None and settings.end is not None and settings.end <= settings.start:
-        raise UsageError(f"`end` {settings.end:g}: must be after `start` {settings.start:g}")
 
 
 class Work:

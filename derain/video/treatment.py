@@ -24,36 +24,13 @@ from derain.restoring.restorer import Restorer
 from derain.restoring.strength import at_strength
 from derain.video.fusion import REACH, fused
 from derain.video.reading import Clip, Frame, Plane
+from derain.video.settings import VideoSettings
 
 BETWEEN_PREVIEWS = 5.0  # seconds
 FUSION_THREADS = 8  # at the most, of each stage
 MOST_CONVERTERS = 4  # threads that make RGB of what is decoded, and as many that make of RGB what is encoded
 SOME_ROWS = slice(None, None, 16)
 MOST_DECODERS = 8  # pictures that are decoded at once: each takes memory
-
-
-@dataclass(frozen=True)
-class VideoSettings:
-    """What to do with a clip, and how to encode it."""
-
-    temporal: str = "auto"  # auto, on: fuse with the neighbours; causal: with those before; off: frame by frame
-    strength: float = 1.0  # share of the rain that is taken away, 0 to 1
-    layer: str = "background"  # background, rain (the layer itself), compare (before and after side by side)
-    codec: str | None = None  # default: the source's
-    crf: int | None = None
-    preset: str | None = None
-    options: dict[str, str] = field(default_factory=dict)  # of the encoder
-    start: float | None = None  # seconds of the source
-    end: float | None = None
-    fps_limit: float | None = None  # frames beyond so many a second are left out
-    audio: bool = True
-    keep_going: bool = False  # a frame that fails is passed through
-    tile: int | None = None  # px
-    precision: str = "auto"
-    hwaccel: bool = False  # an NVIDIA GPU decodes the clip
-    max_memory: float | None = None  # bytes that the process should take
-    preview: Path | None = None  # a picture of before and after that is written now and then
-    rainy_from: float | None = None  # score from which it counts as rain; what shows less is left as it is
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ from derain.photos import Photo
 from derain.video.encoding import Encoding, encoding_of
 from derain.video.formats import choose_encoder
 from derain.video.reading import Frame
+from derain.video.settings import VideoSettings
 from derain.video.sides import Light
 from derain.video.streams.addresses import ENDINGS, RawFrames
 from derain.video.streams.source import Connection
-from derain.video.treatment import VideoSettings
 
 WITHOUT_DELAY = {  # options of encoders that give each picture at once
     "libx264": {"tune": "zerolatency"},

@@ -19,8 +19,9 @@ from derain.rain.weather import Weather
 from derain.video.encoding import say_lost
 from derain.video.formats import ENCODERS, choose_encoder
 from derain.video.naming import check_result
-from derain.video.pipeline import DEFAULT_SETTINGS, check_settings
+from derain.video.pipeline import DEFAULT_SETTINGS
 from derain.video.reading import UNREADABLE, Decoded, Frame, upright
+from derain.video.settings import VideoSettings, check_settings
 from derain.video.streams.addresses import (
     PIPE,
     URL,
@@ -35,7 +36,7 @@ from derain.video.streams.intake import Intake, Sound
 from derain.video.streams.latency import Latency
 from derain.video.streams.output import Output
 from derain.video.streams.source import Connection, Source
-from derain.video.treatment import Network, Preview, VideoSettings, derained, looks_ahead, stretch, with_alpha
+from derain.video.treatment import Network, Preview, derained, looks_ahead, stretch, with_alpha
 
 DEFAULT_STREAMING = StreamSettings()
 

@@ -1,0 +1,25 @@
+"""What devices and precisions are called: told without torch, which takes seconds to load."""
+
+import re
+
+from derain.errors import UsageError
+
+DEVICE_NAME = re.compile(r"cpu|mps|cuda(:[0-9]{1,3})?")
+
+
+def check_device_name(name: str) -> None:
+    """
+    Raises:
+        UsageError: no name of a device; whether it is there is another question.
+    """
+    if name != "auto" and not DEVICE_NAME.fullmatch(name):
+        raise UsageError(f"`device` {name}: choose auto, cpu, cuda, one GPU such as cuda:1, or mps")
+
+
+def check_precision(precision: str) -> None:
+    """
+    Raises:
+        UsageError: an unknown precision.
+    """
+    if precision not in ("auto", "float32", "bfloat16"):
+        raise UsageError(f"`precision` {precision}: choose auto, float32 or bfloat16")
