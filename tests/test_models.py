@@ -10,7 +10,7 @@ import torch
 
 import derain
 from derain.errors import PhotoError
-from derain.models import build, nlcl
+from derain.models import bands, build, nlcl
 from derain.models.deployable import DerainConfig, DerainNet, receptive_radius
 from derain.photos import read_photo
 from derain.rain.render import render
@@ -40,6 +40,24 @@ def test_contract_at_any_size(model, size):
     assert background.dtype == rain.dtype == image.dtype
     assert background.min() >= 0 and background.max() <= 1
     torch.testing.assert_close(background + rain, image)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_without_gradients_a_processor_goes_over_few_rows_at_a_time_and_finds_the_same_bits(monkeypatch, dtype):
+    monkeypatch.setattr(bands, "PIXELS_IN_CACHE", 64 * 6)
+    model = DerainNet(DerainConfig(clipping=True, fading=True)).eval().to(dtype)
+    for output in (model.tail, model.fade):
+        torch.nn.init.normal_(output.weight, std=0.3)
+    photos = torch.rand(2, 3, 80, 64)
+    for layout in (torch.contiguous_format, torch.channels_last):
+        at_once = model(photos.contiguous(memory_format=layout))
+        with torch.inference_mode():
+            in_bands = model(photos.contiguous(memory_format=layout))
+        assert all(torch.equal(*each) for each in zip(at_once, in_bands))
+    model.tail.bias.data[6] = 1e6  # more than may be
+    with torch.inference_mode():
+        background = model(photos)[0]
+    assert torch.equal(background.isnan(), model(photos)[0].isnan()) and 0 < background.isnan().float().mean() < 1
 
 
 def test_kept_colours_take_only_what_can_be_rain():

@@ -1,7 +1,7 @@
 """The deployable network (preset ``derain``): predicts the rain layer and subtracts it."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from derain.bounds import bounded
 from derain.errors import WeightsError
+from derain.models.bands import in_bands, only_infers_on_cpu, pixel_shuffle
 from derain.models.contract import Config, Derainer, nan_where_too_large
 
 STEEPEST_FADING = 4.0  # that of rain under a sky of a quarter of the greatest brightness
@@ -95,8 +96,17 @@ class DerainNet(Derainer):
         self.heaviness = max(numbers_a_pixel(config) / numbers_a_pixel(DerainConfig()), 1.0)
 
     def layers(self, rainy: Tensor) -> tuple[Tensor, Tensor]:
-        height, tint, *fading = self.predict(rainy)
-        tint = tint.contiguous(memory_format=torch.channels_last)  # of a slice tanh takes twenty times as long
+        found = self.outputs(rainy)
+        if only_infers_on_cpu(rainy) and not self.training:
+            background, rain = in_bands(self.composed, rainy, found)
+            return background, rain
+        return self.composed(rainy, *found)
+
+    def composed(self, rainy: Tensor, *outputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Background and rain, given the :meth:`outputs`."""
+        height, tint, *fading = self.unfolded(outputs, rainy.dtype)
+        if not tint.is_contiguous():  # of a slice tanh takes twenty times as long
+            tint = tint.contiguous(memory_format=torch.channels_last)
         # In training a little leaks below 0: a plain ReLU dies on photos that are mostly dry.
         height = F.leaky_relu(height, 0.1) if self.training else F.relu(height)
         colour = 1 + self.difference(torch.tanh(tint), rainy)
@@ -113,10 +123,19 @@ class DerainNet(Derainer):
         clipped = ((rainy - CLIPPED_BRIGHTNESS[0]) / (CLIPPED_BRIGHTNESS[1] - CLIPPED_BRIGHTNESS[0])).clamp(0, 1)
         return ((chroma + (1 - chroma) * clipped) * tint).clamp(max=chroma)
 
-    def predict(self, rainy: Tensor) -> tuple[Tensor, ...]:
+    def predict(self, rainy: Tensor) -> list[Tensor]:
         """``(N, 1, H, W)`` signed height of the rain layer before its clipping at 0, ``(N, 3, H, W)`` tint, and with
         ``fading`` the ``(N, 1, H, W)`` fading, from ``-STEEPEST_FADING`` to ``STEEPEST_FADING``.
         """
+        return self.unfolded(self.outputs(rainy), rainy.dtype)
+
+    def unfolded(self, outputs: Sequence[Tensor], dtype: torch.dtype) -> list[Tensor]:
+        """The :meth:`outputs` as :meth:`predict` gives them."""
+        out, *fading = (pixel_shuffle(nan_where_too_large(each)).to(dtype) for each in outputs)
+        return [out[:, :1], out[:, 1:], *(STEEPEST_FADING * torch.tanh(u / STEEPEST_FADING) for u in fading)]
+
+    def outputs(self, rainy: Tensor) -> list[Tensor]:
+        """What is predicted, for four pixels in each: ``(N, 16, H/2, W/2)``, and with ``fading`` 4 more."""
         x = self.head(F.pixel_unshuffle(rainy - 0.5, 2).to(self.head.weight.dtype))
         skips = []
         for blocks, down in zip(self.encoder, self.down):
@@ -126,12 +145,7 @@ class DerainNet(Derainer):
         x = self.encoder[-1](x)
         for blocks, up in zip(reversed(self.decoder), reversed(self.up)):
             x = blocks(F.interpolate(up(x), scale_factor=2.0, mode="nearest").add_(skips.pop()))
-        out = F.pixel_shuffle(nan_where_too_large(self.tail(x)), 2).to(rainy.dtype)
-        height, tint = out[:, :1], out[:, 1:]
-        if not self.config.fading:
-            return height, tint
-        fading = F.pixel_shuffle(nan_where_too_large(self.fade(x)), 2).to(rainy.dtype)
-        return height, tint, STEEPEST_FADING * torch.tanh(fading / STEEPEST_FADING)
+        return [self.tail(x), self.fade(x)] if self.config.fading else [self.tail(x)]
 
 
 def numbers_a_pixel(config: DerainConfig) -> float:
