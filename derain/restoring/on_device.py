@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from derain.arrays import Pixels
+from derain.restoring.alike import shares_of_rain
 from derain.restoring.devices import suppress_out_of_memory
 from derain.restoring.evidence import stand_out, stand_out_each
 from derain.restoring.resizing import enlarged, reduced
@@ -82,6 +83,8 @@ def _backgrounds_at_every_scale(restorer: "Restorer", photos: Tensor) -> Tensor:
         for index in _evident_ones(wide, before).nonzero()[:, 0].tolist():  # which waits for the device
             background[index] = _less(background[index], enlarged(wide[index], width, height))
             rain[index] = _less(photos[index], background[index])
+    for each in zip(photos, background, rain):
+        _less_what_is_unlike(each[0], Sheets(*each[1:]))
     return background
 
 
@@ -147,7 +150,15 @@ def _at_every_scale(restorer: "Restorer", photo: Tensor) -> Sheets:
         if _is_evident(wide, before):
             background = _less(found.background, enlarged(wide, width, height))
             found = Sheets(background, _less(photo, background))
-    return found
+    return _less_what_is_unlike(photo, found)
+
+
+def _less_what_is_unlike(photo: Tensor, found: Sheets) -> Sheets:
+    """As :func:`derain.restoring.restorer.less_what_is_unlike`, into the background it is given."""
+    for rows, shares in shares_of_rain(_heights(found.rain).mean(-1) * 255):
+        rain = (found.rain[rows] * shares[..., None]).round().to(photo.dtype)
+        found.background[rows] = photo[rows] - rain
+    return Sheets(found.background, _less(photo, found.background))
 
 
 def _may_be_evident(restorer: "Restorer", smaller: Tensor, before: Tensor) -> bool:

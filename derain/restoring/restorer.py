@@ -17,6 +17,7 @@ from derain.arrays import Pixels, UnitRgb, rows_in_cache
 from derain.errors import PhotoError
 from derain.models.contract import Derainer
 from derain.models.strips import Map
+from derain.restoring.alike import shares_of_rain
 from derain.restoring.devices import (
     affordable_pixels,
     free_memory,
@@ -115,7 +116,7 @@ class Restorer:
             with suppress_out_of_memory():
                 return Layers(*layers_on_device(self, photo))
         try:
-            return self._layers_at_every_scale(photo, watch)
+            return less_what_is_unlike(photo, self._layers_at_every_scale(photo, watch))
         finally:
             if photo.shape[0] * photo.shape[1] > LARGE and free_memory(self.device) < 2 * used_memory(self.device):
                 give_back_freed_memory()
@@ -284,6 +285,27 @@ class Restorer:
         with self.computing():
             found = self.model(self.to_tensor(picture))[0]
         return to_picture(found)
+
+
+def less_what_is_unlike(photo: Pixels, layers: Layers) -> Layers:
+    """The layers, of which the background has got back what does not look like the rest of the rain."""
+    heights = heights_of(layers.rain)
+    if heights is not None:
+        with torch.inference_mode():
+            for rows, shares in shares_of_rain(heights):
+                rain = layers.rain[rows] * shares.numpy()[..., None]
+                cv2.subtract(photo[rows], np.rint(rain).astype(photo.dtype), dst=layers.background[rows])
+        cv2.subtract(photo, layers.background, dst=layers.rain)
+    return layers
+
+
+def heights_of(rain: Pixels) -> Tensor | None:
+    """``(H, W)`` in grey levels of 255; ``None`` if there is no rain."""
+    heights = np.empty(rain.shape[:2], np.float32)
+    unit = np.full((1, 3), 255 / np.iinfo(rain.dtype).max / 3, np.float32)
+    for rows in rows_in_cache(rain):
+        cv2.transform(rain[rows].astype(np.float32), unit, dst=heights[rows])
+    return torch.from_numpy(heights) if heights.any() else None
 
 
 def trial(device: torch.device) -> Tensor:

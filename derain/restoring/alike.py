@@ -1,0 +1,214 @@
+"""Rain is alike all over a photo: what was found that looks unlike the rest of it is given back.
+
+Where the background is restless a network takes some of it for rain: leaves, railings, the stick of an umbrella. In the
+layer that it finds, rain is what recurs, falling one way, with streaks of one kind. So the layer's spectrum where it
+looks most like streaks tells what rain looks like in this photo, and the rest of the layer is held to it (a Wiener
+filter in windows that overlap). Only a share of what was found in a pixel is ever given back, never more.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+SIDE = 64  # px, of a window; the windows lie half of it apart
+STEP = SIDE // 2
+LEAST_SIDE = 2 * SIDE  # px, of a photo: in a smaller one there is little to compare
+LEAST_HEIGHT = 0.25  # grey levels of 255, root mean square: fainter rain is left as it is
+MODEL_SHARE = 0.2  # of the windows with rain, those most like streaks: the photo's rain is what they have in common
+MOST_MODELS = 1024  # windows
+COMMON_SHARE = 0.95  # of the model's energy, by which windows with much and with little rain are compared
+SLACK = 1.5  # times the model's energy is rain, too: no two windows are quite alike
+NEIGHBOURS = 1.2  # standard deviation over neighbouring frequencies, of which one window tells little
+MOST_WINDOWS = {"cpu": 512, "cuda": 16384}  # at once
+
+
+def shares_of_rain(heights: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Which share of what was found is rain like the photo's, for strips of its rows from the top on.
+
+    Args:
+        heights: ``(H, W)``, of the rain layer, in grey levels of 255.
+
+    Yields:
+        Rows, and their shares in [0, 1]; nothing if there is too little rain to tell.
+    """
+    if min(heights.shape) < LEAST_SIDE:
+        return
+    windows = _Windows(heights)
+    direction = _measure(windows)
+    if (model := _model(windows, direction)) is not None:
+        yield from _filtered(windows, model, direction.rainy)
+
+
+@dataclass(frozen=True)
+class _Windows:
+    """Windows over heights that are mirrored at the borders, by rows and columns."""
+
+    heights: Tensor
+
+    @property
+    def count(self) -> tuple[int, int]:
+        return tuple(math.ceil(side / STEP) + 1 for side in self.heights.shape)  # type: ignore[return-value]
+
+    def rows(self, first: int, last: int, around: int = 0) -> Tensor:
+        """What the windows of some rows of them see, ``(STEP * (rows + 1), W')``, and some px around that."""
+        height, width = self.heights.shape
+        down = _mirrored((first - 1) * STEP - around, last * STEP + around, height, self.heights.device)
+        right = _mirrored(-STEP - around, self.count[1] * STEP + around, width, self.heights.device)
+        return self.heights[down][:, right]
+
+    def cut(self, first: int, last: int) -> Tensor:
+        """``(rows, columns, SIDE, SIDE)``, fading towards their edges so that they add up to the heights."""
+        rows = self.rows(first, last)
+        return rows.unfold(0, SIDE, STEP).unfold(1, SIDE, STEP) * _fading(rows.device)
+
+    def strips(self) -> Iterator[tuple[int, int]]:
+        """First and last row of windows that are taken at once."""
+        down, right = self.count
+        most = max(MOST_WINDOWS.get(self.heights.device.type, MOST_WINDOWS["cpu"]) // right, 1)
+        return ((first, min(first + most, down)) for first in range(0, down, most))
+
+
+def _mirrored(first: int, last: int, size: int, device: torch.device) -> Tensor:
+    at = torch.arange(first, last, device=device).remainder(2 * size)
+    return torch.where(at < size, at, 2 * size - 1 - at)
+
+
+def _fading(device: torch.device) -> Tensor:
+    window = torch.hann_window(SIDE, periodic=True, device=device)
+    return window[:, None] * window
+
+
+@dataclass(frozen=True)
+class _Streaks:
+    """Of each window: whether there is rain in it, and how much it looks like streaks along the photo's direction."""
+
+    rainy: Tensor  # bool
+    alike: Tensor  # -1: streaks across it; 0: no direction; 1: streaks along it
+
+
+def _measure(windows: _Windows) -> _Streaks:
+    """By the structure tensor of the heights."""
+    found = torch.cat([_slopes(windows.rows(first, last, 1)) for first, last in windows.strips()], 1)
+    square, xx, yy, xy = found
+    twice = torch.atan2(2 * xy.sum(), (xx - yy).sum())  # the angle of the steepest slope, across the streaks
+    alike = ((xx - yy) * torch.cos(twice) + 2 * xy * torch.sin(twice)) / (xx + yy).clamp(min=1e-6)
+    return _Streaks(square > LEAST_HEIGHT**2, alike)
+
+
+def _slopes(rows: Tensor) -> Tensor:
+    """Means over each window: of the square, and of the products of the slopes to the right and down.
+
+    Args:
+        rows: with a pixel around them.
+    """
+    down = rows[:-2] + 2 * rows[1:-1] + rows[2:]
+    right = rows[:, :-2] + 2 * rows[:, 1:-1] + rows[:, 2:]
+    x, y = down[::2, 2:] - down[::2, :-2], right[2::2] - right[:-2:2]  # every other row tells as much
+    products = torch.stack([rows[1:-1:2, 1:-1] ** 2, x * x, y * y, x * y])
+    cells = products.unflatten(2, (-1, STEP)).mean(3).unflatten(1, (-1, STEP // 2)).mean(2)
+    return F.avg_pool2d(cells, 2, stride=1)
+
+
+def _model(windows: _Windows, streaks: _Streaks) -> Tensor | None:
+    """The spectrum of the photo's rain, ``(SIDE, SIDE / 2 + 1)``, of sum 1."""
+    rainy = streaks.alike[streaks.rainy]
+    if not len(rainy):
+        return None
+    wanted = streaks.rainy & (streaks.alike >= _quantile(rainy, 1 - MODEL_SHARE))
+    chosen = wanted.nonzero()
+    wanted = torch.zeros_like(wanted)
+    wanted[tuple(chosen[:: math.ceil(len(chosen) / MOST_MODELS)].T)] = True
+    total = torch.zeros(SIDE, STEP + 1, device=rainy.device)
+    for first, last in windows.strips():
+        if wanted[first:last].any():
+            energy = _energy(torch.fft.rfft2(windows.cut(first, last)[wanted[first:last]]))
+            total += (energy / energy.sum((1, 2), keepdim=True).clamp(min=1e-6)).sum(0)
+    total = _smoothed(total)
+    return total / total.sum()
+
+
+def _quantile(values: Tensor, share: float) -> Tensor:
+    return values.sort().values[int(share * (len(values) - 1))]
+
+
+def _energy(spectrum: Tensor) -> Tensor:
+    return spectrum.real.square() + spectrum.imag.square()
+
+
+def _smoothed(energy: Tensor) -> Tensor:
+    """Over neighbouring frequencies."""
+    down, down_mirrored, right, right_mirrored = _kernels(energy.device)
+    return down @ energy @ right + down_mirrored @ energy @ right_mirrored
+
+
+@cache
+def _kernels(device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Gaussians over the rows and columns of a spectrum; beyond its first and last column lies its own mirror image."""
+    frequencies = torch.arange(SIDE, device=device)
+    kept = torch.arange(STEP + 1, device=device)
+    down, right = _gaussian(frequencies, frequencies), _gaussian(frequencies, kept)
+    mirrored = torch.zeros_like(right[: STEP + 1])
+    mirrored[1:STEP] = right[STEP + 1 :].flip(0)
+    return down, down[:, -frequencies % SIDE].contiguous(), right[: STEP + 1].contiguous(), mirrored
+
+
+def _gaussian(rows: Tensor, columns: Tensor) -> Tensor:
+    """Over frequencies that repeat after ``SIDE`` of them."""
+    distance = (rows[:, None] - columns).remainder(SIDE)
+    distance = torch.minimum(distance, SIDE - distance)
+    kernel = torch.exp(-((distance / NEIGHBOURS) ** 2) / 2)
+    kernel = torch.where(kernel > 1e-4, kernel, 0)  # processors are slow at the smallest numbers
+    return kernel / kernel[:, 0].sum()
+
+
+def _filtered(windows: _Windows, model: Tensor, rainy: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    height, width = windows.heights.shape
+    common = _common(model)
+    below = None  # what the windows above give to the first strip of cells
+    for first, last in windows.strips():
+        parts = windows.cut(first, last)
+        here = rainy[first:last]
+        if here.any():  # FFTs refuse none
+            parts[here] = _like(model, common, parts[here])
+        cells = _added(parts)
+        if below is not None:
+            cells[0] += below
+        below = cells[-1]
+        kept = cells[:-1].transpose(1, 2).flatten(2).flatten(0, 1)
+        rows = slice(max((first - 1) * STEP, 0), min((last - 1) * STEP, height))
+        if rows.start < rows.stop:
+            kept = kept[rows.start - (first - 1) * STEP :][: rows.stop - rows.start, STEP : STEP + width]
+            yield rows, (kept / windows.heights[rows].clamp(min=LEAST_HEIGHT)).clamp(0, 1)
+
+
+def _common(model: Tensor) -> Tensor:
+    """``(SIDE, SIDE / 2 + 1)``: 1 at the frequencies that hold most of the model's energy, 0 elsewhere."""
+    strongest = model.flatten().sort(descending=True).values
+    least = strongest[int((strongest.cumsum(0) < COMMON_SHARE).sum())]
+    return (model >= least).float()
+
+
+def _like(model: Tensor, common: Tensor, parts: Tensor) -> Tensor:
+    """``(N, SIDE, SIDE)`` windows without what is more than the model's share at its frequency."""
+    spectrum = torch.fft.rfft2(parts)
+    energy = _smoothed(_energy(spectrum))
+    amount = energy.flatten(1) @ common.flatten() / (model * common).sum()
+    most = SLACK * amount[:, None, None] * model
+    gain = most.div_(energy.clamp_(min=1e-9)).clamp_(max=1).sqrt_()
+    return torch.fft.irfft2(spectrum * gain, s=(SIDE, SIDE))
+
+
+def _added(parts: Tensor) -> Tensor:
+    """Overlapping windows ``(rows, columns, SIDE, SIDE)`` as cells ``(rows + 1, columns + 1, STEP, STEP)``."""
+    down, right = parts.shape[:2]
+    cells = parts.new_zeros(down + 1, right + 1, STEP, STEP)
+    for top in (0, 1):
+        for left in (0, 1):
+            corner = parts[..., top * STEP : (top + 1) * STEP, left * STEP : (left + 1) * STEP]
+            cells[top : top + down, left : left + right] += corner
+    return cells
