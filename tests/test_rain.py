@@ -21,6 +21,7 @@ from derain.rain.render import (
     streaks,
 )
 from derain.rain.scene import lit, night, overcast, photographed
+from derain.rain.things import THINGS, with_things
 
 
 @pytest.mark.parametrize("kind", [ANY_RAIN, FINE_RAIN, FAR_RAIN, HEAVY_RAIN, SHORT_RAIN, DEFOCUSED_RAIN, OPAQUE_RAIN])
@@ -180,3 +181,16 @@ def test_rain_is_measured_and_rendered_alike(rain):
     again = [more_like(np.random.default_rng(seed), 256, likeness(layer)) for seed, layer in enumerate(layers)]
     assert np.mean(again) == pytest.approx(np.mean(layers), rel=0.2)
     assert np.std(again) == pytest.approx(np.std(layers), rel=0.2)
+
+
+@pytest.mark.parametrize("kind", range(len(THINGS)))
+def test_things_that_are_no_rain_cover_a_part_of_a_photo(kind, rng):
+    photo = np.full((96, 96, 3), 0.5, np.float32)
+    changed = [np.abs(THINGS[kind][0](rng, photo) - photo).max(2) > 0.02 for _ in range(6)]
+    assert 0 < np.mean(changed) < 0.8
+
+
+def test_drawn_things_stay_within_the_range_of_photos(rng):
+    for _ in range(12):
+        seen = with_things(rng, rng.random((64, 64, 3), np.float32))
+        assert seen.dtype == np.float32 and seen.min() >= 0 and seen.max() <= 1

@@ -32,7 +32,7 @@ from derain.training.distil import Batch, Distil
 from derain.training.folder import load_checkpoint
 from derain.training.learner import first_network, learner_of
 from derain.training.loop import train
-from derain.training.pairs import RainBank, pair
+from derain.training.pairs import RainBank, pair, scene
 from derain.training.step import Recorded, Steps, optimise
 from derain.weights import load, read_header
 from tests.conftest import SMALL, Ticking
@@ -477,6 +477,12 @@ def test_drops_in_focus_hide_what_is_behind_them(rng):
         hidden.append(float((contrast < 0.1).mean()))
         assert made.rainy.min() >= truth.min() - 1e-6
     assert max(hidden) > 0.02
+
+
+def test_things_drawn_on_a_clean_crop_are_part_of_the_truth(rng):
+    clean = rng.random((96, 96, 3), np.float32)
+    truth, by_night = scene(rng, clean, config(things=1.0))
+    assert (truth != clean).any() and not by_night
 
 
 def test_by_night_rain_is_lit_by_lamps(rng):

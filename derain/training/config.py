@@ -68,6 +68,9 @@ class TrainConfig:
     short: float = share(0.0)  # share of rendered layers that are drops which a short exposure stopped, like snow
     wide: float = share(0.0)  # share of those that are wide and soft, out of focus
     opaque: float = share(0.0)  # share of those that are drops in focus, which hide what is behind them
+    things: float = share(
+        0.0
+    )  # share of clean crops with sticks, railings, fronds or other thin things that are no rain
     backdrop: float = share(0.0)  # share of clean crops that are put out of focus
     night: float = share(0.0)  # share of clean crops that are darkened to a night, whose lamps light the rain
     overcast: float = share(0.0)  # share of clean crops that are dulled and hazed to a rainy day's light

@@ -28,6 +28,7 @@ from derain.rain.render import (
     render,
 )
 from derain.rain.scene import defocused, lit, night, noisy, overcast, photographed
+from derain.rain.things import with_things
 from derain.training.config import TrainConfig
 
 ANY_GAIN = (0.7, 2.5)
@@ -244,6 +245,8 @@ def pair(
 
 def scene(rng: np.random.Generator, truth: UnitRgb, config: TrainConfig) -> tuple[UnitRgb, bool]:
     """The clean crop as a rainy day or night shows it, and whether it is night."""
+    if config.things and rng.random() < config.things:
+        truth = with_things(rng, truth)
     if config.backdrop and rng.random() < config.backdrop:
         truth = defocused(rng, truth)
     if config.night and rng.random() < config.night:
