@@ -49,9 +49,9 @@ MEASURED = "import derain.doctor\nderain.doctor._speed = lambda _: 'fast'\n"
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("made")
-    for name in ("rainy", "clean"):
+    for name, count in (("rainy", 2), ("clean", 2), ("enough", 4)):
         (folder / name).mkdir()
-        for index in range(2):
+        for index in range(count):
             pixels = np.random.default_rng(index).integers(60, 256, (64, 64, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(folder / name / f"{index}.png")
     make_clip(folder / "clip.mp4", 3)
@@ -70,7 +70,7 @@ def commands(folder: Path, out: Path) -> dict[str, list[str]]:
         "run --json": ["run", photo, "-o", f"{out}/b.png", "--json", *light],
         "video": ["video", str(folder / "clip.mp4"), "-o", f"{out}/c.mp4", "--temporal", "off", *light],
         "train": ["train", *pictures, "--out", f"{out}/trained", "--config", str(folder / "tiny.toml"), *quick],
-        "finetune": ["finetune", str(folder / "rainy")],
+        "finetune": ["finetune", str(folder / "enough")],
         "eval --json -": ["eval", *pictures, "--weights", "none", "--json", "-"],
         "eval --csv -": ["eval", *pictures, "--weights", "none", "--csv", "-"],
         "models list": ["models", "list"],
@@ -160,7 +160,8 @@ def test_names_move_no_cursor_and_set_no_title(made, tmp_path):
         (tmp_path / folder).mkdir()
     (tmp_path / "in" / f"{name}.png").write_bytes(photo)
     (tmp_path / "in" / f"{name}.derained.png").write_bytes(photo)
-    (tmp_path / "in" / f"{name} torn.png").write_bytes(photo[:200])
+    for torn in (f"{name} torn.png", f"{name} torn, too.png"):
+        (tmp_path / "in" / torn).write_bytes(photo[:200])
     (tmp_path / "twins" / f"{name}.png").write_bytes(photo)
     given, gone = str(tmp_path / "in"), f"{tmp_path}/no {name}"
     pair = ["--rainy", given, "--clean", str(tmp_path / "twins")]
@@ -237,7 +238,7 @@ def test_ctrl_c_is_a_word_and_exit_code_130(made, tmp_path):
             ["train", *pictures, "--out", f"{tmp_path}/t", "--config", str(made / "tiny.toml"), "--crop", "48"],
             interrupt_at="step ",
         ),
-        "finetune": Case(["finetune", str(made / "rainy")], interrupt_at="starting", before=look),
+        "finetune": Case(["finetune", str(made / "enough")], interrupt_at="starting", before=look),
         "doctor": Case(["doctor"], interrupt_at="measuring this machine"),
     }
     for name, end in zip(wanted, in_terminals(list(wanted.values()))):

@@ -181,7 +181,8 @@ def test_a_gif_given_to_run_is_refused_before_anything_is_computed(tmp_path):
 )
 def test_names_that_no_file_system_takes_are_a_sentence(tmp_path, monkeypatch, capsys, command):
     monkeypatch.chdir(tmp_path)
-    save_photo(picture(0), tmp_path / "a.png")
+    for name in "abcd":
+        save_photo(picture(0), tmp_path / f"{name}.png")
     monkeypatch.setattr(sys, "argv", ["derain", *command])
     with pytest.raises(SystemExit) as ended:
         cli.main()
