@@ -33,7 +33,7 @@ def leaning_stick():
 
 def test_rain_that_is_alike_everywhere_is_left_alone():
     heights = falling()
-    assert (shares(heights) * heights).sum() > 0.95 * heights.sum()
+    assert (shares(heights) * heights).sum() > 0.93 * heights.sum()
 
 
 def test_a_stick_among_streaks_that_fall_another_way_is_given_back():
@@ -42,7 +42,7 @@ def test_a_stick_among_streaks_that_fall_another_way_is_given_back():
     assert share[where].mean() < 0.6
     far = np.ones_like(where)
     far[20:180, 110:270] = False
-    assert (share * rain)[far].sum() > 0.95 * rain[far].sum()
+    assert (share * rain)[far].sum() > 0.93 * rain[far].sum()
 
 
 def test_grain_that_was_taken_with_the_rain_is_given_back_for_the_most_part():

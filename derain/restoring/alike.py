@@ -20,9 +20,9 @@ STEP = SIDE // 2
 LEAST_SIDE = 2 * SIDE  # px, of a photo: in a smaller one there is little to compare
 LEAST_HEIGHT = 0.25  # grey levels of 255, root mean square: fainter rain is left as it is
 MODEL_SHARE = 0.2  # of the windows with rain, those most like streaks: the photo's rain is what they have in common
-MOST_MODELS = 1024  # windows
+MOST_MODELS = 512  # windows
+MOST_OF_MODELS = 0.85  # of these windows have less at a frequency than may be rain
 COMMON_SHARE = 0.95  # of the model's energy, by which windows with much and with little rain are compared
-SLACK = 1.5  # times the model's energy is rain, too: no two windows are quite alike
 NEIGHBOURS = 1.2  # standard deviation over neighbouring frequencies, of which one window tells little
 MOST_WINDOWS = {"cpu": 512, "cuda": 16384}  # at once
 
@@ -114,26 +114,34 @@ def _slopes(rows: Tensor) -> Tensor:
     return F.avg_pool2d(cells, 2, stride=1)
 
 
-def _model(windows: _Windows, streaks: _Streaks) -> Tensor | None:
-    """The spectrum of the photo's rain, ``(SIDE, SIDE / 2 + 1)``, of sum 1."""
-    rainy = streaks.alike[streaks.rainy]
-    if not len(rainy):
+@dataclass(frozen=True)
+class _Model:
+    """Shares of a window's energy that rain has at each frequency, ``(SIDE, SIDE / 2 + 1)``."""
+
+    usual: Tensor
+    most: Tensor  # what is still rain: in a few windows it is finer or wider than in the others
+
+
+def _model(windows: _Windows, streaks: _Streaks) -> _Model | None:
+    alike = streaks.alike[streaks.rainy]
+    if not len(alike):
         return None
-    wanted = streaks.rainy & (streaks.alike >= _quantile(rainy, 1 - MODEL_SHARE))
-    chosen = wanted.nonzero()
-    wanted = torch.zeros_like(wanted)
+    chosen = (streaks.rainy & (streaks.alike >= _quantile(alike, 1 - MODEL_SHARE))).nonzero()
+    wanted = torch.zeros_like(streaks.rainy)
     wanted[tuple(chosen[:: math.ceil(len(chosen) / MOST_MODELS)].T)] = True
-    total = torch.zeros(SIDE, STEP + 1, device=rainy.device)
+    found = []
     for first, last in windows.strips():
-        if wanted[first:last].any():
-            energy = _energy(torch.fft.rfft2(windows.cut(first, last)[wanted[first:last]]))
-            total += (energy / energy.sum((1, 2), keepdim=True).clamp(min=1e-6)).sum(0)
-    total = _smoothed(total)
-    return total / total.sum()
+        if wanted[first:last].any():  # FFTs refuse none
+            energy = _smoothed(_energy(torch.fft.rfft2(windows.cut(first, last)[wanted[first:last]])))
+            found.append(energy / energy.sum((1, 2), keepdim=True).clamp(min=1e-6))
+    shares = torch.cat(found)
+    usual = shares.mean(0)
+    return _Model(usual, torch.maximum(usual, _quantile(shares, MOST_OF_MODELS)))
 
 
 def _quantile(values: Tensor, share: float) -> Tensor:
-    return values.sort().values[int(share * (len(values) - 1))]
+    """Over the first dimension."""
+    return values.sort(0).values[int(share * (len(values) - 1))]
 
 
 def _energy(spectrum: Tensor) -> Tensor:
@@ -166,9 +174,9 @@ def _gaussian(rows: Tensor, columns: Tensor) -> Tensor:
     return kernel / kernel[:, 0].sum()
 
 
-def _filtered(windows: _Windows, model: Tensor, rainy: Tensor) -> Iterator[tuple[slice, Tensor]]:
+def _filtered(windows: _Windows, model: _Model, rainy: Tensor) -> Iterator[tuple[slice, Tensor]]:
     height, width = windows.heights.shape
-    common = _common(model)
+    common = _common(model.usual)
     below = None  # what the windows above give to the first strip of cells
     for first, last in windows.strips():
         parts = windows.cut(first, last)
@@ -186,19 +194,19 @@ def _filtered(windows: _Windows, model: Tensor, rainy: Tensor) -> Iterator[tuple
             yield rows, (kept / windows.heights[rows].clamp(min=LEAST_HEIGHT)).clamp(0, 1)
 
 
-def _common(model: Tensor) -> Tensor:
-    """``(SIDE, SIDE / 2 + 1)``: 1 at the frequencies that hold most of the model's energy, 0 elsewhere."""
-    strongest = model.flatten().sort(descending=True).values
-    least = strongest[int((strongest.cumsum(0) < COMMON_SHARE).sum())]
-    return (model >= least).float()
+def _common(shares: Tensor) -> Tensor:
+    """``(SIDE, SIDE / 2 + 1)``: 1 at the frequencies that hold most of the energy, 0 elsewhere."""
+    strongest = shares.flatten().sort(descending=True).values
+    least = strongest[int((strongest.cumsum(0) < COMMON_SHARE * shares.sum()).sum())]
+    return (shares >= least).float()
 
 
-def _like(model: Tensor, common: Tensor, parts: Tensor) -> Tensor:
-    """``(N, SIDE, SIDE)`` windows without what is more than the model's share at its frequency."""
+def _like(model: _Model, common: Tensor, parts: Tensor) -> Tensor:
+    """``(N, SIDE, SIDE)`` windows without what is more than rain has at its frequency."""
     spectrum = torch.fft.rfft2(parts)
     energy = _smoothed(_energy(spectrum))
-    amount = energy.flatten(1) @ common.flatten() / (model * common).sum()
-    most = SLACK * amount[:, None, None] * model
+    amount = energy.flatten(1) @ common.flatten() / (model.usual * common).sum()
+    most = amount[:, None, None] * model.most
     gain = most.div_(energy.clamp_(min=1e-9)).clamp_(max=1).sqrt_()
     return torch.fft.irfft2(spectrum * gain, s=(SIDE, SIDE))
 
