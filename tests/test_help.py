@@ -164,7 +164,7 @@ WRONG_INPUTS = {
     "video empty": (2, "empty: holds no pictures"),
     "video clip.mp4 -o other.mp4": (2, "other.mp4: exists; give another -o, or --overwrite"),
     "video clip.mp4 -o a.txt": (2, "a.txt: the result must end in one of .mp4"),
-    "video clip.mp4 -o photo.jpg/a.mp4": (1, "photo.jpg is not a folder; give another -o"),
+    "video clip.mp4 -o photo.jpg/a.mp4": (1, "photo.jpg is not a folder; write elsewhere with -o"),
     "video clip.mp4 --weights nowhere": (2, "nowhere: no bundled weights of that name"),
     "video rtsp://camera/1": (2, "is a stream; use --output"),
     "score phoot.jpg no.mp4": (1, "phoot.jpg: no such file; did you mean photo.jpg?"),

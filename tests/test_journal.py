@@ -214,3 +214,22 @@ def test_keys_are_a_set():
     found = Keys(b"".join(keys[:100]))
     assert [key in found for key in keys] == [True] * 100 + [False] * 100 and len(found) == 100
     assert not len(Keys()) and keys[0] not in Keys()
+
+
+@pytest.mark.parametrize("words", [["--in-place"], ["--overwrite"]], ids=" ".join)
+def test_a_file_with_the_name_of_the_hidden_folder_is_named(trip, derain, words):
+    (trip / FOLDER).write_text("somebody's own")
+    done = derain(trip, *words)
+    said = f"{done.stderr}{done.exception}"
+    assert f"{trip / FOLDER}" in said and "rename or remove it" in said
+    assert done.exit_code == (1 if words == ["--in-place"] else 0)
+    assert (trip / FOLDER).read_text() == "somebody's own"
+
+
+@pytest.mark.parametrize("in_place", [True, False])
+def test_a_folder_that_may_not_be_written_is_told_with_what_can_be_done(trip, monkeypatch, in_place):
+    monkeypatch.setattr(planning.os, "access", lambda path, mode: not mode & os.W_OK)
+    (job,) = batch.plan([trip / "a.png"], Target(in_place=in_place))
+    said = str(batch.obstacle(job))
+    assert f"you may not write in {trip}; " in said and said.endswith("write elsewhere with `output`")
+    assert ("leave out `in_place`" in said) == in_place

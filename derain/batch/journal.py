@@ -18,7 +18,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Protocol
 
-from derain.errors import reason
+from derain.errors import PhotoError, reason
 from derain.files.parts import machine
 from derain.files.places import ADDRESS, is_remote
 from derain.files.writing import alone, refuse_link, sync_open
@@ -121,13 +121,15 @@ class Journal:
         """While photos are replaced: no other run of the same command does that.
 
         Raises:
-            PhotoError: another one does.
+            PhotoError: another one does, or something else has the hidden folder's name.
         """
         if self.root is None or self.kind != REPLACED:
             yield
             return
         folder = self.root / FOLDER
         refuse_link(folder)
+        if os.path.lexists(folder) and not folder.is_dir():
+            raise PhotoError(f"{folder}: is not a folder, and derain keeps its progress there; rename or remove it")
         try:
             with alone(folder / self.command, self.root, "wait until that ends"):
                 yield
@@ -288,8 +290,8 @@ class Journal:
 
     def _opened(self, home: str) -> int:
         folder = os.path.join(home, FOLDER)
-        if os.path.islink(folder):
-            raise OSError(errno.ELOOP, "is a link, and nothing is written through links", folder)
+        if os.path.islink(folder) or (os.path.lexists(folder) and not os.path.isdir(folder)):
+            raise OSError(errno.ENOTDIR, f"{folder} is in the way; rename or remove it", folder)
         os.makedirs(folder, exist_ok=True)
         return os.open(os.path.join(folder, self._name), os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o644)
 

@@ -273,17 +273,20 @@ def obstacle(job: Job) -> PhotoError | None:
         return PhotoError(f"{job.source}: no such file{near(job.source)}")
     except OSError as error:
         return PhotoError(f"{job.source}: cannot be read ({reason(error)})")
-    hindrances = (hindrance(path, "output") for path in job.outputs if not is_remote(path))
+    advice = (
+        "leave out `in_place` and write elsewhere with `output`" if job.in_place else "write elsewhere with `output`"
+    )
+    hindrances = (hindrance(path, advice) for path in job.outputs if not is_remote(path))
     return next(filter(None, hindrances), None)
 
 
-def hindrance(path: Path, option: str) -> PhotoError | None:
-    """Why no file can be made at ``path``, which the argument ``option`` names, as far as its folders tell."""
+def hindrance(path: Path, advice: str) -> PhotoError | None:
+    """Why no file can be made at ``path``, as far as its folders tell, and what to do."""
     at = next(folder for folder in (path.parent, *path.parent.parents) if os.path.lexists(folder))
     if not os.path.isdir(at):
-        return PhotoError(f"{path}: cannot be written because {at} is not a folder; give another `{option}`")
+        return PhotoError(f"{path}: cannot be written because {at} is not a folder; {advice}")
     if not os.access(at, os.W_OK | os.X_OK):
-        return PhotoError(f"{path}: cannot be written because you may not write in {at}; give another `{option}`")
+        return PhotoError(f"{path}: cannot be written because you may not write in {at}; {advice}")
     return None
 
 

@@ -85,10 +85,9 @@ def make_folder(path: Path, below: Path | None = None) -> None:
     if is_remote(path):
         make_place(path)
         return
-    inside = [folder for folder in (path, *path.parents) if below is not None and below in folder.parents]
-    for folder in inside:
-        if folder.is_symlink():
-            raise PhotoError(f"{folder}: is a link, and results are not written through links; remove it")
+    for folder in (path, *path.parents):
+        if below is not None and below in folder.parents:
+            refuse_link(folder)
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:

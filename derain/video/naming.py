@@ -149,7 +149,7 @@ def check_names(source: Path, out: Path | None, overwrite: bool) -> None:
         return  # the clip decides
     out = out or default_result(source)
     check_result(out)
-    if error := hindrance(named(out), "out"):
+    if error := hindrance(named(out), "write elsewhere with `out`"):
         raise error
     if not (is_sequence(source) or is_sequence(out)):
         check(source, out, overwrite)
