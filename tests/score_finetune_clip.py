@@ -1,6 +1,6 @@
 """What finetuning on the first half of a clip of a fixed camera gains on its second half.
 
-    python -m tests.score_finetune_clip CLIP OUT [--minutes M]
+    python -m tests.score_finetune_clip CLIP OUT [--minutes M | --steps N]
 
 writes OUT/mine/first_half.mp4, finetunes on it with the default settings, and compares the starting weights with the
 finetuned ones on frames of the second half. The truth of a frame is the median of the four frames before and after it,
@@ -72,19 +72,21 @@ def main() -> None:
     parser.add_argument("clip", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--minutes", type=float)
+    parser.add_argument("--steps", type=int, help="so many, however long they take: the same on a busy machine")
     given = parser.parse_args()
     (mine := given.out / "mine").mkdir(parents=True)
     write_first_half(given.clip, mine / "first_half.mp4")
     frames = list(known_frames(given.clip))
-    found = finetune(mine, given.out / "mine.safetensors", minutes=given.minutes, say=print)
+    settings = {} if given.steps is None else {"save_every": given.steps}  # it is judged in the end alone
+    weights = given.out / "mine.safetensors"
+    found = finetune(mine, weights, minutes=given.minutes, steps=given.steps, say=print, **settings)
     before, bundled, tuned = (
         np.mean([frame.psnr(frame.rainy) for frame in frames]),
         mean_psnr(derain.load(), frames),
         mean_psnr(derain.load(str(found.weights)), frames),
     )
-    print(
-        f"{given.clip.name}: {len(frames)} frames, rainy {before:.2f}, bundled {bundled:.2f}, finetuned {tuned:.2f} dB"
-    )
+    scores = f"rainy {before:.2f}, bundled {bundled:.2f}, finetuned {tuned:.2f} dB"
+    print(f"{given.clip.name}: {len(frames)} frames, {scores}; {found.verdict}")
 
 
 if __name__ == "__main__":

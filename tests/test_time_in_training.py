@@ -10,7 +10,9 @@ import torch
 
 from derain.errors import TrainingError
 from derain.evaluation.self_test import draw_scene
-from derain.finetuning.judge import judging_moments
+from derain.finetuning.guide import load_guide
+from derain.finetuning.judge import Judge, judging_moments
+from derain.finetuning.material import HELD_OUT_FOLDER, Material, Source
 from derain.photos import write_photo
 from derain.rain.compose import fade, fading_by_colour
 from derain.rain.render import Kind, render
@@ -21,6 +23,7 @@ from derain.training.crops import Crops
 from derain.training.distil import Batch, Distil
 from derain.training.loop import train
 from derain.training.pairs import Pair, RainBank, pair
+from derain.weights import load
 
 STREAKS = Kind(
     slant=5, oblique=0, length=(12, 25), width=(0.6, 1.2), strength=(0.3, 0.5), curtains=0, cover=(0.02, 0.03)
@@ -96,13 +99,31 @@ def test_what_is_kept_of_the_end_of_a_clip_is_never_looked_at(tmp_path):
 def test_all_moments_of_the_clips_judge_but_no_more_of_one_than_of_the_other(tmp_path):
     clips = [Footage(film(tmp_path / f"{n}.mkv", 0, 54)) for n in range(2)]
     judging = judging_moments(clips, Clock(), 24)
-    assert len(judging) == 12 and all(1 <= len(crops) <= 2 for crops in judging)
-    assert all(crop.rainy.shape == (128, 128, 3) and crop.rain.max() > 0.2 for crops in judging for crop in crops)
+    assert len(judging) == 12 and all(1 <= len(one.crops) <= 2 for one in judging)
+    assert all(crop.rainy.shape == (128, 128, 3) and crop.rain.max() > 0.2 for one in judging for crop in one.crops)
     few, first = (judging_moments(of, Clock(), 6) for of in (clips, clips[:1]))
     assert len(few) == len(first) == 6
-    assert len({crops[0].rainy.tobytes() for crops in few}) == 3  # both clips show the same
+    assert len({one.crops[0].rainy.tobytes() for one in few}) == 3  # both clips show the same
+    assert {one.clip for one in few} == {"0.mkv", "1.mkv"}
     moving = Footage(film(tmp_path / "pans.mkv", 6))
     assert judging_moments([moving], Clock(), 24) == []
+
+
+def test_streaks_that_seem_to_be_left_count_only_where_time_does_not_tell_the_truth(tmp_path):
+    """A network may make a scene's own bright shapes visible again, which looks like rain that is left."""
+    clip = film(tmp_path / "a.mkv", 0, 54)
+    material, network = Material(tmp_path, []), load()
+    material.held_out.mkdir()
+    for n, name in enumerate(("a.mkv", "photo.png")):
+        rng = np.random.default_rng(n)
+        rainy = draw_scene(rng, 128) + render(rng, 128, STREAKS)[..., None]
+        picture = (rainy.clip(0, 1) * 255).astype(np.uint8)
+        write_photo(material.held_out / f"{n}.png", picture)
+        material.sources.append(Source(name, 0, f"{HELD_OUT_FOLDER}/{n}.png", 1, True, None))
+    write_photo(tmp_path / "clean.png", picture)
+    judge = Judge(network, material, [tmp_path / "clean.png"], load_guide(), 1, None, None, [Footage(clip)])
+    assert [np.isnan(left) for left in judge.start.each["rain_left"]] == [True, False]
+    assert len(judge.start.each["timed"]) == 6
 
 
 @pytest.fixture

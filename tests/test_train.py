@@ -28,7 +28,7 @@ from derain.training.clock import Clock
 from derain.training.config import ENDLESS, Pasted, TrainConfig, load_config
 from derain.training.crops import Crops, Room
 from derain.training.discovery import Source, discover, find_rain
-from derain.training.distil import Batch, Distil
+from derain.training.distil import Batch, Distil, as_it_was
 from derain.training.folder import load_checkpoint
 from derain.training.learner import first_network, learner_of
 from derain.training.loop import train
@@ -290,6 +290,21 @@ def test_the_precision_of_a_training_is_not_measured(folders, monkeypatch):
     assert torch.equal(torch.rand(3), expected)
     monkeypatch.setattr("derain.restoring.devices.half_is_faster", None)
     trained(folders, "derain", 1)
+
+
+def test_only_for_crops_that_are_remembered_is_the_starting_network_asked():
+    """It takes a sixth of a step to ask it for all."""
+    asked: list[int] = []
+
+    def darker(rainy: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        asked.append(len(rainy))
+        return rainy / 2, rainy / 2
+
+    rainy, clean = torch.rand(4, 3, 8, 8), torch.rand(4, 3, 8, 8)
+    remembered = torch.tensor([False, True, False, True])[:, None, None, None]
+    truths = as_it_was(darker, rainy, clean, remembered)
+    assert asked == [2] and torch.equal(truths[1::2], rainy[1::2] / 2) and torch.equal(truths[::2], clean[::2])
+    assert torch.equal(as_it_was(darker, rainy, clean, ~remembered & remembered), clean) and len(asked) == 1
 
 
 def test_the_teacher_does_not_remember_how_it_came_about():

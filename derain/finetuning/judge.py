@@ -65,7 +65,8 @@ class Scores:
 
     repasted: float  # PSNR in dB under rain that was found in one photo and pasted on the derained version of another
     matched: float  # PSNR in dB of the clean bank under rain like that of the photos
-    rain_left: float  # height of the streaks along their main direction, relative to the photo's
+    rain_left: float  # height of the streaks along their main direction, relative to the photo's; of photos alone, and
+    # of clips in which time tells nothing: elsewhere the truth is known, and bright shapes are no streaks
     cleanness: float  # the critic's, about 1 for clean pictures
     unchanged: float  # PSNR in dB of the regions without rain, and of the clean bank, to themselves
     rendered: float  # PSNR in dB of the clean bank under rendered rain: what the network could do before
@@ -93,6 +94,19 @@ class Trial:
     derained: UnitRgb
     rainy: UnitRgb  # derained, with rain pasted on it
     pasted: Mask  # where
+
+
+@dataclass(frozen=True)
+class JudgingMoment:
+    """A moment of a clip in which time tells the truth, and some large crops of it."""
+
+    clip: str  # its name
+    crops: list[TimedCrop]
+
+    def psnr(self, restored: Callable[[UnitRgb], UnitRgb]) -> float:
+        """In dB, of all crops together, where their truth is known."""
+        errors = [(restored(crop.rainy) - (crop.rainy - crop.rain))[crop.trust > SURE] for crop in self.crops]
+        return decibel(np.concatenate(errors))
 
 
 @dataclass(frozen=True)
@@ -142,6 +156,7 @@ class Judge:
         held_out = [source for source in material.sources if source.held_out]
         judging = sorted(held_out, key=lambda source: not source.rainy)[:MOST_PHOTOS]
         extent = earlier.extent if earlier else None
+        names: list[str] = []
         crops: list[UnitRgb] = []
         found: list[Found] = []
         for source in judging:
@@ -149,6 +164,7 @@ class Judge:
                 break
             self.clock.check(self.clock.seconds)
             self.clock.show("scoring the held-out photos", len(found) / len(judging))
+            names.append(source.name)
             photo = centre(read_photo(material.folder / source.file), LOOK_WINDOW)
             crops.append(photo.astype(np.float32) / np.float32(255))
             found.append(find_rain(restorer, crops[-1], scales, strict=True))
@@ -163,6 +179,7 @@ class Judge:
         ]
         self.rendered = [under(p, render(rng, LOOK_WINDOW, _any(rng)), LOSSLESS) for p in self.dry]
         self.timed = judging_moments(footage or [], self.clock, self.extent.moments)
+        self.of_timed = [name in {one.clip for one in self.timed} for name in names]  # of each trial
         self.seconds = 0.0  # that judging a network took the last time
         self.start = earlier.start if earlier else self.scores(start)
 
@@ -188,13 +205,13 @@ class Judge:
         began, count = self.clock.spent, len(self.trials) + len(self.dry)
         restored = repeatable(network).background
         each: dict[str, list[float]] = {name: [] for name in EACH}
-        for number, trial in enumerate(self.trials):
+        for number, (trial, of_timed) in enumerate(zip(self.trials, self.of_timed)):
             self._next(number / count, until)
             background, under_paste = restored(trial.photo), restored(trial.rainy)
             each["repasted"].append(
                 decibel(under_paste - trial.derained, trial.pasted) if trial.pasted.any() else math.nan
             )
-            each["rain_left"].append(unpaired_scores(to_bytes(background), to_bytes(trial.photo))["rain_left"])
+            each["rain_left"].append(math.nan if of_timed else rain_left(background, trial.photo))
             each["photos"].append(decibel(background - trial.photo, trial.free) if trial.free.any() else math.nan)
             device = next(self.guide.parameters()).device
             picture = torch.from_numpy(background).to(device).permute(2, 0, 1)[None]
@@ -205,7 +222,7 @@ class Judge:
             for name, pictures in (("matched", self.matched), ("rendered", self.rendered)):
                 if number < len(pictures):
                     each[name].append(decibel(restored(pictures[number]) - dry))
-        each["timed"] = [of_moment(restored, crops) for crops in self.timed]
+        each["timed"] = [one.psnr(restored) for one in self.timed]
         self.seconds = self.clock.spent - began
         means = {name: mean(each[name]) for name in EACH if name not in ("photos", "pictures")}
         return Scores(**means, unchanged=mean(each["photos"] + each["pictures"]), each=each)
@@ -267,18 +284,16 @@ def trials(photos: list[UnitRgb], found: list[Found], lossy: tuple[float, tuple[
     return made
 
 
-def judging_moments(footage: list[Footage], clock: Clock, most: int) -> list[list[TimedCrop]]:
-    """At most so many moments of the clips of fixed cameras, of each some large crops from anywhere in its frame; the
-    same clips always give the same.
-    """
-    until, found = clock.share(TIMED_TIME_SHARE), list[list[TimedCrop]]()
+def judging_moments(footage: list[Footage], clock: Clock, most: int) -> list[JudgingMoment]:
+    """At most so many moments of the clips of fixed cameras; the same clips always give the same."""
+    until, found = clock.share(TIMED_TIME_SHARE), list[JudgingMoment]()
     of_each = min(-(-most // max(len(footage), 1)), MOMENTS_JUDGING)
     for clip in footage:
         side, rng = min(LOOK_WINDOW, shortest_side(clip) // 16 * 16), np.random.default_rng(0)
         for frames in islice(windows(clip, of_each), of_each) if side else ():
             seen = moment(frames)
             if seen is not None and seen.rain.mean() >= VISIBLE and (crops := crops_anywhere(seen, rng, side)):
-                found.append(crops)
+                found.append(JudgingMoment(clip.path.name, crops))
             if clock.spent >= until:
                 break
     return found[:most]
@@ -291,10 +306,8 @@ def crops_anywhere(seen: Moment, rng: np.random.Generator, side: int) -> list[Ti
     return list(islice((crop for crop in crops if crop.trust.mean() >= TRUSTED), CROPS_A_MOMENT))
 
 
-def of_moment(restored: Callable[[UnitRgb], UnitRgb], crops: list[TimedCrop]) -> float:
-    """PSNR in dB of all of a moment's crops, where their truth is known."""
-    errors = [(restored(crop.rainy) - (crop.rainy - crop.rain))[crop.trust > SURE] for crop in crops]
-    return decibel(np.concatenate(errors))
+def rain_left(background: UnitRgb, photo: UnitRgb) -> float:
+    return unpaired_scores(to_bytes(background), to_bytes(photo))["rain_left"]
 
 
 def _any(rng: np.random.Generator) -> Kind:

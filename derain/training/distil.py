@@ -184,8 +184,7 @@ class Distil:
             for flags in (batch.doubtful, batch.remembered)
         )
         if self.start:
-            with torch.no_grad():
-                clean = torch.where(remembered, self.start(rainy)[0].float(), clean)
+            clean = as_it_was(self.start, rainy, clean, remembered)
         background, _ = self.model(rainy)
         error = background.float() - clean
         if batch.trust is not None:
@@ -258,3 +257,19 @@ class Distil:
     @property
     def photos(self) -> list[Crops]:
         return [source.photos for source in self.further]
+
+
+Network = Callable[[Tensor], tuple[Tensor, Tensor]]
+
+
+@torch.no_grad()
+def as_it_was(start: Network, rainy: Tensor, clean: Tensor, remembered: Tensor) -> Tensor:
+    """The truths, but of crops that are ``remembered`` what the network at the start made of them."""
+    if rainy.device.type != "cpu":  # how many there are must not change what a GPU records
+        return torch.where(remembered, start(rainy)[0].float(), clean)
+    some = remembered.flatten()
+    if not some.any():
+        return clean
+    truths = clean.clone()
+    truths[some] = start(rainy[some])[0].float()
+    return truths
