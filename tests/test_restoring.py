@@ -1,5 +1,6 @@
 """The restorer, and reading ahead."""
 
+import copy
 import subprocess
 import sys
 import threading
@@ -12,8 +13,9 @@ from derain import batch
 from derain.batch import running
 from derain.errors import PhotoError, UsageError
 from derain.models.contract import Derainer
+from derain.models.deployable import ResidualBlock
 from derain.photos import write_photo
-from derain.restoring import devices
+from derain.restoring import devices, restorer
 from derain.restoring.ahead import ahead, drawn_ahead
 from derain.restoring.restorer import Restorer, in_unit, write_if_finite
 from derain.weights import load
@@ -58,6 +60,43 @@ def test_every_value_of_a_photo_comes_back_from_the_network_as_it_went_in(dtype,
     found = np.zeros((20, photo.shape[1] + 4, 3), dtype)
     assert write_if_finite(image if channels_last else image.contiguous(), found[2:-2, 2:-2])
     assert np.array_equal(found[2:-2, 2:-2], photo) and not found[:2].any() and not found[:, -2:].any()
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("tile", [0, 96])
+def test_a_large_photo_is_the_same_in_strips_of_which_the_finest_level_sees_few_rows(
+    monkeypatch, photo, small_weights, precision, tile
+):
+    photo, model = photo[:171, :235], load(str(small_weights))
+    for part in model.modules():
+        if isinstance(part, ResidualBlock):
+            torch.nn.init.normal_(part.second.weight, std=0.05)
+    torch.nn.init.normal_(model.tail.weight, std=0.2)
+    at_once = Restorer(model, precision, tile).layers(photo)
+    monkeypatch.setattr(restorer, "WORTH_STRIPS", 0)
+    monkeypatch.setattr(restorer, "BROAD_STRIP_PIXELS", 235 * 8)
+    in_strips = Restorer(model, precision, tile)
+    rows = list[int]()
+    for network, _ in in_strips.networks():
+        network.head.register_forward_pre_hook(lambda module, given: rows.append(given[0].shape[2]))
+    found = in_strips.layers(photo)
+    assert at_once.rain.any() and np.abs(found.background.astype(int) - at_once.background).max() <= 1
+    assert np.array_equal(found.background + found.rain, photo)
+    assert 0 < max(rows) < 80 and len(rows) > 5
+
+
+def test_what_is_not_finite_in_half_precision_is_found_anew_in_strips(monkeypatch, photo, small_weights):
+    monkeypatch.setattr(restorer, "WORTH_STRIPS", 0)
+    model = load(str(small_weights))
+    wanted = Restorer(model, "float32").layers(photo).background
+    half = Restorer(model, "bfloat16")
+    broken = copy.deepcopy(model).to(torch.bfloat16)
+    broken.tail.bias.data.fill_(float("inf"))
+    half.__dict__["with_half_weights"] = broken
+    assert np.array_equal(half.layers(photo).background, wanted)
+    half.model.tail.bias.data.fill_(float("inf"))
+    with pytest.raises(PhotoError, match="not finite"):
+        half.layers(photo)
 
 
 def test_a_tile_that_never_fits_ends_in_a_sentence(photo):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from derain.bounds import bounds_of, is_like
 from derain.errors import WeightsError
-from derain.models.bands import only_infers_on_cpu
+from derain.models.shuffling import only_infers_on_cpu
 from derain.models.strips import Map
 
 LARGEST_NUMBER = torch.finfo(torch.float16).max  # of all numbers of a network: its weights are stored as float16
@@ -38,11 +38,11 @@ class Derainer(nn.Module):
     dtype and device: the background in [0, 1] and the rain layer, with ``background + rain == input``.
 
     ``multiple`` is the grid in pixels that H and W are padded to, ``halo`` the overlap in pixels that makes tiles
-    agree with the whole, or ``None`` if the network looks across the whole photo: it then takes a large one by
-    :meth:`in_strips`, if it has that, and whole if not. ``reductions`` are the factors by which a large photo is
-    reduced to look for streaks that are wider than those of training. ``name`` is what messages call the network,
-    ``heaviness`` how many times the memory of the default network it takes. One that ``may_have_half_weights`` takes
-    and returns float32 all the same.
+    agree with the whole, or ``None`` if the network looks across the whole photo. A processor takes a large photo or
+    tile by :meth:`in_strips`, if the network has that, and whole if not. ``reductions`` are the factors by which a
+    large photo is reduced to look for streaks that are wider than those of training. ``name`` is what messages call
+    the network, ``heaviness`` how many times the memory of the default network it takes. One that
+    ``may_have_half_weights`` takes and returns float32 all the same.
 
     What is too large on the way is NaN in both layers, never a value that looks like one of a photo.
     """
@@ -59,7 +59,7 @@ class Derainer(nn.Module):
         """Split photos whose sides are multiples of ``multiple``."""
 
     def in_strips(self, photo: Map) -> Map:
-        """Background of a large photo in [0, 1], both of them maps that give some rows at a time; for ``halo = None``.
+        """Background in [0, 1] of a large photo with sides as :meth:`layers` takes them, both as maps of its rows.
 
         Raises:
             MemoryError: not even that fits into the memory.

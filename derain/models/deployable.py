@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from derain.bounds import bounded
 from derain.errors import WeightsError
-from derain.models.bands import in_bands, only_infers_on_cpu, pixel_shuffle
 from derain.models.contract import Config, Derainer, nan_where_too_large
+from derain.models.shuffling import only_infers_on_cpu, pixel_shuffle
+from derain.models.strips import Map
 
 STEEPEST_FADING = 4.0  # that of rain under a sky of a quarter of the greatest brightness
 CLIPPED_BRIGHTNESS = (
@@ -96,15 +97,13 @@ class DerainNet(Derainer):
         self.heaviness = max(numbers_a_pixel(config) / numbers_a_pixel(DerainConfig()), 1.0)
 
     def layers(self, rainy: Tensor) -> tuple[Tensor, Tensor]:
-        found = self.outputs(rainy)
-        if only_infers_on_cpu(rainy) and not self.training:
-            background, rain = in_bands(self.composed, rainy, found)
-            return background, rain
-        return self.composed(rainy, *found)
+        return self.composed(rainy, *self.outputs(rainy))
 
     def composed(self, rainy: Tensor, *outputs: Tensor) -> tuple[Tensor, Tensor]:
         """Background and rain, given the :meth:`outputs`."""
         height, tint, *fading = self.unfolded(outputs, rainy.dtype)
+        if only_infers_on_cpu(rainy):
+            rainy = rainy.contiguous()  # in planes, as they are: one number for all channels costs less there
         if not tint.is_contiguous():  # of a slice tanh takes twenty times as long
             tint = tint.contiguous(memory_format=torch.channels_last)
         # In training a little leaks below 0: a plain ReLU dies on photos that are mostly dry.
@@ -145,7 +144,37 @@ class DerainNet(Derainer):
         x = self.encoder[-1](x)
         for blocks, up in zip(reversed(self.decoder), reversed(self.up)):
             x = blocks(F.interpolate(up(x), scale_factor=2.0, mode="nearest").add_(skips.pop()))
-        return [self.tail(x), self.fade(x)] if self.config.fading else [self.tail(x)]
+        return [output(x) for output in self.output_layers()]
+
+    def output_layers(self) -> list[nn.Module]:
+        return [self.tail, self.fade] if self.config.fading else [self.tail]
+
+    def in_strips(self, photo: Map) -> Map:
+        """Of all maps only the skips are kept whole, which takes a third of the memory."""
+        folded = photo.halved(lambda rainy: F.pixel_unshuffle(rainy - 0.5, 2).to(self.head.weight.dtype))
+        decoded = self.level_in_strips(0, folded.seen_around(self.head, 1))
+
+        def rows(first: int, last: int) -> Tensor:
+            top, bottom = first // 2, (last + 1) // 2
+            x, above = decoded.around(top, bottom, 1)
+            outputs = [output(x)[:, :, above : above + bottom - top] for output in self.output_layers()]
+            found = self.composed(photo.rows(2 * top, 2 * bottom), *outputs)[0]
+            return found[:, :, first - 2 * top : last - 2 * top]
+
+        return Map(rows, photo.height, 2 * photo.strip)  # as many rows at half the height as those of the levels
+
+    def level_in_strips(self, level: int, x: Map) -> Map:
+        """What a level of the U-Net, with all below it, makes of its input."""
+        encode = self.encoder[level]
+        if level == len(self.encoder) - 1:
+            whole = encode(x.rows(0, x.height))
+            return x.of(lambda first, last: whole[:, :, first:last])
+        down, up, decode = self.down[level], self.up[level], self.decoder[level]
+        skip = x.seen_around(encode, 2 * len(encode)).kept(exactly=True)  # type: ignore[arg-type]
+        below = self.level_in_strips(level + 1, skip.halved(lambda found: F.relu(down(found), inplace=True), above=1))
+        joined = below.then(up).doubled().then(torch.Tensor.add_, skip)
+        decoded = joined.seen_around(decode, 2 * len(decode))  # type: ignore[arg-type]
+        return decoded if level == 0 else skip.replaced(decoded)
 
 
 def numbers_a_pixel(config: DerainConfig) -> float:

@@ -1,7 +1,7 @@
-"""Maps of a whole photo that are computed a strip of rows at a time: what instance norm needs of a large photo.
+"""Maps of a whole photo that are computed a strip of rows at a time: what instance norm needs of a large photo, and
+what spares the memory of a whole one.
 
-A map gives any of its rows on demand, and works out only those. What is asked for again and again is kept, in half
-precision.
+A map gives any of its rows on demand, and works out only those. What is asked for again and again is kept.
 """
 
 from collections.abc import Callable, Iterator
@@ -46,6 +46,25 @@ class Map:
 
         return self.of(rows)
 
+    def halved(self, function: Callable[[Tensor], Tensor], above: int = 0) -> "Map":
+        """A function that makes one row of two, and sees so many more above them."""
+
+        def rows(first: int, last: int) -> Tensor:
+            start = max(first - above, 0)
+            return function(self.rows(2 * start, 2 * last))[:, :, first - start :]
+
+        return Map(rows, self.height // 2, self.strip)
+
+    def doubled(self) -> "Map":
+        """Each pixel four times."""
+
+        def rows(first: int, last: int) -> Tensor:
+            start = first // 2
+            twice = F.interpolate(self.rows(start, (last + 1) // 2), scale_factor=2.0, mode="nearest")
+            return twice[:, :, first - 2 * start : last - 2 * start]
+
+        return Map(rows, 2 * self.height, self.strip)
+
     def convolved(self, conv: nn.Conv2d) -> "Map":
         """By a 3x3 convolution with zeros around the photo."""
 
@@ -75,15 +94,15 @@ class Map:
         of = self.then(numbers, *others)
         return torch.as_tensor(sum(of.rows(a, b).double() * (b - a) for a, b in self.strips())) / self.height
 
-    def kept(self) -> "Kept":
-        """The whole map, worked out once.
+    def kept(self, exactly: bool = False) -> "Kept":
+        """The whole map, worked out once; in half precision, or exactly.
 
         Raises:
             MemoryError: where the system tells that there is no room for it.
         """
         first = self.rows(0, 1)
-        half = torch.bfloat16 if first.dtype == torch.bfloat16 else torch.float16
-        kept = torch.empty((self.height, first.shape[3], first.shape[1]), dtype=half, device=first.device)
+        dtype = first.dtype if exactly or first.dtype == torch.bfloat16 else torch.float16
+        kept = torch.empty((self.height, first.shape[3], first.shape[1]), dtype=dtype, device=first.device)
         return Kept.on(kept, self.strip).replaced(self)
 
 

@@ -48,6 +48,8 @@ LARGEST_WHOLE = 1536  # px: longer photos are taken in strips by a network that 
 LARGE = 4e6  # px, of photos after which the system gets back what they took, if it has little left
 FEWEST_ROWS = 16  # of a strip
 MOST_STRIP_PIXELS = 2**19
+BROAD_STRIP_PIXELS = 3 * 2**19  # of one by a network that sees only so far: what is around it is computed twice
+WORTH_STRIPS = 6e6  # px, from which such a network takes a photo or tile in strips on a processor
 UNIT_OF_BYTE = np.arange(256, dtype=np.float32) / np.float32(255)
 LATER_BYTES = 8  # for each of the photo's: its layers, the result's file, the next photo that is read meanwhile
 Watch = Callable[[str], None]
@@ -192,7 +194,8 @@ class Restorer:
     def _in_tiles(self, photo: Pixels, tile: int | Tile | None, watch: Watch | None) -> Layers:
         photo = np.ascontiguousarray(photo)  # one that was turned is a view
         if isinstance(tile, int) and self.model.halo is None and max(photo.shape[:2]) > tile:
-            return self._in_strips(photo, tile)
+            all_of_it = slice(0, photo.shape[0]), slice(0, photo.shape[1])
+            return self._in_strips(photo, min(tile**2, MOST_STRIP_PIXELS), all_of_it, empty_layers(photo))
         layers = empty_layers(photo)
         around = list(tiles(photo.shape[0], photo.shape[1], tile, self.model))
         told = f"{photo.shape[1]}x{photo.shape[0]} px"
@@ -208,12 +211,14 @@ class Restorer:
         Raises:
             PhotoError: the result is not finite.
         """
-        within_outer = (0, slice(None), *within(inner, outer))
+        seen, part = photo[outer], within(inner, outer)
+        sees_so_far = self.model.halo is not None and self.model.takes_strips
+        if sees_so_far and seen.shape[0] * seen.shape[1] >= WORTH_STRIPS and self.device.type == "cpu":
+            return self._in_strips(seen, BROAD_STRIP_PIXELS, part, layers)
         with torch.inference_mode():
-            found = self.results(self.to_tensor(in_unit(photo[outer])))
-            if not any(write_if_finite(result[within_outer], layers.background) for result in found):
+            found = self.results(self.to_tensor(in_unit(seen)))
+            if not any(write_layers(result[0, :, *part], photo[inner], layers) for result in found):
                 raise PhotoError(NOT_FINITE.format(self.model.name))
-        cv2.subtract(photo[inner], layers.background, dst=layers.rain)
         return layers
 
     def background_of(self, image: Tensor) -> Tensor:
@@ -229,14 +234,16 @@ class Restorer:
 
     def results(self, image: Tensor) -> Iterator[Tensor]:
         """Backgrounds ``(N, 3, H, W)`` on the device: after one in half precision, which may overflow, in float32."""
-        if self.with_half_weights is not None:
-            yield self.with_half_weights(image)[0]
-        else:
-            with self.computing():
-                found = self.model(image)[0]
+        for network, autocast in self.networks():
+            with self.computing(autocast):
+                found = network(image)[0]
             yield found
+
+    def networks(self) -> Iterator[tuple[Derainer, bool]]:
+        """Those whose results are tried in turn, and whether by autocast."""
+        yield (self.with_half_weights, False) if self.with_half_weights is not None else (self.model, self.half)
         if self.half:
-            yield self.model(image)[0]
+            yield self.model, False
 
     @cached_property
     def with_half_weights(self) -> Derainer | None:
@@ -255,25 +262,33 @@ class Restorer:
             error = (quick(image)[0] - self.model(image)[0]).square().mean()
         return quick if self.precision == "bfloat16" or error < HALF_ERROR else None
 
-    def _in_strips(self, photo: Pixels, tile: int) -> Layers:
-        """Layers by a network that looks across the whole photo, in strips of about as many pixels as a tile has."""
+    def _in_strips(self, photo: Pixels, pixels: int, inner: Window, layers: Layers) -> Layers:
+        """Write the layers of a part of the photo by a network that takes it in strips of about so many pixels."""
         height, width = photo.shape[:2]
-        strip = max(min(tile**2, MOST_STRIP_PIXELS) // width, FEWEST_ROWS)
-        rows = Map(lambda first, last: self.to_tensor(in_unit(photo[first:last])), height, strip)
-        layers = empty_layers(photo)
-        for half in (True, False) if self.half else (False,):
-            with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=half):
-                found = self.model.in_strips(rows)
-                parts = ((found.rows(*strip)[0], layers.background[slice(*strip)]) for strip in found.strips())
-                if all(write_if_finite(*part) for part in parts):
-                    cv2.subtract(photo, layers.background, dst=layers.rain)
+        padded = padded_to_multiple(photo, self.model.multiple)
+        strip = max(pixels // width, FEWEST_ROWS)
+        rows = Map(lambda first, last: self.to_tensor(in_unit(padded[first:last])), len(padded), strip)
+        for network, autocast in self.networks():
+            with self.computing(autocast):
+                found = network.in_strips(rows)
+                if all(self._write_strip(found, strip, photo, inner, layers) for strip in found.strips()):
                     return layers
         raise PhotoError(NOT_FINITE.format(self.model.name))
 
+    def _write_strip(self, found: Map, strip: tuple[int, int], photo: Pixels, inner: Window, layers: Layers) -> bool:
+        """Write the rows of a strip that lie within the part, if all of them are finite."""
+        rows, columns = inner
+        first, last = max(strip[0], rows.start), min(strip[1], rows.stop)
+        if first >= last:
+            return True
+        there = layers.at((slice(first - rows.start, last - rows.start), slice(None)))
+        return write_layers(found.rows(first, last)[0, :, :, columns], photo[first:last, columns], there)
+
     @contextmanager
-    def computing(self) -> Iterator[None]:
-        """Without gradients, in the precision of the restorer."""
-        with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
+    def computing(self, autocast: bool | None = None) -> Iterator[None]:
+        """Without gradients, in the precision of the restorer, or by autocast or not."""
+        half = self.half if autocast is None else autocast
+        with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=half):
             yield
 
     def to_tensor(self, picture: UnitRgb) -> Tensor:
@@ -315,6 +330,14 @@ def trial(device: torch.device) -> Tensor:
     return (ramp[:, None] * 0.7 + lines).expand(1, 3, 256, 256)
 
 
+def padded_to_multiple(photo: Pixels, multiple: int) -> Pixels:
+    """As :func:`derain.models.contract.pad_to_multiple` extends it."""
+    height, width = photo.shape[:2]
+    down, right = -height % multiple, -width % multiple
+    how = cv2.BORDER_REFLECT_101 if down < height and right < width else cv2.BORDER_REPLICATE
+    return np.asarray(cv2.copyMakeBorder(photo, 0, down, 0, right, how)) if down or right else photo
+
+
 def in_unit(pixels: Pixels) -> UnitRgb:
     """As float32 in [0, 1]."""
     if pixels.dtype == np.uint8:
@@ -327,13 +350,23 @@ def is_finite(image: Tensor) -> bool:
     return math.isfinite(image.sum(dtype=torch.float32).item())
 
 
+def write_layers(found: Tensor, photo: Pixels, layers: Layers) -> bool:
+    """Write the layers of a photo, given its background as :func:`write_if_finite` takes it."""
+    for rows in rows_in_cache(photo):
+        if not write_if_finite(found[:, rows], layers.background[rows]):
+            return False
+        cv2.subtract(photo[rows], layers.background[rows], dst=layers.rain[rows])
+    return True
+
+
 def write_if_finite(found: Tensor, pixels: Pixels) -> bool:
     """Write ``(3, H, W)`` in [0, 1] to ``(H, W, 3)`` as whole numbers, down to where it is not finite."""
     white = np.iinfo(pixels.dtype).max
     for rows in rows_in_cache(pixels):
         part = found[:, rows].float().cpu()
-        if not is_finite(part):
-            return False
+        with np.errstate(all="ignore"):
+            if not math.isfinite(part.numpy().sum()):  # torch would wake its threads for so little
+                return False
         if pixels.dtype == np.uint8:
             _write_bytes(part, pixels[rows])
         else:
