@@ -779,3 +779,34 @@ def test_a_frame_in_which_nothing_is_found_is_encoded_as_it_was_decoded(tmp_path
             np.array_equal(a.to_ndarray(), b.to_ndarray())
             for a, b in zip(before.decode(video=0), after.decode(video=0), strict=True)
         )
+
+
+def grey_clip(path: Path, form: str = "gray") -> Path:
+    with av.open(str(path), "w") as clip:
+        stream = clip.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, form
+        for shift in range(3):
+            levels = np.add.outer(np.arange(48), np.arange(64) * 3).astype(np.uint8) + np.uint8(shift)
+            clip.mux(stream.encode(av.VideoFrame.from_ndarray(levels, "gray").reformat(format=form)))
+        clip.mux(stream.encode())
+    return path
+
+
+@pytest.mark.parametrize("model", [Identity, Darker])
+def test_a_grey_clip_stays_grey_level_by_level(tmp_path, model):
+    clip, out = grey_clip(tmp_path / "grey.mkv"), tmp_path / "dry.mkv"
+    said = list[str]()
+    process(clip, out, model(), FRAME_BY_FRAME, say=said.append)
+    with av.open(str(clip)) as before, av.open(str(out)) as after:
+        for old, new in zip(before.decode(video=0), after.decode(video=0), strict=True):
+            wanted = old.to_ndarray() if model is Identity else np.rint(old.to_ndarray() * np.float32(0.8))
+            assert new.format.name == "gray" and new.color_range == old.color_range
+            assert np.array_equal(new.to_ndarray(), wanted)
+    assert not said
+
+
+@pytest.mark.parametrize("form, ending, stored", [("gray", ".mp4", "yuv420p"), ("gray10le", ".mkv", "yuv420p10le")])
+def test_it_is_told_that_grey_becomes_something_else(tmp_path, form, ending, stored):
+    clip, said = grey_clip(tmp_path / "grey.mkv", form), list[str]()
+    process(clip, tmp_path / f"dry{ending}", Identity(), FRAME_BY_FRAME, say=said.append)
+    assert any("grey" in sentence and stored in sentence for sentence in said)

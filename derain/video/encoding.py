@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from derain.photos import Photo
-from derain.video.formats import NVENC, PRORES, choose_encoder, choose_pixel_format, has_alpha, lost
+from derain.video.formats import NVENC, PRORES, choose_encoder, choose_pixel_format, has_alpha, is_grey, lost
 from derain.video.reading import Frame, PictureTrack
 from derain.video.settings import VideoSettings
 from derain.video.sides import KINDS_TAKEN_OVER, Light, merged
@@ -90,6 +90,8 @@ def say_lost(frame: Frame, encoding: Encoding, say: Callable[[str], None]) -> No
     light = Light.of(frame.sides)
     if (light.mastering or light.content) and not light.options(encoding.codec):
         say(f"{encoding.codec} cannot hold HDR's mastering display and content light; the container keeps what it held")
+    if is_grey(frame.colours.pixel_format) and not is_grey(encoding.pixel_format):
+        say(f"{encoding.codec}: grey is stored as {encoding.pixel_format}, which looks the same")
     for loss in lost(frame.colours.pixel_format, frame.colours.bits, encoding.pixel_format):
         advice = "a result in .mov or .mkv" if "transparency" in loss else "`codec` libx265"
         say(f"{encoding.codec}: {loss}; {advice} keeps more")

@@ -50,6 +50,7 @@ PRORES = {  # profiles, as the decoder names them
     "4444": "4444",
     "XQ": "4444xq",
 }
+OF_GREY = {"ffv1", "ffvhuff", "png"}  # encoders whose grey every player knows
 LOSSLESS = {"ffv1", "qtrle", "png", "utvideo", "huffyuv", "ffvhuff"}
 UNUSUAL = (
     "gray",
@@ -60,7 +61,7 @@ UNUSUAL = (
     "rgb555",
     "yuv410",
     "yuv411",
-)  # grey: the converter takes it for full range
+)
 SCHEMES = {(2, 2): "4:2:0", (2, 1): "4:2:2", (1, 1): "4:4:4", (1, 2): "4:4:0", (4, 1): "4:1:1", (4, 4): "4:1:0"}
 
 
@@ -117,9 +118,15 @@ def choose_pixel_format(codec: str, source: str, size: tuple[int, int]) -> str:
         return alpha, chroma, depth > 0, unusual, other_kind, depth, more, known.index(form)
 
     fit = [form for form in known if not form.startswith(UNUSUAL) and not (odd and _halves(form))]
-    if plain in known and not plain.startswith("gray") and not (odd and _halves(plain)):
+    grey_there = plain == "gray" and codec in OF_GREY  # the converter changes deeper grey, if only a little
+    if plain in known and (grey_there or not is_grey(plain)) and not (odd and _halves(plain)):
         return plain
     return min(fit, key=misfit) if fit else known[0] if known else "yuv420p"
+
+
+def is_grey(pixel_format: str) -> bool:
+    """Whether its pixels have no colour, nor alpha."""
+    return pixel_format.startswith("gray")
 
 
 def lost(source: str, bits: int, form: str) -> list[str]:
