@@ -11,6 +11,7 @@ from typing import Any
 import av
 import cv2
 import numpy as np
+from av.sidedata.sidedata import SideDataContainer
 from numpy.typing import NDArray
 
 from derain.errors import PhotoError, UsageError, reason
@@ -233,8 +234,8 @@ def upright(decoded: Decoded, time_base: Fraction) -> Frame:
         colours = replace(colours, lines=size[1])
     pixels = np.rot90(stored[..., :3], turned)
     alpha = np.rot90(stored[..., 3], turned) if stored.shape[2] == 4 else None
-    found: list[Any] = list(frame.side_data)
-    sides = {side.type.name: bytes(side) for side in found}
+    beside: Any = SideDataContainer(frame)  # type: ignore[call-arg]  # frame.side_data would keep the frame alive
+    sides = {side.type.name: bytes(side) for side in beside}
     matrix = sides.get("DISPLAYMATRIX", b"")
     kept = frame if has_sides_to_take_over(sides) else None
     untouched = frame if as_it_came else None
