@@ -128,17 +128,31 @@ class Restorer:
         background, rain = found.background, found.rain
         height, width = photo.shape[:2]
         for size in reduced_sizes(width, height, self.model.reductions):
-            reduced, before = (
-                np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA)) for part in (background, rain)
-            )
-            if not self._may_be_evident(reduced, before):
-                continue
-            wide = self.layers_at_own_scale(reduced, watch).rain
-            if is_evident(wide, before):
-                enlarged = cv2.resize(wide, (width, height), interpolation=cv2.INTER_CUBIC)
-                cv2.subtract(background, enlarged, dst=background)  # not below 0
+            wide = self.rain_seen_reduced(background, rain, size, watch)
+            if wide is not None:
+                cv2.subtract(background, wide, dst=background)  # not below 0
                 np.subtract(photo, background, out=rain)
         return found
+
+    def rain_seen_reduced(
+        self, background: Pixels, rain: Pixels | None, size: tuple[int, int], watch: Watch | None = None
+    ) -> Pixels | None:
+        """Rain that is only seen in a photo of width and height ``size``, as large as the background.
+
+        Args:
+            rain: that was found before; ``None`` if there is none.
+        """
+        reduced = np.asarray(cv2.resize(background, size, interpolation=cv2.INTER_AREA))
+        if rain is None:
+            before = np.zeros_like(reduced)
+        else:
+            before = np.asarray(cv2.resize(rain, size, interpolation=cv2.INTER_AREA))
+        if not self._may_be_evident(reduced, before):
+            return None
+        wide = self.layers_at_own_scale(reduced, watch).rain
+        if not is_evident(wide, before):
+            return None
+        return np.asarray(cv2.resize(wide, background.shape[1::-1], interpolation=cv2.INTER_CUBIC))
 
     def _may_be_evident(self, reduced: Pixels, before: Pixels) -> bool:
         """Whether a glimpse at the photo leaves it open that :func:`is_evident` will hold of its rain."""

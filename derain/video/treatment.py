@@ -19,6 +19,7 @@ from derain.errors import PhotoError
 from derain.models.contract import Derainer
 from derain.photos import Photo, to_8_bit, write_photo
 from derain.restoring.ahead import ahead
+from derain.restoring.frames import FrameRestorer, is_same
 from derain.restoring.on_device import PASSES, backgrounds_on_device, most_at_once
 from derain.restoring.restorer import Restorer
 from derain.restoring.strength import at_strength
@@ -29,7 +30,6 @@ from derain.video.settings import VideoSettings
 BETWEEN_PREVIEWS = 5.0  # seconds
 FUSION_THREADS = 8  # at the most, of each stage
 MOST_CONVERTERS = 4  # threads that make RGB of what is decoded, and as many that make of RGB what is encoded
-SOME_ROWS = slice(None, None, 16)
 MOST_DECODERS = 8  # pictures that are decoded at once: each takes memory
 
 
@@ -170,6 +170,7 @@ class Network:
         self, model: Derainer, settings: VideoSettings, say: Callable[[str], None], first: int = 0, done: int = 0
     ) -> None:
         self.restorer = Restorer(model, settings.precision, settings.tile, settings.max_memory)
+        self.frames = FrameRestorer(self.restorer)
         self.settings, self.say = settings, say
         self.first, self.done = first, done
         self.most_together = None if self.restorer.device.type == "cuda" else 1  # frames in a pass; None: not known yet
@@ -180,7 +181,7 @@ class Network:
         index, frame = numbered
         torch.get_num_threads()  # without a question a new thread takes all cores, whatever was set
         try:
-            layers = self.restorer.layers(frame.pixels)
+            background = self.frames.background(frame.pixels)
         except Exception as error:
             if not self.settings.keep_going:
                 if isinstance(error, PhotoError):
@@ -191,8 +192,8 @@ class Network:
                 self.say(f"frame {index} is passed through unchanged ({error})")
             return frame, frame.pixels
         if self.on_rain:
-            self.on_rain(frame, layers.rain)
-        return frame, frame.pixels if is_same(frame.pixels, layers.background) else layers.background
+            self.on_rain(frame, np.asarray(cv2.subtract(frame.pixels, background)))
+        return frame, background
 
     def several(self, numbered: list[tuple[int, Frame]]) -> list[tuple[Frame, Photo]]:
         """The same of frames of one size, in one pass over all if that can be."""
@@ -251,11 +252,6 @@ def derained(
             done = _fused(done, network.restorer.device, looks_ahead(settings), in_threads)
         for frame, background in done:
             yield frame, shown(frame.pixels, background, settings)
-
-
-def is_same(picture: Photo, other: Photo) -> bool:
-    """Whether two pictures of one size and depth are equal; most that are not differ in a few rows already."""
-    return all(cv2.norm(picture[rows], other[rows], cv2.NORM_INF) == 0 for rows in (SOME_ROWS, slice(None)))
 
 
 @contextmanager

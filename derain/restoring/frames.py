@@ -1,0 +1,111 @@
+"""Frames of a clip through a network on a processor, with nothing made of them that is not needed.
+
+The network's input is kept from frame to frame, for the system clears the pages of a new array. What is computed of a
+frame before and after the network is computed in rows that stay in the processor's cache.
+"""
+
+import threading
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from derain.arrays import Pixels, UnitRgb, rows_in_cache
+from derain.errors import PhotoError
+from derain.restoring.devices import suppress_out_of_memory
+from derain.restoring.restorer import (
+    LARGE,
+    NOT_FINITE,
+    UNIT_OF_BYTE,
+    Layers,
+    Restorer,
+    less_what_is_unlike,
+    write_if_finite,
+)
+from derain.restoring.scales import reduced_sizes
+from derain.restoring.tiling import tiles
+
+SOME_ROWS = slice(None, None, 16)
+
+
+class FrameRestorer:
+    """Backgrounds of frames as a restorer finds them; several threads may use it at once."""
+
+    def __init__(self, restorer: Restorer) -> None:
+        self.restorer = restorer
+        self._kept = threading.local()
+
+    def background(self, frame: Pixels) -> Pixels:
+        """Background of an ``(H, W, 3)`` RGB frame, uint8 or uint16: the frame itself if no rain is found.
+
+        Raises:
+            PhotoError: as :meth:`Restorer.layers`.
+        """
+        whole, background = np.ascontiguousarray(frame), None  # one that was turned is a view
+        if self._takes_whole(frame):
+            with suppress_out_of_memory():
+                background = self._at_every_scale(whole)
+        if background is None:
+            background = self.restorer.layers(frame).background
+        return frame if background is whole or is_same(frame, background) else background
+
+    def _takes_whole(self, frame: Pixels) -> bool:
+        height, width = frame.shape[:2]
+        if self.restorer.device.type != "cpu" or height * width > LARGE:
+            return False
+        tile = next(self.restorer.tiles_to_try(height, width, frame.nbytes))
+        return len(list(tiles(height, width, tile, self.restorer.model))) == 1
+
+    def _at_every_scale(self, frame: Pixels) -> Pixels:
+        background, rain = self._at_own_scale(frame), None
+        height, width = frame.shape[:2]
+        for size in reduced_sizes(width, height, self.restorer.model.reductions):
+            if rain is None and background is not frame:
+                rain = np.asarray(cv2.subtract(frame, background))
+            wide = self.restorer.rain_seen_reduced(background, rain, size)
+            if wide is not None:
+                background, rain = np.asarray(cv2.subtract(background, wide)), None
+        if background is frame:
+            return frame
+        rain = np.asarray(cv2.subtract(frame, background)) if rain is None else rain
+        return less_what_is_unlike(frame, Layers(background, rain)).background
+
+    def _at_own_scale(self, frame: Pixels) -> Pixels:
+        with torch.inference_mode():
+            for found in self.restorer.results(self.restorer.to_tensor(self._in_unit(frame))):
+                background = background_or_same(found[0], frame)
+                if background is not None:
+                    return background
+        raise PhotoError(NOT_FINITE.format(self.restorer.model.name))
+
+    def _in_unit(self, frame: Pixels) -> UnitRgb:
+        """The frame as float32 in [0, 1], until the next one."""
+        unit: UnitRgb | None = getattr(self._kept, "unit", None)
+        if unit is None or unit.shape != frame.shape:
+            unit = self._kept.unit = np.empty(frame.shape, np.float32)
+        for rows in rows_in_cache(frame):
+            if frame.dtype == np.uint8:
+                cv2.LUT(frame[rows], UNIT_OF_BYTE, dst=unit[rows])
+            else:
+                np.divide(frame[rows], np.float32(np.iinfo(frame.dtype).max), out=unit[rows], dtype=np.float32)
+        return unit
+
+
+def background_or_same(found: Tensor, frame: Pixels) -> Pixels | None:
+    """``(3, H, W)`` in [0, 1] as whole numbers, or the frame itself if it equals them; ``None`` if not finite."""
+    background, scratch = None, np.empty_like(frame[next(rows_in_cache(frame))])
+    for rows in rows_in_cache(frame):
+        given = frame[rows]
+        written = scratch[: len(given)] if background is None else background[rows]
+        if not write_if_finite(found[:, rows], written):
+            return None
+        if background is None and cv2.norm(given, written, cv2.NORM_INF):
+            background = np.empty_like(frame)
+            background[: rows.start], background[rows] = frame[: rows.start], written
+    return frame if background is None else background
+
+
+def is_same(picture: Pixels, other: Pixels) -> bool:
+    """Whether two pictures of one size and depth are equal; most that are not differ in a few rows already."""
+    return all(cv2.norm(picture[rows], other[rows], cv2.NORM_INF) == 0 for rows in (SOME_ROWS, slice(None)))
