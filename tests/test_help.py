@@ -109,6 +109,12 @@ def test_help_ends_with_two_examples_that_the_command_line_takes(command):
         taken.make_context(name, words[2:] if hasattr(group, "commands") else words[1:])  # raises if it does not
 
 
+@pytest.mark.parametrize("typed", [[], ["run"], ["models", "list"]], ids=" ".join)
+def test_h_is_short_for_help(typed):
+    long, short = (CliRunner().invoke(app, [*typed, word]) for word in ("--help", "-h"))
+    assert short.exit_code == 0 and short.stdout == long.stdout
+
+
 @pytest.mark.parametrize(
     "typed, said",
     [
@@ -156,6 +162,7 @@ WRONG_INPUTS = {
     "run empty": (2, "no photos found"),
     "run": (2, "no photos given"),
     "run moving": (2, "no photos found, but clips: moving/clip.mp4: is a clip"),
+    "run photo.jpg -o photo.jpg": (2, "photo.jpg: is the photo itself; give another -o, or only --in-place"),
     "run photo.jpg -o photo.jpg/x": (1, "photo.jpg is not a folder"),
     "run photo.jpg --weights nowhere": (2, "nowhere: no bundled weights of that name"),
     "video clipp.mp4": (1, "clipp.mp4: no such file; did you mean clip.mp4?"),

@@ -140,4 +140,4 @@ def test_photos_with_rain_left_say_so_in_json_and_when_asked(
     options = ["-v", "--json", "--weights", str(small_weights), "--strength", strength]
     done = CliRunner().invoke(app, ["run", str(tmp_path / "wet.png"), *options])
     assert json.loads(done.stdout)["rain_left"] == left, done.stderr
-    assert ("42% of its height left" in done.stderr) == (left is not None)
+    assert ("42% of it left" in done.stderr) == (left is not None)

@@ -216,6 +216,7 @@ def test_several_clips_and_folders_of_clips_in_one_go(tmp_path, small_weights):
     again = CliRunner().invoke(app, [*words, "--temporal", "off"])
     told = [json.loads(line) for line in again.stdout.splitlines()]
     assert [bool(one["skipped"]) for one in told] == [True, True, False, True] and len({*map(tuple, told)}) == 1
+    assert "0 of 4 clips done" in again.stderr and ", 3 skipped" in again.stderr
     refused = CliRunner().invoke(app, [*words[:3], "-o", str(tmp_path / "one.mp4")])
     assert refused.exit_code != 0 and "give a folder" in str(refused.exception)
 

@@ -440,6 +440,8 @@ def _refuse_collisions(jobs: list[Job], in_place: bool) -> None:
             if in_place and path == job.background:
                 continue
             if (place := _place(path)) in taken:
+                if path == job.background and taken[place] == job.source:
+                    raise UsageError(f"{path}: is the photo itself; give another `output`, or only `in_place`")
                 raise UsageError(f"{path}: would be the result of {job.source}, but also belongs to {taken[place]}")
             taken[place] = job.source
 

@@ -339,7 +339,7 @@ def describe(outcome: Outcome) -> str:
         found = "no rain found" if outcome.rain_coverage < DRY_COVERAGE else f"rain on only {outcome.rain_coverage:.0%}"
         return f"{found}, copied unchanged"
     found = f"{outcome.width}x{outcome.height} px, {outcome.seconds:.2f} s, rain on {outcome.rain_coverage:.0%}"
-    return found + (f", {outcome.rain_left:.0%} of its height left" if outcome.rain_left else "")
+    return found + (f", {outcome.rain_left:.0%} of it left" if outcome.rain_left else "")
 
 
 def as_json(outcome: Outcome) -> str:

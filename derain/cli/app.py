@@ -69,6 +69,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # whose help squeezes six columns into 80
     add_completion=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="Remove rain from photos and videos.",
     epilog=f"{epilog('derain')}\n\n`derain COMMAND --help` explains a command. {EXIT_CODES}",
 )

@@ -29,6 +29,7 @@ class Telling:
     began: float
     journal: "Journal | None" = None  # of what cannot be told by the results
     bad: int = 0  # clips that failed, or of which frames or parts did
+    left: int = 0  # clips whose results were there already
 
     def is_done(self, clip: Path, place: Path) -> bool:
         """Whether an earlier run of the command replaced the result, or found that there is none."""
@@ -66,11 +67,13 @@ class Telling:
         self.bad += bool(result.failed or result.damage)
 
     def skipped(self, clip: Path, place: Path) -> None:
+        self.left += 1
         self.inform(f"{clip}: skipped because {place} exists (--overwrite replaces it)")
         if self.json:
             tell_text(as_json(nothing_of(clip, place) | {"skipped": "its result exists"}))
 
     def done_before(self, clip: Path) -> None:
+        self.left += 1
         self.inform(f"{clip}: was done by an earlier run; to start over, {self.journal and self.journal.how_to_forget}")
         if self.json:
             tell_text(as_json(nothing_of(clip, None) | {"skipped": "an earlier run did it"}))
@@ -98,7 +101,9 @@ class Telling:
 
     def finish(self, count: int) -> None:
         if count > 1:
-            self.inform(f"{count - self.bad} of {count} clips done in {time.monotonic() - self.began:.0f} s")
+            skipped = f", {self.left} skipped" if self.left else ""
+            done = f"{count - self.bad - self.left} of {count} clips done in {time.monotonic() - self.began:.0f} s"
+            self.inform(done + skipped)
         if self.bad:
             raise typer.Exit(1)
         if self.journal:
