@@ -1,10 +1,10 @@
 """`python -m tests.benchmark_host [PHOTOS [FRAMES]]`: what derain costs beside its network, in CPU time, anywhere.
 
 JPEGs of 12 megapixels (60; fewer are quicker) go through `run` with a network that does next to nothing, and through
-Pillow alone, which decodes and encodes them at the same quality, in turn. That network still goes over all numbers of a
-photo, which is measured by itself, too: the ratio is told with it and without it. Then a clip of 1080 lines (150
-frames) goes through `video` with a network that finds nothing, with one that finds a little everywhere, and through
-PyAV alone.
+Pillow alone, which decodes and encodes them at the same quality, in turn. That network finds rain all over a photo,
+which derain compares with itself: the ratio is told with that and without it. The network still goes over all numbers
+of a photo, which is told by itself. Then a clip of 1080 lines (150 frames, with 0 none) goes through `video` with a
+network that finds nothing, with one that finds a little everywhere, and through PyAV alone.
 """
 
 import io
@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import patch
 
 import av
 import cv2
@@ -80,6 +81,11 @@ def network_alone() -> float:
     return min(spent(network.layers, photo)[0] for _ in range(9))
 
 
+def without_comparing(paths: list[Path], out: Path) -> None:
+    with patch("derain.restoring.restorer.less_what_is_unlike", lambda photo, layers: layers):
+        with_derain(paths, out)
+
+
 def spent(work, *arguments) -> tuple[float, float]:  # type: ignore[no-untyped-def]
     cpu, wall = time.process_time(), time.perf_counter()
     work(*arguments)
@@ -142,16 +148,18 @@ def of_photos(count: int) -> None:
                 draw(path, index)
             else:
                 path.write_bytes(paths[index % 3].read_bytes())
-        ratios, without, network = [], [], count * network_alone()
+        network, works = network_alone(), {"all": with_derain, "without comparing": without_comparing}
+        ratios: dict[str, list[float]] = {what: [] for what in works}
         for _ in range(TURNS):
-            pillow, derain = spent(with_pillow, paths), spent(with_derain, paths, folder / "out")
-            ratios.append(derain[0] / pillow[0])
-            print(f"{count} photos: Pillow {pillow[0]:.2f} s of CPU, derain {derain[0]:.2f} s in {derain[1]:.2f} s")
-            print(f"  {derain[0] / derain[1]:.1f} of {os.cpu_count()} cores busy; {network:.2f} s are the network's")
-            without.append((derain[0] - network) / pillow[0])
-        found = statistics.median(ratios)
-        print(f"derain costs {found:.2f} times what Pillow alone does (median); {WANTED} at the most is wanted")
-        print(f"without what the network takes by itself: {statistics.median(without):.2f} times")
+            pillow = spent(with_pillow, paths)[0]
+            print(f"{count} photos: Pillow {pillow:.2f} s of CPU, the network {count * network:.2f} s")
+            for what, work in works.items():
+                cpu, wall = spent(work, paths, folder / "out")
+                ratios[what].append(cpu / pillow)
+                print(f"  derain, {what}: {cpu:.2f} s in {wall:.2f} s, {cpu / wall:.1f} of {os.cpu_count()} cores busy")
+        for what, found in ratios.items():
+            print(f"derain costs {statistics.median(found):.2f} times what Pillow alone does (median), {what}")
+        print(f"{WANTED} at the most is wanted")
 
 
 if __name__ == "__main__":
@@ -161,4 +169,5 @@ if __name__ == "__main__":
         os.execv(sys.executable, [sys.executable, "-m", "tests.benchmark_host", *sys.argv[1:]])
     keep_freed_memory()  # as the command does
     of_photos(int(sys.argv[1]) if len(sys.argv) > 1 else 60)
-    of_clip(int(sys.argv[2]) if len(sys.argv) > 2 else 150)
+    if frames := int(sys.argv[2]) if len(sys.argv) > 2 else 150:
+        of_clip(frames)
