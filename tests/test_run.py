@@ -110,7 +110,7 @@ def test_results_of_an_earlier_run_are_not_inputs(photo, small_weights, tmp_path
         (["--weights", "{photo}.safetensors"], "not a checkpoint that derain wrote"),
         (["--weights", "{photo}.pth"], "not the public NLCL weights"),
         (["--device", "cuda:99"], "--device cuda:99: not available"),
-        (["-o", "{photo}"], "would be the result of"),
+        (["-o", "{photo}"], "is the photo itself"),
     ],
 )
 def test_wrong_usage_is_one_sentence_and_exit_code_2(photo, arguments, sentence):

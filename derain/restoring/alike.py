@@ -17,7 +17,10 @@ from torch import Tensor
 
 SIDE = 64  # px, of a window; the windows lie half of it apart
 STEP = SIDE // 2
+SPARSE = 4  # of so many rows of px one is measured, which tells as much
 LEAST_SIDE = 2 * SIDE  # px, of a photo: in a smaller one there is little to compare
+MOST_COMPARED = 1e7  # px: a larger photo is compared reduced, and its streaks are wider
+WHOLE = 65535  # a share of 1, in 16 bits
 LEAST_HEIGHT = 0.25  # grey levels of 255, root mean square: fainter rain is left as it is
 MODEL_SHARE = 0.2  # of the windows with rain, those most like streaks: the photo's rain is what they have in common
 MOST_MODELS = 512  # windows
@@ -27,21 +30,32 @@ NEIGHBOURS = 1.2  # standard deviation over neighbouring frequencies, of which o
 MOST_WINDOWS = {"cpu": 512, "cuda": 16384}  # at once
 
 
-def shares_of_rain(heights: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """Which share of what was found is rain like the photo's, for strips of its rows from the top on.
+def compared_size(height: int, width: int) -> tuple[int, int]:
+    """Width and height at which a photo's rain is compared."""
+    while height * width > MOST_COMPARED:
+        height, width = height // 2, width // 2
+    return width, height
+
+
+def shares_of_rain(heights: Tensor) -> Tensor | None:
+    """Which share of what was found is rain like the photo's, ``(H, W)`` in int32 from 0 to ``WHOLE``.
 
     Args:
         heights: ``(H, W)``, of the rain layer, in grey levels of 255.
 
-    Yields:
-        Rows, and their shares in [0, 1]; nothing if there is too little rain to tell.
+    Returns:
+        ``None`` if there is too little rain to tell.
     """
     if min(heights.shape) < LEAST_SIDE:
-        return
+        return None
     windows = _Windows(heights)
-    direction = _measure(windows)
-    if (model := _model(windows, direction)) is not None:
-        yield from _filtered(windows, model, direction.rainy)
+    streaks = _measure(windows)
+    if (model := _model(windows, streaks)) is None:
+        return None
+    shares = torch.empty(heights.shape, dtype=torch.int32, device=heights.device)
+    for rows, part in _filtered(windows, model, streaks.rainy):
+        shares[rows] = part.mul_(WHOLE).round_().to(torch.int32)
+    return shares
 
 
 @dataclass(frozen=True)
@@ -57,14 +71,21 @@ class _Windows:
     def rows(self, first: int, last: int, around: int = 0) -> Tensor:
         """What the windows of some rows of them see, ``(STEP * (rows + 1), W')``, and some px around that."""
         height, width = self.heights.shape
-        down = _mirrored((first - 1) * STEP - around, last * STEP + around, height, self.heights.device)
-        right = _mirrored(-STEP - around, self.count[1] * STEP + around, width, self.heights.device)
-        return self.heights[down][:, right]
+        top, bottom = (first - 1) * STEP - around, last * STEP + around
+        within = top >= 0 and bottom <= height
+        seen = self.heights[slice(top, bottom) if within else _mirrored(top, bottom, height, self.heights.device)]
+        left, right = STEP + around, self.count[1] * STEP + around - width
+        return torch.cat([seen[:, :left].flip(1), seen, seen[:, width - right :].flip(1)], 1)
 
-    def cut(self, first: int, last: int) -> Tensor:
-        """``(rows, columns, SIDE, SIDE)``, fading towards their edges so that they add up to the heights."""
+    def cut(self, first: int, last: int, wanted: Tensor | None = None) -> Tensor:
+        """``(rows, columns, SIDE, SIDE)``, fading towards their edges so that they add up to the heights.
+
+        Args:
+            wanted: which of them; gives ``(N, SIDE, SIDE)``.
+        """
         rows = self.rows(first, last)
-        return rows.unfold(0, SIDE, STEP).unfold(1, SIDE, STEP) * _fading(rows.device)
+        parts = rows.unfold(0, SIDE, STEP).unfold(1, SIDE, STEP)
+        return (parts if wanted is None else parts[wanted]) * _fading(rows.device)
 
     def strips(self) -> Iterator[tuple[int, int]]:
         """First and last row of windows that are taken at once."""
@@ -106,11 +127,11 @@ def _slopes(rows: Tensor) -> Tensor:
     Args:
         rows: with a pixel around them.
     """
-    down = rows[:-2] + 2 * rows[1:-1] + rows[2:]
-    right = rows[:, :-2] + 2 * rows[:, 1:-1] + rows[:, 2:]
-    x, y = down[::2, 2:] - down[::2, :-2], right[2::2] - right[:-2:2]  # every other row tells as much
-    products = torch.stack([rows[1:-1:2, 1:-1] ** 2, x * x, y * y, x * y])
-    cells = products.unflatten(2, (-1, STEP)).mean(3).unflatten(1, (-1, STEP // 2)).mean(2)
+    above, here, below = rows[:-2:SPARSE], rows[1:-1:SPARSE], rows[2::SPARSE]
+    smooth, steep = above + 2 * here + below, below - above
+    x, y = smooth[:, 2:] - smooth[:, :-2], steep[:, :-2] + 2 * steep[:, 1:-1] + steep[:, 2:]
+    products = torch.stack([here[:, 1:-1] ** 2, x * x, y * y, x * y])
+    cells = products.unflatten(2, (-1, STEP)).mean(3).unflatten(1, (-1, STEP // SPARSE)).mean(2)
     return F.avg_pool2d(cells, 2, stride=1)
 
 
@@ -132,7 +153,7 @@ def _model(windows: _Windows, streaks: _Streaks) -> _Model | None:
     found = []
     for first, last in windows.strips():
         if wanted[first:last].any():  # FFTs refuse none
-            energy = _smoothed(_energy(torch.fft.rfft2(windows.cut(first, last)[wanted[first:last]])))
+            energy = _smoothed(_energy(torch.fft.rfft2(windows.cut(first, last, wanted[first:last]))))
             found.append(energy / energy.sum((1, 2), keepdim=True).clamp(min=1e-6))
     shares = torch.cat(found)
     usual = shares.mean(0)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from derain.arrays import Pixels
-from derain.restoring.alike import shares_of_rain
+from derain.restoring.alike import WHOLE, compared_size, shares_of_rain
 from derain.restoring.devices import suppress_out_of_memory
 from derain.restoring.evidence import stand_out, stand_out_each
 from derain.restoring.resizing import enlarged, reduced
@@ -155,9 +155,12 @@ def _at_every_scale(restorer: "Restorer", photo: Tensor) -> Sheets:
 
 def _less_what_is_unlike(photo: Tensor, found: Sheets) -> Sheets:
     """As :func:`derain.restoring.restorer.less_what_is_unlike`, into the background it is given."""
-    for rows, shares in shares_of_rain(_heights(found.rain).mean(-1) * 255):
-        rain = (found.rain[rows] * shares[..., None]).round().to(photo.dtype)
-        found.background[rows] = photo[rows] - rain
+    height, width = photo.shape[:2]
+    size = compared_size(height, width)
+    smaller = found.rain if size == (width, height) else reduced(found.rain, *size)
+    if (shares := shares_of_rain(_heights(smaller).mean(-1) * 255)) is not None:
+        whole = shares[..., None] if size == (width, height) else enlarged(shares[..., None], width, height)
+        found.background.copy_(photo - (found.rain.float() * whole).div_(WHOLE).round_().to(photo.dtype))
     return Sheets(found.background, _less(photo, found.background))
 
 

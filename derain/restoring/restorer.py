@@ -10,6 +10,7 @@ from functools import cached_property
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from derain.allocation import give_back_freed_memory
@@ -17,7 +18,7 @@ from derain.arrays import Pixels, UnitRgb, rows_in_cache
 from derain.errors import PhotoError
 from derain.models.contract import Derainer
 from derain.models.strips import Map
-from derain.restoring.alike import shares_of_rain
+from derain.restoring.alike import WHOLE, compared_size, shares_of_rain
 from derain.restoring.devices import (
     affordable_pixels,
     free_memory,
@@ -45,6 +46,7 @@ NOT_FINITE = "{} produces values that are not finite; give other `weights`"
 TOO_LARGE = "not enough memory; close other programs, or use a smaller photo"
 HALF_ERROR = 1e-6  # mean square error of half weights against whole ones: costs 0.02 dB where others' is 2e-4
 LARGEST_WHOLE = 1536  # px: longer photos are taken in strips by a network that looks across the whole photo
+FEW = 8  # px, side of the squares in which rain shows
 LARGE = 4e6  # px, of photos after which the system gets back what they took, if it has little left
 FEWEST_ROWS = 16  # of a strip
 MOST_STRIP_PIXELS = 2**19
@@ -318,23 +320,43 @@ class Restorer:
 
 def less_what_is_unlike(photo: Pixels, layers: Layers) -> Layers:
     """The layers, of which the background has got back what does not look like the rest of the rain."""
-    heights = heights_of(layers.rain)
-    if heights is not None:
-        with torch.inference_mode():
-            for rows, shares in shares_of_rain(heights):
-                rain = layers.rain[rows] * shares.numpy()[..., None]
-                cv2.subtract(photo[rows], np.rint(rain).astype(photo.dtype), dst=layers.background[rows])
-        cv2.subtract(photo, layers.background, dst=layers.rain)
+    if not shows_rain(layers.rain):
+        return layers
+    height, width = photo.shape[:2]
+    size, whole = compared_size(height, width), (width, height)
+    smaller = layers.rain if size == whole else cv2.resize(layers.rain, size, interpolation=cv2.INTER_AREA)
+    with torch.inference_mode():
+        found = shares_of_rain(torch.from_numpy(heights_of(smaller)))
+    if found is None:
+        return layers
+    shares = found.numpy().astype(np.uint16)
+    if size != whole:
+        shares = np.asarray(cv2.resize(shares, whole, interpolation=cv2.INTER_CUBIC))
+    kind = cv2.CV_8U if photo.dtype == np.uint8 else cv2.CV_16U
+    for rows in rows_in_cache(photo):
+        three = cv2.merge([shares[rows]] * 3)
+        rain = cv2.multiply(layers.rain[rows], three, scale=1 / WHOLE, dtype=kind)
+        cv2.subtract(photo[rows], rain, dst=layers.background[rows])
+        cv2.subtract(photo[rows], layers.background[rows], dst=layers.rain[rows])
     return layers
 
 
-def heights_of(rain: Pixels) -> Tensor | None:
-    """``(H, W)`` in grey levels of 255; ``None`` if there is no rain."""
-    heights = np.empty(rain.shape[:2], np.float32)
-    unit = np.full((1, 3), 255 / np.iinfo(rain.dtype).max / 3, np.float32)
+def shows_rain(rain: Pixels) -> bool:
+    """Whether there is more of it anywhere than a grey level of 255 over a square of some px."""
+    height, width = rain.shape[:2]
+    size = max(width // FEW, 1), max(height // FEW, 1)
+    coarse = np.asarray(cv2.resize(rain, size, interpolation=cv2.INTER_AREA))
+    return bool(coarse.max() >= np.iinfo(rain.dtype).max // 255)
+
+
+def heights_of(rain: Pixels) -> NDArray[np.float32]:
+    """``(H, W)`` in grey levels of 255."""
+    heights = np.zeros(rain.shape[:2], np.float32)
     for rows in rows_in_cache(rain):
-        cv2.transform(rain[rows].astype(np.float32), unit, dst=heights[rows])
-    return torch.from_numpy(heights) if heights.any() else None
+        for plane in cv2.split(rain[rows]):
+            cv2.accumulate(plane, heights[rows])
+        heights[rows] *= np.float32(255 / np.iinfo(rain.dtype).max / 3)
+    return heights
 
 
 def trial(device: torch.device) -> Tensor:

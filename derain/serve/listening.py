@@ -11,6 +11,7 @@ import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -93,8 +94,11 @@ def serve(app: Starlette, address: Address, connections: int, proxy: str | None 
         forwarded_allow_ips=proxy,
         limit_concurrency=connections,
     )
+    server = Server(config, app.state.service.turns)
     with _ending_by_sigterm():
-        Server(config, app.state.service.turns).run([address.socket])
+        server.run([address.socket])
+    if server.interrupted:  # which uvicorn mostly raises, but not if the signal comes as it ends
+        raise KeyboardInterrupt
 
 
 class Server(uvicorn.Server):
@@ -103,7 +107,12 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, turns: Turns, to_ask: float = SECONDS_TO_ASK) -> None:
         super().__init__(config)
         self.turns, self.to_ask = turns, to_ask
+        self.interrupted = False  # by SIGINT
         self._silent: dict[Any, float] = {}  # connections that have not asked yet, and since when
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.interrupted = self.interrupted or sig == signal.SIGINT
+        super().handle_exit(sig, frame)
 
     async def on_tick(self, counter: int) -> bool:
         now = time.monotonic()
