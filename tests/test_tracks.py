@@ -11,6 +11,7 @@ import pytest
 from PIL import Image, ImageSequence
 
 from derain.video import VideoSettings, frames, process
+from derain.video.encoder import in_time
 from derain.video.formats import choose_pixel_format, lost
 from derain.video.gifs import read_pages
 from derain.video.joining import write_in_header
@@ -353,3 +354,10 @@ def test_the_settings_of_an_encoder_are_no_message(tmp_path):
     said = list[str]()
     process(make_clip(tmp_path / "a.mp4", 4), tmp_path / "b.webm", Identity(), FRAME_BY_FRAME, say=said.append)
     assert not any("messages" in sentence for sentence in said)
+
+
+def test_a_packet_whose_time_the_encoder_left_undefined_is_decoded_when_it_is_shown():
+    packets = [av.Packet(b"1"), av.Packet(b"2")]
+    for packet, (pts, dts) in zip(packets, [(0, 6574731305396623436), (512, 0)]):
+        packet.pts, packet.dts = pts, dts
+    assert [packet.dts for packet in in_time(packets)] == [0, 0]

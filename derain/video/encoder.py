@@ -116,7 +116,7 @@ class PictureEncoder:
 
     def _encode(self, frame: av.VideoFrame | None) -> list[Any]:
         try:
-            return list(self.stream.encode(frame))
+            return in_time(list(self.stream.encode(frame)))
         except (av.FFmpegError, OSError, ValueError) as error:
             raise self.failure(error) from None
 
@@ -127,6 +127,14 @@ class PictureEncoder:
         done = "written" if isinstance(error, OSError) and begun else f"encoded as {codec}"
         advice = "; it needs an NVIDIA GPU with an encoder" if codec.endswith(NVENC) and not begun else ""
         return PhotoError(f"{self.named}: cannot be {done} ({reason(error)}){advice}")
+
+
+def in_time(packets: list[Any]) -> list[Any]:
+    """Packets to be decoded no later than shown: of a clip of few frames x265 may leave that time undefined."""
+    for packet in packets:
+        if packet.dts is not None and packet.pts is not None and packet.dts > packet.pts:
+            packet.dts = packet.pts
+    return packets
 
 
 class SegmentWriter:
