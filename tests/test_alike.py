@@ -8,7 +8,7 @@ import torch
 from derain.models.contract import Derainer
 from derain.rain.render import Kind, render
 from derain.restoring import alike
-from derain.restoring.alike import WHOLE, shares_of_rain
+from derain.restoring.alike import WHOLE, compared_size, shares_of_rain
 from derain.restoring.restorer import Restorer
 
 SIDE = 320
@@ -20,8 +20,8 @@ def falling(seed=0, side=SIDE):
     return 255 * render(np.random.default_rng(seed), side, STEADY)
 
 
-def shares(heights):
-    found = shares_of_rain(torch.from_numpy(heights.astype(np.float32)))
+def shares(heights, brightness=255):
+    found = shares_of_rain(torch.from_numpy(heights.astype(np.float32)), torch.full(heights.shape, float(brightness)))
     return None if found is None else found.numpy() / WHOLE
 
 
@@ -52,6 +52,17 @@ def test_grain_that_was_taken_with_the_rain_is_given_back_for_the_most_part():
     found = rain + grain
     kept = shares(found) * found
     assert np.square(kept - rain).mean() < 0.6 * np.square(found - rain).mean()
+
+
+def test_before_black_all_that_is_bright_is_rain_whatever_it_looks_like():
+    stick = leaning_stick()
+    found = falling() + stick
+    given_back = (1 - shares(found, brightness=4)) * found
+    assert given_back.max() < 4.01 and (1 - shares(found))[stick > 60].mean() > 0.4
+
+
+def test_a_photo_of_a_pixels_width_is_not_compared():
+    assert compared_size(20_000_000, 1) == (1, 20_000_000) and compared_size(4000, 6000) == (3000, 2000)
 
 
 @pytest.mark.parametrize("shape", [(SIDE, SIDE), (129, 417), (200, 128)])

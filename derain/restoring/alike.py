@@ -32,16 +32,18 @@ MOST_WINDOWS = {"cpu": 512, "cuda": 16384}  # at once
 
 def compared_size(height: int, width: int) -> tuple[int, int]:
     """Width and height at which a photo's rain is compared."""
-    while height * width > MOST_COMPARED:
+    while height * width > MOST_COMPARED and min(height, width) >= 2 * LEAST_SIDE:
         height, width = height // 2, width // 2
     return width, height
 
 
-def shares_of_rain(heights: Tensor) -> Tensor | None:
+def shares_of_rain(heights: Tensor, brightness: Tensor) -> Tensor | None:
     """Which share of what was found is rain like the photo's, ``(H, W)`` in int32 from 0 to ``WHOLE``.
 
     Args:
         heights: ``(H, W)``, of the rain layer, in grey levels of 255.
+        brightness: of the background as it was found. No more is given back than that: what is brighter than its
+            backdrop by more than the backdrop itself is rain, whatever it looks like.
 
     Returns:
         ``None`` if there is too little rain to tell.
@@ -54,7 +56,8 @@ def shares_of_rain(heights: Tensor) -> Tensor | None:
         return None
     shares = torch.empty(heights.shape, dtype=torch.int32, device=heights.device)
     for rows, part in _filtered(windows, model, streaks.rainy):
-        shares[rows] = part.mul_(WHOLE).round_().to(torch.int32)
+        surely = 1 - brightness[rows] / heights[rows].clamp(min=LEAST_HEIGHT)
+        shares[rows] = torch.maximum(part, surely).mul_(WHOLE).round_().to(torch.int32)
     return shares
 
 

@@ -157,8 +157,10 @@ def _less_what_is_unlike(photo: Tensor, found: Sheets) -> Sheets:
     """As :func:`derain.restoring.restorer.less_what_is_unlike`, into the background it is given."""
     height, width = photo.shape[:2]
     size = compared_size(height, width)
-    smaller = found.rain if size == (width, height) else reduced(found.rain, *size)
-    if (shares := shares_of_rain(_heights(smaller).mean(-1) * 255)) is not None:
+    both = [found.rain, found.background]
+    if size != (width, height):
+        both = [reduced(layer, *size) for layer in both]
+    if (shares := shares_of_rain(*(_heights(layer).mean(-1) * 255 for layer in both))) is not None:
         whole = shares[..., None] if size == (width, height) else enlarged(shares[..., None], width, height)
         found.background.copy_(photo - (found.rain.float() * whole).div_(WHOLE).round_().to(photo.dtype))
     return Sheets(found.background, _less(photo, found.background))

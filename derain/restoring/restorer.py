@@ -324,9 +324,11 @@ def less_what_is_unlike(photo: Pixels, layers: Layers) -> Layers:
         return layers
     height, width = photo.shape[:2]
     size, whole = compared_size(height, width), (width, height)
-    smaller = layers.rain if size == whole else cv2.resize(layers.rain, size, interpolation=cv2.INTER_AREA)
+    both = [layers.rain, layers.background]
+    if size != whole:
+        both = [np.asarray(cv2.resize(layer, size, interpolation=cv2.INTER_AREA)) for layer in both]
     with torch.inference_mode():
-        found = shares_of_rain(torch.from_numpy(heights_of(smaller)))
+        found = shares_of_rain(*(torch.from_numpy(heights_of(layer)) for layer in both))
     if found is None:
         return layers
     shares = found.numpy().astype(np.uint16)
@@ -349,13 +351,13 @@ def shows_rain(rain: Pixels) -> bool:
     return bool(coarse.max() >= np.iinfo(rain.dtype).max // 255)
 
 
-def heights_of(rain: Pixels) -> NDArray[np.float32]:
-    """``(H, W)`` in grey levels of 255."""
-    heights = np.zeros(rain.shape[:2], np.float32)
-    for rows in rows_in_cache(rain):
-        for plane in cv2.split(rain[rows]):
+def heights_of(layer: Pixels) -> NDArray[np.float32]:
+    """``(H, W)``, the mean of the channels, in grey levels of 255."""
+    heights = np.zeros(layer.shape[:2], np.float32)
+    for rows in rows_in_cache(layer):
+        for plane in cv2.split(layer[rows]):
             cv2.accumulate(plane, heights[rows])
-        heights[rows] *= np.float32(255 / np.iinfo(rain.dtype).max / 3)
+        heights[rows] *= np.float32(255 / np.iinfo(layer.dtype).max / 3)
     return heights
 
 
