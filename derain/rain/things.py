@@ -49,7 +49,8 @@ class Drawing:
 
     def over(self, rng: np.random.Generator, photo: UnitRgb) -> UnitRgb:
         """The photo behind them, all as sharp as each other, half of them in the scene's light and shadow."""
-        seen = (cv2.resize(sheet, (self.size, self.size), interpolation=cv2.INTER_AREA) for sheet in self._sheets)
+        size = self.size, self.size
+        seen = (cv2.resize(sheet, size, interpolation=cv2.INTER_AREA) for sheet in (self.ink, self.cover))
         ink, cover = (sheet.astype(np.float32) / np.float32(255) for sheet in seen)
         soft = rng.uniform(0.3, 0.9) if rng.random() < 0.8 else between(rng, (1, 3))
         ink, cover = (np.asarray(cv2.GaussianBlur(sheet, (0, 0), soft), np.float32) for sheet in (ink, cover))
@@ -58,10 +59,6 @@ class Drawing:
             ink = np.clip(ink * light.clip(0.5, 1.5), 0, 1)
         cover = cover[..., None] * np.float32(rng.uniform(0.8, 1) if rng.random() < 0.3 else 1)
         return np.clip(photo * (1 - cover) + ink * cover, 0, 1)
-
-    @property
-    def _sheets(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        return self.ink, self.cover
 
 
 Draw = Callable[[np.random.Generator, UnitRgb, Drawing], None]
