@@ -92,7 +92,7 @@ def test_what_is_not_finite_in_half_precision_is_found_anew_in_strips(monkeypatc
     half = Restorer(model, "bfloat16")
     broken = copy.deepcopy(model).to(torch.bfloat16)
     broken.tail.bias.data.fill_(float("inf"))
-    half.__dict__["with_half_weights"] = broken
+    half.__dict__["quick"] = broken
     assert np.array_equal(half.layers(photo).background, wanted)
     half.model.tail.bias.data.fill_(float("inf"))
     with pytest.raises(PhotoError, match="not finite"):

@@ -112,7 +112,7 @@ def seconds_for(restorer: Restorer) -> float:
     with restorer.computing():
         _wait(device)
         started = time.perf_counter()
-        (restorer.with_half_weights or restorer.model)(image)
+        (restorer.quick or restorer.model)(image)
         _wait(device)
     return time.perf_counter() - started
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from derain.bounds import bounded
 from derain.errors import WeightsError
 from derain.models.contract import Config, Derainer, nan_where_too_large
-from derain.models.shuffling import only_infers_on_cpu, pixel_shuffle
+from derain.models.shuffling import joined, only_infers_on_cpu, pixel_shuffle
 from derain.models.strips import Map
 
 STEEPEST_FADING = 4.0  # that of rain under a sky of a quarter of the greatest brightness
@@ -19,6 +19,7 @@ CLIPPED_BRIGHTNESS = (
     0.94,
     0.99,
 )  # brightness from which a channel may be, and surely is, clipped; JPEG makes it uneven
+PIXELS_IN_CACHE = 2**15  # of which all that is worked out from the network's output fits into a core's cache
 STANDARD_DEVIATIONS = 4.8  # of the Gaussian that the network sees, within which all is that counts
 
 
@@ -97,7 +98,18 @@ class DerainNet(Derainer):
         self.heaviness = max(numbers_a_pixel(config) / numbers_a_pixel(DerainConfig()), 1.0)
 
     def layers(self, rainy: Tensor) -> tuple[Tensor, Tensor]:
-        return self.composed(rainy, *self.outputs(rainy))
+        outputs = self.outputs(rainy)
+        return self.composed_in_cache(rainy, *outputs) if only_infers_on_cpu(rainy) else self.composed(rainy, *outputs)
+
+    def composed_in_cache(self, rainy: Tensor, *outputs: Tensor) -> tuple[Tensor, Tensor]:
+        """As :meth:`composed`, a few rows at a time: of all at once each step would go to memory and back."""
+        background, rain = torch.empty_like(rainy), torch.empty_like(rainy)
+        half = max(PIXELS_IN_CACHE // (4 * outputs[0].shape[0] * outputs[0].shape[3]), 1)
+        for first in range(0, outputs[0].shape[2], half):
+            rows = slice(2 * first, 2 * (first + half))
+            found = self.composed(rainy[:, :, rows], *(output[:, :, first : first + half] for output in outputs))
+            background[:, :, rows], rain[:, :, rows] = found
+        return background, rain
 
     def composed(self, rainy: Tensor, *outputs: Tensor) -> tuple[Tensor, Tensor]:
         """Background and rain, given the :meth:`outputs`."""
@@ -143,7 +155,7 @@ class DerainNet(Derainer):
             x = F.relu(down(x), inplace=True)
         x = self.encoder[-1](x)
         for blocks, up in zip(reversed(self.decoder), reversed(self.up)):
-            x = blocks(F.interpolate(up(x), scale_factor=2.0, mode="nearest").add_(skips.pop()))
+            x = blocks(joined(up(x), skips.pop()))
         return [output(x) for output in self.output_layers()]
 
     def output_layers(self) -> list[nn.Module]:
@@ -158,7 +170,7 @@ class DerainNet(Derainer):
             top, bottom = first // 2, (last + 1) // 2
             x, above = decoded.around(top, bottom, 1)
             outputs = [output(x)[:, :, above : above + bottom - top] for output in self.output_layers()]
-            found = self.composed(photo.rows(2 * top, 2 * bottom), *outputs)[0]
+            found = self.composed_in_cache(photo.rows(2 * top, 2 * bottom), *outputs)[0]
             return found[:, :, first - 2 * top : last - 2 * top]
 
         return Map(rows, photo.height, 2 * photo.strip)  # as many rows at half the height as those of the levels

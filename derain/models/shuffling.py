@@ -1,4 +1,4 @@
-"""Pixels of half the height and width unfolded, on a processor that only infers."""
+"""From pixels of half the height and width to those of the whole, quickly on a processor that only infers."""
 
 import torch
 import torch.nn.functional as F
@@ -20,3 +20,14 @@ def pixel_shuffle(x: Tensor) -> Tensor:
     pairs = x.permute(0, 2, 3, 1).contiguous().view(PAIRS[x.element_size()])
     moved = pairs.view(count, height, width, channels // 4, 2).permute(0, 3, 1, 4, 2).contiguous().view(x.dtype)
     return moved.view(count, channels // 4, 2 * height, 2 * width)
+
+
+def joined(half: Tensor, skip: Tensor) -> Tensor:
+    """``skip`` plus each pixel of ``half`` four times; what only infers writes that over ``skip``, in half the time."""
+    if not only_infers_on_cpu(skip) or not skip.is_contiguous(memory_format=torch.channels_last):
+        return F.interpolate(half, scale_factor=2.0, mode="nearest").add_(skip)
+    count, channels, height, width = half.shape
+    pixels = half.permute(0, 2, 3, 1)
+    rows = torch.cat([pixels, pixels], 3).view(count, height, 1, 2 * width * channels)
+    skip.permute(0, 2, 3, 1).view(count, height, 2, 2 * width * channels).add_(rows)
+    return skip

@@ -27,7 +27,7 @@ MOST_MODELS = 512  # windows
 MOST_OF_MODELS = 0.85  # of these windows have less at a frequency than may be rain
 COMMON_SHARE = 0.95  # of the model's energy, by which windows with much and with little rain are compared
 NEIGHBOURS = 1.2  # standard deviation over neighbouring frequencies, of which one window tells little
-MOST_WINDOWS = {"cpu": 512, "cuda": 16384}  # at once
+MOST_WINDOWS = {"cpu": 128, "cuda": 16384}  # at once: of no more does a processor's cache hold all that is worked out
 
 
 def compared_size(height: int, width: int) -> tuple[int, int]:
@@ -165,7 +165,7 @@ def _model(windows: _Windows, streaks: _Streaks) -> _Model | None:
 
 def _quantile(values: Tensor, share: float) -> Tensor:
     """Over the first dimension."""
-    return values.sort(0).values[int(share * (len(values) - 1))]
+    return values.kthvalue(int(share * (len(values) - 1)) + 1, 0).values
 
 
 def _energy(spectrum: Tensor) -> Tensor:
@@ -174,19 +174,20 @@ def _energy(spectrum: Tensor) -> Tensor:
 
 def _smoothed(energy: Tensor) -> Tensor:
     """Over neighbouring frequencies."""
-    down, down_mirrored, right, right_mirrored = _kernels(energy.device)
-    return down @ energy @ right + down_mirrored @ energy @ right_mirrored
+    down, right, right_mirrored = _kernels(energy.device)
+    mirrored = energy[..., -torch.arange(SIDE, device=energy.device) % SIDE, :]
+    return down @ (energy @ right + mirrored @ right_mirrored)
 
 
 @cache
-def _kernels(device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _kernels(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     """Gaussians over the rows and columns of a spectrum; beyond its first and last column lies its own mirror image."""
     frequencies = torch.arange(SIDE, device=device)
     kept = torch.arange(STEP + 1, device=device)
     down, right = _gaussian(frequencies, frequencies), _gaussian(frequencies, kept)
     mirrored = torch.zeros_like(right[: STEP + 1])
     mirrored[1:STEP] = right[STEP + 1 :].flip(0)
-    return down, down[:, -frequencies % SIDE].contiguous(), right[: STEP + 1].contiguous(), mirrored
+    return down, right[: STEP + 1].contiguous(), mirrored
 
 
 def _gaussian(rows: Tensor, columns: Tensor) -> Tensor:

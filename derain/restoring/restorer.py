@@ -257,20 +257,20 @@ class Restorer:
 
     def networks(self) -> Iterator[tuple[Derainer, bool]]:
         """Those whose results are tried in turn, and whether by autocast."""
-        yield (self.with_half_weights, False) if self.with_half_weights is not None else (self.model, self.half)
+        yield (self.quick, False) if self.quick is not None else (self.model, self.half)
         if self.half:
             yield self.model, False
 
     @cached_property
-    def with_half_weights(self) -> Derainer | None:
-        """The network as it is now with weights of 16 bits, if it is to compute so and finds the same: as fast as the
-        GPU can, where autocast converts at each step. On a processor it is fused as well.
+    def quick(self) -> Derainer | None:
+        """The network as it is now, made to compute as fast as the device can, if it finds the same: fused on a
+        processor, and in half precision with weights of 16 bits, where autocast converts at each step.
         """
-        if not self.half or not self.model.may_have_half_weights:
+        if self.half and not self.model.may_have_half_weights:
             return None
         if self.device.type == "cpu":
-            return fused(self.model)
-        if self.device.type != "cuda":
+            return fused(self.model, torch.bfloat16 if self.half else torch.float32)
+        if self.device.type != "cuda" or not self.half:
             return None
         quick = deepcopy(self.model).to(torch.bfloat16 if self.precision == "bfloat16" else torch.float16)
         image = trial(self.device)
