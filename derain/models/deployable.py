@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from derain.bounds import bounded
 from derain.errors import WeightsError
 from derain.models.contract import Config, Derainer, nan_where_too_large
-from derain.models.shuffling import joined, only_infers_on_cpu, pixel_shuffle
+from derain.models.shuffling import halved, joined, only_infers_on_cpu, pixel_shuffle, rows_in_cache
 from derain.models.strips import Map
 
 STEEPEST_FADING = 4.0  # that of rain under a sky of a quarter of the greatest brightness
@@ -19,7 +19,6 @@ CLIPPED_BRIGHTNESS = (
     0.94,
     0.99,
 )  # brightness from which a channel may be, and surely is, clipped; JPEG makes it uneven
-PIXELS_IN_CACHE = 2**15  # of which all that is worked out from the network's output fits into a core's cache
 STANDARD_DEVIATIONS = 4.8  # of the Gaussian that the network sees, within which all is that counts
 
 
@@ -102,12 +101,10 @@ class DerainNet(Derainer):
         return self.composed_in_cache(rainy, *outputs) if only_infers_on_cpu(rainy) else self.composed(rainy, *outputs)
 
     def composed_in_cache(self, rainy: Tensor, *outputs: Tensor) -> tuple[Tensor, Tensor]:
-        """As :meth:`composed`, a few rows at a time: of all at once each step would go to memory and back."""
+        """As :meth:`composed`, a few rows at a time."""
         background, rain = torch.empty_like(rainy), torch.empty_like(rainy)
-        half = max(PIXELS_IN_CACHE // (4 * outputs[0].shape[0] * outputs[0].shape[3]), 1)
-        for first in range(0, outputs[0].shape[2], half):
-            rows = slice(2 * first, 2 * (first + half))
-            found = self.composed(rainy[:, :, rows], *(output[:, :, first : first + half] for output in outputs))
+        for rows in rows_in_cache(rainy):
+            found = self.composed(rainy[:, :, rows], *(output[:, :, halved(rows)] for output in outputs))
             background[:, :, rows], rain[:, :, rows] = found
         return background, rain
 
@@ -147,7 +144,7 @@ class DerainNet(Derainer):
 
     def outputs(self, rainy: Tensor) -> list[Tensor]:
         """What is predicted, for four pixels in each: ``(N, 16, H/2, W/2)``, and with ``fading`` 4 more."""
-        x = self.head(F.pixel_unshuffle(rainy - 0.5, 2).to(self.head.weight.dtype))
+        x = self.head(self.folded(rainy))
         skips = []
         for blocks, down in zip(self.encoder, self.down):
             x = blocks(x)
@@ -158,13 +155,25 @@ class DerainNet(Derainer):
             x = blocks(joined(up(x), skips.pop()))
         return [output(x) for output in self.output_layers()]
 
+    def folded(self, rainy: Tensor) -> Tensor:
+        """Four pixels of the photo in each, ``(N, 12, H/2, W/2)``, as the network takes them."""
+        dtype = self.head.weight.dtype
+        if not only_infers_on_cpu(rainy):
+            return F.pixel_unshuffle(rainy - 0.5, 2).to(dtype)
+        count, _, height, width = rainy.shape
+        side_by_side = rainy.is_contiguous(memory_format=torch.channels_last)
+        layout = torch.channels_last if side_by_side else torch.contiguous_format
+        whole = torch.empty((count, 12, height // 2, width // 2), dtype=dtype, memory_format=layout)
+        for rows in rows_in_cache(rainy):
+            whole[:, :, halved(rows)] = F.pixel_unshuffle(rainy[:, :, rows] - 0.5, 2)
+        return whole
+
     def output_layers(self) -> list[nn.Module]:
         return [self.tail, self.fade] if self.config.fading else [self.tail]
 
     def in_strips(self, photo: Map) -> Map:
         """Of all maps only the skips are kept whole, which takes a third of the memory."""
-        folded = photo.halved(lambda rainy: F.pixel_unshuffle(rainy - 0.5, 2).to(self.head.weight.dtype))
-        decoded = self.level_in_strips(0, folded.seen_around(self.head, 1))
+        decoded = self.level_in_strips(0, photo.halved(self.folded).seen_around(self.head, 1))
 
         def rows(first: int, last: int) -> Tensor:
             top, bottom = first // 2, (last + 1) // 2
@@ -184,8 +193,7 @@ class DerainNet(Derainer):
         down, up, decode = self.down[level], self.up[level], self.decoder[level]
         skip = x.seen_around(encode, 2 * len(encode)).kept(exactly=True)  # type: ignore[arg-type]
         below = self.level_in_strips(level + 1, skip.halved(lambda found: F.relu(down(found), inplace=True), above=1))
-        joined = below.then(up).doubled().then(torch.Tensor.add_, skip)
-        decoded = joined.seen_around(decode, 2 * len(decode))  # type: ignore[arg-type]
+        decoded = below.then(up).joined(skip).seen_around(decode, 2 * len(decode))  # type: ignore[arg-type]
         return decoded if level == 0 else skip.replaced(decoded)
 
 
