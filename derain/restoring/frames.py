@@ -21,6 +21,7 @@ from derain.restoring.restorer import (
     Layers,
     Restorer,
     less_what_is_unlike,
+    padded_to_multiple,
     write_if_finite,
 )
 from derain.restoring.scales import reduced_sizes
@@ -72,9 +73,11 @@ class FrameRestorer:
         return less_what_is_unlike(frame, Layers(background, rain)).background
 
     def _at_own_scale(self, frame: Pixels) -> Pixels:
+        height, width = frame.shape[:2]
+        padded = padded_to_multiple(frame, self.restorer.model.multiple)
         with torch.inference_mode():
-            for found in self.restorer.results(self.restorer.to_tensor(self._in_unit(frame))):
-                background = background_or_same(found[0], frame)
+            for found in self.restorer.results(self.restorer.to_tensor(self._in_unit(padded))):
+                background = background_or_same(found[0, :, :height, :width], frame)
                 if background is not None:
                     return background
         raise PhotoError(NOT_FINITE.format(self.restorer.model.name))
