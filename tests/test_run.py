@@ -48,6 +48,17 @@ def test_one_photo_becomes_one_beside_it(photo, small_weights):
     assert photo.read_bytes() == before
 
 
+def test_the_rain_layer_has_all_the_bits_of_its_photo(small_weights, tmp_path, rng):
+    deep = rng.integers(0, 2**16, (50, 70, 3), dtype=np.uint16)
+    photo, result = tmp_path / "deep.png", tmp_path / "result.png"
+    write_photo(photo, deep)
+    done = command("run", photo, "-o", result, "--rain", "--weights", small_weights, "--device", "cpu")
+    assert done.returncode == 0, done.stderr
+    background, rain = (read_original(path).pixels for path in (result, tmp_path / "result.rain.png"))
+    assert rain.dtype == np.uint16 and rain.any()
+    assert np.array_equal(background.astype(int) + rain, deep)
+
+
 def test_layers_and_comparison(photo, small_weights, tmp_path):
     out = tmp_path / "new" / "result.png"
     done = command("run", photo, "-o", out, "--rain", "--compare", "--weights", small_weights, "--device", "cpu")

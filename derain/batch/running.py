@@ -286,7 +286,7 @@ def _write_results(work: JobUnderWay, original: Original, layers: Separated, tre
     job, write = work.job, write_bytes if treatment.overwrite else write_new
     make_folder(job.background.parent, job.below)
     if job.rain in work.due:
-        write_photo(job.rain, to_8_bit(layers.rain), write)
+        write_photo(job.rain, layers.rain, write)
     if job.compare in work.due:
         write_photo(job.compare, comparison(to_8_bit(original.pixels), to_8_bit(layers.background)), write)
     if job.background not in work.due:

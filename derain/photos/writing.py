@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from derain.arrays import Pixels, Rgb8
+from derain.arrays import Pixels
 from derain.errors import PhotoError
 from derain.files.writing import write_bytes
 from derain.photos.codec import Format, NewPhoto
@@ -63,7 +63,7 @@ def holds_colours(original: Original, target: Format) -> bool:
     return not source.codec.needs_codes(original.content)
 
 
-def write_photo(path: Path, photo: Rgb8, write: Callable[[Path, bytes], None] = write_bytes) -> None:
+def write_photo(path: Path, photo: Pixels, write: Callable[[Path, bytes], None] = write_bytes) -> None:
     """Write a new ``(H, W, 3)`` RGB picture in the format that the suffix names, whole or not at all.
 
     Raises:

@@ -100,7 +100,7 @@ class _Parts:
         return Part(finished.content, f"image/{to.lower()}", f"{self.stem}.derained{suffix}")
 
     def _rain(self) -> Part:
-        rain = to_8_bit(self.layers.rain)
+        rain = self.layers.rain
         return Part(encode(Original(rain, ""), rain, "PNG"), "image/png", f"{self.stem}.rain.png")
 
     def _for_screens(self, pixels: Pixels, role: str) -> Part:

@@ -68,15 +68,11 @@ class TrainConfig:
     short: float = share(0.0)  # share of rendered layers that are drops which a short exposure stopped, like snow
     wide: float = share(0.0)  # share of those that are wide and soft, out of focus
     opaque: float = share(0.0)  # share of those that are drops in focus, which hide what is behind them
-    things: float = share(
-        0.0
-    )  # share of clean crops with sticks, railings, fronds or other thin things that are no rain
+    things: float = share(0.0)  # share of clean crops with sticks, railings, fronds or other thin things on them
     backdrop: float = share(0.0)  # share of clean crops that are put out of focus
     night: float = share(0.0)  # share of clean crops that are darkened to a night, whose lamps light the rain
     overcast: float = share(0.0)  # share of clean crops that are dulled and hazed to a rainy day's light
-    camera: float = share(
-        0.0
-    )  # share of rainy crops seen, with their truths, through a camera's blur, sharpening and noise
+    camera: float = share(0.0)  # share of rainy crops, with their truths, that a camera blurs, sharpens and makes noisy
     jpeg: float = share(0.3)  # share of rainy crops that went through JPEG
     jpeg_quality: tuple[int, int] = bounded((60, 96), 1, 100)  # least and most
     jpeg_both: float = share(0.0)  # share of those whose truth went through it, too
