@@ -27,6 +27,16 @@ def test_fused_it_finds_what_it_finds_in_float32(photo):
     assert np.square(found.astype(float) - wanted).mean() < 0.3
 
 
+@pytest.mark.parametrize("width", [1, 16])
+def test_a_photo_of_a_few_pixels_width_is_the_same_in_bfloat16(rng, width):
+    model, photo = load("derain"), rng.integers(0, 256, (500, width, 3), dtype=np.uint8)
+    wanted = Restorer(model, "float32").layers(photo).background
+    for used in (3e4, -3e4):
+        [torch.full((size,), used) for size in (10**4, 10**5, 10**6)]  # what memory that is used again holds
+        found = Restorer(model, "bfloat16").layers(photo).background
+        assert np.abs(found.astype(int) - wanted).max() <= 1
+
+
 def test_in_float32_it_finds_just_what_the_network_finds_in_one_go(rng):
     model = load("derain")
     quick = fused(model, torch.float32)

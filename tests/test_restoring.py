@@ -77,7 +77,7 @@ def test_a_large_photo_is_the_same_in_strips_of_which_the_finest_level_sees_few_
     monkeypatch.setattr(restorer, "BROAD_STRIP_PIXELS", 235 * 8)
     in_strips = Restorer(model, precision, tile)
     rows = list[int]()
-    for network, _ in in_strips.networks():
+    for network, _ in in_strips.networks(235):
         network.head.register_forward_pre_hook(lambda module, given: rows.append(given[0].shape[2]))
     found = in_strips.layers(photo)
     assert at_once.rain.any() and np.abs(found.background.astype(int) - at_once.background).max() <= 1

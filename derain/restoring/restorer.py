@@ -250,13 +250,17 @@ class Restorer:
 
     def results(self, image: Tensor) -> Iterator[Tensor]:
         """Backgrounds ``(N, 3, H, W)`` on the device: after one in half precision, which may overflow, in float32."""
-        for network, autocast in self.networks():
+        for network, autocast in self.networks(image.shape[-1]):
             with self.computing(autocast):
                 found = network(image)[0]
             yield found
 
-    def networks(self) -> Iterator[tuple[Derainer, bool]]:
-        """Those whose results are tried in turn, and whether by autocast."""
+    def networks(self, width: int) -> Iterator[tuple[Derainer, bool]]:
+        """Those whose results are tried in turn on pictures so wide, and whether by autocast."""
+        if self.half and self.device.type == "cpu" and width <= self.model.multiple:
+            # oneDNN's convolutions for AMX reduce a map to a width of 1 wrongly: they read memory beyond it
+            yield self.model, False
+            return
         yield (self.quick, False) if self.quick is not None else (self.model, self.half)
         if self.half:
             yield self.model, False
@@ -284,7 +288,7 @@ class Restorer:
         padded = padded_to_multiple(photo, self.model.multiple)
         strip = max(pixels // width, FEWEST_ROWS)
         rows = Map(lambda first, last: self.to_tensor(in_unit(padded[first:last])), len(padded), strip)
-        for network, autocast in self.networks():
+        for network, autocast in self.networks(width):
             with self.computing(autocast):
                 found = network.in_strips(rows)
                 if all(self._write_strip(found, strip, photo, inner, layers) for strip in found.strips()):
