@@ -440,6 +440,17 @@ def test_a_dry_photo_comes_back_bit_for_bit(photo, tmp_path):
     assert (tmp_path / "out.jpg").read_bytes() == photo.read_bytes()
     (outcome,) = batch.run([batch.Job(photo, tmp_path / "out.png")], model)
     assert np.array_equal(read_photo(tmp_path / "out.png"), read_photo(photo))
+    assert not outcome.untouched and batch.describe(outcome) == "no rain found, only saved anew"
+    (outcome,) = batch.run([batch.Job(photo, tmp_path / "small.jpg")], model, batch.Treatment(quality=30))
+    assert not outcome.untouched and (tmp_path / "small.jpg").stat().st_size < photo.stat().st_size
+    (outcome,) = batch.run([batch.Job(photo, tmp_path / "any.jpg")], model, batch.Treatment(rainy_from=0))
+    assert outcome.untouched and (tmp_path / "any.jpg").read_bytes() == photo.read_bytes()
+
+
+def test_a_photo_that_nothing_is_taken_from_comes_back_bit_for_bit(photo, tmp_path):
+    (outcome,) = batch.run([batch.Job(photo, tmp_path / "out.jpg")], rainy_model(), batch.Treatment(strength=0))
+    assert outcome.untouched and (tmp_path / "out.jpg").read_bytes() == photo.read_bytes()
+    assert batch.describe(outcome) == f"rain on {outcome.rain_coverage:.0%}, copied unchanged"
 
 
 def test_strength_is_a_share_of_the_rain(photo):

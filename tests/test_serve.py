@@ -169,6 +169,7 @@ def photos(folder, rng):
         ("?strength=0.4", {}, {"strength": 0.4}),
         ("?format=webp&quality=60", {"format": "webp"}, {"quality": 60}),
         ("?rainy_from=1&weights=small", {}, {"rainy_from": 1.0}),
+        ("?rainy_from=1&quality=60", {}, {"rainy_from": 1.0, "quality": 60}),
     ],
 )
 def test_a_picture_comes_back_as_derain_run_writes_it(server, restorer, tmp_path, rng, query, target, treatment):

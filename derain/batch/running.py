@@ -91,7 +91,8 @@ class Outcome:
     seconds: float = 0.0  # in the network
     rain_coverage: float = 0.0  # share of pixels with rain that can be seen
     rain_left: float | None = None  # share of the streaks' height that is evidently left; None: not looked for
-    untouched: bool = False  # no rain: the result is the photo's own file, bit for bit
+    dry: bool = False  # nothing was taken away
+    untouched: bool = False  # nor anything else changed: the result is the photo's own file, bit for bit
     notes: tuple[str, ...] = ()  # what is to be known of the result, such as what it could not keep
     node: str = ""  # of a cluster; empty without one
 
@@ -224,7 +225,7 @@ def separate(
     rainy_from: float = DRY_COVERAGE,
     watch: Callable[[str], None] | None = None,
 ) -> Separated:
-    """Background and rain layer of a photo. If it is dry, the background is the photo itself.
+    """Background and rain layer of a photo. If nothing is taken away it is dry, and the background the photo itself.
 
     Raises:
         PhotoError: there is not enough memory even for a small tile.
@@ -238,7 +239,8 @@ def separate(
     if strength < 1:
         rain = at_strength(0, found.rain, strength)
         found = Layers(original.pixels - rain, rain)
-    return Separated(found.background, found.rain, seconds, covered)
+    nothing = (strength < 1 or not covered) and not found.rain.any()
+    return Separated(found.background, found.rain, seconds, covered, dry=nothing)
 
 
 def _separate(work: JobUnderWay, restorer: Restorer, treatment: Treatment, watch: Watch | None = None) -> JobUnderWay:
@@ -261,9 +263,14 @@ def finished_file(original: Original, layers: Separated, to: str, quality: int |
     Raises:
         PhotoError: the format cannot hold the photo.
     """
-    if layers.dry and to == original.format and quality is None:
+    if keeps_its_file(original, layers, to, quality):
         return Encoded(original.content)
     return encode_with_notes(original, layers.background, to, quality)
+
+
+def keeps_its_file(original: Original, layers: Separated, to: str, quality: int | None = None) -> bool:
+    """Whether the result in Pillow's format ``to`` is the photo's own file, bit for bit."""
+    return layers.dry and to == original.format and quality is None
 
 
 def _write(work: JobUnderWay, treatment: Treatment) -> Outcome:
@@ -274,7 +281,8 @@ def _write(work: JobUnderWay, treatment: Treatment) -> Outcome:
     done = Outcome(job, None, width, height, layers.seconds, layers.coverage)
     try:
         notes = _write_results(work, original, layers, treatment)
-        return replace(done, rain_left=layers.rain_left, untouched=layers.dry, notes=notes)
+        untouched = keeps_its_file(original, layers, _format_of_result(job, original), treatment.quality)
+        return replace(done, rain_left=layers.rain_left, dry=layers.dry, untouched=untouched, notes=notes)
     except PhotoError as error:
         return replace(done, error=error)
     except Exception as error:  # whatever it is, the other photos go on
@@ -291,11 +299,8 @@ def _write_results(work: JobUnderWay, original: Original, layers: Separated, tre
         write_photo(job.compare, comparison(to_8_bit(original.pixels), to_8_bit(layers.background)), write)
     if job.background not in work.due:
         return ()
-    to = format_of(job.background)
-    if to == FORMATS.get(job.source.suffix.lower()):
-        to = original.format  # a mislabelled photo stays what it is
     try:
-        finished = finished_file(original, layers, to, treatment.quality)
+        finished = finished_file(original, layers, _format_of_result(job, original), treatment.quality)
     except PhotoError as error:
         raise PhotoError(f"{job.background}: {error}") from None
     if not job.in_place:
@@ -305,6 +310,12 @@ def _write_results(work: JobUnderWay, original: Original, layers: Separated, tre
         treatment.journal.note_replacement(job.source, original.content, finished.content)
     lost = replace_bytes(job.source, finished.content)
     return (*finished.notes, *([f"could not preserve its {', '.join(lost)}"] if lost else ()))
+
+
+def _format_of_result(job: Job, original: Original) -> str:
+    to = format_of(job.background)
+    is_the_same = to == FORMATS.get(job.source.suffix.lower())
+    return original.format if is_the_same else to  # a mislabelled photo stays what it is
 
 
 def through_pipe(model: Derainer, treatment: Treatment, format: str | None = None) -> tuple[str, ...]:
@@ -335,9 +346,9 @@ def through_pipe(model: Derainer, treatment: Treatment, format: str | None = Non
 
 def describe(outcome: Outcome) -> str:
     """What became of a photo, in a few words."""
-    if outcome.untouched:
-        found = "no rain found" if outcome.rain_coverage < DRY_COVERAGE else f"rain on only {outcome.rain_coverage:.0%}"
-        return f"{found}, copied unchanged"
+    if outcome.dry:
+        found = "no rain found" if outcome.rain_coverage < DRY_COVERAGE else f"rain on {outcome.rain_coverage:.0%}"
+        return f"{found}, {'copied unchanged' if outcome.untouched else 'only saved anew'}"
     found = f"{outcome.width}x{outcome.height} px, {outcome.seconds:.2f} s, rain on {outcome.rain_coverage:.0%}"
     return found + (f", {outcome.rain_left:.0%} of it left" if outcome.rain_left else "")
 

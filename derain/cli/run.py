@@ -349,7 +349,7 @@ class Telling:
             say_error(error)
         for note in outcome.notes:
             self.say(f"{source}: {note}")
-        if not error and (self.verbose or outcome.untouched and not self.quiet):
+        if not error and (self.verbose or outcome.dry and not self.quiet):
             say(f"{source}: {describe(outcome)}")
         if self.json:
             tell_text(as_json(replace(outcome, error=error and PhotoError(with_options(str(error))))))

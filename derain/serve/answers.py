@@ -11,7 +11,7 @@ import numpy as np
 
 from derain.arrays import Pixels
 from derain.batch.planning import NAMES
-from derain.batch.running import Separated, finished_file
+from derain.batch.running import Separated, finished_file, keeps_its_file
 from derain.errors import PhotoError
 from derain.photos import Original, encode, to_8_bit
 from derain.photos.names import FORMATS
@@ -53,12 +53,13 @@ def answer(original: Original, layers: Separated, wanted: Wanted, name: str) -> 
         PhotoError: the format cannot hold the photo.
     """
     try:
-        parts, notes = _Parts(original, layers, wanted, name).made()
+        maker = _Parts(original, layers, wanted, name)
+        parts, notes = maker.made()
     except PhotoError as error:
         raise PhotoError(f"{printable(name) or 'the photo'}: {error}") from None
     headers = {
         "derain-rain-coverage": f"{layers.coverage:.4f}",
-        "derain-untouched": "true" if layers.dry else "false",
+        "derain-untouched": "true" if maker.untouched else "false",
         "derain-seconds": f"{layers.seconds:.3f}",
         "cache-control": "no-store",
     }
@@ -91,8 +92,18 @@ class _Parts:
         in_order = sorted(names, key=list(makers).index)  # the report tells of the result
         return {name: makers[name]() for name in in_order}, self.notes
 
+    @property
+    def format(self) -> str:
+        """Pillow's name of the result's."""
+        return FORMATS[NAMES[self.wanted.format]] if self.wanted.format else self.original.format
+
+    @property
+    def untouched(self) -> bool:
+        """Whether the result is the photo's own file."""
+        return keeps_its_file(self.original, self.layers, self.format, self.wanted.quality)
+
     def _result(self) -> Part:
-        to = FORMATS[NAMES[self.wanted.format]] if self.wanted.format else self.original.format
+        to = self.format
         finished = finished_file(self.original, self.layers, to, self.wanted.quality)
         self.notes = finished.notes
         own = PurePosixPath(self.given).suffix
@@ -122,7 +133,7 @@ class _Parts:
             "height": height,
             "seconds": round(self.layers.seconds, 4),
             "rain_coverage": round(self.layers.coverage, 4),
-            "untouched": self.layers.dry,
+            "untouched": self.untouched,
             "notes": self.notes,
         }
         return Part(as_json(said).encode(), "application/json", "report.json")
