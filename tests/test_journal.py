@@ -178,6 +178,16 @@ def test_overwriting_goes_on_where_it_was_cut_off_and_begins_anew_when_all_was_d
     assert len(derain(*words).stdout.splitlines()) == 6 and not list(tmp_path.rglob(FOLDER))
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_a_result_with_a_name_of_its_own_is_overwritten_without_more_ado(trip, derain, there):
+    result = trip.parent / "out.png"
+    if there:
+        result.write_bytes(b"another's")
+    ran = derain(trip / "a.png", "-o", result, "--overwrite")
+    assert ran.exit_code == 0 and "cannot be recorded" not in ran.stderr, ran.stderr
+    assert result.read_bytes() != b"another's" and not list(trip.parent.rglob(FOLDER))
+
+
 def test_other_settings_overwrite_all(trip, derain, monkeypatch):
     with monkeypatch.context() as patched:
         cut_off(patched, "_write", 4, "before")

@@ -13,6 +13,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from derain import batch
+from derain.batch import planning
 from derain.cli.app import app
 from derain.errors import PhotoError, UsageError
 from derain.files.places import place
@@ -83,6 +84,19 @@ def test_photos_are_read_from_the_web(tmp_path, rng, small_weights):
         server.shutdown()
     assert ran.exit_code == 1 and f"{address}/b.png: no such file" in ran.stderr
     assert os.listdir(tmp_path / "out") == ["a.png"] and ran.stdout == f"{tmp_path}/out/a.png\n"
+
+
+@pytest.mark.parametrize("many", [planning.MANY, 1])
+@pytest.mark.parametrize("output", ["memory://dry", "{}"])
+def test_results_of_photos_elsewhere_are_overwritten_if_that_is_asked_for(
+    elsewhere, tmp_path, rng, small_weights, monkeypatch, many, output
+):
+    monkeypatch.setattr(planning, "MANY", many)
+    elsewhere.pipe_file("/trip/a.png", png(rng))
+    words = ["run", "memory://trip", "-o", output.format(tmp_path / "dry"), "--weights", str(small_weights)]
+    for further, results in (([], 1), ([], 0), (["--overwrite"], 1)):
+        ran = CliRunner().invoke(app, [*words, *further])
+        assert ran.exit_code == 0 and len(ran.stdout.splitlines()) == results, ran.stderr
 
 
 def test_an_address_that_nothing_opens_is_a_sentence():

@@ -22,6 +22,7 @@ from derain.errors import PhotoError, reason
 from derain.files.parts import machine
 from derain.files.places import ADDRESS, is_remote
 from derain.files.writing import alone, refuse_link, sync_open
+from derain.photos.names import SUFFIXES
 
 if TYPE_CHECKING:
     from derain.batch.planning import Target
@@ -232,6 +233,8 @@ class Journal:
 
     def _split(self, photo: Path) -> tuple[str, str]:
         """The absolute path of its folder, and its name."""
+        if is_remote(photo):
+            return str(photo.parent), photo.name
         folder, name = os.path.split(photo)
         return self._absolute(folder or os.curdir), name
 
@@ -350,7 +353,7 @@ def journal_of(
     kind, output = REPLACED if target.in_place else OVERWRITTEN, target.output
     local = [given for given in named if not (isinstance(given, str) and ADDRESS.match(given))]
     if kind == OVERWRITTEN and output is not None and not is_remote(output):
-        root: Path | None = Path(os.path.abspath(output))
+        root: Path | None = _home_of_results(Path(os.path.abspath(output)))
     elif len(local) < len(named):
         return None
     else:
@@ -362,6 +365,11 @@ def journal_of(
     command = digest(str(recursive), place, *sorted(places))
     covers = kind == REPLACED and recursive and str(root) in places
     return Journal(kind, root, command, digest(settings, str(wanted)), covers)
+
+
+def _home_of_results(output: Path) -> Path:
+    """The folder that results go to, of which ``output`` may be one."""
+    return output.parent if output.suffix.lower() in SUFFIXES and not output.is_dir() else output
 
 
 def folder_of(named: Iterable[str | Path]) -> Path | None:

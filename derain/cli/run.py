@@ -1,7 +1,7 @@
 """`derain run`."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -201,10 +201,11 @@ def _todo(
     from derain import batch
 
     if batch.is_long(named, target, recursive, overwrite):
-        return telling.found(named, target, recursive, journal)
+        return telling.found(named, target, recursive, overwrite, journal)
     left = dict[Path, str]()
     jobs = batch.plan(named, target, recursive, left.__setitem__)
-    todo = [job for job in jobs if not journal.is_done(job)] if journal else batch.pending(jobs)
+    is_done = done_before(journal, overwrite)
+    todo = [job for job in jobs if not is_done(job)]
     telling.skipped(left, jobs, set(todo), journal)
     refused = {job: error for job in todo if (error := batch.obstacle(job))}
     if todo and len(refused) == len(todo):
@@ -212,6 +213,19 @@ def _todo(
         raise typer.Exit(1)
     telling.progress.planned = telling.progress.total = len(todo)
     return todo
+
+
+def done_before(journal: "Journal | None", overwrite: bool) -> "Callable[[Job], bool]":
+    """Whether nothing is to be done for a job any more."""
+    if journal:
+        return journal.is_done
+    if overwrite:  # where nothing can be noted, all is replaced
+        return lambda job: False
+    from derain.batch import is_done
+    from derain.files.places import Existing
+
+    existing = Existing()
+    return lambda job: is_done(job, existing)
 
 
 def no_tally() -> "Tally":
@@ -286,20 +300,19 @@ class Telling:
             self.say(f"{known.there} skipped: {one if known.there == 1 else many}")
 
     def found(
-        self, named: Sequence[str], target: "Target", recursive: bool, journal: "Journal | None"
+        self, named: Sequence[str], target: "Target", recursive: bool, overwrite: bool, journal: "Journal | None"
     ) -> "Iterator[Job]":
         """Jobs as their photos are found, without those that are done; what is left out is told at the end."""
-        from derain.batch import is_done, plan_as_found, skipped_as_json
-        from derain.files.places import Existing
+        from derain.batch import plan_as_found, skipped_as_json
 
         def leave(path: Path, why: str) -> None:
             self.progress.leave(path, why)
             if self.json:
                 tell_text(skipped_as_json(path, why))
 
-        existing, known = Existing(), self.progress
+        is_done, known = done_before(journal, overwrite), self.progress
         for job in plan_as_found(named, target, recursive, leave, self.clashed):
-            if not (journal.is_done(job) if journal else is_done(job, existing)):
+            if not is_done(job):
                 known.planned += 1
                 yield job
                 continue

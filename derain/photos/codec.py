@@ -66,7 +66,7 @@ class NewPhoto:
             return np.ascontiguousarray(turn(inks))
         if pixels.dtype == np.uint16 and not self.format.deep:
             pixels, alpha = to_8_bit(pixels), None if alpha is None else to_8_bit(alpha)
-            self.previews.say(f"its 16 bits were reduced to 8, the most that this {self.format.name} can hold")
+            self.previews.say(f"it was reduced to 8 bits a channel, the most that this {self.format.name} can hold")
         if alpha is None and not original.grey and pixels is self.previews.after:
             return self.previews.stored_after
         colours = _mean(pixels) if original.grey else pixels
