@@ -408,6 +408,14 @@ def test_stdin_to_stdout(photo, small_weights):
     assert failed.returncode == 1 and failed.stdout == b"" and b"stdin: not a photo" in failed.stderr
 
 
+@pytest.mark.parametrize("words", [["-", "{photo}"], ["{photo}", "-o", "-"]], ids=" ".join)
+def test_a_pipe_is_not_taken_for_a_photo_or_folder(photo, monkeypatch, words):
+    monkeypatch.chdir(photo.parent)
+    done = command("run", *(word.format(photo=photo.name) for word in words))
+    assert done.returncode == 2 and "one photo goes from stdin to stdout" in done.stderr
+    assert list(photo.parent.iterdir()) == [photo]
+
+
 def test_any_name_comes_out_as_it_is(photo, small_weights):
     name = os.fsencode(photo.parent) + b"/\xe9t\xe9.jpg"  # Latin-1
     try:

@@ -110,6 +110,8 @@ def run(
     piped = inputs == ["-"]
     if piped and (output or files_from or in_place or rain or compare or json or ray is not None):
         raise UsageError("-: the result goes to stdout; leave out --output and other options that write files")
+    if not piped and "-" in (*(inputs or []), str(output)):
+        raise UsageError("-: one photo goes from stdin to stdout, as in `derain run - < rainy.jpg > dry.jpg`")
     telling = Telling(json, quiet, verbose)
     with ExitStack() as held:
         todo: Iterable[Job] = []
