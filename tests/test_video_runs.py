@@ -221,6 +221,38 @@ def test_several_clips_and_folders_of_clips_in_one_go(tmp_path, small_weights):
     assert refused.exit_code != 0 and "give a folder" in str(refused.exception)
 
 
+@pytest.mark.parametrize("out, names", [([], ["a.derained.mp4"]), (["-o", "dry"], ["a.mp4"]), (["-o", "."], [])])
+def test_no_result_takes_the_place_of_another_clip(tmp_path, small_weights, monkeypatch, out, names):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.mp4", "a.flv"):
+        make_clip(tmp_path / name, count=2, base=Fraction(1, 1000))
+    before = Path("a.mp4").read_bytes()
+    words = ["video", "a.mp4", "a.flv", *out, "--overwrite", "--temporal", "off", "--weights", str(small_weights)]
+    done = CliRunner().invoke(app, words, terminal_width=1000)
+    assert done.exit_code == 1 and "a.flv: the place of its result" in done.stderr, done.stderr
+    assert [Path(line).name for line in done.stdout.splitlines()] == names and Path("a.mp4").read_bytes() == before
+
+
+def test_clips_that_mp4_has_no_name_for_go_to_a_folder_in_a_container_that_can_be_written(tmp_path, small_weights):
+    make_clip(tmp_path / "00001.flv", count=2, base=Fraction(1, 1000))
+    make_clip(tmp_path / "00002.ts", count=2, sound=1).rename(tmp_path / "00002.MTS")
+    words = ["video", *map(str, sorted(tmp_path.glob("0*"))), "-o", str(tmp_path / "dry"), "--temporal", "off"]
+    done = CliRunner().invoke(app, [*words, "--weights", str(small_weights)])
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.splitlines() == [str(tmp_path / "dry" / name) for name in ("00001.mp4", "00002.mp4")]
+
+
+def test_results_of_an_earlier_run_among_named_clips_are_left_out(tmp_path, small_weights):
+    for name in ("a.mp4", "a.derained.mp4", "b.derained.mp4"):
+        make_clip(tmp_path / name, count=2)
+    words = ["video", *map(str, sorted(tmp_path.glob("*.mp4"))), "--json", "--temporal", "off"]
+    done = CliRunner().invoke(app, [*words, "--weights", str(small_weights)])
+    assert done.exit_code == 0, done.stderr
+    skipped = [json.loads(line)["skipped"] for line in done.stdout.splitlines()]
+    assert skipped == ["a result of a.mp4", "its result exists", None]
+    assert (tmp_path / "b.derained.derained.mp4").exists()  # nothing says that it is a result of another
+
+
 def test_an_interrupted_clip_says_how_to_go_on(tmp_path, small_weights, monkeypatch):
     def interrupt(*given):
         raise KeyboardInterrupt

@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,31 @@ class Telling:
     journal: "Journal | None" = None  # of what cannot be told by the results
     bad: int = 0  # clips that failed, or of which frames or parts did
     left: int = 0  # clips whose results were there already
+    results: dict[Path, Path] = field(default_factory=dict)  # clips that are results of others, each with that one
+    places: dict[str, Path] = field(default_factory=dict)  # whose each is, as a source or result
+
+    def know(self, clips: list[Path]) -> None:
+        """To be told of all of several clips, before the first is done."""
+        from derain.photos.names import results_among
+        from derain.video.naming import MARK
+
+        self.results = results_among(clips, (MARK,))
+        self.places = {os.path.abspath(clip): clip for clip in clips if clip not in self.results}
+
+    def place_for(self, clip: Path, folder: Path | None) -> Path:
+        """Where the result of one of several clips goes: into the folder of results, or beside the clip.
+
+        Raises:
+            PhotoError: it is missing, or no clip.
+            UsageError: another clip's result goes there, or another clip lies there.
+        """
+        from derain.video.naming import default_result, result_in
+
+        place = result_in(folder, clip) if folder else default_result(clip)
+        other = self.places.setdefault(os.path.abspath(place), clip)
+        if other != clip:
+            raise UsageError(f"{clip}: the place of its result, {place}, is taken by {other}; give it another `out`")
+        return place
 
     def is_done(self, clip: Path, place: Path) -> bool:
         """Whether an earlier run of the command replaced the result, or found that there is none."""
@@ -65,6 +90,17 @@ class Telling:
         for sentence in result.damage:
             say_error(PhotoError(sentence))
         self.bad += bool(result.failed or result.damage)
+
+    def leaves_out(self, clip: Path) -> bool:
+        """Whether nothing is done for a clip because it is a result, as where a shell expands ``*.mp4`` again."""
+        if clip not in self.results:
+            return False
+        self.left += 1
+        source = self.results[clip].name
+        self.inform(f"{clip}: left out because it is a result of {source}; name it alone to derain it")
+        if self.json:
+            tell_text(as_json(nothing_of(clip, None) | {"skipped": f"a result of {source}"}))
+        return True
 
     def skipped(self, clip: Path, place: Path) -> None:
         self.left += 1
@@ -126,7 +162,7 @@ def nothing_of(clip: Path, place: Path | None) -> dict[str, Any]:
 
 
 def clips_of(sources: list[str], out: str | None) -> list[tuple[Path, Path | None]]:
-    """Each clip with its result; those of folders among them, unless a folder holds frames and no clip.
+    """Each clip with the folder its result goes to; those of folders too, unless a folder holds frames and no clip.
 
     A single folder of frames gives none: it is a clip itself.
 
@@ -149,7 +185,7 @@ def clips_of(sources: list[str], out: str | None) -> list[tuple[Path, Path | Non
     if twice := [path for path in results if results.count(path) > 1]:
         raise UsageError(f"{twice[0]}: two clips would be written to it; give them one by one")
     Path(out).mkdir(parents=True, exist_ok=True)
-    return list(zip(found, results))
+    return [(clip, Path(out)) for clip in found]
 
 
 def clips_in(folder: Path) -> list[Path]:

@@ -193,19 +193,22 @@ def video(
     if is_streamed:
         return stream(source, str(out), network, (settings, streaming), overwrite, json, quiet)
     if clips:
+        telling.know([clip for clip, _ in clips])
         telling.journal = journal_of_clips([clip for clip, _ in clips], out, settings, weights, overwrite)
-    todo = clips or [(Path(source), Path(out) if out else default_result(Path(source)))]
+    todo: list[tuple[Path, Path | None]] = clips or [(Path(source), Path(out) if out else None)]
     with workers_of(ray, device, threads, inform) as elsewhere, progress_bar(hidden=quiet) as bar:
         task = bar.add_task("frames", total=None, doing="loading the network")
-        for clip, result_path in todo:
+        for clip, given in todo:
             name = f"{clip.name}: " if clips else ""
 
             def report(done: int, total: int, seconds: float, name: str = name) -> None:
                 pace = f"{name}frames, {bar.tasks[task].speed or 0:.1f} a second"
                 bar.update(task, completed=done, total=total or None, description=pace, doing="encoding and joining")
 
+            if telling.leaves_out(clip):
+                continue
             try:
-                place = result_path or default_result(clip)
+                place = telling.place_for(clip, given) if clips else given or default_result(clip)
                 if clips and os.path.lexists(place) and not overwrite:
                     telling.skipped(clip, place)
                     continue

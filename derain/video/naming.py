@@ -65,12 +65,23 @@ def default_result(source: Path) -> Path:
             raise UsageError(f"{folder}: is a link; to write results through it, name it as `out`")
         return folder
     check_source(source)
-    if is_sequence(source) or name.suffix.lower() in FORMATS:
-        return name.with_name(f"{name.stem}{MARK}{name.suffix}")
+    return name.with_name(f"{name.stem}{MARK}{suffix_of_result(source)}")
+
+
+def result_in(folder: Path, source: Path) -> Path:
+    """Where the result of a clip goes in a folder of results; errors as :func:`default_result`."""
+    check_source(source)
+    return folder / f"{source.stem}{suffix_of_result(source)}"
+
+
+def suffix_of_result(source: Path) -> str:
+    """The clip's own, or of a container that holds what it holds."""
+    if is_sequence(source) or source.suffix.lower() in FORMATS:
+        return source.suffix
     from derain.video.reading import Clip  # which brings torch: a name by itself is judged without
 
     with Clip(source) as clip:
-        return name.with_name(f"{name.stem}{MARK}{best_suffix(clip)}")
+        return best_suffix(clip)
 
 
 def best_suffix(clip: "Clip") -> str:
