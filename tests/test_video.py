@@ -286,6 +286,34 @@ def test_grey_clips_keep_their_contrast(tmp_path, form, ending):
     assert np.abs(to_8(before)[..., 0] - ramp).mean() < 1
 
 
+@pytest.mark.parametrize("tags", [{}, {"color_range": 1, "colorspace": 1}])
+def test_motion_jpeg_takes_any_clip_and_keeps_its_colours(tmp_path, tags):
+    source = make_clip(tmp_path / "a.mp4", count=2, tags=tags, options={"qp": "1"})
+    process(source, tmp_path / "b.mkv", Identity(), VideoSettings(temporal="off", codec="mjpeg"))
+    for before, after in zip(frames(source), frames(tmp_path / "b.mkv"), strict=True):
+        assert np.abs(after.pixels.astype(float) - before.pixels).mean() < 3
+
+
+def test_options_that_the_encoder_does_not_know_or_take_are_told(tmp_path):
+    source, said = make_clip(tmp_path / "a.mp4", count=2), list[str]()
+
+    def done(**settings):
+        return process(source, tmp_path / "b.mkv", Identity(), VideoSettings(**settings), True, say=said.append)
+
+    done(options={"bogus": "1", "tune": "film"}, preset="fast", crf=20)
+    assert [line for line in said if "counts for nothing" in line] == [
+        f"{source}: libx264 has no encoder option bogus, so it counts for nothing"
+    ]
+    said.clear()
+    done(codec="mjpeg", crf=5)
+    assert not any("counts for nothing" in line for line in said)
+    done(codec="ffv1", crf=5)
+    assert f"{source}: ffv1 has no `crf`, so it counts for nothing" in said
+    with pytest.raises(PhotoError, match=r"a\.mp4: libx264 does not take `preset` nonsense \("):
+        done(preset="nonsense")
+    done(preset="fast")  # nothing is left in the way
+
+
 def to_8(pixels: np.ndarray) -> np.ndarray:
     return pixels / 257 if pixels.max() > 255 else pixels
 

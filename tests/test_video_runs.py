@@ -150,6 +150,12 @@ def test_what_cannot_be_is_said_before_weights_are_loaded(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.gif", "a.mp4", "in"]
 
 
+@pytest.mark.parametrize("option", ["--encoder-option", "--source-option", "--output-option"])
+def test_an_option_without_a_value_is_wrong_usage(tmp_path, option):
+    done = CliRunner().invoke(app, ["video", str(make_clip(tmp_path / "a.mp4", count=1)), option, "tune"])
+    assert isinstance(done.exception, UsageError) and "tune: is no option with a value" in str(done.exception)
+
+
 def test_a_gif_given_to_run_is_refused_before_anything_is_computed(tmp_path):
     save_photo(picture(0), tmp_path / "a.gif")
     save_photo(picture(0), tmp_path / "b.png")

@@ -228,7 +228,13 @@ def video(
 
 
 def pairs(given: list[str] | None) -> dict[str, str]:
-    """Options that are given as key=value."""
+    """Options that are given as key=value.
+
+    Raises:
+        UsageError: one is not.
+    """
+    if wrong := [option for option in given or [] if option.find("=") < 1]:
+        raise UsageError(f"{wrong[0]}: is no option with a value; give it as key=value")
     return dict(pair.partition("=")[::2] for pair in given or [])
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+from av.video.reformatter import ColorRange
 
 from derain.errors import PhotoError, reason
 from derain.files.writing import write_bytes
@@ -67,6 +68,8 @@ class PictureEncoder:
     def _colours(self, frame: Frame) -> Colours:
         if self.encoding.codec == "mpeg4":  # has no tags, so what players take for granted
             return replace(frame.colours, pixel_format=self.encoding.pixel_format, matrix=2, range=1)
+        if self.encoding.codec == "mjpeg" and frame.colours.converter_range != ColorRange.JPEG:  # knows only these
+            return replace(frame.colours, pixel_format=self.encoding.pixel_format, matrix=5, range=2)
         return frame.colours
 
     def converted(self, frame: Frame, picture: Photo) -> av.VideoFrame:

@@ -40,6 +40,7 @@ from derain.video.treatment import (
     stretch_of,
     with_alpha,
 )
+from derain.video.trial import try_options
 from derain.weights import fingerprint, load, sha256
 
 SEGMENT_FRAMES = 100  # frames: what a kill costs at the most
@@ -363,6 +364,7 @@ class Segments:
         encoding = encoding_of(self.clip, frame, stored, ending, work.light, settings)
         if is_first:
             say_lost(frame, encoding, self.run.say)
+            try_options(encoding, settings, str(self.clip.path), self.run.say)
         writer = SegmentWriter(work.segments[-1], encoding)
         if frame.matrix:
             write_bytes(work.own / "matrix", frame.matrix)

@@ -37,6 +37,7 @@ from derain.video.streams.latency import Latency
 from derain.video.streams.output import Output
 from derain.video.streams.source import Connection, Source
 from derain.video.treatment import Network, Preview, derained, looks_ahead, stretch, with_alpha
+from derain.video.trial import try_options
 
 DEFAULT_STREAMING = StreamSettings()
 
@@ -259,6 +260,7 @@ class Streaming:
         form, raw = self.output.form, self.streaming.raw
         encoding = encoding_for(self.connection, frame, picture, form, raw, self.settings)
         say_lost(frame, encoding, self.say)
+        try_options(encoding, self.settings, self.output.name, self.say)
         origin = self.origin or Fraction(0)
         for sentence in self.output.open(encoding, self.connection, origin, self.settings.audio):
             self.say(sentence)
