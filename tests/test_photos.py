@@ -16,7 +16,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from derain.batch import Target, plan, run
 from derain.errors import PhotoError
 from derain.models import build
-from derain.photos import decode, encode, read_original, read_photo
+from derain.photos import decode, encode, read_original, read_photo, write_photo
 from derain.photos.heif import are_plain, colours
 from derain.photos.original import as_stored, upright
 from derain.photos.tiff_tags import with_exif, without_structure
@@ -114,6 +114,13 @@ def test_jpeg_keeps_its_tables_and_subsampling(rgb, subsampling):
     assert after.info["progressive"] and after.info["comment"] == b"hello"
     assert opened(back(content, quality=95)).quantization != before.quantization
     assert len(back(content)) < 1.1 * len(content)
+
+
+def test_a_photo_may_be_named_by_a_string(rgb, tmp_path):
+    write_photo(f"{tmp_path}/a.png", rgb)
+    assert np.array_equal(read_photo(f"{tmp_path}/a.png"), rgb)
+    with pytest.raises(PhotoError, match="none.png: no such file"):
+        read_original(f"{tmp_path}/none.png")
 
 
 @pytest.mark.parametrize("file_format", ["PNG", "WEBP", "TIFF", "AVIF"])

@@ -246,3 +246,13 @@ def test_a_device_too_full_to_measure_its_precision_uses_float32(monkeypatch):
 
     monkeypatch.setattr(devices, "half_is_faster", full)
     assert not Restorer(Halving(most=10)).half
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [np.zeros((8, 8)), np.zeros((8, 8, 3), np.float32), np.zeros((8, 8, 4), np.uint8), np.zeros((0, 8, 3), np.uint8)],
+    ids=lambda photo: f"{photo.dtype}{photo.shape}",
+)
+def test_what_is_no_photo_is_refused_in_a_sentence(small_weights, wrong):
+    with pytest.raises(UsageError, match=r"`photo`: give an \(H, W, 3\) array of uint8 or uint16, not one of .*"):
+        restorer.restore(load(str(small_weights)), wrong)

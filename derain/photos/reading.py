@@ -12,7 +12,7 @@ from PIL import UnidentifiedImageError
 
 from derain.arrays import Rgb8
 from derain.errors import PhotoError, reason
-from derain.files.places import is_remote, read_place
+from derain.files.places import is_remote, place, read_place
 from derain.files.writing import read_file
 from derain.photos.codec import Format
 from derain.photos.extent import SparseError, check_extent
@@ -37,7 +37,7 @@ class TooLargeError(PhotoError):
         self.megapixels = megapixels
 
 
-def read_original(path: Path, max_megapixels: float = MAX_MEGAPIXELS, patient: bool = False) -> Original:
+def read_original(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS, patient: bool = False) -> Original:
     """A photo from a file.
 
     Args:
@@ -47,6 +47,7 @@ def read_original(path: Path, max_megapixels: float = MAX_MEGAPIXELS, patient: b
         SparseError: it is such a file.
         PhotoError: the file is missing, damaged, too large, not a photo, or holds more than one picture.
     """
+    path = place(path)
     try:
         content = read_place(path) if is_remote(path) else read_file(path)
     except FileNotFoundError:
@@ -117,7 +118,7 @@ def _check_size(width: int, height: int, max_megapixels: float) -> None:
         raise TooLargeError(megapixels)
 
 
-def read_photo(path: Path) -> Rgb8:
+def read_photo(path: str | Path) -> Rgb8:
     """An upright ``(H, W, 3)`` RGB photo in 8 bits.
 
     Raises:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from derain.arrays import Pixels
 from derain.errors import PhotoError
+from derain.files.places import place
 from derain.files.writing import write_bytes
 from derain.photos.codec import Format, NewPhoto
 from derain.photos.formats import BY_NAME
@@ -63,10 +64,11 @@ def holds_colours(original: Original, target: Format) -> bool:
     return not source.codec.needs_codes(original.content)
 
 
-def write_photo(path: Path, photo: Pixels, write: Callable[[Path, bytes], None] = write_bytes) -> None:
+def write_photo(path: str | Path, photo: Pixels, write: Callable[[Path, bytes], None] = write_bytes) -> None:
     """Write a new ``(H, W, 3)`` RGB picture in the format that the suffix names, whole or not at all.
 
     Raises:
         PhotoError: the format is unknown, or the folder cannot be written.
     """
+    path = place(path)
     write(path, encode(Original(photo, ""), photo, format_of(path)))

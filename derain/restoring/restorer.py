@@ -15,7 +15,7 @@ from torch import Tensor
 
 from derain.allocation import give_back_freed_memory
 from derain.arrays import Pixels, UnitRgb, rows_in_cache
-from derain.errors import PhotoError
+from derain.errors import PhotoError, UsageError
 from derain.models.contract import Derainer
 from derain.models.strips import Map
 from derain.restoring.alike import WHOLE, compared_size, shares_of_rain
@@ -439,6 +439,12 @@ def restore(
     """Background and rain layer of an ``(H, W, 3)`` RGB photo of any size, uint8 or uint16, in its shape and type.
 
     Arguments and errors are those of :class:`Restorer`.
+
+    Raises:
+        UsageError: the photo is of another shape or type.
     """
+    shape, dtype = np.shape(photo), np.asarray(photo).dtype
+    if len(shape) != 3 or shape[2] != 3 or 0 in shape or dtype.kind != "u" or dtype.itemsize > 2:
+        raise UsageError(f"`photo`: give an (H, W, 3) array of uint8 or uint16, not one of {dtype} with shape {shape}")
     found = Restorer(model, precision, tile, max_memory).layers(photo)
     return found.background, found.rain
