@@ -393,6 +393,9 @@ def test_what_cannot_be_scored_is_named_and_counted(paired_folders):
         (["--rainy", "{rainy}", "--csv", "{rainy}/new", "--json", "{rainy}/../rainy/new"], "cannot hold two outputs"),
         (["--rainy", "{rainy}", "--csv", "-", "--json", "-"], "cannot hold two outputs"),
         (["--benchmark", "--csv", "{rainy}/new"], "leave out"),
+        (["--self-test", "--clean", "{rainy}"], "belong to --rainy"),
+        (["--benchmark", "--frames", "3"], "belong to --rainy"),
+        (["--rainy", "{rainy}", "--frames", "3"], "is no clip; leave out `frames`"),
     ],
 )
 def test_wrong_usage_is_one_sentence(paired_folders, arguments, said):

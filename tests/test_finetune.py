@@ -606,6 +606,12 @@ def test_photos_that_were_not_looked_at_and_those_without_rain_are_told(camera, 
     assert material.unseen > 10 and "no time" in notes(material)["not looked at"]
 
 
+def test_where_nothing_was_begun_there_is_nothing_to_resume(camera, tmp_path):
+    words = ["finetune", str(camera), "-o", str(tmp_path / "mine.safetensors"), "--steps", "1", "--resume"]
+    done = CliRunner().invoke(app, words)
+    assert "mine.finetune: no such folder, so there is nothing to resume; leave out --resume" in str(done.exception)
+
+
 def test_a_run_goes_on_only_with_the_photos_that_it_began_with(camera, bank, tmp_path):
     def interrupt(step, progress, losses):
         raise KeyboardInterrupt

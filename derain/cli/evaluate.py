@@ -61,6 +61,8 @@ def evaluate(
     """
     if sum((rainy is not None, self_test, benchmark)) != 1:
         raise UsageError("give one of --rainy, --self-test or --benchmark")
+    if rainy is None and (clean or restored or frames):
+        raise UsageError("--clean, --restored and --frames belong to --rainy; leave them out")
     check_there(*(path for path in (rainy, clean) if path))
     check_weights(*(name for name in weights or () if name != "none"))
     from derain.cli.methods import method_names, roles

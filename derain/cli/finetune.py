@@ -9,8 +9,9 @@ import typer
 from derain.cli.inputs import check_pictures, check_weights
 from derain.cli.options import Device, Workers
 from derain.cli.terminal import say, tell, training_bar
+from derain.errors import UsageError
 from derain.finetuning.change import check_change
-from derain.finetuning.places import LEAST_PHOTOS, check_result
+from derain.finetuning.places import LEAST_PHOTOS, check_result, work_folder
 from derain.weights.places import check_repo
 
 
@@ -67,6 +68,8 @@ def finetune(
     if push:
         check_repo(push)
     weights = out or Path(f"{photos.resolve().name}.safetensors")
+    if resume and not (work_folder(weights).exists() or weights.exists()):
+        raise UsageError(f"{work_folder(weights)}: no such folder, so there is nothing to resume; leave out --resume")
     check_result(weights, (photos, *([clean] if clean else [])), resume, overwrite)
     from derain.finetuning.finetune import finetune as run_finetuning
     from derain.finetuning.verdict import in_words

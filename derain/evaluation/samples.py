@@ -58,6 +58,8 @@ def open_samples(
     for path in paths:
         if not os.path.exists(path):
             raise UsageError(f"{path}: no such file or folder")
+    if frames and rainy.suffix.lower() not in CLIPS:
+        raise UsageError(f"{rainy}: is no clip; leave out `frames`")
     problems: list[str] = []
     if all(path.is_dir() for path in paths):
         entries, problems = match(rainy, clean, restored)
