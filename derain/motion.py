@@ -101,8 +101,8 @@ def pixel_grid(height: int, width: int) -> Field:
 
 def warped(picture: NDArray[Any], flow: Field, form: int = cv2.INTER_LINEAR) -> NDArray[Any]:
     """The picture sampled where ``flow`` says."""
-    columns, rows = cv2.split(cv2.add(pixel_grid(*flow.shape[:2]), flow))
-    return np.asarray(cv2.remap(picture, columns, rows, form, borderMode=cv2.BORDER_REPLICATE))
+    places = np.asarray(cv2.add(pixel_grid(*flow.shape[:2]), flow))
+    return np.asarray(cv2.remap(picture, places, None, form, borderMode=cv2.BORDER_REPLICATE))  # type: ignore[call-overload]
 
 
 def composed_motion(motions: Motions, here: int, there: int) -> Motion | None:
