@@ -8,7 +8,9 @@ import torch
 import derain
 from derain.models.contract import Derainer
 from derain.rain.render import FINE_RAIN, render
-from derain.restoring import restorer, scales
+from derain.restoring import confirming, restorer, scales
+from derain.restoring.frames import FrameRestorer
+from derain.restoring.on_device import backgrounds_on_device, layers_on_device
 from derain.restoring.restorer import Restorer, less_what_is_unlike
 from derain.restoring.scales import is_evident
 
@@ -112,3 +114,50 @@ def test_a_glimpse_at_a_large_photo_tells_whether_it_is_worth_a_look(scene, monk
     monkeypatch.setattr(scales, "WORTH_A_GLIMPSE", 0)
     assert all(np.array_equal(*pair) for pair in zip(derain.restore(glimpsed, photo), expected))
     assert 2 * SIDE in whole.seen and (2 * SIDE in glimpsed.seen) == rains and len(glimpsed.seen) >= 10
+
+
+class Grass(Derainer):
+    """Takes what is bright for rain, in the whole photo alone or in any picture."""
+
+    halo, reductions = 0, (2,)
+
+    def __init__(self, anywhere=False):
+        super().__init__()
+        self.weight, self.anywhere = torch.nn.Parameter(torch.zeros(1)), anywhere
+
+    def layers(self, rainy):
+        rain = (rainy - 0.25).clamp(min=0) * (self.anywhere or max(rainy.shape[-2:]) > 3 * SIDE)
+        return rainy - rain, rain
+
+
+@pytest.fixture
+def large(scene, monkeypatch):
+    monkeypatch.setattr(confirming, "LEAST_CONFIRMED", 0)
+    return larger(scene[1], 4)
+
+
+def backgrounds(model, photo):
+    """By all ways that a photo or frame may take."""
+    there = Restorer(model, "float32")
+    yield there.layers(photo).background
+    yield FrameRestorer(there).background(photo)
+    yield layers_on_device(there, photo)[0]
+    yield from backgrounds_on_device(there, [photo, photo])
+
+
+def test_what_looks_like_rain_in_a_large_photo_but_not_in_the_reduced_one_is_given_back(large):
+    for background in backgrounds(Grass(), large):
+        assert np.abs(background.astype(int) - large).max() <= 1
+
+
+def test_what_does_in_both_is_taken_from_the_large_photo(large):
+    taken = large - Restorer(Grass(anywhere=True), "float32").layers_at_own_scale(large).background
+    for background in backgrounds(Grass(anywhere=True), large):
+        assert (large - background)[taken > 20].sum(dtype=int) > 0.8 * taken[taken > 20].sum(dtype=int)
+
+
+def test_a_small_photo_keeps_what_only_its_own_scale_shows(scene):
+    photo = larger(scene[1], 4)
+    taken = photo - Restorer(Grass(), "float32").layers_at_own_scale(photo).background
+    for background in backgrounds(Grass(), photo):
+        assert (photo - background).sum(dtype=int) > 0.8 * taken.sum(dtype=int)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from derain.arrays import Pixels, UnitRgb, rows_in_cache
 from derain.errors import PhotoError
+from derain.restoring.confirming import is_confirmed
 from derain.restoring.devices import suppress_out_of_memory
 from derain.restoring.restorer import (
     LARGE,
@@ -22,6 +23,7 @@ from derain.restoring.restorer import (
     Restorer,
     less_what_is_unlike,
     padded_to_multiple,
+    shows_rain,
     write_if_finite,
 )
 from derain.restoring.scales import reduced_sizes
@@ -61,16 +63,18 @@ class FrameRestorer:
     def _at_every_scale(self, frame: Pixels) -> Pixels:
         background, rain = self._at_own_scale(frame), None
         height, width = frame.shape[:2]
-        for size in reduced_sizes(width, height, self.restorer.model.reductions):
-            if rain is None and background is not frame:
-                rain = np.asarray(cv2.subtract(frame, background))
+        sizes = list(reduced_sizes(width, height, self.restorer.model.reductions))
+        if background is not frame:
+            rain = np.asarray(cv2.subtract(frame, background))
+            if sizes and is_confirmed(height, width) and shows_rain(rain):
+                _, is_all = self.restorer.confirmed(frame, Layers(background, rain), sizes[0])  # which changes both
+                sizes = sizes[is_all:]
+        for size in sizes:
             wide = self.restorer.rain_seen_reduced(background, rain, size)
             if wide is not None:
-                background, rain = np.asarray(cv2.subtract(background, wide)), None
-        if background is frame:
-            return frame
-        rain = np.asarray(cv2.subtract(frame, background)) if rain is None else rain
-        return less_what_is_unlike(frame, Layers(background, rain)).background
+                background = np.asarray(cv2.subtract(background, wide))
+                rain = np.asarray(cv2.subtract(frame, background))
+        return frame if rain is None else less_what_is_unlike(frame, Layers(background, rain)).background
 
     def _at_own_scale(self, frame: Pixels) -> Pixels:
         height, width = frame.shape[:2]

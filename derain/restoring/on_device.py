@@ -16,10 +16,11 @@ from torch import Tensor
 
 from derain.arrays import Pixels
 from derain.restoring.alike import WHOLE, compared_size, shares_of_rain
+from derain.restoring.confirming import is_confirmed, shares_found_again
 from derain.restoring.devices import suppress_out_of_memory
 from derain.restoring.evidence import stand_out, stand_out_each
 from derain.restoring.resizing import enlarged, reduced
-from derain.restoring.scales import EVIDENT_MEAN_HEIGHT, glimpses, reduced_sizes, windows
+from derain.restoring.scales import EVIDENT_MEAN_HEIGHT, FEW, glimpses, reduced_sizes, windows
 from derain.restoring.tiling import Tile, tiles, within
 
 if TYPE_CHECKING:
@@ -77,15 +78,32 @@ def _backgrounds_at_every_scale(restorer: "Restorer", photos: Tensor) -> Tensor:
     background = _backgrounds(restorer, photos)
     rain = _less(photos, background)
     height, width = photos.shape[1:3]
-    for size in reduced_sizes(width, height, restorer.model.reductions):
+    sizes = list(reduced_sizes(width, height, restorer.model.reductions))
+    lacking = None
+    if sizes and is_confirmed(height, width):
+        lacking = _confirmed_ones(restorer, photos, Sheets(background, rain), sizes[0])
+    for size in sizes:
         smaller, before = (reduced(layer, *size) for layer in (background, rain))
         wide = _less(smaller, _backgrounds(restorer, smaller))
-        for index in _evident_ones(wide, before).nonzero()[:, 0].tolist():  # which waits for the device
+        evident = _evident_ones(wide, before)
+        if lacking is not None:
+            evident, lacking = evident & lacking, None
+        for index in evident.nonzero()[:, 0].tolist():  # which waits for the device
             background[index] = _less(background[index], enlarged(wide[index], width, height))
             rain[index] = _less(photos[index], background[index])
     for each in zip(photos, background, rain):
         _less_what_is_unlike(each[0], Sheets(*each[1:]))
     return background
+
+
+def _confirmed_ones(restorer: "Restorer", photos: Tensor, found: Sheets, size: tuple[int, int]) -> Tensor:
+    """As :func:`_confirmed` of each of ``(N, H, W, 3)`` photos: whether their layers lack rain that is seen reduced."""
+    smaller, before = (reduced(layer, *size) for layer in (photos, found.rain))
+    again = _less(smaller, _backgrounds(restorer, smaller))
+    for index, photo in enumerate(photos):
+        shares = shares_found_again(_levels(before[index]), _levels(again[index]))
+        _keep_share(photo, Sheets(found.background[index], found.rain[index]), shares)
+    return _evident_ones(_less(again, before), before)
 
 
 def _evident_ones(found: Tensor, before: Tensor) -> Tensor:
@@ -142,7 +160,10 @@ def _download(sheet: Tensor, dtype: np.dtype) -> Tensor:
 def _at_every_scale(restorer: "Restorer", photo: Tensor) -> Sheets:
     found = _at_own_scale(restorer, photo)
     height, width = photo.shape[:2]
-    for size in reduced_sizes(width, height, restorer.model.reductions):
+    sizes = list(reduced_sizes(width, height, restorer.model.reductions))
+    if sizes and is_confirmed(height, width) and _shows_rain(found.rain):
+        sizes = sizes[_confirmed(restorer, photo, found, sizes[0]) :]
+    for size in sizes:
         smaller, before = (reduced(layer, *size) for layer in (found.background, found.rain))
         if not _may_be_evident(restorer, smaller, before):
             continue
@@ -153,17 +174,44 @@ def _at_every_scale(restorer: "Restorer", photo: Tensor) -> Sheets:
     return _less_what_is_unlike(photo, found)
 
 
+def _confirmed(restorer: "Restorer", photo: Tensor, found: Sheets, size: tuple[int, int]) -> bool:
+    """As :meth:`derain.restoring.restorer.Restorer.confirmed`, into the layers it is given."""
+    smaller, before = (reduced(layer, *size) for layer in (photo, found.rain))
+    again = _at_own_scale(restorer, smaller).rain
+    _keep_share(photo, found, shares_found_again(_levels(before), _levels(again)))
+    return not _is_evident(_less(again, before), before)
+
+
 def _less_what_is_unlike(photo: Tensor, found: Sheets) -> Sheets:
-    """As :func:`derain.restoring.restorer.less_what_is_unlike`, into the background it is given."""
+    """As :func:`derain.restoring.restorer.less_what_is_unlike`, into the layers it is given."""
     height, width = photo.shape[:2]
     size = compared_size(height, width)
     both = [found.rain, found.background]
     if size != (width, height):
         both = [reduced(layer, *size) for layer in both]
-    if (shares := shares_of_rain(*(_heights(layer).mean(-1) * 255 for layer in both))) is not None:
-        whole = shares[..., None] if size == (width, height) else enlarged(shares[..., None], width, height)
-        found.background.copy_(photo - (found.rain.float() * whole).div_(WHOLE).round_().to(photo.dtype))
-    return Sheets(found.background, _less(photo, found.background))
+    if (shares := shares_of_rain(*map(_levels, both))) is not None:
+        _keep_share(photo, found, shares)
+    return found
+
+
+def _keep_share(photo: Tensor, found: Sheets, shares: Tensor) -> None:
+    """As :func:`derain.restoring.restorer.keep_share`."""
+    height, width = photo.shape[:2]
+    whole = shares[..., None] if shares.shape == (height, width) else enlarged(shares[..., None], width, height)
+    found.background.copy_(photo - (found.rain.float() * whole).div_(WHOLE).round_().to(photo.dtype))
+    found.rain.copy_(_less(photo, found.background))
+
+
+def _levels(layer: Tensor) -> Tensor:
+    """``(H, W)``, the mean of the channels, in grey levels of 255."""
+    return _heights(layer).mean(-1) * 255
+
+
+def _shows_rain(rain: Tensor) -> bool:
+    """As :func:`derain.restoring.restorer.shows_rain`."""
+    height, width = rain.shape[:2]
+    coarse = reduced(rain, max(width // FEW, 1), max(height // FEW, 1))
+    return bool(coarse.max() >= _white(rain) // 255)
 
 
 def _may_be_evident(restorer: "Restorer", smaller: Tensor, before: Tensor) -> bool:

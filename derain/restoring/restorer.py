@@ -19,6 +19,7 @@ from derain.errors import PhotoError, UsageError
 from derain.models.contract import Derainer
 from derain.models.strips import Map
 from derain.restoring.alike import WHOLE, compared_size, shares_of_rain
+from derain.restoring.confirming import is_confirmed, shares_found_again
 from derain.restoring.devices import (
     affordable_pixels,
     free_memory,
@@ -30,7 +31,7 @@ from derain.restoring.devices import (
 from derain.restoring.fused import fused
 from derain.restoring.names import check_precision
 from derain.restoring.on_device import layers_on_device
-from derain.restoring.scales import glimpses, is_evident, reduced_sizes, stand_out
+from derain.restoring.scales import FEW, glimpses, is_evident, reduced_sizes, stand_out
 from derain.restoring.tiling import (
     LEAST_AUTOMATIC_TILE,
     NETWORK_BYTES_PER_PIXEL,
@@ -46,7 +47,6 @@ NOT_FINITE = "{} produces values that are not finite; give other `weights`"
 TOO_LARGE = "not enough memory; close other programs, or use a smaller photo"
 HALF_ERROR = 1e-6  # mean square error of half weights against whole ones: costs 0.02 dB where others' is 2e-4
 LARGEST_WHOLE = 1536  # px: longer photos are taken in strips by a network that looks across the whole photo
-FEW = 8  # px, side of the squares in which rain shows
 LARGE = 4e6  # px, of photos after which the system gets back what they took, if it has little left
 FEWEST_ROWS = 16  # of a strip
 MOST_STRIP_PIXELS = 2**19
@@ -127,14 +127,33 @@ class Restorer:
 
     def _layers_at_every_scale(self, photo: Pixels, watch: Watch | None) -> Layers:
         found = self.layers_at_own_scale(photo, watch)
-        background, rain = found.background, found.rain
         height, width = photo.shape[:2]
-        for size in reduced_sizes(width, height, self.model.reductions):
+        sizes = list(reduced_sizes(width, height, self.model.reductions))
+        if sizes and is_confirmed(height, width) and shows_rain(found.rain):
+            found, is_all = self.confirmed(photo, found, sizes[0], watch)
+            sizes = sizes[is_all:]
+        background, rain = found.background, found.rain
+        for size in sizes:
             wide = self.rain_seen_reduced(background, rain, size, watch)
             if wide is not None:
                 cv2.subtract(background, wide, dst=background)  # not below 0
                 np.subtract(photo, background, out=rain)
         return found
+
+    def confirmed(
+        self, photo: Pixels, found: Layers, size: tuple[int, int], watch: Watch | None = None
+    ) -> tuple[Layers, bool]:
+        """The layers less what is no rain in the photo reduced to width and height ``size``, and whether they hold all
+        rain that is seen there.
+        """
+        reduced, before = (
+            np.asarray(cv2.resize(each, size, interpolation=cv2.INTER_AREA)) for each in (photo, found.rain)
+        )
+        again = self.layers_at_own_scale(reduced, watch).rain
+        with torch.inference_mode():
+            shares = shares_found_again(*(torch.from_numpy(heights_of(layer)) for layer in (before, again)))
+        keep_share(photo, found, shares.numpy())
+        return found, not is_evident(np.asarray(cv2.subtract(again, before)), before)
 
     def rain_seen_reduced(
         self, background: Pixels, rain: Pixels | None, size: tuple[int, int], watch: Watch | None = None
@@ -335,16 +354,22 @@ def less_what_is_unlike(photo: Pixels, layers: Layers) -> Layers:
         found = shares_of_rain(*(torch.from_numpy(heights_of(layer)) for layer in both))
     if found is None:
         return layers
-    shares = found.numpy().astype(np.uint16)
-    if size != whole:
-        shares = np.asarray(cv2.resize(shares, whole, interpolation=cv2.INTER_CUBIC))
+    keep_share(photo, layers, found.numpy())
+    return layers
+
+
+def keep_share(photo: Pixels, layers: Layers, shares: NDArray[np.int32]) -> None:
+    """Leave so much of the rain in its layer, from 0 to ``WHOLE``, told for a photo of any size; the rest goes back."""
+    height, width = photo.shape[:2]
+    whole = shares.astype(np.uint16)
+    if whole.shape != (height, width):
+        whole = np.asarray(cv2.resize(whole, (width, height), interpolation=cv2.INTER_CUBIC))
     kind = cv2.CV_8U if photo.dtype == np.uint8 else cv2.CV_16U
     for rows in rows_in_cache(photo):
-        three = cv2.merge([shares[rows]] * 3)
+        three = cv2.merge([whole[rows]] * 3)
         rain = cv2.multiply(layers.rain[rows], three, scale=1 / WHOLE, dtype=kind)
         cv2.subtract(photo[rows], rain, dst=layers.background[rows])
         cv2.subtract(photo[rows], layers.background[rows], dst=layers.rain[rows])
-    return layers
 
 
 def shows_rain(rain: Pixels) -> bool:

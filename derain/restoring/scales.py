@@ -19,6 +19,7 @@ EVIDENT_MEAN_HEIGHT = 0.002  # mean height of the cleaned layer from which rain 
 EVIDENT_SHARE = (
     0.4  # share of the mean height found before that another scale must exceed: less is what remains of that rain
 )
+FEW = 8  # px, side of the squares in which rain shows
 EVIDENCE_WINDOW = 128  # px, side of the windows of a layer in which streaks are told from the rest
 GLIMPSE_MARGIN = 112  # px around a window in a glimpse
 WORTH_A_GLIMPSE = 2  # times the pixels of all glimpses that a photo must have
