@@ -54,6 +54,14 @@ def test_what_is_shown_between_the_losses_is_what_is_being_done(folders, tmp_pat
     assert "finding rain to learn from" in stages and stages[-1] == "training"
 
 
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_run_is_not_put_among_the_photos(folders, which):
+    before = sorted(folders[which].iterdir())
+    with pytest.raises(TrainingError, match="is the folder of the photos; give another"):
+        train(config(), *folders, folders[which])
+    assert sorted(folders[which].iterdir()) == before
+
+
 @pytest.mark.parametrize("preset", ["derain", "nlcl"])
 def test_result_describes_itself_and_loads(folders, tmp_path, preset):
     result = train(config(preset), *folders, tmp_path / "out")

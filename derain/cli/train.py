@@ -61,7 +61,7 @@ def train(
     settings = read_config(config, **given, lr=lr, seed=seed, device=device, workers=workers)
     check_weights(*filter(None, (settings.start, settings.teacher)))
     if is_first():
-        check_run(out, settings.preset, resume)
+        check_run(out, settings.preset, resume, (rainy, clean))
     check(settings, named(config))
     from derain.training.clock import Clock
     from derain.training.loop import train as run_training

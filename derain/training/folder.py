@@ -28,27 +28,27 @@ PREVIEWS = "previews"
 
 
 @contextmanager
-def run_folder(out: Path, preset: str, resume: bool) -> Iterator[None]:
+def run_folder(out: Path, preset: str, resume: bool, photos: tuple[Path, ...]) -> Iterator[None]:
     """``out`` made ready; what it holds in vain in the end, as of a run that is refused, is gone.
 
     Raises:
         TrainingError: as :func:`prepare_folder`.
     """
     try:
-        prepare_folder(out, preset, resume)
+        prepare_folder(out, preset, resume, photos)
         yield
     finally:
         with suppress(OSError):
             (out / PREVIEWS).rmdir()
 
 
-def prepare_folder(out: Path, preset: str, resume: bool) -> None:
+def prepare_folder(out: Path, preset: str, resume: bool, photos: tuple[Path, ...]) -> None:
     """Make ``out``; a run that is there already is only continued, never overwritten.
 
     Raises:
-        TrainingError: it cannot be written, holds a run or weights already, or none to resume.
+        TrainingError: it cannot be written, or as :func:`check_run`.
     """
-    check_run(out, preset, resume)
+    check_run(out, preset, resume, photos)
     try:
         out.mkdir(parents=True, exist_ok=True)
         make_folder(out / PREVIEWS, below=out)

@@ -67,7 +67,7 @@ def train(  # finetuning gives all of it: an onlooker, its clock and clips, besi
         WeightsError: weights to start from or to discover rain with that are not there, or a model that cannot be.
     """
     check(config)
-    with processes(config.device) as (rank, device), begun(out, config.preset, resume) as state:
+    with processes(config.device) as (rank, device), begun(out, config.preset, resume, (rainy, clean)) as state:
         say = say if say and rank == 0 else lambda sentence: None
         clock = clock or Clock(config.minutes)
         clock.earlier = state["seconds"] if state else 0.0
@@ -92,7 +92,7 @@ def train(  # finetuning gives all of it: an onlooker, its clock and clips, besi
 
 
 @contextmanager
-def begun(out: Path, preset: str, resume: bool) -> Iterator[dict[str, Any] | None]:
+def begun(out: Path, preset: str, resume: bool, photos: tuple[Path, ...]) -> Iterator[dict[str, Any] | None]:
     """The run's folder, which the first process alone sees and writes, and the checkpoint to go on from, for all.
 
     Raises:
@@ -103,7 +103,7 @@ def begun(out: Path, preset: str, resume: bool) -> Iterator[dict[str, Any] | Non
 
         def begin() -> dict[str, Any] | None:
             held.enter_context(alone(out, out))
-            held.enter_context(run_folder(out, preset, resume))
+            held.enter_context(run_folder(out, preset, resume, photos))
             return load_checkpoint(out, preset) if resume else None
 
         yield from_first(begin)

@@ -16,12 +16,14 @@ def weights_in(out: Path, preset: str) -> Path:
     return out / f"{preset}.safetensors"
 
 
-def check_run(out: Path, preset: str, resume: bool) -> None:
-    """A run that is there already is only continued, never overwritten.
+def check_run(out: Path, preset: str, resume: bool, photos: tuple[Path, ...]) -> None:
+    """A run that is there already is only continued, never overwritten, and none is put among the ``photos``.
 
     Raises:
-        TrainingError: ``out`` is no folder, holds a run or weights already, or none to resume.
+        TrainingError: ``out`` is no folder or one of photos, holds a run or weights already, or none to resume.
     """
+    if out.resolve() in {folder.resolve() for folder in photos}:
+        raise TrainingError(f"{out}: is the folder of the photos; give another `out`")
     if os.path.lexists(out) and not out.is_dir():
         raise TrainingError(f"{out}: is not a folder; give another `out`")
     if resume and not has_checkpoint(out):
