@@ -68,7 +68,7 @@ class FrameRestorer:
             rain = np.asarray(cv2.subtract(frame, background))
             if sizes and is_confirmed(height, width) and shows_rain(rain):
                 _, is_all = self.restorer.confirmed(frame, Layers(background, rain), sizes[0])  # which changes both
-                sizes = sizes[is_all:]
+                sizes = sizes[1:] if is_all else sizes
         for size in sizes:
             wide = self.restorer.rain_seen_reduced(background, rain, size)
             if wide is not None:

@@ -162,7 +162,8 @@ def _at_every_scale(restorer: "Restorer", photo: Tensor) -> Sheets:
     height, width = photo.shape[:2]
     sizes = list(reduced_sizes(width, height, restorer.model.reductions))
     if sizes and is_confirmed(height, width) and _shows_rain(found.rain):
-        sizes = sizes[_confirmed(restorer, photo, found, sizes[0]) :]
+        is_all = _confirmed(restorer, photo, found, sizes[0])
+        sizes = sizes[1:] if is_all else sizes
     for size in sizes:
         smaller, before = (reduced(layer, *size) for layer in (found.background, found.rain))
         if not _may_be_evident(restorer, smaller, before):

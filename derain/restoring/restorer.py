@@ -131,7 +131,7 @@ class Restorer:
         sizes = list(reduced_sizes(width, height, self.model.reductions))
         if sizes and is_confirmed(height, width) and shows_rain(found.rain):
             found, is_all = self.confirmed(photo, found, sizes[0], watch)
-            sizes = sizes[is_all:]
+            sizes = sizes[1:] if is_all else sizes
         background, rain = found.background, found.rain
         for size in sizes:
             wide = self.rain_seen_reduced(background, rain, size, watch)
