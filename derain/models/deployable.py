@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from derain.bounds import bounded
 from derain.errors import WeightsError
 from derain.models.contract import Config, Derainer, nan_where_too_large
-from derain.models.shuffling import halved, joined, only_infers_on_cpu, pixel_shuffle, rows_in_cache
+from derain.models.shuffling import only_infers_on_cpu, pixel_shuffle
 from derain.models.strips import Map
 
 STEEPEST_FADING = 4.0  # that of rain under a sky of a quarter of the greatest brightness
@@ -97,16 +97,7 @@ class DerainNet(Derainer):
         self.heaviness = max(numbers_a_pixel(config) / numbers_a_pixel(DerainConfig()), 1.0)
 
     def layers(self, rainy: Tensor) -> tuple[Tensor, Tensor]:
-        outputs = self.outputs(rainy)
-        return self.composed_in_cache(rainy, *outputs) if only_infers_on_cpu(rainy) else self.composed(rainy, *outputs)
-
-    def composed_in_cache(self, rainy: Tensor, *outputs: Tensor) -> tuple[Tensor, Tensor]:
-        """As :meth:`composed`, a few rows at a time."""
-        background, rain = torch.empty_like(rainy), torch.empty_like(rainy)
-        for rows in rows_in_cache(rainy):
-            found = self.composed(rainy[:, :, rows], *(output[:, :, halved(rows)] for output in outputs))
-            background[:, :, rows], rain[:, :, rows] = found
-        return background, rain
+        return self.composed(rainy, *self.outputs(rainy))
 
     def composed(self, rainy: Tensor, *outputs: Tensor) -> tuple[Tensor, Tensor]:
         """Background and rain, given the :meth:`outputs`."""
@@ -144,7 +135,7 @@ class DerainNet(Derainer):
 
     def outputs(self, rainy: Tensor) -> list[Tensor]:
         """What is predicted, for four pixels in each: ``(N, 16, H/2, W/2)``, and with ``fading`` 4 more."""
-        x = self.head(self.folded(rainy))
+        x = self.head(F.pixel_unshuffle(rainy - 0.5, 2).to(self.head.weight.dtype))
         skips = []
         for blocks, down in zip(self.encoder, self.down):
             x = blocks(x)
@@ -152,34 +143,22 @@ class DerainNet(Derainer):
             x = F.relu(down(x), inplace=True)
         x = self.encoder[-1](x)
         for blocks, up in zip(reversed(self.decoder), reversed(self.up)):
-            x = blocks(joined(up(x), skips.pop()))
+            x = blocks(F.interpolate(up(x), scale_factor=2.0, mode="nearest").add_(skips.pop()))
         return [output(x) for output in self.output_layers()]
-
-    def folded(self, rainy: Tensor) -> Tensor:
-        """Four pixels of the photo in each, ``(N, 12, H/2, W/2)``, as the network takes them."""
-        dtype = self.head.weight.dtype
-        if not only_infers_on_cpu(rainy):
-            return F.pixel_unshuffle(rainy - 0.5, 2).to(dtype)
-        count, _, height, width = rainy.shape
-        side_by_side = rainy.is_contiguous(memory_format=torch.channels_last)
-        layout = torch.channels_last if side_by_side else torch.contiguous_format
-        whole = torch.empty((count, 12, height // 2, width // 2), dtype=dtype, memory_format=layout)
-        for rows in rows_in_cache(rainy):
-            whole[:, :, halved(rows)] = F.pixel_unshuffle(rainy[:, :, rows] - 0.5, 2)
-        return whole
 
     def output_layers(self) -> list[nn.Module]:
         return [self.tail, self.fade] if self.config.fading else [self.tail]
 
     def in_strips(self, photo: Map) -> Map:
         """Of all maps only the skips are kept whole, which takes a third of the memory."""
-        decoded = self.level_in_strips(0, photo.halved(self.folded).seen_around(self.head, 1))
+        folded = photo.halved(lambda rainy: F.pixel_unshuffle(rainy - 0.5, 2).to(self.head.weight.dtype))
+        decoded = self.level_in_strips(0, folded.seen_around(self.head, 1))
 
         def rows(first: int, last: int) -> Tensor:
             top, bottom = first // 2, (last + 1) // 2
             x, above = decoded.around(top, bottom, 1)
             outputs = [output(x)[:, :, above : above + bottom - top] for output in self.output_layers()]
-            found = self.composed_in_cache(photo.rows(2 * top, 2 * bottom), *outputs)[0]
+            found = self.composed(photo.rows(2 * top, 2 * bottom), *outputs)[0]
             return found[:, :, first - 2 * top : last - 2 * top]
 
         return Map(rows, photo.height, 2 * photo.strip)  # as many rows at half the height as those of the levels
@@ -193,7 +172,8 @@ class DerainNet(Derainer):
         down, up, decode = self.down[level], self.up[level], self.decoder[level]
         skip = x.seen_around(encode, 2 * len(encode)).kept(exactly=True)  # type: ignore[arg-type]
         below = self.level_in_strips(level + 1, skip.halved(lambda found: F.relu(down(found), inplace=True), above=1))
-        decoded = below.then(up).joined(skip).seen_around(decode, 2 * len(decode))  # type: ignore[arg-type]
+        joined = below.then(up).doubled().then(torch.Tensor.add_, skip)
+        decoded = joined.seen_around(decode, 2 * len(decode))  # type: ignore[arg-type]
         return decoded if level == 0 else skip.replaced(decoded)
 
 

@@ -27,7 +27,7 @@ MOST_MODELS = 512  # windows
 MOST_OF_MODELS = 0.85  # of these windows have less at a frequency than may be rain
 COMMON_SHARE = 0.95  # of the model's energy, by which windows with much and with little rain are compared
 NEIGHBOURS = 1.2  # standard deviation over neighbouring frequencies, of which one window tells little
-MOST_WINDOWS = {"cpu": 128, "cuda": 16384}  # at once; a processor's cache holds what is worked out of so many
+MOST_WINDOWS = {"cpu": 512, "cuda": 16384}  # at once
 
 
 def compared_size(height: int, width: int) -> tuple[int, int]:
