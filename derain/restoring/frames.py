@@ -67,7 +67,7 @@ class FrameRestorer:
         if background is not frame:
             rain = np.asarray(cv2.subtract(frame, background))
             if sizes and is_confirmed(height, width) and shows_rain(rain):
-                _, is_all = self.restorer.confirmed(frame, Layers(background, rain), sizes[0])  # which changes both
+                is_all = self.restorer.confirm(frame, Layers(background, rain), sizes[0])
                 sizes = sizes[1:] if is_all else sizes
         for size in sizes:
             wide = self.restorer.rain_seen_reduced(background, rain, size)

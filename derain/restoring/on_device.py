@@ -81,7 +81,7 @@ def _backgrounds_at_every_scale(restorer: "Restorer", photos: Tensor) -> Tensor:
     sizes = list(reduced_sizes(width, height, restorer.model.reductions))
     lacking = None
     if sizes and is_confirmed(height, width):
-        lacking = _confirmed_ones(restorer, photos, Sheets(background, rain), sizes[0])
+        lacking = _confirm_each(restorer, photos, Sheets(background, rain), sizes[0])
     for size in sizes:
         smaller, before = (reduced(layer, *size) for layer in (background, rain))
         wide = _less(smaller, _backgrounds(restorer, smaller))
@@ -96,8 +96,8 @@ def _backgrounds_at_every_scale(restorer: "Restorer", photos: Tensor) -> Tensor:
     return background
 
 
-def _confirmed_ones(restorer: "Restorer", photos: Tensor, found: Sheets, size: tuple[int, int]) -> Tensor:
-    """As :func:`_confirmed` of each of ``(N, H, W, 3)`` photos: whether their layers lack rain that is seen reduced."""
+def _confirm_each(restorer: "Restorer", photos: Tensor, found: Sheets, size: tuple[int, int]) -> Tensor:
+    """As :func:`_confirm` of each of ``(N, H, W, 3)`` photos: whether their layers lack rain that is seen reduced."""
     smaller, before = (reduced(layer, *size) for layer in (photos, found.rain))
     again = _less(smaller, _backgrounds(restorer, smaller))
     for index, photo in enumerate(photos):
@@ -162,7 +162,7 @@ def _at_every_scale(restorer: "Restorer", photo: Tensor) -> Sheets:
     height, width = photo.shape[:2]
     sizes = list(reduced_sizes(width, height, restorer.model.reductions))
     if sizes and is_confirmed(height, width) and _shows_rain(found.rain):
-        is_all = _confirmed(restorer, photo, found, sizes[0])
+        is_all = _confirm(restorer, photo, found, sizes[0])
         sizes = sizes[1:] if is_all else sizes
     for size in sizes:
         smaller, before = (reduced(layer, *size) for layer in (found.background, found.rain))
@@ -175,8 +175,8 @@ def _at_every_scale(restorer: "Restorer", photo: Tensor) -> Sheets:
     return _less_what_is_unlike(photo, found)
 
 
-def _confirmed(restorer: "Restorer", photo: Tensor, found: Sheets, size: tuple[int, int]) -> bool:
-    """As :meth:`derain.restoring.restorer.Restorer.confirmed`, into the layers it is given."""
+def _confirm(restorer: "Restorer", photo: Tensor, found: Sheets, size: tuple[int, int]) -> bool:
+    """As :meth:`derain.restoring.restorer.Restorer.confirm`."""
     smaller, before = (reduced(layer, *size) for layer in (photo, found.rain))
     again = _at_own_scale(restorer, smaller).rain
     _keep_share(photo, found, shares_found_again(_levels(before), _levels(again)))

@@ -130,7 +130,7 @@ class Restorer:
         height, width = photo.shape[:2]
         sizes = list(reduced_sizes(width, height, self.model.reductions))
         if sizes and is_confirmed(height, width) and shows_rain(found.rain):
-            found, is_all = self.confirmed(photo, found, sizes[0], watch)
+            is_all = self.confirm(photo, found, sizes[0], watch)
             sizes = sizes[1:] if is_all else sizes
         background, rain = found.background, found.rain
         for size in sizes:
@@ -140,11 +140,9 @@ class Restorer:
                 np.subtract(photo, background, out=rain)
         return found
 
-    def confirmed(
-        self, photo: Pixels, found: Layers, size: tuple[int, int], watch: Watch | None = None
-    ) -> tuple[Layers, bool]:
-        """The layers less what is no rain in the photo reduced to width and height ``size``, and whether they hold all
-        rain that is seen there.
+    def confirm(self, photo: Pixels, found: Layers, size: tuple[int, int], watch: Watch | None = None) -> bool:
+        """Give back, in the layers, what is no rain in the photo reduced to width and height ``size``; tells whether
+        they hold all rain that is seen there.
         """
         reduced, before = (
             np.asarray(cv2.resize(each, size, interpolation=cv2.INTER_AREA)) for each in (photo, found.rain)
@@ -153,7 +151,7 @@ class Restorer:
         with torch.inference_mode():
             shares = shares_found_again(*(torch.from_numpy(heights_of(layer)) for layer in (before, again)))
         keep_share(photo, found, shares.numpy())
-        return found, not is_evident(np.asarray(cv2.subtract(again, before)), before)
+        return not is_evident(np.asarray(cv2.subtract(again, before)), before)
 
     def rain_seen_reduced(
         self, background: Pixels, rain: Pixels | None, size: tuple[int, int], watch: Watch | None = None
