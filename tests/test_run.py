@@ -3,8 +3,10 @@
 import io
 import json
 import os
+import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -297,7 +299,8 @@ def test_many_photos_are_planned_as_they_are_found(tmp_path, rng, monkeypatch, s
     (tmp_path / "in" / "a.tif").write_bytes(b"")  # its rain layer is to be the one of a.png
     words = ["run", "-r", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--rain", "--weights", str(small_weights)]
     done = CliRunner().invoke(app, words)
-    assert done.exit_code == 1 and "would be the result of" in done.stderr and "4 of 5 photos done" in done.stderr
+    assert done.exit_code == 1 and "4 of 5 photos done" in done.stderr
+    assert "belongs to" in done.stderr and "rename one of the two" in done.stderr
     assert "2 left out" in done.stderr and len(done.stdout.splitlines()) == 8  # with their rain layers
     (tmp_path / "in" / "a.tif").unlink()
     (tmp_path / "out" / "z" / "a.rain.png").unlink()
@@ -406,6 +409,46 @@ def test_stdin_to_stdout(photo, small_weights):
     assert astray.returncode == 2 and astray.stdout == b"" and b"leave out --output" in astray.stderr
     failed = piped(b"nothing", *call)
     assert failed.returncode == 1 and failed.stdout == b"" and b"stdin: not a photo" in failed.stderr
+
+
+@pytest.mark.parametrize("words", ["-r", "--suffix .x", "--overwrite", "--in-place", "-o b.jpg", "--json"])
+def test_options_that_mean_nothing_in_a_pipe_are_refused_by_name(words):
+    done = piped(b"", "run", "-", *words.split(), "--strength", "0.5")
+    assert done.returncode == 2 and done.stdout == b""
+    (option,) = re.findall(rb"goes to stdout; leave out (--[a-z-]+)\n$", done.stderr)
+    assert option.decode().startswith(f"--{words.split()[0].lstrip('-')[0]}")
+
+
+def test_a_pipe_tells_of_its_photo_as_a_batch_does(photo, small_weights):
+    call, content = ["run", "-", "--weights", small_weights, "--strength", "0"], photo.read_bytes()
+    said, quiet = piped(content, *call), piped(content, *call, "--quiet")
+    assert b"stdin: " in said.stderr and b"copied unchanged" in said.stderr and said.stdout == content
+    assert quiet.stderr == b"" and quiet.stdout == content
+
+
+@pytest.mark.parametrize("side", ["63", "0", "-5", "many"])
+def test_a_tile_that_is_too_small_is_refused_with_the_limit(photo, side):
+    done = command("run", photo, "--tile", side)
+    assert done.returncode == 2 and f"--tile {side}: give auto, none, or a side of 64 px or more" in done.stderr
+
+
+@pytest.mark.parametrize("taken", [batch.Treatment, partial(Restorer, None)], ids=["batch", "Restorer"])
+def test_a_tile_that_is_too_small_is_refused_in_python_too(taken):
+    with pytest.raises(UsageError, match="`tile` 63: give a side of 64 px or more"):
+        taken(tile=63)
+    assert taken(tile=64).tile == 64 and taken(tile=0).tile == 0
+
+
+def test_a_suffix_that_results_elsewhere_do_not_get_is_told(photo, tmp_path, small_weights):
+    words = ["run", str(photo), "-o", str(tmp_path / "dry"), "--suffix", ".x", "--weights", str(small_weights)]
+    assert "--suffix .x: is added only to results that go beside their photos" in CliRunner().invoke(app, words).stderr
+
+
+def test_two_photos_with_one_place_are_told_what_to_do(tmp_path, rng):
+    pictures(tmp_path, rng, "a.png", "a.jpg")
+    done = command("run", tmp_path, "--rain")
+    assert done.returncode == 2
+    assert "rename one of the two, or derain it by itself with another -o" in done.stderr
 
 
 @pytest.mark.parametrize("words", [["-", "{photo}"], ["{photo}", "-o", "-"]], ids=" ".join)

@@ -523,8 +523,10 @@ def test_requests_choose_among_the_weights_that_the_server_was_started_with(smal
     other.write_bytes(small_weights.read_bytes())
     app = derain.serve.app([small_weights, other], device="cpu")
     assert list(app.state.service.restorers) == ["small", "other"]
-    with pytest.raises(UsageError, match="two files have this name"):
+    with pytest.raises(UsageError, match="small.safetensors: was given twice; give it once"):
         derain.serve.app([small_weights, small_weights], device="cpu")
+    with pytest.raises(UsageError, match="hf:them/small: requests would call it small, as they call .*; give a copy"):
+        derain.serve.app([small_weights, "hf:them/small"], device="cpu")
 
 
 @pytest.mark.parametrize("host, name", [("127.0.0.1", "127.0.0.1"), ("localhost", "localhost")])

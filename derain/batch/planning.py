@@ -442,8 +442,16 @@ def _refuse_collisions(jobs: list[Job], in_place: bool) -> None:
             if (place := _place(path)) in taken:
                 if path == job.background and taken[place] == job.source:
                     raise UsageError(f"{path}: is the photo itself; give another `output`, or only `in_place`")
-                raise UsageError(f"{path}: would be the result of {job.source}, but also belongs to {taken[place]}")
+                raise UsageError(
+                    f"{path}: would be the result of {job.source}, but also belongs to {taken[place]}; "
+                    f"{way_out_of_clash(in_place)}"
+                )
             taken[place] = job.source
+
+
+def way_out_of_clash(in_place: bool) -> str:
+    """What to do about two photos with one place for their results."""
+    return "rename one of the two" + ("" if in_place else ", or derain it by itself with another `output`")
 
 
 def _place(path: Path) -> Path:

@@ -36,9 +36,11 @@ from derain.rain.amount import DRY_COVERAGE, RAINY_SCORE, coverage
 from derain.rain.remaining import rain_left
 from derain.restoring.ahead import ahead
 from derain.restoring.devices import FREE_MEMORY_SHARE, free_memory, used_memory
+from derain.restoring.names import check_tile
 from derain.restoring.restorer import Layers, Restorer
 from derain.restoring.strength import at_strength
 
+PIPED = Job(Path("stdin"), Path("stdout"))
 MOST_FILE_THREADS = 8  # that read at once, and as many that write
 MOST_PHOTO_THREADS = 6  # that take photos apart at once: the GPU waits while the processor judges what it found
 Watch = Callable[[Job, str], None]  # told what is being done to a photo
@@ -75,6 +77,13 @@ class Treatment:
     look_for_rest: bool = False  # tell where rain was found and some of it is evidently left
     overwrite: bool = False  # replace files that exist, instead of leaving them; in place the photo goes either way
     journal: Journal | None = None  # of photos that are replaced; without one nothing is noted
+
+    def __post_init__(self) -> None:
+        """
+        Raises:
+            UsageError: tiles that are too small.
+        """
+        check_tile(self.tile)
 
     def restorer(self, model: Derainer) -> Restorer:
         return Restorer(model, self.precision, self.tile, self.max_memory)
@@ -277,8 +286,7 @@ def _write(work: JobUnderWay, treatment: Treatment) -> Outcome:
     job, original, layers = work.job, work.original, work.layers
     if original is None or layers is None:
         return Outcome(job, work.error, notes=work.notes)
-    height, width = original.pixels.shape[:2]
-    done = Outcome(job, None, width, height, layers.seconds, layers.coverage)
+    done = _outcome_of(job, original, layers)
     try:
         notes = _write_results(work, original, layers, treatment)
         untouched = keeps_its_file(original, layers, _format_of_result(job, original), treatment.quality)
@@ -312,14 +320,20 @@ def _write_results(work: JobUnderWay, original: Original, layers: Separated, tre
     return (*finished.notes, *([f"could not preserve its {', '.join(lost)}"] if lost else ()))
 
 
+def _outcome_of(job: Job, original: Original, layers: Separated) -> Outcome:
+    """What is known of a job whose result is still to be written."""
+    height, width = original.pixels.shape[:2]
+    return Outcome(job, None, width, height, layers.seconds, layers.coverage)
+
+
 def _format_of_result(job: Job, original: Original) -> str:
     to = format_of(job.background)
     is_the_same = to == FORMATS.get(job.source.suffix.lower())
     return original.format if is_the_same else to  # a mislabelled photo stays what it is
 
 
-def through_pipe(model: Derainer, treatment: Treatment, format: str | None = None) -> tuple[str, ...]:
-    """One photo from stdin to stdout, in its own format or the one named; returns notes on the result.
+def through_pipe(model: Derainer, treatment: Treatment, format: str | None = None) -> Outcome:
+    """One photo from stdin to stdout, in its own format or the one named.
 
     Raises:
         PhotoError: it is not a photo, or cannot be restored or written.
@@ -341,7 +355,13 @@ def through_pipe(model: Derainer, treatment: Treatment, format: str | None = Non
         raise PhotoError(f"stdin: {error}") from None
     sys.stdout.buffer.write(finished.content)
     sys.stdout.buffer.flush()
-    return finished.notes
+    return replace(
+        _outcome_of(PIPED, original, layers),
+        rain_left=layers.rain_left,
+        dry=layers.dry,
+        untouched=keeps_its_file(original, layers, to, treatment.quality),
+        notes=finished.notes,
+    )
 
 
 def describe(outcome: Outcome) -> str:

@@ -173,6 +173,7 @@ def clips_of(sources: list[str], out: str | None) -> list[tuple[Path, Path | Non
     for source in map(Path, sources):
         inside = clips_in(source) if source.is_dir() else []
         found += inside or [source]
+    found = list(dict.fromkeys(found))
     if found == [Path(sources[0])]:
         return []
     if out is None:

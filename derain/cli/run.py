@@ -1,7 +1,7 @@
 """`derain run`."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,12 +26,13 @@ from derain.cli.options import (
 )
 from derain.cli.terminal import progress_bar, say, say_error, tell, tell_text, with_options
 from derain.errors import PhotoError, UsageError
-from derain.text import counted
+from derain.text import counted, listed
 
 if TYPE_CHECKING:
     from derain.batch import Job, Outcome, Tally, Target
     from derain.batch.journal import Journal
 
+SUFFIX = ".derained"
 THERE = "its results exist"  # why a photo is skipped
 DONE_BEFORE = "an earlier run did it"
 
@@ -60,7 +61,7 @@ def run(
             help="Where results go: a file for one photo, otherwise a folder.",
         ),
     ] = None,
-    suffix: Annotated[str, typer.Option(metavar="TEXT", help="Text added to the photo's name.")] = ".derained",
+    suffix: Annotated[str, typer.Option(metavar="TEXT", help="Text added to the photo's name.")] = SUFFIX,
     format: Annotated[
         Optional[str],
         typer.Option(
@@ -87,7 +88,9 @@ def run(
     ] = None,
     device: Device = "auto",
     precision: Precision = "auto",
-    tile: Annotated[str, typer.Option(metavar="SIDE", help="Tile size in px, auto (by free memory) or none.")] = "auto",
+    tile: Annotated[
+        str, typer.Option(metavar="SIDE", help="Tile size in px, at least 64; auto (by free memory) or none.")
+    ] = "auto",
     max_megapixels: Annotated[float, typer.Option(min=0, metavar="MP", help="Refuse larger photos.")] = 500.0,
     max_memory: MaxMemory = None,
     threads: Threads = None,
@@ -103,13 +106,25 @@ def run(
     """
     from derain import batch
 
-    if tile not in ("auto", "none") and not tile.isdecimal():
-        raise UsageError(f"--tile {tile}: give auto, none, or a side in px")
+    side = side_of(tile)
     if not (inputs or files_from):
         raise UsageError("no photos given; name photos or folders, as in `derain run photo.jpg`")
     piped = inputs == ["-"]
-    if piped and (output or files_from or in_place or rain or compare or json or ray is not None):
-        raise UsageError("-: the result goes to stdout; leave out --output and other options that write files")
+    if piped:
+        refuse_for_pipe(
+            {
+                "--output": output,
+                "--files-from": files_from,
+                "--recursive": recursive,
+                "--suffix": suffix != SUFFIX,
+                "--in-place": in_place,
+                "--overwrite": overwrite,
+                "--rain": rain,
+                "--compare": compare,
+                "--json": json,
+                "--ray": ray is not None,
+            }
+        )
     if not piped and "-" in (*(inputs or []), str(output)):
         raise UsageError("-: one photo goes from stdin to stdout, as in `derain run - < rainy.jpg > dry.jpg`")
     telling = Telling(json, quiet, verbose)
@@ -120,6 +135,8 @@ def run(
             listed = batch.read_list(files_from) if files_from else []
             named = [*inputs, *listed] if inputs else listed
             target = batch.Target(output, suffix, format, in_place, rain, compare)
+            if suffix not in (SUFFIX, "") and (output or in_place):
+                telling.say(f"--suffix {suffix}: is added only to results that go beside their photos")
             decisive = (strength, quality, precision, only_if_rainy, rainy_from)
             journal = _journal(named, target, recursive, overwrite, weights, str(decisive))
             held.enter_context(journal.kept() if journal else nullcontext())
@@ -134,7 +151,6 @@ def run(
         from derain.restoring.devices import choose_device
         from derain.weights import load
 
-        side = None if tile == "auto" else 0 if tile == "none" else max(int(tile), 64)
         treatment = batch.Treatment(
             side,
             precision,
@@ -150,8 +166,7 @@ def run(
         if threads:
             torch.set_num_threads(threads)
         if piped:
-            for note in batch.through_pipe(load(weights, choose_device(device)), treatment, format):
-                say(f"stdin: {note}")
+            telling.tell_of(batch.through_pipe(load(weights, choose_device(device)), treatment, format))
             return
         with progress_bar(hidden=quiet) as bar:
             task = bar.add_task("photos", total=None, doing="loading the network")
@@ -177,6 +192,30 @@ def run(
         telling.finish(journal)
         if telling.tally.failed:
             raise typer.Exit(1)
+
+
+def side_of(tile: str) -> int | None:
+    """Tiles in px: ``None`` by the free memory, 0 none.
+
+    Raises:
+        UsageError: no word for it, or too few px.
+    """
+    from derain.restoring.names import SMALLEST_TILE
+
+    if tile in ("auto", "none"):
+        return 0 if tile == "none" else None
+    if not tile.isdecimal() or int(tile) < SMALLEST_TILE:
+        raise UsageError(f"--tile {tile}: give auto, none, or a side of {SMALLEST_TILE} px or more")
+    return int(tile)
+
+
+def refuse_for_pipe(given: Mapping[str, object]) -> None:
+    """
+    Raises:
+        UsageError: options are given that mean nothing where one photo goes from stdin to stdout.
+    """
+    if names := [name for name, value in given.items() if value]:
+        raise UsageError(f"-: the result of a photo from stdin goes to stdout; leave out {listed(names)}")
 
 
 def _journal(
@@ -329,8 +368,10 @@ class Telling:
     def clashed(self, job: "Job", other: str) -> None:
         """A photo whose result would be another's, too."""
         from derain.batch import Outcome
+        from derain.batch.planning import way_out_of_clash
 
-        why = f"{job.background}: would be the result of both {job.source} and {other}"
+        taken = f"a place of its results, {', '.join(map(str, job.outputs))}, belongs to {other}"
+        why = f"{job.source}: {taken}; {way_out_of_clash(job.in_place)}"
         self.done(Outcome(job, PhotoError(why)))
 
     def finish(self, journal: "Journal | None" = None) -> None:
@@ -354,11 +395,23 @@ class Telling:
                 tell_text(as_json(Outcome(job, PhotoError(with_options(str(error))))))
 
     def done(self, outcome: "Outcome", journal: "Journal | None" = None) -> None:
-        from derain.batch import as_json, describe
+        from derain.batch import as_json
 
         self.tally.add(outcome)
         if journal and not outcome.error and (trouble := journal.note(outcome.job)):
             self.say(f"progress cannot be recorded ({trouble}); if this run is cut off, the next one starts over")
+        self.tell_of(outcome)
+        error = outcome.error
+        if self.json:
+            tell_text(as_json(replace(outcome, error=error and PhotoError(with_options(str(error))))))
+        elif not error:
+            for path in outcome.job.outputs:
+                tell(str(path))
+
+    def tell_of(self, outcome: "Outcome") -> None:
+        """What became of a photo, on stderr."""
+        from derain.batch import describe
+
         source, error = outcome.job.source, outcome.error
         if error:
             say_error(error)
@@ -366,8 +419,3 @@ class Telling:
             self.say(f"{source}: {note}")
         if not error and (self.verbose or outcome.dry and not self.quiet):
             say(f"{source}: {describe(outcome)}")
-        if self.json:
-            tell_text(as_json(replace(outcome, error=error and PhotoError(with_options(str(error))))))
-        elif not error:
-            for path in outcome.job.outputs:
-                tell(str(path))

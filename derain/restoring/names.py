@@ -1,9 +1,10 @@
-"""What devices and precisions are called: told without torch, which takes seconds to load."""
+"""Devices, precisions and tiles as they are given: checked without torch, which takes seconds to load."""
 
 import re
 
 from derain.errors import UsageError
 
+SMALLEST_TILE = 64  # px
 DEVICE_NAME = re.compile(r"cpu|mps|cuda(:[0-9]{1,3})?")
 
 
@@ -23,3 +24,12 @@ def check_precision(precision: str) -> None:
     """
     if precision not in ("auto", "float32", "bfloat16"):
         raise UsageError(f"`precision` {precision}: choose auto, float32 or bfloat16")
+
+
+def check_tile(tile: int | None) -> None:
+    """
+    Raises:
+        UsageError: a side in px that is too small; 0 takes the photo whole, and ``None`` leaves the choice to derain.
+    """
+    if tile and tile < SMALLEST_TILE:
+        raise UsageError(f"`tile` {tile}: give a side of {SMALLEST_TILE} px or more, or 0 for no tiles")

@@ -29,7 +29,7 @@ from derain.restoring.devices import (
     used_memory,
 )
 from derain.restoring.fused import fused
-from derain.restoring.names import check_precision
+from derain.restoring.names import SMALLEST_TILE, check_precision, check_tile
 from derain.restoring.on_device import layers_on_device
 from derain.restoring.scales import FEW, glimpses, is_evident, reduced_sizes, stand_out
 from derain.restoring.tiling import (
@@ -42,7 +42,6 @@ from derain.restoring.tiling import (
     within,
 )
 
-SMALLEST_TILE = 64  # px
 NOT_FINITE = "{} produces values that are not finite; give other `weights`"
 TOO_LARGE = "not enough memory; close other programs, or use a smaller photo"
 HALF_ERROR = 1e-6  # mean square error of half weights against whole ones: costs 0.02 dB where others' is 2e-4
@@ -81,13 +80,13 @@ class Restorer:
     Args:
         model: on the device where it is to run.
         precision: float32, bfloat16, or auto: bfloat16 where the device is good at it.
-        tile: side of the tiles in px, 0 takes the photo whole; default: by the free memory. Each tile sees as far
-            around itself as the network does, so tiled and whole agree. Models without a halo take what is larger than
-            a tile in strips of as many pixels, layer by layer.
+        tile: side of the tiles in px, 64 or more; 0 takes the photo whole; default: by the free memory. Each tile sees
+            as far around itself as the network does, so tiled and whole agree. Models without a halo take what is
+            larger than a tile in strips of as many pixels, layer by layer.
         max_memory: bytes that the process should take on the device at the most; default: a share of what is free.
 
     Raises:
-        UsageError: an unknown precision.
+        UsageError: an unknown precision, or tiles that are too small.
     """
 
     model: Derainer
@@ -97,6 +96,7 @@ class Restorer:
 
     def __post_init__(self) -> None:
         check_precision(self.precision)
+        check_tile(self.tile)
 
     @cached_property
     def device(self) -> torch.device:

@@ -10,11 +10,20 @@ def by_name(weights: Sequence[str | Path]) -> dict[str, str | Path]:
     """Weights by the names that requests choose by.
 
     Raises:
-        UsageError: two have one name, or there are none.
+        UsageError: two have one name, one is given twice, or there are none.
     """
-    names = [Path(given).stem for given in weights]
-    if twice := {name for name in names if names.count(name) > 1}:
-        raise UsageError(f"`weights` {min(twice)}: two files have this name; rename a file")
-    if not names:
+    found: dict[str, str | Path] = {}
+    for given in weights:
+        name = Path(given).stem
+        if name not in found:
+            found[name] = given
+            continue
+        other = found[name]
+        if str(other) == str(given):
+            raise UsageError(f"`weights` {given}: was given twice; give it once")
+        raise UsageError(
+            f"`weights` {given}: requests would call it {name}, as they call {other}; give a copy with another name"
+        )
+    if not found:
         raise UsageError("`weights`: give at least one")
-    return dict(zip(names, weights))
+    return found

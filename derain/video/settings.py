@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from derain.errors import UsageError
-from derain.restoring.names import check_precision
+from derain.restoring.names import check_precision, check_tile
 
 
 @dataclass(frozen=True)
@@ -39,5 +39,6 @@ def check_settings(settings: VideoSettings) -> None:
     if settings.temporal not in ("auto", "on", "causal", "off"):
         raise UsageError(f"`temporal` {settings.temporal}: choose auto, on, causal or off")
     check_precision(settings.precision)
+    check_tile(settings.tile)
     if settings.start is not None and settings.end is not None and settings.end <= settings.start:
         raise UsageError(f"`end` {settings.end:g}: must be after `start` {settings.start:g}")
