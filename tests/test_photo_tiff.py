@@ -8,6 +8,7 @@ import pytest
 import tifffile
 from PIL import Image
 
+from derain.errors import PhotoError
 from derain.photos import decode, encode_with_notes, original
 from derain.photos.tiff import DEFLATE
 from tests.test_photo_metadata import darker, opened, saved
@@ -24,6 +25,34 @@ def deep(values, compression: str) -> bytes:
         original.as_rgb(colours), "TIFF", alpha, colours.shape[2] == 1, content=photo.content, options=photo.options
     )
     return encode_with_notes(made, made.pixels).content
+
+
+@pytest.mark.parametrize(
+    "kind, photometric, told",
+    [
+        ("f2", "rgb", "16-bit floating-point numbers"),
+        ("f4", "rgb", "32-bit floating-point numbers"),
+        ("f4", "minisblack", "floating-point numbers"),
+        ("i2", "rgb", "16-bit signed numbers"),
+        ("u4", "rgb", "values of 32 bits"),
+        ("u1", "icclab", "ICC Lab colours"),
+    ],
+)
+def test_what_a_rare_tiff_holds_is_told_instead_of_calling_it_damaged(kind, photometric, told):
+    file, shape = io.BytesIO(), SIZE if photometric == "minisblack" else (*SIZE, 3)
+    tifffile.imwrite(file, np.ones(shape, kind), photometric=photometric)
+    with pytest.raises(PhotoError, match=f"holds {told}.*save it as a TIFF or PNG with 8 or 16 bits a channel"):
+        decode(file.getvalue())
+
+
+@pytest.mark.parametrize("given", [{"bigtiff": True}, {"photometric": "cielab"}, {}], ids=str)
+def test_what_of_a_tiff_cannot_stay_is_told(rng, given):
+    file = io.BytesIO()
+    tifffile.imwrite(file, rng.integers(0, 256, (*SIZE, 3), np.uint8), **({"photometric": "rgb"} | given))
+    photo = decode(file.getvalue())
+    notes = encode_with_notes(photo, photo.pixels // 2).notes
+    told = {"bigtiff": "became a classic TIFF instead of a BigTIFF", "photometric": "its Lab colours became RGB"}
+    assert list(notes) == [told[name] for name in given]
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])

@@ -16,8 +16,9 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from derain.batch import Target, plan, run
 from derain.errors import PhotoError
 from derain.models import build
-from derain.photos import decode, encode, read_original, read_photo, write_photo
+from derain.photos import decode, encode, encode_with_notes, read_original, read_photo, write_photo
 from derain.photos.heif import are_plain, colours
+from derain.photos.jpeg import subsampling_of
 from derain.photos.original import as_stored, upright
 from derain.photos.tiff_tags import with_exif, without_structure
 from tests.conftest import SMALL
@@ -114,6 +115,26 @@ def test_jpeg_keeps_its_tables_and_subsampling(rgb, subsampling):
     assert after.info["progressive"] and after.info["comment"] == b"hello"
     assert opened(back(content, quality=95)).quantization != before.quantization
     assert len(back(content)) < 1.1 * len(content)
+
+
+@pytest.mark.parametrize("name", ["411", "440", "420"])
+def test_a_subsampling_that_cannot_be_kept_is_told(rgb, name):
+    factor = getattr(cv2, f"IMWRITE_JPEG_SAMPLING_FACTOR_{name}")
+    content = cv2.imencode(".jpg", rgb, [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, factor])[1].tobytes()
+    photo = decode(content)
+    result = encode_with_notes(photo, photo.pixels // 2)
+    kept = opened(result.content).layer == opened(content).layer
+    told = any(f"subsampling of {':'.join(name)}" in note and "became 4:4:4" in note for note in result.notes)
+    assert kept is (name == "420") and told is not kept
+    assert not encode_with_notes(photo, photo.pixels // 2, quality=90).notes  # of what is asked for nothing is told
+
+
+def test_a_subsampling_is_known_by_its_ratio():
+    """Of 4:2:2 there are two kinds, and some cameras write the one that names all blocks twice as high."""
+    assert subsampling_of([(1, 2, 2, 0), (2, 1, 2, 1), (3, 1, 2, 1)]) == "4:2:2"
+    assert subsampling_of([(1, 2, 2, 0), (2, 2, 2, 1), (3, 2, 2, 1)]) == "4:4:4"
+    assert subsampling_of([(1, 2, 2, 0), (2, 1, 2, 1), (3, 2, 1, 1)]) == "2x2 1x2 2x1"
+    assert subsampling_of([(1, 1, 1, 0)]) == "4:4:4"
 
 
 def test_a_photo_may_be_named_by_a_string(rgb, tmp_path):

@@ -220,6 +220,7 @@ class Codec:
         image.save(file, format=name, **options)
 
 
+SIMPLER = "save it as a TIFF or PNG with 8 or 16 bits a channel"
 SEVERAL = "animated and multi-page files are not supported; save one picture of it"
 
 
@@ -250,7 +251,7 @@ def read_plain(found: Original, image: ImageFile, turn: Callable[[Pixels], Pixel
     if mode in ("I;16", "I;16L", "I;16B", "I;16N", "I"):
         values = np.asarray(image)
         if values.min() < 0 or values.max() > WHITE:
-            raise PhotoError("has more than 16 bits; save it with 16")
+            raise PhotoError("has more than 16 bits a channel; save it with 8 or 16")
         values = values.astype(np.uint16)
         key = image.info.get("transparency")
         if inverted:
@@ -258,7 +259,7 @@ def read_plain(found: Original, image: ImageFile, turn: Callable[[Pixels], Pixel
         alpha = None if key is None else turn(np.where(values == key, 0, WHITE).astype(np.uint16))
         return replace(found, pixels=turn(as_rgb(values)), grey=True, alpha=alpha)
     if mode == "F":
-        raise PhotoError("holds floating-point values; save it with 8 or 16 bits")
+        raise PhotoError(f"holds floating-point numbers, which derain does not read; {SIMPLER}")
     if mode == "CMYK":
         inks = np.asarray(image)
         return replace(found, pixels=turn(np.asarray(image.convert("RGB"))), inks=turn(inks))

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from PIL import Image
 from PIL.ImageFile import ImageFile
-from PIL.JpegImagePlugin import JpegImageFile, get_sampling
+from PIL.JpegImagePlugin import JpegImageFile
 
 from derain.arrays import Pixels, Rgb8
 from derain.errors import PhotoError
@@ -39,6 +39,7 @@ ENTRIES = 0xB002  # tag of the list of pictures: attributes, size, offset, depen
 KIND, PREVIEW, VIEW, UNDEFINED = 0xFFFFFF, 0x01, 0x02, 0  # of a picture in the list; its highest byte
 SMALL = 1 / 4  # of the photo's pixels, which a picture of no kind has at the most where it is a preview
 CREDENTIALS = 0xEB, b"c2pa"  # marker, and what is in it
+WRITTEN = {"4:4:4", "4:2:2", "4:2:0"}  # kinds of subsampling that Pillow writes
 FOUR_BYTES = "RGBX"  # Pillow's mode
 MOST_SCANS = 100  # each of which goes over all of the picture; encoders write about ten
 BLOCKS_A_BYTE = 8  # of 64 pixels: each takes one bit at the least
@@ -87,7 +88,7 @@ class Jpeg(Codec):
         return super().kept(image) | {
             "qtables": image.quantization,
             "progressive": bool(image.info.get("progressive")),
-            "subsampling": max(get_sampling(image), 0),
+            "subsampling": subsampling_of(image.layer),
         }
 
     def holds_more(self, content: bytes) -> bool:
@@ -115,8 +116,26 @@ class Jpeg(Codec):
 
     def coding(self, new: NewPhoto) -> dict[str, Any]:
         if new.same and new.quality is None:
-            return {name: new.original.options[name] for name in ("qtables", "subsampling", "progressive")}
+            options = {name: new.original.options[name] for name in ("qtables", "subsampling", "progressive")}
+            if options["subsampling"] not in WRITTEN:
+                new.previews.say(
+                    f"its chroma subsampling of {options['subsampling']}, which derain cannot write, became 4:4:4: "
+                    "no colour is lost, but the file is larger"
+                )
+                options["subsampling"] = "4:4:4"
+            return options
         return {"quality": new.quality or QUALITY, "subsampling": 0 if new.quality is None else -1}
+
+
+def subsampling_of(channels: list[tuple[int, int, int, int]]) -> str:
+    """What the sampling of a JPEG's channels is called; each has an identifier, and samples across and down a block."""
+    factors = [(across, down) for _, across, down, _ in channels]
+    if len(set(factors)) <= 1:
+        return "4:4:4"
+    ratios = {(factors[0][0] / across, factors[0][1] / down) for across, down in factors[1:3]}
+    named: dict[tuple[float, float], str] = {(2, 1): "4:2:2", (2, 2): "4:2:0", (4, 1): "4:1:1", (1, 2): "4:4:0", (4, 2): "4:1:0"}
+    other = " ".join(f"{across}x{down}" for across, down in factors)
+    return named.get(ratios.pop(), other) if len(ratios) == 1 and len(factors) == 3 else other
 
 
 def _four_bytes_a_pixel(size: tuple[int, int]) -> tuple[Rgb8, Image.Image]:

@@ -29,7 +29,8 @@ from derain.photos.tiff_strips import (
     tags_of_packed,
 )
 
-SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+LARGE = b"II+\0", b"MM\0+"
+SIGNATURES = (b"II*\0", b"MM\0*", *LARGE)
 REDUCED, ORIENTATION, RESOLUTION, FURTHER, SAMPLES, XMP, RAW = 254, 274, 282, 330, 339, 700, 50706  # tags
 IS_REDUCED, IS_MASK = 1, 4  # bits of the first of them
 UNSPECIFIED, ASSOCIATED = 0, 1
@@ -72,6 +73,7 @@ class Tiff(Codec):
         options = super().kept(image) | {
             "directory": tags_of(image).offset,
             "compression": image.info.get("compression"),
+            "lab": image.mode == "LAB",
             "exif": tiff_tags.without_structure(tags).tobytes(),
         }
         if RESOLUTION not in tags:  # Pillow makes one up
@@ -101,6 +103,10 @@ class Tiff(Codec):
 
     def write(self, new: NewPhoto) -> bytes:
         channels, options = new.channels(), self.options(new)
+        if new.same and new.original.content.startswith(LARGE):
+            new.previews.say("became a classic TIFF instead of a BigTIFF")
+        if new.same and new.original.options.get("lab"):
+            new.previews.say("its Lab colours became RGB")
         if "mask" in new.original.options and new.same:
             new.previews.say("its page with a mask has become an alpha channel")
         if channels.dtype == np.uint8:

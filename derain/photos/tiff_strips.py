@@ -12,12 +12,21 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from derain.arrays import Pixels
 from derain.errors import PhotoError
-from derain.photos.codec import opened
+from derain.photos.codec import SIMPLER, opened
 
 WIDTH, HEIGHT, BITS, COMPRESSION, LIGHT, FILL_ORDER, CHANNELS_A_PIXEL = 256, 257, 258, 259, 262, 266, 277
 EXTRA = 338
 OFFSETS, ROWS, COUNTS, PLANES, PREDICTOR = 273, 278, 279, 284, 317
 TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_COUNTS = 322, 323, 324, 325
+SAMPLE_FORMAT, WHOLE = 339, 1
+VALUES = {2: "signed numbers", 3: "floating-point numbers", 5: "complex numbers", 6: "complex numbers"}
+COLOURS = {
+    9: "ICC Lab colours",
+    10: "ITU Lab colours",
+    32803: "the raw mosaic of a camera",
+    32844: "LogL brightness",
+    32845: "LogLuv colours",
+}
 PACKED = {1, 5, 8, 32773, 32946, 34925, 50000}  # compressions of bytes: none, LZW, Deflate, PackBits, LZMA, Zstandard
 DIFFERENCES, GREY, RGB, MASK, UNASSOCIATED = 2, 1, 2, 4, 2
 DEEP_WITH_ALPHA = (16, 16)
@@ -39,13 +48,28 @@ class TiffPicture(TiffImageFile):
             self.tag_v2 = copy(tags)
             self.tag_v2._tags_v2 = dict(tags) | known
             self.tag_v2._tagdata = {}
-        super()._setup()
+        try:
+            super()._setup()
+        except SyntaxError:
+            if values := rare_values(tags):
+                raise PhotoError(f"holds {values}, which derain does not read; {SIMPLER}") from None
+            raise
         self.tag_v2 = tags
 
     def load_prepare(self) -> None:
         if self._im is None:
             self.im = Image.core.new(self.mode, self._tile_size)
         ImageFile.load_prepare(self)
+
+
+def rare_values(tags: Any) -> str:
+    """What a TIFF of a kind that few programs read holds; empty if its tags tell nothing like that."""
+    bits, kind = max(tags.get(BITS, (1,))), max(tags.get(SAMPLE_FORMAT, (WHOLE,)))
+    if kind in VALUES:
+        return f"{bits}-bit {VALUES[kind]}"
+    if bits not in (1, 8):
+        return f"values of {bits} bits"
+    return COLOURS.get(tags.get(LIGHT), "")
 
 
 def read_strips(content: bytes, tags: Any) -> NDArray[np.uint16]:
