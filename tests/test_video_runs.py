@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from derain import batch
 from derain.cli import app as cli
 from derain.cli.app import app
+from derain.cli.clips import clips_of
 from derain.errors import PhotoError, UsageError
 from derain.files.writing import alone
 from derain.finetuning.finetune import finetune
@@ -45,6 +46,31 @@ def test_a_second_run_of_the_same_says_that_another_is_at_it(tmp_path, out):
         .endswith("another run is writing it; wait until that ends, or give another -o")
     )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4", out]
+
+
+@pytest.mark.parametrize(
+    "out, made",
+    [("new/", "new/a.mp4"), ("v1.5/", "v1.5/a.mp4"), ("there", "there/a.mp4"), ("frames", "frames/00000.png")],
+)
+def test_a_folder_gets_the_clip_and_one_of_frames_its_frames(tmp_path, small_weights, out, made):
+    make_clip(tmp_path / "a.mp4", count=2)
+    (tmp_path / "there").mkdir()
+    words = ["video", "a.mp4", "-o", out, "--temporal", "off", "--weights", small_weights]
+    done = command(*words, cwd=tmp_path)
+    assert done.returncode == 0 and (tmp_path / made).is_file(), done.stderr
+    assert ("gets the frames as pictures" in done.stderr) is (out == "frames")
+    again = command(*words, cwd=tmp_path)  # means the same once the folder is there
+    assert again.returncode == 2 and f"{made}: exists" in again.stderr
+
+
+def test_a_folder_with_a_slash_holds_several_clips_whatever_its_name(tmp_path):
+    clips = [str(make_clip(tmp_path / name, count=1)) for name in ("a.mp4", "b.mp4")]
+    assert [out for _, out in clips_of(clips, f"{tmp_path}/v1.5/")] == [tmp_path / "v1.5"] * 2
+    with pytest.raises(UsageError, match="give a folder"):
+        clips_of(clips, f"{tmp_path}/v1.6")
+    assert len(clips_of([clips[0], *clips], f"{tmp_path}/out/")) == 2  # one that is named twice is done once
+    with pytest.raises(PhotoError, match="a.mp4"):  # a file, below which no folder can be made
+        clips_of(clips, f"{clips[0]}/dry/")
 
 
 def test_pictures_and_gifs_are_made_by_one_run_at_a_time(tmp_path):

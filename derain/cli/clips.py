@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from derain.video import Done, VideoSettings
 
 
+SLASHES = tuple(filter(None, (os.sep, os.altsep)))
+
+
 @dataclass
 class Telling:
     """What is told of clips: results on stdout, as paths or as JSON, and all else on stderr."""
@@ -161,6 +164,34 @@ def nothing_of(clip: Path, place: Path | None) -> dict[str, Any]:
     }
 
 
+def inside(out: str, source: str) -> str:
+    """Where the result of a single source goes: of a clip into ``out`` if that means a folder for it.
+
+    A folder that is there without a slash is one for its frames if it holds them already.
+
+    Raises:
+        PhotoError: the clip is missing, or no clip.
+        UsageError: it is a photo.
+    """
+    from derain.video.naming import NUMBERED_NAME, result_in, unfinished
+    from derain.video.streams.addresses import is_stream
+
+    if is_stream(source) or is_stream(out) or not os.path.isfile(source):
+        return out
+    has_frames = os.path.lexists(Path(out, NUMBERED_NAME % 0)) or unfinished(Path(out)).exists()
+    if out.endswith(SLASHES) or (os.path.isdir(out) and not has_frames):
+        return str(result_in(Path(out), Path(source)))
+    return out
+
+
+def becomes_frames(source: str, out: str) -> bool:
+    """Whether a clip is to become pictures, which only the lack of an ending in ``out`` says."""
+    from derain.video.naming import is_pattern, is_sequence
+
+    place = Path(out)
+    return os.path.isfile(source) and not is_sequence(Path(source)) and is_sequence(place) and not is_pattern(place)
+
+
 def clips_of(sources: list[str], out: str | None) -> list[tuple[Path, Path | None]]:
     """Each clip with the folder its result goes to; those of folders too, unless a folder holds frames and no clip.
 
@@ -168,6 +199,7 @@ def clips_of(sources: list[str], out: str | None) -> list[tuple[Path, Path | Non
 
     Raises:
         UsageError: ``out`` is a file, or two results would be in one place.
+        PhotoError: the folder cannot be made.
     """
     found: list[Path] = []
     for source in map(Path, sources):
@@ -178,14 +210,16 @@ def clips_of(sources: list[str], out: str | None) -> list[tuple[Path, Path | Non
         return []
     if out is None:
         return [(clip, None) for clip in found]
+    from derain.files.writing import make_folder
     from derain.video.streams.addresses import is_stream
 
-    if is_stream(out) or os.path.isfile(out) or (Path(out).suffix and not os.path.isdir(out)):
+    is_folder = os.path.isdir(out) or out.endswith(SLASHES) or not Path(out).suffix
+    if is_stream(out) or os.path.isfile(out) or not is_folder:
         raise UsageError(f"{out}: one file cannot hold {len(found)} clips; give a folder")
     results = [Path(out) / clip.name for clip in found]
     if twice := [path for path in results if results.count(path) > 1]:
         raise UsageError(f"{twice[0]}: two clips would be written to it; give them one by one")
-    Path(out).mkdir(parents=True, exist_ok=True)
+    make_folder(Path(out))
     return [(clip, Path(out)) for clip in found]
 
 

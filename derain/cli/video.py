@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from derain.cli.clips import Telling, clips_of, journal_of_clips
+from derain.cli.clips import Telling, becomes_frames, clips_of, inside, journal_of_clips
 from derain.cli.inputs import check_weights
 from derain.cli.options import Device, MaxMemory, Precision, Quiet, RainyFrom, Ray, Strength, Threads, Weights
 from derain.cli.streaming import raw_frames, stream
@@ -37,7 +37,8 @@ def video(
             "-o",
             "--output",
             metavar="PATH",
-            help="File, URL or - for stdout; a folder for several clips. Default: clip.derained.mp4 beside the clip.",
+            help="File, URL or - for stdout; a folder, such as dry/; frames/%05d.png for the frames as pictures. "
+            "Default: clip.derained.mp4 beside the clip.",
         ),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a result that exists.")] = False,
@@ -120,6 +121,8 @@ def video(
     Frames keep their times; sound, subtitles, chapters and tags are copied. To continue an interrupted run, give the
     same command again. A stream runs until it ends or you press Ctrl-C, and nothing of it is kept on disk.
     """
+    if len(sources) == 1 and out is not None:
+        out = inside(out, sources[0])
     clips = [] if len(sources) == 1 and not Path(sources[0]).is_dir() else clips_of(sources, out)
     source = sources[0]
     from derain.rain.amount import threshold
@@ -150,6 +153,8 @@ def video(
         telling.refuse_if_all_are_missing([clip for clip, _ in clips])
     elif not is_streamed:
         check_names(Path(source), Path(out) if out else None, overwrite)
+        if out and becomes_frames(source, out):
+            inform(f"{out}: gets the frames as pictures; to put the clip into a folder, end its name with a slash")
     options = pairs(encoder_option)
     settings = VideoSettings(
         temporal=temporal,

@@ -39,6 +39,10 @@ ENTRIES = 0xB002  # tag of the list of pictures: attributes, size, offset, depen
 KIND, PREVIEW, VIEW, UNDEFINED = 0xFFFFFF, 0x01, 0x02, 0  # of a picture in the list; its highest byte
 SMALL = 1 / 4  # of the photo's pixels, which a picture of no kind has at the most where it is a preview
 CREDENTIALS = 0xEB, b"c2pa"  # marker, and what is in it
+SUBSAMPLINGS: dict[tuple[float, float], str] = {  # by samples of light for one of colour, across and down
+    **{(2, 1): "4:2:2", (2, 2): "4:2:0"},
+    **{(4, 1): "4:1:1", (1, 2): "4:4:0", (4, 2): "4:1:0"},
+}
 WRITTEN = {"4:4:4", "4:2:2", "4:2:0"}  # kinds of subsampling that Pillow writes
 FOUR_BYTES = "RGBX"  # Pillow's mode
 MOST_SCANS = 100  # each of which goes over all of the picture; encoders write about ten
@@ -133,9 +137,8 @@ def subsampling_of(channels: list[tuple[int, int, int, int]]) -> str:
     if len(set(factors)) <= 1:
         return "4:4:4"
     ratios = {(factors[0][0] / across, factors[0][1] / down) for across, down in factors[1:3]}
-    named: dict[tuple[float, float], str] = {(2, 1): "4:2:2", (2, 2): "4:2:0", (4, 1): "4:1:1", (1, 2): "4:4:0", (4, 2): "4:1:0"}
     other = " ".join(f"{across}x{down}" for across, down in factors)
-    return named.get(ratios.pop(), other) if len(ratios) == 1 and len(factors) == 3 else other
+    return SUBSAMPLINGS.get(ratios.pop(), other) if len(ratios) == 1 and len(factors) == 3 else other
 
 
 def _four_bytes_a_pixel(size: tuple[int, int]) -> tuple[Rgb8, Image.Image]:

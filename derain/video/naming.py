@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm", ".avi": "avi"}
 CLIPS = set(FORMATS)
 COUNTER = re.compile(r"%0?\d*d")
+NUMBERED_NAME = "%05d.png"  # names of a clip's frames in a folder
 MARK = ".derained"  # end of the name of a result beside its source
 
 

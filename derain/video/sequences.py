@@ -21,7 +21,7 @@ from derain.photos import (
 from derain.video.colour import PICTURE
 from derain.video.fusion import REACH
 from derain.video.gifs import process_gif
-from derain.video.naming import FORMATS, counted, is_gif, is_pattern, list_pictures, unfinished
+from derain.video.naming import FORMATS, NUMBERED_NAME, counted, is_gif, is_pattern, list_pictures, unfinished
 from derain.video.reading import Clip, Frame
 from derain.video.treatment import (
     Done,
@@ -35,7 +35,6 @@ from derain.video.treatment import (
 )
 
 PICTURE_RATE = 25  # frames a second of picture files, by which a stretch and a limit of frames are counted
-NUMBERED_NAME = "%05d.png"  # names of a clip's frames in a folder
 
 
 def check_sequence(source: Path, out: Path, settings: VideoSettings, overwrite: bool) -> None:
