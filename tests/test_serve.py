@@ -1,6 +1,7 @@
 """`derain serve`: what it answers, what it refuses, and whom it serves first."""
 
 import contextlib
+import gzip
 import io
 import json
 import os
@@ -11,9 +12,12 @@ import subprocess
 import sys
 import tempfile
 import threading
+import tracemalloc
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from email.parser import BytesParser
 from http.client import HTTPConnection
+from itertools import islice
 
 import cv2
 import numpy as np
@@ -39,6 +43,7 @@ from derain.serve.application import application  # noqa: E402
 from derain.serve.limits import Limits  # noqa: E402
 from derain.serve.listening import Server, listen  # noqa: E402
 from derain.serve.options import FOR_DERAIN, PARTS  # noqa: E402
+from derain.serve.packing import PIECE, Unpacking  # noqa: E402
 from derain.serve.service import Service  # noqa: E402
 
 SECONDS = 60  # that nothing here should take
@@ -160,6 +165,38 @@ def photos(folder, rng):
     Image.fromarray(pixels).save(folder / "a.jpg", quality=80, exif=exif.tobytes(), dpi=(72, 72))
     cv2.imwrite(str(folder / "b.png"), rng.integers(0, 65535, (48, 64, 3), dtype=np.uint16))
     return folder / "a.jpg", folder / "b.png"
+
+
+def test_a_packed_body_is_unpacked_within_the_limits(server, rng, tmp_path):
+    photo, _ = photos(tmp_path, rng)
+    content, score = photo.read_bytes(), server.post("/v1/score", photo.read_bytes()).json
+    half = len(content) // 2
+    packed = gzip.compress(content)
+    members = gzip.compress(content[:half]) + gzip.compress(content[half:])
+    for body, name in [(packed, "gzip"), (members, "x-gzip"), (zlib.compress(content), "deflate")]:
+        assert server.post("/v1/score", body, content_encoding=name).json == score
+    form = gzip.compress(form_of(("photo", '; filename="a.jpg"', content)))
+    kind = "multipart/form-data; boundary=xyz"
+    assert server.post("/v1/score", form, content_type=kind, content_encoding="gzip").json == score | {"input": "a.jpg"}
+    bomb = gzip.compress(bytes(8_000_000))
+    for body, name, status, said in [
+        (bomb, "gzip", 413, "more than the 3 MB"),
+        (content, "gzip", 400, "is not packed with gzip"),
+        (packed[:-20], "gzip", 400, "ends too early"),
+        (gzip.compress(b""), "gzip", 400, "is empty"),
+        (content, "br", 415, "content-encoding br: send the photo as it is, or packed with gzip"),
+    ]:
+        reply = server.post("/v1/derain", body, content_encoding=name)
+        assert reply.status == status and said in reply.json["error"]
+    assert server.turns._bytes == 0
+
+
+def test_a_bomb_is_unpacked_no_further_than_is_accepted():
+    pieces = Unpacking("gzip").pieces(gzip.compress(bytes(30_000_000), 1))
+    tracemalloc.start()
+    assert sum(len(piece) for piece in islice(pieces, 5)) == 5 * PIECE
+    assert tracemalloc.get_traced_memory()[1] < 10 * PIECE
+    tracemalloc.stop()
 
 
 @pytest.mark.parametrize(

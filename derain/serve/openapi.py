@@ -11,7 +11,7 @@ REFUSALS = {
     "403": "The request came from another site's page.",
     "408": "The upload stalled.",
     "413": "Too many bytes or megapixels.",
-    "415": "No photo that derain can read.",
+    "415": "No photo that derain can read, or an unknown Content-Encoding.",
     "421": "A host name that the server does not answer to.",
     "422": "A photo that is damaged or cannot be written as asked for.",
     "429": "Too many photos of this client are waiting.",
@@ -88,7 +88,7 @@ def _photo(name: str, summary: str, options: Sequence[Option], answers: dict[str
         "parameters": [_parameter(option) for option in options],
         "requestBody": {
             "required": True,
-            "description": "The photo's file itself, or a form with one file.",
+            "description": "The photo's file itself, or a form with one file; Content-Encoding may be gzip.",
             "content": {"*/*": {"schema": ANY_FILE}, "multipart/form-data": {"schema": form}},
         },
         "responses": answers | {status: _of_json(said, ERROR) for status, said in REFUSALS.items()},

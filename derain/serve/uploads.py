@@ -10,6 +10,7 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
+from derain.serve.packing import Unpacking
 from derain.serve.refusals import Refusal
 from derain.serve.turns import Turns
 from derain.text import printable
@@ -39,12 +40,12 @@ class Receiving:
 
     def __init__(self, request: Request, turns: Turns) -> None:
         self.request, self.turns, self.limits = request, turns, turns.limits
-        self._bytes = 0
+        self._bytes = self._packed_bytes = 0
 
     async def upload(self) -> Upload:
         """
         Raises:
-            Refusal: too many bytes, too slowly, none at all, or no form that has one file.
+            Refusal: too many bytes, too slowly, none at all, packed in an unknown way, or no form that has one file.
             ClientDisconnect: the connection was cut before the end.
         """
         declared = self.request.headers.get("content-length", "0")
@@ -85,6 +86,21 @@ class Receiving:
             await form.close()
 
     async def _within_limits(self) -> AsyncGenerator[bytes, None]:
+        """The body, unpacked, of which no more is kept than is accepted here."""
+        unpacking = Unpacking(self.request.headers.get("content-encoding", ""))
+        async with aclosing(self._received()) as parts:
+            async for part in parts:
+                for piece in unpacking.pieces(part):
+                    if self._bytes + len(piece) > self.limits.bytes:
+                        raise self._too_long()
+                    self.turns.take_room(len(piece))
+                    self._bytes += len(piece)
+                    yield piece
+                    await asyncio.sleep(0)  # for other clients: a part may hold a thousand times its bytes
+        unpacking.end()
+
+    async def _received(self) -> AsyncGenerator[bytes, None]:
+        """The body as it comes."""
         stream = self.request.stream()
         while True:
             try:
@@ -94,10 +110,9 @@ class Receiving:
                 raise Refusal(408, f"no data arrived for {self.limits.stalled:g} s; send the photo again") from None
             if not part:
                 return
-            if self._bytes + len(part) > self.limits.bytes:
+            self._packed_bytes += len(part)
+            if self._packed_bytes > self.limits.bytes:
                 raise self._too_long()
-            self.turns.take_room(len(part))
-            self._bytes += len(part)
             yield part
 
     def _too_long(self) -> Refusal:
