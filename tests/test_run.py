@@ -367,6 +367,50 @@ def test_patterns_lists_suffix_and_format(tmp_path, rng):
         batch.plan([""], batch.Target(in_place=True))
 
 
+@pytest.mark.parametrize("words", [("nope*.png", "a.png"), ("nope*.png",), ("nope*.mp4",), ("*.txt",)])
+def test_a_pattern_that_matches_no_photo_fails_by_name_and_the_others_go_on(tmp_path, rng, small_weights, words):
+    pictures(tmp_path, rng, "a.png")
+    (tmp_path / "note.txt").touch()
+    for name, more in (("run", ("-o", "out")), ("score", ())):
+        done = command(name, *words, *more, "--weights", small_weights, "--device", "cpu", cwd=tmp_path)
+        assert done.returncode == 1, (name, done)
+        assert f"derain: {words[0]}: matches no {'photo' if '.txt' in words[0] else 'file'}\n" in done.stderr
+        assert ("a.png" in done.stdout) == ("a.png" in words)
+
+
+def test_folders_without_photos_and_links_that_lead_nowhere_are_told(tmp_path, rng, small_weights):
+    pictures(tmp_path, rng, "in/a.png", "deeper/day/b.png", "out.png")
+    (tmp_path / "empty").mkdir()
+    for name, to in (("gone", "nothing.png"), ("loop", "loop.png"), ("away", "../out.png")):
+        (tmp_path / "in" / f"{name}.png").symlink_to(to)
+    (tmp_path / "in" / "more").symlink_to(tmp_path / "deeper")
+    left: dict[str, str] = {}
+    jobs = batch.plan([tmp_path / "in"], recursive=True, leave=lambda path, why: left.__setitem__(path.name, why))
+    assert len(jobs) == 1 and left == {
+        "gone.png": "a link to nothing.png, which is missing",
+        "loop.png": "a link that leads back to itself",
+        "away.png": "a link out of the folder",
+        "more": "a link to a folder",
+    }
+    for name in ("run", "score"):
+        done = command(name, "in", "empty", "deeper", "--weights", small_weights, cwd=tmp_path)
+        assert done.returncode == 0 and "3 links left out: in/away.png is a link out of the folder" in done.stderr
+        assert "empty is a folder without photos, and so is 1 more" in done.stderr
+    alone = command("run", "deeper", cwd=tmp_path)
+    assert alone.returncode == 2 and "deeper is a folder without photos of its own (-r includes" in alone.stderr
+    for name in ("run", "score", "video"):
+        named = command(name, "in/gone.png", cwd=tmp_path)
+        assert named.returncode == 1
+        assert "derain: in/gone.png: is a link to nothing.png, which is missing\n" in named.stderr
+
+
+def test_a_photo_that_failed_is_described_as_that(tmp_path, rng):
+    pictures(tmp_path, rng, "a.png")
+    job = batch.plan([tmp_path / "a.png"])[0]
+    assert batch.describe(batch.Outcome(job, PhotoError("a.png: is empty"))) == "failed: a.png: is empty"
+    assert batch.describe(batch.Outcome(job, notes=("an earlier run did it",))) == "an earlier run did it"
+
+
 def test_weights_whose_header_lacks_something_are_refused(tmp_path):
     save_file(
         {"w": torch.zeros(1)}, tmp_path / "w.safetensors", metadata={"derain": '{"format": "1", "preset": "derain"}'}

@@ -37,6 +37,7 @@ class Listing:
     folders: list[str] = field(default_factory=list)
     clips: list[str] = field(default_factory=list)  # but for results
     links: frozenset[str] = frozenset()  # of the photos' names
+    linked_folders: list[str] = field(default_factory=list)
 
     def made_of(self, name: str, marks: tuple[str, ...]) -> str | None:
         """The photo that a file is, by its name, a result of; ``None`` if of none that is here."""
@@ -67,7 +68,7 @@ def scan(folder: Path) -> Listing:
     if is_remote(folder):
         files, folders = entries(folder)
         return Listing(sorted(filter(is_photo, files)), sorted(folders), sorted(filter(is_clip, files)))
-    photos, folders, clips, links = [], [], [], set()
+    photos, folders, clips, links, linked_folders = [], [], [], set(), []
     with os.scandir(folder) as found:
         for entry in found:
             if entry.is_dir(follow_symlinks=False):
@@ -76,9 +77,11 @@ def scan(folder: Path) -> Listing:
                 photos.append(entry.name)
                 if entry.is_symlink():
                     links.add(entry.name)
+            elif entry.is_symlink() and entry.is_dir():
+                linked_folders.append(entry.name)
             elif is_clip(entry.name) and entry.is_file():
                 clips.append(entry.name)
-    return Listing(sorted(photos), sorted(folders), sorted(clips), frozenset(links))
+    return Listing(sorted(photos), sorted(folders), sorted(clips), frozenset(links), sorted(linked_folders))
 
 
 def is_photo(name: str) -> bool:

@@ -7,7 +7,6 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cached_property, lru_cache
 from itertools import islice
 from pathlib import Path, PurePath
@@ -16,12 +15,13 @@ from PIL import Image
 
 from derain.batch.listing import DERAINED_MARK, MOVING_SUFFIXES, Folder, folders
 from derain.errors import PhotoError, UsageError, reason
+from derain.files.missing import absence, broken, is_unmatched
 from derain.files.places import Existing, is_folder, is_remote, matching, place
 from derain.photos import SUFFIXES, find_photos
 from derain.photos.names import FORMATS, MARKS, results_among
 
 NAMES = {"jpg": ".jpg", "jpeg": ".jpg", "png": ".png", "webp": ".webp", "tiff": ".tif", "avif": ".avif", "bmp": ".bmp"}
-CLIP = "a clip"  # why one is left out
+CLIP, RESULT, LINK, FOLDER = "a clip", "a result", "a link", "a folder"  # how the reasons to leave one out begin
 MANY = 5000  # photos, from which on work begins before all are found
 Leave = Callable[[Path, str], None]
 Clash = Callable[["Job", str], None]
@@ -80,10 +80,10 @@ def plan(
         UsageError: nothing to do, options that contradict each other, or two results in one place.
     """
     _check(target)
-    left: list[Path] = []
+    left: dict[Path, str] = {}
 
     def leave_out(path: Path, why: str) -> None:
-        left.append(path)
+        left[path] = why
         leave(path, why)
 
     named = dict(pair for given in inputs for pair in _photos(given, recursive, target, leave_out))
@@ -92,17 +92,10 @@ def plan(
     for path, photo in results.items():
         leave_out(path, f"a result of {photo.name}")
     found = {photo: place for photo, place in named.items() if photo not in results}
-    if found and all(is_moving(photo) for photo in found):
+    if found and all(is_moving(photo) and not is_unmatched(photo) for photo in found):
         raise UsageError(for_video(sorted(found)))
-    if not found and left and all(is_moving(path) for path in left):
-        raise UsageError(f"no photos found, but clips: {for_video(left)}")
-    if left and not found:
-        result = next(path for path in left if not is_moving(path))
-        raise UsageError(
-            f"found only results of earlier runs, such as {result}; name one explicitly to derain it again"
-        )
     if not found:
-        raise UsageError("no photos found; give photos, or folders that contain some")
+        raise UsageError(_nothing_found(left))
     as_file = target.output is not None and is_file_name(target.output, target.format)
     if as_file and len(found) > 1:
         raise UsageError(f"{target.output}: one file cannot hold {len(found)} photos; give a folder")
@@ -176,6 +169,19 @@ def _is_apart(inputs: Sequence[str | Path], target: Target) -> bool:
             if os.path.commonpath([output, found]) in (output, found):
                 return False
     return True
+
+
+def _nothing_found(left: dict[Path, str]) -> str:
+    """A sentence where all is left out that was found."""
+    others = {path: why for path, why in left.items() if why != CLIP}
+    if left and not others:
+        return f"no photos found, but clips: {for_video(list(left))}"
+    if result := next((path for path, why in left.items() if why.startswith(RESULT)), None):
+        return f"found only results of earlier runs, such as {result}; name one explicitly to derain it again"
+    if others:
+        path, why = next(iter(others.items()))
+        return f"no photos found: {path} is {why}; give photos, or folders that contain some"
+    return "no photos found; give photos, or folders that contain some"
 
 
 def _check(target: Target) -> None:
@@ -264,15 +270,15 @@ def for_video(clips: list[Path]) -> str:
 
 def obstacle(job: Job) -> PhotoError | None:
     """Why a job cannot be done, as far as that can be known without opening the photo."""
-    if is_moving(job.source):
-        return PhotoError(for_video([job.source]))
     try:
         if not is_remote(job.source):
             os.stat(job.source)
     except FileNotFoundError:
-        return PhotoError(f"{job.source}: no such file{near(job.source)}")
+        return PhotoError(f"{job.source}: {absence(job.source)}")
     except OSError as error:
         return PhotoError(f"{job.source}: cannot be read ({reason(error)})")
+    if is_moving(job.source):
+        return PhotoError(for_video([job.source]))
     advice = (
         "leave out `in_place` and write elsewhere with `output`" if job.in_place else "write elsewhere with `output`"
     )
@@ -288,15 +294,6 @@ def hindrance(path: Path, advice: str) -> PhotoError | None:
     if not os.access(at, os.W_OK | os.X_OK):
         return PhotoError(f"{path}: cannot be written because you may not write in {at}; {advice}")
     return None
-
-
-def near(path: Path) -> str:
-    """The file beside a missing one whose name is most like its, as the end of a sentence."""
-    with suppress(OSError):
-        others = [name for name in os.listdir(path.parent) if len(path.stem) > 3 or Path(name).stem == path.stem]
-        if found := get_close_matches(path.name, others, 1, 0.8):
-            return f"; did you mean {path.with_name(found[0])}?"
-    return ""
 
 
 def ending_of(format: str | None) -> str | None:
@@ -327,17 +324,37 @@ def is_file_name(output: Path, format: str | None) -> bool:
 
 
 def _photos(given: str | Path, recursive: bool, target: Target, leave: Leave) -> Iterator[tuple[Path, PurePath]]:
-    """Photos, each with its place below the folder or pattern that named it."""
+    """Photos, each with its place below the folder or pattern that named it; a pattern itself that matches none."""
     if given == "":
         raise UsageError("a name is empty; use . for the current folder")
     path = place(given)
     if is_folder(path) and not (is_remote(path) and glob.has_magic(path.name)):
-        for folder in folders(path, recursive, _results_below(path, target.output)):
-            yield from _photos_of(folder, path, target, leave)
+        yield from _photos_in(path, recursive, target, leave)
     elif (is_remote(path) or not os.path.exists(path)) and glob.has_magic(str(given)):  # the shell did not expand it
         yield from _matched(path, str(given), target, leave)
     else:
         yield path, PurePath(path.name)
+
+
+def _photos_in(path: Path, recursive: bool, target: Target, leave: Leave) -> Iterator[tuple[Path, PurePath]]:
+    """Photos of a folder that is named; it is left out itself if there is nothing in it."""
+    is_empty, has_folders = True, False
+
+    def leave_out(inner: Path, why: str) -> None:
+        nonlocal is_empty
+        is_empty = False
+        leave(inner, why)
+
+    for folder in folders(path, recursive, _results_below(path, target.output)):
+        has_folders = has_folders or bool(folder.listing and folder.listing.folders)
+        for found in _photos_of(folder, path, target, leave_out):
+            is_empty = False
+            yield found
+        for name in folder.listing.linked_folders if folder.listing and recursive else ():
+            leave_out(folder.path / name, f"{LINK} to a folder")
+    if is_empty:
+        below = " of its own (`recursive` includes subfolders)" if has_folders and not recursive else ""
+        leave(path, f"{FOLDER} without photos{below}")
 
 
 def _results_below(path: Path, output: Path | None) -> Path | None:
@@ -357,7 +374,8 @@ def _photos_of(folder: Folder, named: Path, target: Target, leave: Leave) -> Ite
     home = None if is_remote(named) else named.resolve()
     for name in folder.listing.photos:
         photo = folder.path / name
-        if name in folder.listing.links and not (home and _leads_to_photo(photo, home)):
+        if name in folder.listing.links and (why := _leads_astray(photo, home)):
+            leave(photo, why)
             continue
         if made_of := folder.listing.made_of(name, target.marks):
             leave(photo, f"a result of {made_of}")
@@ -367,9 +385,14 @@ def _photos_of(folder: Folder, named: Path, target: Target, leave: Leave) -> Ite
             yield photo, folder.below / name
 
 
-def _leads_to_photo(link: Path, home: Path) -> bool:
-    """Whether a link leads to a file that is there, and not out of the tree."""
-    return Path(os.path.realpath(link)).is_relative_to(home) and os.path.exists(link) and not os.path.isdir(link)
+def _leads_astray(link: Path, home: Path | None) -> str:
+    """Why a link leads to no photo in the tree; empty if it does."""
+    if not os.path.exists(link):
+        return broken(link)
+    if os.path.isdir(link):
+        return f"{LINK} to a folder"
+    inside = home is not None and Path(os.path.realpath(link)).is_relative_to(home)
+    return "" if inside else f"{LINK} out of the folder"
 
 
 def _matched(path: Path, pattern: str, target: Target, leave: Leave) -> Iterator[tuple[Path, PurePath]]:
@@ -382,9 +405,12 @@ def _matched(path: Path, pattern: str, target: Target, leave: Leave) -> Iterator
         beside = results_among([p for folder in {p.parent for p in matched} for p in _readable(folder)], target.marks)
     for clip in filter(is_moving, matched):
         leave(clip, CLIP)
-    for photo in matched:
-        if photo.suffix.lower() in SUFFIXES and not _is_left(photo, beside, leave):
+    photos = [path for path in matched if path.suffix.lower() in SUFFIXES and (is_remote(path) or not path.is_dir())]
+    for photo in photos:
+        if not _is_left(photo, beside, leave):
             yield photo, PurePath(photo.name)
+    if not photos and not any(map(is_moving, matched)):
+        yield path, PurePath(path.name)
 
 
 def _listed(pattern: Path) -> list[Path]:
@@ -395,9 +421,7 @@ def _listed(pattern: Path) -> list[Path]:
 
 
 def _is_left(photo: Path, beside: dict[Path, Path], leave: Leave) -> bool:
-    """Whether what a pattern matches is left out: a folder, the result of a photo beside it, or one by its name."""
-    if not is_remote(photo) and os.path.isdir(photo):
-        return True
+    """Whether what a pattern matches is left out: the result of a photo beside it, or one by its name."""
     if photo in beside:
         leave(photo, f"a result of {beside[photo].name}")
     elif photo.stem.endswith(DERAINED_MARK):

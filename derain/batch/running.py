@@ -365,7 +365,11 @@ def through_pipe(model: Derainer, treatment: Treatment, format: str | None = Non
 
 
 def describe(outcome: Outcome) -> str:
-    """What became of a photo, in a few words."""
+    """What became of a photo, in a few words; of one that failed the sentence that says why."""
+    if outcome.error:
+        return f"failed: {outcome.error}"
+    if not outcome.width:  # nothing was to be done
+        return "; ".join(outcome.notes)
     if outcome.dry:
         found = "no rain found" if outcome.rain_coverage < DRY_COVERAGE else f"rain on {outcome.rain_coverage:.0%}"
         return f"{found}, {'copied unchanged' if outcome.untouched else 'only saved anew'}"

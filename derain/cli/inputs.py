@@ -67,11 +67,11 @@ def check_there(*paths: Path) -> None:
 
 def absence(source: Path) -> str:
     """What is wrong if a photo or clip is not there; empty if it is."""
-    from derain.batch.planning import near
+    from derain.files import missing as none_there
     from derain.files.places import is_remote
 
     why = "" if is_remote(source) else missing(source)
-    return f"no such file{near(source)}" if why == NO_FILE else why
+    return none_there.absence(source) if why == NO_FILE else why
 
 
 def missing(path: Path) -> str:

@@ -1,6 +1,5 @@
 """`derain run`."""
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
@@ -11,6 +10,7 @@ import typer
 
 import derain
 from derain.cli.inputs import check_weights, known_weights
+from derain.cli.left_out import LeftOut
 from derain.cli.options import (
     Device,
     MaxMemory,
@@ -26,7 +26,7 @@ from derain.cli.options import (
 )
 from derain.cli.terminal import progress_bar, say, say_error, tell, tell_text, with_options
 from derain.errors import PhotoError, UsageError
-from derain.text import counted, listed
+from derain.text import listed
 
 if TYPE_CHECKING:
     from derain.batch import Job, Outcome, Tally, Target
@@ -282,14 +282,7 @@ class Progress:
     planned: int = 0  # photos that are to be done
     total: int | None = None  # the same, once all are planned
     there: int = 0  # photos whose results exist
-    left_out: list[tuple[Path, str]] = field(default_factory=list)  # one for each reason to leave files out
-    left: Counter[str] = field(default_factory=Counter)  # files by the reason to leave them out
-
-    def leave(self, path: Path, why: str) -> None:
-        reason = "a result" if why.startswith("a result") else why
-        if reason not in self.left:
-            self.left_out.append((path, why))
-        self.left[reason] += 1
+    left_out: LeftOut = field(default_factory=LeftOut)
 
 
 @dataclass(frozen=True)
@@ -311,7 +304,7 @@ class Telling:
     ) -> None:
         """Files that nothing is done for, and why."""
         for path, why in left_out.items():
-            self.progress.leave(path, why)
+            self.progress.left_out.add(path, why)
         there = [job for job in jobs if job not in todo]
         self.progress.there = len(there)
         self.say_skipped(len(jobs), journal)
@@ -324,15 +317,9 @@ class Telling:
                 tell_text(skipped_as_json(job.source, THERE if journal is None else DONE_BEFORE, job))
 
     def say_skipped(self, photos: int, journal: "Journal | None") -> None:
-        from derain.batch.planning import CLIP
-
         known = self.progress
-        if clips := known.left[CLIP]:
-            first = next(path for path, why in known.left_out if why == CLIP)
-            self.say(f"{counted(clips, 'clip')} left out, such as {first}: `derain video` is for clips")
-        if others := known.left.total() - clips:
-            first, reason = next((path, why) for path, why in known.left_out if why != CLIP)
-            self.say(f"{others} left out: {first} is {reason}; name it explicitly to derain it")
+        for sentence in known.left_out.sentences("derain", "`derain video` is for clips"):
+            self.say(sentence)
         if known.there and journal:
             done = f"{known.there} of {photos} were done by an earlier run"
             self.say(f"continuing: {done}; to start over, {journal.how_to_forget}")
@@ -347,7 +334,7 @@ class Telling:
         from derain.batch import plan_as_found, skipped_as_json
 
         def leave(path: Path, why: str) -> None:
-            self.progress.leave(path, why)
+            self.progress.left_out.add(path, why)
             if self.json:
                 tell_text(skipped_as_json(path, why))
 

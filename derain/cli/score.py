@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from derain.cli.inputs import absence, check_weights
+from derain.cli.left_out import LeftOut
 from derain.cli.options import Device, Precision, Quiet, Weights
 from derain.cli.terminal import progress_bar, say, say_error, tell, tell_text
 from derain.errors import PhotoError
@@ -39,7 +40,10 @@ def score(
     The score is the share of the picture that shows rain. From 0.02 on, a picture counts as rainy. In tests, that was
     so for 83% of photos taken in rain and for 2% of photos without rain.
     """
-    sources = list(_sources(inputs, recursive))
+    left_out = LeftOut()
+    sources = list(_sources(inputs, recursive, left_out))
+    for sentence in () if quiet else left_out.sentences("score", "name a clip itself to score it"):
+        say(sentence)
     absent = {source: why for source in sources if isinstance(source, Path) and (why := absence(source))}
     if sources and len(absent) == len(sources):
         for one, why in absent.items():
@@ -77,7 +81,7 @@ def _show_part(bar: "Progress", task: "TaskID", name: str, time: float | None, p
     bar.update(task, doing=f"{name}{at}: {part}")
 
 
-def _sources(inputs: list[str], recursive: bool) -> Iterator[str | Path]:
+def _sources(inputs: list[str], recursive: bool, left_out: LeftOut) -> Iterator[str | Path]:
     from derain import batch
     from derain.batch.planning import is_moving
     from derain.video.streams.addresses import is_stream
@@ -88,7 +92,7 @@ def _sources(inputs: list[str], recursive: bool) -> Iterator[str | Path]:
     clips = [Path(given) for given in inputs if is_moving(Path(given))]
     yield from clips
     if photos := [given for given in inputs if not is_moving(Path(given))]:
-        yield from (job.source for job in batch.plan(photos, recursive=recursive))
+        yield from (job.source for job in batch.plan(photos, recursive=recursive, leave=left_out.add))
 
 
 def _pictures(source: str | Path, every: int) -> "Iterator[tuple[float | None, Pixels]]":

@@ -12,6 +12,7 @@ from PIL import UnidentifiedImageError
 
 from derain.arrays import Rgb8
 from derain.errors import PhotoError, reason
+from derain.files.missing import absence
 from derain.files.places import is_remote, place, read_place
 from derain.files.writing import read_file
 from derain.photos.codec import Format
@@ -51,7 +52,7 @@ def read_original(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS, pati
     try:
         content = read_place(path) if is_remote(path) else read_file(path)
     except FileNotFoundError:
-        raise PhotoError(f"{path}: no such file") from None
+        raise PhotoError(f"{path}: {absence(path)}") from None
     except OSError as error:
         raise PhotoError(f"{path}: cannot be read ({error.strerror or error})") from None
     return decode(content, str(path), max_megapixels, patient)

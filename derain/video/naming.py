@@ -5,8 +5,9 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from derain.batch.planning import hindrance, near
+from derain.batch.planning import hindrance
 from derain.errors import PhotoError, UsageError, reason
+from derain.files.missing import absence
 from derain.files.writing import UNFINISHED_SUFFIX, check_name, refuse_special
 from derain.photos import SUFFIXES, find_photos
 
@@ -117,10 +118,10 @@ def check_source(source: Path) -> None:
         UsageError: the file is a photo.
     """
     try:
-        os.lstat(source)
+        os.stat(source)
     except FileNotFoundError:
         if not is_pattern(source):
-            raise PhotoError(f"{source}: no such file{near(source)}") from None
+            raise PhotoError(f"{source}: {absence(source)}") from None
     except OSError as error:
         raise PhotoError(f"{source}: cannot be read ({reason(error)})") from None
     refuse_special(source)

@@ -1,0 +1,42 @@
+"""What was found and is left out, told in a line for each kind of reason."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from derain.text import counted
+
+
+@dataclass
+class LeftOut:
+    """Files, links and folders that nothing is done for; of a million only the first of each kind is kept."""
+
+    first: dict[str, tuple[Path, str]] = field(default_factory=dict)  # and why
+    count: Counter[str] = field(default_factory=Counter)
+
+    def add(self, path: Path, why: str) -> None:
+        kind = " ".join(why.replace(",", "").split()[:2])
+        self.first.setdefault(kind, (path, why))
+        self.count[kind] += 1
+
+    def sentences(self, doing: str, of_clips: str) -> list[str]:
+        """
+        Args:
+            doing: what is done to the others, as in "name it explicitly to derain it".
+            of_clips: what to do about clips.
+        """
+        return [self._sentence(kind, doing, of_clips) for kind in self.first]
+
+    def _sentence(self, kind: str, doing: str, of_clips: str) -> str:
+        from derain.batch.planning import CLIP, FOLDER, LINK
+
+        (first, why), count = self.first[kind], self.count[kind]
+        if kind == CLIP:
+            return f"{counted(count, 'clip')} left out, such as {first}: {of_clips}"
+        if kind == LINK:
+            return f"{counted(count, 'link')} left out: {first} is {why}"
+        if kind == FOLDER:
+            return f"{first} is {why}" + (
+                f", and so {'are' if count > 2 else 'is'} {count - 1} more" if count > 1 else ""
+            )
+        return f"{count} left out: {first} is {why}; name it explicitly to {doing} it"
