@@ -10,8 +10,9 @@ from derain.models.contract import Derainer
 from derain.rain.render import FINE_RAIN, render
 from derain.restoring import confirming, restorer, scales
 from derain.restoring.frames import FrameRestorer
+from derain.restoring.giving_back import keep_rain
 from derain.restoring.on_device import backgrounds_on_device, layers_on_device
-from derain.restoring.restorer import Restorer, less_what_is_unlike
+from derain.restoring.restorer import Restorer
 from derain.restoring.scales import is_evident
 
 SIDE = 300
@@ -63,7 +64,8 @@ def test_a_photo_that_was_turned_upright_is_as_one_that_stands(scene, small_weig
 def test_large_photos_without_rain_and_small_ones_are_as_at_their_own_scale(scene):
     model = derain.load()
     for photo in (larger(scene[0], 4), scene[1]):
-        at_its_own_scale = less_what_is_unlike(photo, Restorer(model, "float32").layers_at_own_scale(photo))
+        at_its_own_scale = Restorer(model, "float32").layers_at_own_scale(photo)
+        keep_rain(photo, at_its_own_scale)
         assert np.array_equal(derain.restore(model, photo)[0], at_its_own_scale.background)
 
 
@@ -117,7 +119,7 @@ def test_a_glimpse_at_a_large_photo_tells_whether_it_is_worth_a_look(scene, monk
 
 
 class Grass(Derainer):
-    """Takes what is bright for rain, in the whole photo alone or in any picture."""
+    """Takes what is brighter than what is around it for rain, in the whole photo alone or in any picture."""
 
     halo, reductions = 0, (2,)
 
@@ -126,7 +128,8 @@ class Grass(Derainer):
         self.weight, self.anywhere = torch.nn.Parameter(torch.zeros(1)), anywhere
 
     def layers(self, rainy):
-        rain = (rainy - 0.25).clamp(min=0) * (self.anywhere or max(rainy.shape[-2:]) > 3 * SIDE)
+        around = torch.nn.functional.avg_pool2d(rainy, 31, stride=1, padding=15, count_include_pad=False)
+        rain = (rainy - around).clamp(min=0) * (self.anywhere or max(rainy.shape[-2:]) > 3 * SIDE)
         return rainy - rain, rain
 
 

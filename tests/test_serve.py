@@ -31,7 +31,8 @@ from derain import batch
 from derain.cli.app import app as command_line
 from derain.errors import UsageError
 from derain.models import build
-from derain.restoring.restorer import Layers, Restorer
+from derain.restoring.layers import Layers
+from derain.restoring.restorer import Restorer
 
 uvicorn, starlette, _, _ = (
     pytest.importorskip(name) for name in ("uvicorn", "starlette", "python_multipart", "prometheus_client")

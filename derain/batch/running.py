@@ -36,8 +36,9 @@ from derain.rain.amount import DRY_COVERAGE, RAINY_SCORE, coverage
 from derain.rain.remaining import rain_left
 from derain.restoring.ahead import ahead
 from derain.restoring.devices import FREE_MEMORY_SHARE, free_memory, used_memory
+from derain.restoring.layers import Layers
 from derain.restoring.names import check_tile
-from derain.restoring.restorer import Layers, Restorer
+from derain.restoring.restorer import Restorer
 from derain.restoring.strength import at_strength
 
 PIPED = Job(Path("stdin"), Path("stdout"))

@@ -26,7 +26,8 @@ from derain.photos import as_rgb
 from derain.rain.clean import clean_rain
 from derain.restoring.ahead import ahead
 from derain.restoring.devices import affordable_pixels
-from derain.restoring.restorer import Layers, Restorer
+from derain.restoring.layers import Layers
+from derain.restoring.restorer import Restorer
 
 METRICS_BYTES_PER_PIXEL = 180  # that the metrics take at their peak
 

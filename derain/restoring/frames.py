@@ -15,17 +15,9 @@ from derain.arrays import Pixels, UnitRgb, rows_in_cache
 from derain.errors import PhotoError
 from derain.restoring.confirming import is_confirmed
 from derain.restoring.devices import suppress_out_of_memory
-from derain.restoring.restorer import (
-    LARGE,
-    NOT_FINITE,
-    UNIT_OF_BYTE,
-    Layers,
-    Restorer,
-    less_what_is_unlike,
-    padded_to_multiple,
-    shows_rain,
-    write_if_finite,
-)
+from derain.restoring.giving_back import keep_rain
+from derain.restoring.layers import Layers, shows_rain
+from derain.restoring.restorer import LARGE, NOT_FINITE, UNIT_OF_BYTE, Restorer, padded_to_multiple, write_if_finite
 from derain.restoring.scales import reduced_sizes
 from derain.restoring.tiling import tiles
 
@@ -74,7 +66,10 @@ class FrameRestorer:
             if wide is not None:
                 background = np.asarray(cv2.subtract(background, wide))
                 rain = np.asarray(cv2.subtract(frame, background))
-        return frame if rain is None else less_what_is_unlike(frame, Layers(background, rain)).background
+        if rain is None:
+            return frame
+        keep_rain(frame, found := Layers(background, rain))
+        return found.background
 
     def _at_own_scale(self, frame: Pixels) -> Pixels:
         height, width = frame.shape[:2]

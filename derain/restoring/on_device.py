@@ -22,6 +22,7 @@ from derain.restoring.evidence import stand_out, stand_out_each
 from derain.restoring.resizing import enlarged, reduced
 from derain.restoring.scales import EVIDENT_MEAN_HEIGHT, FEW, glimpses, reduced_sizes, windows
 from derain.restoring.tiling import Tile, tiles, within
+from derain.restoring.veil import samples, veil_of
 
 if TYPE_CHECKING:
     from derain.restoring.restorer import Restorer
@@ -92,7 +93,7 @@ def _backgrounds_at_every_scale(restorer: "Restorer", photos: Tensor) -> Tensor:
             background[index] = _less(background[index], enlarged(wide[index], width, height))
             rain[index] = _less(photos[index], background[index])
     for each in zip(photos, background, rain):
-        _less_what_is_unlike(each[0], Sheets(*each[1:]))
+        _keep_rain(each[0], Sheets(*each[1:]))
     return background
 
 
@@ -172,7 +173,8 @@ def _at_every_scale(restorer: "Restorer", photo: Tensor) -> Sheets:
         if _is_evident(wide, before):
             background = _less(found.background, enlarged(wide, width, height))
             found = Sheets(background, _less(photo, background))
-    return _less_what_is_unlike(photo, found)
+    _keep_rain(photo, found)
+    return found
 
 
 def _confirm(restorer: "Restorer", photo: Tensor, found: Sheets, size: tuple[int, int]) -> bool:
@@ -183,8 +185,13 @@ def _confirm(restorer: "Restorer", photo: Tensor, found: Sheets, size: tuple[int
     return not _is_evident(_less(again, before), before)
 
 
-def _less_what_is_unlike(photo: Tensor, found: Sheets) -> Sheets:
-    """As :func:`derain.restoring.restorer.less_what_is_unlike`, into the layers it is given."""
+def _keep_rain(photo: Tensor, found: Sheets) -> None:
+    """As :func:`derain.restoring.giving_back.keep_rain`; finding out whether there is any takes as long here."""
+    _keep_what_is_alike(photo, found)
+    _keep_streaks(photo, found)
+
+
+def _keep_what_is_alike(photo: Tensor, found: Sheets) -> None:
     height, width = photo.shape[:2]
     size = compared_size(height, width)
     both = [found.rain, found.background]
@@ -192,15 +199,25 @@ def _less_what_is_unlike(photo: Tensor, found: Sheets) -> Sheets:
         both = [reduced(layer, *size) for layer in both]
     if (shares := shares_of_rain(*map(_levels, both))) is not None:
         _keep_share(photo, found, shares)
-    return found
 
 
 def _keep_share(photo: Tensor, found: Sheets, shares: Tensor) -> None:
-    """As :func:`derain.restoring.restorer.keep_share`."""
+    """As :func:`derain.restoring.giving_back.keep_share`."""
     height, width = photo.shape[:2]
     whole = shares[..., None] if shares.shape == (height, width) else enlarged(shares[..., None], width, height)
-    found.background.copy_(photo - (found.rain.float() * whole).div_(WHOLE).round_().to(photo.dtype))
-    found.rain.copy_(_less(photo, found.background))
+    _write(photo, (found.rain.float() * whole).div_(WHOLE).round_().to(photo.dtype), found)
+
+
+def _keep_streaks(photo: Tensor, found: Sheets) -> None:
+    height, width = photo.shape[:2]
+    rows, columns = samples(height, width, photo.device)
+    cells = veil_of(found.rain[rows][:, columns].float().mean(-1)).round_().to(photo.dtype)
+    _write(photo, _less(found.rain, enlarged(cells[..., None], width, height)), found)
+
+
+def _write(photo: Tensor, rain: Tensor, found: Sheets) -> None:
+    found.background.copy_(photo - rain)
+    found.rain.copy_(rain)
 
 
 def _levels(layer: Tensor) -> Tensor:
@@ -209,7 +226,7 @@ def _levels(layer: Tensor) -> Tensor:
 
 
 def _shows_rain(rain: Tensor) -> bool:
-    """As :func:`derain.restoring.restorer.shows_rain`."""
+    """As :func:`derain.restoring.layers.shows_rain`."""
     height, width = rain.shape[:2]
     coarse = reduced(rain, max(width // FEW, 1), max(height // FEW, 1))
     return bool(coarse.max() >= _white(rain) // 255)

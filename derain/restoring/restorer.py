@@ -10,7 +10,6 @@ from functools import cached_property
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from derain.allocation import give_back_freed_memory
@@ -18,7 +17,6 @@ from derain.arrays import Pixels, UnitRgb, rows_in_cache
 from derain.errors import PhotoError, UsageError
 from derain.models.contract import Derainer
 from derain.models.strips import Map
-from derain.restoring.alike import WHOLE, compared_size, shares_of_rain
 from derain.restoring.confirming import is_confirmed, shares_found_again
 from derain.restoring.devices import (
     affordable_pixels,
@@ -29,9 +27,11 @@ from derain.restoring.devices import (
     used_memory,
 )
 from derain.restoring.fused import fused
+from derain.restoring.giving_back import keep_rain, keep_share
+from derain.restoring.layers import Layers, empty_layers, heights_of, shows_rain
 from derain.restoring.names import SMALLEST_TILE, check_precision, check_tile
 from derain.restoring.on_device import layers_on_device
-from derain.restoring.scales import FEW, glimpses, is_evident, reduced_sizes, stand_out
+from derain.restoring.scales import glimpses, is_evident, reduced_sizes, stand_out
 from derain.restoring.tiling import (
     LEAST_AUTOMATIC_TILE,
     NETWORK_BYTES_PER_PIXEL,
@@ -54,23 +54,6 @@ WORTH_STRIPS = 6e6  # px, from which such a network takes a photo or tile in str
 UNIT_OF_BYTE = np.arange(256, dtype=np.float32) / np.float32(255)
 LATER_BYTES = 8  # for each of the photo's: its layers, the result's file, the next photo that is read meanwhile
 Watch = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Layers:
-    """What a photo is made of, both like the photo, with ``background + rain == photo``."""
-
-    background: Pixels
-    rain: Pixels
-
-    def at(self, window: Window) -> "Layers":
-        """Views of a part of both."""
-        return Layers(self.background[window], self.rain[window])
-
-
-def empty_layers(photo: Pixels) -> Layers:
-    """For what is still to be written."""
-    return Layers(np.empty_like(photo), np.empty_like(photo))
 
 
 @dataclass(frozen=True)
@@ -120,7 +103,9 @@ class Restorer:
             with suppress_out_of_memory():
                 return Layers(*layers_on_device(self, photo))
         try:
-            return less_what_is_unlike(photo, self._layers_at_every_scale(photo, watch))
+            found = self._layers_at_every_scale(photo, watch)
+            keep_rain(photo, found)
+            return found
         finally:
             if photo.shape[0] * photo.shape[1] > LARGE and free_memory(self.device) < 2 * used_memory(self.device):
                 give_back_freed_memory()
@@ -337,55 +322,6 @@ class Restorer:
         with self.computing():
             found = self.model(self.to_tensor(picture))[0]
         return to_picture(found)
-
-
-def less_what_is_unlike(photo: Pixels, layers: Layers) -> Layers:
-    """The layers, of which the background has got back what does not look like the rest of the rain."""
-    if not shows_rain(layers.rain):
-        return layers
-    height, width = photo.shape[:2]
-    size, whole = compared_size(height, width), (width, height)
-    both = [layers.rain, layers.background]
-    if size != whole:
-        both = [np.asarray(cv2.resize(layer, size, interpolation=cv2.INTER_AREA)) for layer in both]
-    with torch.inference_mode():
-        found = shares_of_rain(*(torch.from_numpy(heights_of(layer)) for layer in both))
-    if found is None:
-        return layers
-    keep_share(photo, layers, found.numpy())
-    return layers
-
-
-def keep_share(photo: Pixels, layers: Layers, shares: NDArray[np.int32]) -> None:
-    """Leave so much of the rain in its layer, from 0 to ``WHOLE``, told for a photo of any size; the rest goes back."""
-    height, width = photo.shape[:2]
-    whole = shares.astype(np.uint16)
-    if whole.shape != (height, width):
-        whole = np.asarray(cv2.resize(whole, (width, height), interpolation=cv2.INTER_CUBIC))
-    kind = cv2.CV_8U if photo.dtype == np.uint8 else cv2.CV_16U
-    for rows in rows_in_cache(photo):
-        three = cv2.merge([whole[rows]] * 3)
-        rain = cv2.multiply(layers.rain[rows], three, scale=1 / WHOLE, dtype=kind)
-        cv2.subtract(photo[rows], rain, dst=layers.background[rows])
-        cv2.subtract(photo[rows], layers.background[rows], dst=layers.rain[rows])
-
-
-def shows_rain(rain: Pixels) -> bool:
-    """Whether there is more of it anywhere than a grey level of 255 over a square of some px."""
-    height, width = rain.shape[:2]
-    size = max(width // FEW, 1), max(height // FEW, 1)
-    coarse = np.asarray(cv2.resize(rain, size, interpolation=cv2.INTER_AREA))
-    return bool(coarse.max() >= np.iinfo(rain.dtype).max // 255)
-
-
-def heights_of(layer: Pixels) -> NDArray[np.float32]:
-    """``(H, W)``, the mean of the channels, in grey levels of 255."""
-    heights = np.zeros(layer.shape[:2], np.float32)
-    for rows in rows_in_cache(layer):
-        for plane in cv2.split(layer[rows]):
-            cv2.accumulate(plane, heights[rows])
-        heights[rows] *= np.float32(255 / np.iinfo(layer.dtype).max / 3)
-    return heights
 
 
 def trial(device: torch.device) -> Tensor:

@@ -16,6 +16,7 @@ from derain.rain.compose import measured_fading
 from derain.rain.likeness import likeness, more_like
 from derain.restoring.devices import repeatable_precision
 from derain.restoring.restorer import Restorer, to_picture
+from derain.restoring.veil import veil_in_cells
 from derain.training.clock import Clock
 from derain.training.config import TrainConfig
 from derain.training.crops import Crops
@@ -93,12 +94,19 @@ def _rain(restorer: Restorer, rainy: UnitRgb) -> UnitRgb:
 
 
 def _find_at_one_scale(restorer: Restorer, rainy: UnitRgb, strict: bool, flat: float) -> Found:
-    rain = _rain(restorer, rainy)
+    rain = streaks_of(_rain(restorer, rainy))
     layer, certainty = clean_rain(rain)
     height = weigh_by_texture(rainy, rain, layer, flat) if flat else complete_rain(rainy, rain, layer)
     if strict:
         height = np.minimum(height, cv2.dilate(layer, np.ones((7, 7))))
     return Found(height, layer, rain.min(axis=2), certainty if layer.mean() > LEAST_VISIBLE_MEAN else 0.0, 1.0)
+
+
+def streaks_of(rain: UnitRgb) -> UnitRgb:
+    """An ``(H, W, 3)`` layer without its veil: taught and pasted, that would teach the network to find more of it."""
+    height, width = rain.shape[:2]
+    veil = np.asarray(cv2.resize(veil_in_cells(rain), (width, height), interpolation=cv2.INTER_LINEAR))
+    return np.maximum(rain - veil[..., None], 0)
 
 
 def detail(picture: UnitRgb) -> float:
