@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -21,6 +22,8 @@ from derain.errors import PhotoError, TrainingError, UsageError
 from derain.files.writing import alone
 from derain.nlcl.losses import similarity
 from derain.rain.likeness import likeness
+from derain.rain.render import streaks
+from derain.rain.scene import slopes, turned_along
 from derain.restoring.devices import half_is_faster
 from derain.restoring.restorer import Restorer
 from derain.training.batches import Batches
@@ -517,6 +520,23 @@ def test_by_night_rain_is_lit_by_lamps(rng):
         np.mean([(p.rainy - p.clean)[:, part].mean() for p in pairs]) for part in (slice(14, 24), slice(70, 96))
     )
     assert near > 1.3 * far
+
+
+def test_drizzle_falls_before_mist_that_is_in_the_truth_too(rng):
+    truth = cv2.GaussianBlur(rng.random((96, 96, 3), np.float32), (0, 0), 2)
+    pairs = [pair(rng, truth, config(jpeg=0.0, drizzle=1.0)) for _ in range(20)]
+    assert all(p.doubtful and np.ptp(p.rainy - p.clean) > 0.005 for p in pairs)
+    assert np.mean([p.clean.std(axis=1).mean() for p in pairs]) < 0.7 * truth.std(axis=1).mean()
+    assert np.median([p.clean.mean() for p in pairs]) > truth.mean()
+
+
+@pytest.mark.parametrize("degrees", [12, -12, 70, -70])
+@pytest.mark.parametrize("edges", [20, -20, 75, -75])
+def test_edges_can_be_turned_along_the_rain(rng, degrees, edges):
+    rain, stripes = (streaks(rng, 128, 60, angle, 1.5, (0.1, 0.1)) for angle in (degrees, edges))
+    turned = turned_along(np.dstack([stripes] * 3), rain)
+    assert (np.sign(slopes(turned.mean(axis=2))) == np.sign(slopes(rain))).all()
+    assert sorted(turned[..., 0].ravel()) == sorted(stripes.ravel())
 
 
 def test_rainy_crops_get_the_weather_and_the_camera(rng):

@@ -6,8 +6,9 @@ day the background is grey and hazy, and rain and background went through the sa
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from derain.arrays import Heights, UnitRgb
+from derain.arrays import Grey, Heights, UnitRgb
 from derain.rain.render import between
 
 LAMP_SIGMA = 12.0  # px, of the light around a lamp
@@ -21,6 +22,30 @@ def overcast(rng: np.random.Generator, photo: UnitRgb) -> UnitRgb:
     dark = dull ** np.float32(between(rng, (0.7, 2.2)))
     haze, light = np.float32(rng.uniform(0, 0.6)), rng.uniform(0.2, 0.8) * (1 + rng.normal(0, 0.03, 3))
     return np.clip(dark * (1 - haze) + haze * light.astype(np.float32), 0, 1)
+
+
+def misty(rng: np.random.Generator, photo: UnitRgb) -> UnitRgb:
+    """An ``(H, W, 3)`` photo in [0, 1] behind pale mist, which mostly thickens upwards, where the distance lies."""
+    air = np.float32(rng.uniform(0.45, 0.95)) * (1 + rng.normal(0, 0.03, 3).astype(np.float32))
+    thickest, thinnest = np.sort(rng.uniform(0.05, 0.9, 2)).astype(np.float32)
+    clear = np.linspace(thickest, thinnest, len(photo), dtype=np.float32)[:, None, None]
+    if rng.random() < 0.4:
+        clear = np.full_like(clear, rng.uniform(0.1, 0.8))
+    return np.asarray(np.clip(photo * clear + air * (1 - clear), 0, 1), np.float32)
+
+
+def turned_along(photo: UnitRgb, rain: Heights) -> UnitRgb:
+    """A square photo whose edges run like the streaks, as far as quarter turns and mirror images can make them."""
+    streaks, edges = slopes(rain if rain.ndim == 2 else rain.mean(axis=2)), slopes(photo.mean(axis=2))
+    if streaks[0] * edges[0] < 0:
+        photo, edges = photo.transpose(1, 0, 2), edges * (-1, 1)
+    return np.ascontiguousarray(photo[:, ::-1] if streaks[1] * edges[1] < 0 else photo)
+
+
+def slopes(grey: Grey) -> NDArray[np.float64]:
+    """Of ``(H, W)`` brightness: how much more it changes across than down, and down to the right than to the left."""
+    across, down = np.diff(grey, axis=1)[:-1].astype(float), np.diff(grey, axis=0)[:, :-1].astype(float)
+    return np.array([(across**2 - down**2).sum(), (across * down).sum()])
 
 
 def night(rng: np.random.Generator, photo: UnitRgb) -> UnitRgb:

@@ -71,6 +71,8 @@ class TrainConfig:
     things: float = share(0.0)  # share of clean crops with sticks, railings, fronds or other thin things on them
     backdrop: float = share(0.0)  # share of clean crops that are put out of focus
     night: float = share(0.0)  # share of clean crops that are darkened to a night, whose lamps light the rain
+    drizzle: float = share(0.0)  # share of crops that are clean ones behind mist, under rendered fine or far rain
+    along: float = share(0.0)  # share of clean crops that are turned so that their edges run along the rain over them
     overcast: float = share(0.0)  # share of clean crops that are dulled and hazed to a rainy day's light
     camera: float = share(0.0)  # share of rainy crops, with their truths, that a camera blurs, sharpens and makes noisy
     jpeg: float = share(0.3)  # share of rainy crops that went through JPEG

@@ -27,7 +27,7 @@ from derain.rain.render import (
     between,
     render,
 )
-from derain.rain.scene import defocused, lit, night, noisy, overcast, photographed
+from derain.rain.scene import defocused, lit, misty, night, noisy, overcast, photographed, turned_along
 from derain.rain.things import with_things
 from derain.training.config import TrainConfig
 
@@ -220,6 +220,9 @@ def pair(
         if by_time < config.timed + config.timed_pasted:
             truth, _ = scene(rng, truth, config)
             return seen(rng, truth, timed.layer(rng, truth.shape[0]), config, doubtful=True)
+    if config.drizzle and rng.random() < config.drizzle:
+        rain = rendered_of(rng, truth.shape[0], FAR_RAIN if rng.random() < config.far else FINE_RAIN)
+        return seen(rng, misty(rng, truth), rain, config, doubtful=True)
     kind, size = rng.random(), truth.shape[0]
     bank, pasted = (b if b and b.discoveries else None for b in (bank, pasted))
     if bank and kind < config.dry + config.taught + config.discovered and rng.random() < config.own:
@@ -296,6 +299,8 @@ def under(rng: np.random.Generator, truth: UnitRgb, rain: Rain) -> UnitRgb:
 
 def seen(rng: np.random.Generator, truth: UnitRgb, rain: Rain, config: TrainConfig, doubtful: bool) -> Pair:
     """The truth under a rain layer, as a camera sees and stores them."""
+    if config.along and rng.random() < config.along:
+        truth = turned_along(truth, rain.heights)
     rainy = under(rng, truth, rain)
     if rng.random() < config.camera:
         rainy, truth = photographed(rng, rainy, truth)
