@@ -60,7 +60,8 @@ def export_onnx(
     """Write a network as one ONNX file, and compare ONNX Runtime's results with torch's.
 
     Input ``rainy`` is float32 ``(batch, 3, height, width)`` RGB in [0, 1] with any sides; output ``background``, and
-    ``rain`` if it is wanted, are alike. Tiles, the reduced looks for wide streaks and fusion over time stay derain's.
+    ``rain`` if it is wanted, are alike. Tiles, looks at reduced copies, giving back what
+    is no rain, and fusion over time stay derain's.
 
     Args:
         weights: as in :func:`derain.load`.
