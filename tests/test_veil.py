@@ -89,3 +89,27 @@ def test_the_rain_that_training_discovers_has_no_veil():
     rainy = (falling() + np.float32(51)) / np.float32(255)
     found = find_rain(Restorer(Veiled(), "float32"), rainy)
     assert np.percentile(found.whole, 20) < 0.4 * VEIL / 255
+
+
+class Painted(Veiled):
+    """Paints a background of its own, brighter than the photo here and there."""
+
+    only_removes = False
+
+    def layers(self, rainy):
+        background = 0.5 + 0.4 * torch.sin(30 * rainy)
+        return background, rainy - background
+
+
+def test_nothing_is_given_back_to_a_background_that_was_painted():
+    photo = falling() + np.uint8(51)
+    there = Restorer(Painted(), "float32")
+    painted = there.layers_at_own_scale(photo).background
+    assert (painted > photo).mean() > 0.1
+    for background in (
+        there.layers(photo).background,
+        FrameRestorer(there).background(photo),
+        layers_on_device(there, photo)[0],
+        *backgrounds_on_device(there, [photo, photo]),
+    ):
+        assert np.abs(background.astype(int) - painted).max() <= 1

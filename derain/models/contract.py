@@ -42,7 +42,8 @@ class Derainer(nn.Module):
     tile by :meth:`in_strips`, if the network has that, and whole if not. ``reductions`` are the factors by which a
     large photo is reduced to look for streaks that are wider than those of training. ``name`` is what messages call
     the network, ``heaviness`` how many times the memory of the default network it takes. One that
-    ``may_have_half_weights`` takes and returns float32 all the same.
+    ``may_have_half_weights`` takes and returns float32 all the same. One that does not ``only_removes`` light paints a
+    background of its own, to which nothing is given back.
 
     What is too large on the way is NaN in both layers, never a value that looks like one of a photo.
     """
@@ -53,6 +54,7 @@ class Derainer(nn.Module):
     name: str = "the network"
     heaviness: float = 1.0
     may_have_half_weights: bool = False
+    only_removes: bool = True
 
     @abstractmethod
     def layers(self, rainy: Tensor) -> tuple[Tensor, Tensor]:

@@ -152,6 +152,7 @@ class NLCL(Derainer):
         self.config = config
         self.background_generator = Generator(config)
         self.rain_generator = Generator(config)
+        self.only_removes = config.keep_colours
         self.heaviness = max(4.6 * config.width / NLCLConfig.width, 1.0)
 
     def layers(self, rainy: Tensor) -> tuple[Tensor, Tensor]:

@@ -66,10 +66,9 @@ class FrameRestorer:
             if wide is not None:
                 background = np.asarray(cv2.subtract(background, wide))
                 rain = np.asarray(cv2.subtract(frame, background))
-        if rain is None:
-            return frame
-        keep_rain(frame, found := Layers(background, rain))
-        return found.background
+        if rain is not None and self.restorer.model.only_removes:
+            keep_rain(frame, Layers(background, rain))
+        return background
 
     def _at_own_scale(self, frame: Pixels) -> Pixels:
         height, width = frame.shape[:2]

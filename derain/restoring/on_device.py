@@ -92,8 +92,9 @@ def _backgrounds_at_every_scale(restorer: "Restorer", photos: Tensor) -> Tensor:
         for index in evident.nonzero()[:, 0].tolist():  # which waits for the device
             background[index] = _less(background[index], enlarged(wide[index], width, height))
             rain[index] = _less(photos[index], background[index])
-    for each in zip(photos, background, rain):
-        _keep_rain(each[0], Sheets(*each[1:]))
+    if restorer.model.only_removes:
+        for each in zip(photos, background, rain):
+            _keep_rain(each[0], Sheets(*each[1:]))
     return background
 
 
@@ -173,7 +174,8 @@ def _at_every_scale(restorer: "Restorer", photo: Tensor) -> Sheets:
         if _is_evident(wide, before):
             background = _less(found.background, enlarged(wide, width, height))
             found = Sheets(background, _less(photo, background))
-    _keep_rain(photo, found)
+    if restorer.model.only_removes:
+        _keep_rain(photo, found)
     return found
 
 

@@ -104,7 +104,8 @@ class Restorer:
                 return Layers(*layers_on_device(self, photo))
         try:
             found = self._layers_at_every_scale(photo, watch)
-            keep_rain(photo, found)
+            if self.model.only_removes:
+                keep_rain(photo, found)
             return found
         finally:
             if photo.shape[0] * photo.shape[1] > LARGE and free_memory(self.device) < 2 * used_memory(self.device):
