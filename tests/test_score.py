@@ -1,6 +1,7 @@
 """`derain score`: how much rain there is, where, and which way it falls."""
 
 import json
+from pathlib import Path
 
 import av
 import numpy as np
@@ -57,15 +58,19 @@ def test_a_layer_of_any_size_has_a_score(size):
     assert found.score == 0 and not found.rainy and found.streaks is None
 
 
-def test_photos_and_clips_are_scored_and_nothing_is_written(small_weights, tmp_path, rng):
-    Image.fromarray(rng.integers(0, 255, (40, 60, 3), dtype=np.uint8)).save(tmp_path / "nass ü.png")
-    (tmp_path / "broken.jpg").write_bytes(b"no photo")
-    with av.open(str(tmp_path / "clip.mkv"), "w") as clip:
+def write_clip(path, rng, count):
+    with av.open(str(path), "w") as clip:
         stream = clip.add_stream("ffv1", rate=10, width=32, height=32, pix_fmt="bgr0")
-        for _ in range(5):
+        for _ in range(count):
             frame = av.VideoFrame.from_ndarray(rng.integers(0, 255, (32, 32, 3), dtype=np.uint8), "rgb24")
             clip.mux(stream.encode(frame))
         clip.mux(stream.encode())
+
+
+def test_photos_and_clips_are_scored_and_nothing_is_written(small_weights, tmp_path, rng):
+    Image.fromarray(rng.integers(0, 255, (40, 60, 3), dtype=np.uint8)).save(tmp_path / "nass ü.png")
+    (tmp_path / "broken.jpg").write_bytes(b"no photo")
+    write_clip(tmp_path / "clip.mkv", rng, 5)
     before = sorted(tmp_path.iterdir())
     words = "clip.mkv", "nass ü.png", "broken.jpg", "--json", "--every", 2, "--weights", small_weights
     done = command("score", *words, cwd=tmp_path)
@@ -78,6 +83,28 @@ def test_photos_and_clips_are_scored_and_nothing_is_written(small_weights, tmp_p
     ]
     assert all(0 <= row["score"] <= 1 and isinstance(row["rainy"], bool) for row in said[:4])
     assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("given", [["mixed"], ["mixed/*"], ["mixed/b.mkv", "mixed/a.png"]])
+def test_clips_of_folders_and_patterns_are_scored_too_and_all_in_the_order_given(small_weights, tmp_path, rng, given):
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    write_clip(folder / "b.mkv", rng, 2)
+    write_clip(folder / "b.derained.mkv", rng, 2)
+    for name in ("a.png", "a.derained.png"):
+        Image.fromarray(rng.integers(0, 255, (40, 60, 3), dtype=np.uint8)).save(folder / name)
+    done = CliRunner().invoke(
+        app, ["score", *(str(tmp_path / name) for name in given), "--weights", str(small_weights)]
+    )
+    scored = [Path(line.split("\t")[0]).name for line in done.stdout.splitlines()]
+    assert done.exit_code == 0 and scored == (["b.mkv", "a.png"] if "b.mkv" in given[0] else ["a.png", "b.mkv"])
+    assert ("a.derained.png is a result of a.png" in done.stderr) == ("b.mkv" not in given[0])
+
+
+def test_a_folder_of_clips_alone_is_scored(small_weights, tmp_path, rng):
+    write_clip(tmp_path / "b.mkv", rng, 2)
+    done = CliRunner().invoke(app, ["score", str(tmp_path), "--weights", str(small_weights)])
+    assert done.exit_code == 0 and done.stdout.startswith(f"{tmp_path / 'b.mkv'}\t0.00 s\t")
 
 
 def test_only_rainy_photos_are_derained(small_weights, tmp_path, rng):
@@ -94,17 +121,22 @@ def test_only_rainy_photos_are_derained(small_weights, tmp_path, rng):
 
 def test_a_clip_that_is_cut_short_is_said_after_what_can_be_scored(small_weights, tmp_path, rng):
     clip = tmp_path / "cut.mkv"
-    with av.open(str(clip), "w") as file:
-        stream = file.add_stream("ffv1", rate=10, width=32, height=32, pix_fmt="bgr0")
-        for _ in range(20):
-            frame = av.VideoFrame.from_ndarray(rng.integers(0, 255, (32, 32, 3), dtype=np.uint8), "rgb24")
-            file.mux(stream.encode(frame))
-        file.mux(stream.encode())
+    write_clip(clip, rng, 20)
     clip.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
     done = command("score", clip, "--every", 3, "--json", "--weights", small_weights, cwd=tmp_path)
     said = [json.loads(line) for line in done.stdout.splitlines()]
     assert done.returncode == 1 and "cut short" in done.stderr and str(clip) in done.stderr
     assert len(said) > 2 and said[0]["error"] is None and "cut short" in said[-1]["error"]
+    assert said[-1]["score"] > 0 and "result" not in said[-1]["error"], "the last frame's line says what is wrong"
+
+
+def test_what_cannot_be_scored_has_the_keys_of_what_can(small_weights, tmp_path, rng):
+    write_clip(tmp_path / "clip.mkv", rng, 1)
+    (tmp_path / "broken.mkv").write_bytes(b"no clip")
+    names = [str(tmp_path / name) for name in ("broken.mkv", "clip.mkv", "missing.png")]
+    done = CliRunner().invoke(app, ["score", *names, "--json", "--weights", str(small_weights)])
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [row["input"] for row in rows] == names and rows[0].keys() == rows[1].keys() == rows[2].keys()
 
 
 @pytest.fixture(scope="module")

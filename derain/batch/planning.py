@@ -13,7 +13,7 @@ from pathlib import Path, PurePath
 
 from PIL import Image
 
-from derain.batch.listing import DERAINED_MARK, MOVING_SUFFIXES, Folder, folders
+from derain.batch.listing import DERAINED_MARK, MOVING_SUFFIXES, Folder, folders, is_clip
 from derain.errors import PhotoError, UsageError, reason
 from derain.files.missing import absence, broken, is_unmatched
 from derain.files.places import Existing, is_folder, is_remote, matching, place
@@ -171,17 +171,17 @@ def _is_apart(inputs: Sequence[str | Path], target: Target) -> bool:
     return True
 
 
-def _nothing_found(left: dict[Path, str]) -> str:
+def _nothing_found(left: dict[Path, str], what: str = "photos", doing: str = "derain") -> str:
     """A sentence where all is left out that was found."""
     others = {path: why for path, why in left.items() if why != CLIP}
-    if left and not others:
+    if left and not others and what == "photos":
         return f"no photos found, but clips: {for_video(list(left))}"
     if result := next((path for path, why in left.items() if why.startswith(RESULT)), None):
-        return f"found only results of earlier runs, such as {result}; name one explicitly to derain it again"
+        return f"found only results of earlier runs, such as {result}; name one explicitly to {doing} it again"
     if others:
         path, why = next(iter(others.items()))
-        return f"no photos found: {path} is {why}; give photos, or folders that contain some"
-    return "no photos found; give photos, or folders that contain some"
+        return f"no {what} found: {path} is {why}; give {what}, or folders that contain some"
+    return f"no {what} found; give {what}, or folders that contain some"
 
 
 def _check(target: Target) -> None:
@@ -194,6 +194,45 @@ def _check(target: Target) -> None:
     if Path(target.suffix).name != target.suffix:
         raise UsageError(f"`suffix` {target.suffix}: must be part of a file name; use `output` to name a folder")
     ending_of(target.format)
+
+
+def found_to_look_at(
+    inputs: Sequence[str | Path], recursive: bool = False, leave: Leave = lambda path, why: None
+) -> list[list[Path]]:
+    """The photos and clips that each input names, matches or has in its folders; each of them once.
+
+    Args:
+        leave: called with each file that is left out, and the reason: a result of another file, or a clip elsewhere.
+
+    Raises:
+        UsageError: there are none.
+    """
+    found: list[dict[Path, None]] = []
+    left: dict[Path, str] = {}
+
+    def leave_out(path: Path, why: str) -> None:
+        if why == CLIP and not is_remote(path):
+            found[-1][path] = None
+            return
+        left[path] = why
+        leave(path, why)
+
+    for given in inputs:
+        found.append({})
+        for picture, _ in _photos(given, recursive, Target(), leave_out):
+            found[-1][picture] = None
+    results = results_among([path for paths in found for path in paths if not is_moving(path)])
+    for path, photo in results.items():
+        leave_out(path, f"a result of {photo.name}")
+    seen = set(results)
+    for paths in found:
+        again = seen & paths.keys()
+        seen |= paths.keys()
+        for path in again:
+            del paths[path]
+    if not seen - results.keys():
+        raise UsageError(_nothing_found(left, "photos or clips", "score"))
+    return [list(paths) for paths in found]
 
 
 class NamedTogether:
@@ -369,8 +408,6 @@ def _photos_of(folder: Folder, named: Path, target: Target, leave: Leave) -> Ite
         at = folder.path if is_remote(folder.path) else folder.path.resolve()
         yield at, PurePath(at.name)
         return
-    for clip in folder.listing.clips:
-        leave(folder.path / clip, CLIP)
     home = None if is_remote(named) else named.resolve()
     for name in folder.listing.photos:
         photo = folder.path / name
@@ -383,6 +420,8 @@ def _photos_of(folder: Folder, named: Path, target: Target, leave: Leave) -> Ite
             leave(photo, "a result, by its name")
         else:
             yield photo, folder.below / name
+    for clip in folder.listing.clips:
+        leave(folder.path / clip, CLIP)
 
 
 def _leads_astray(link: Path, home: Path | None) -> str:
@@ -403,12 +442,12 @@ def _matched(path: Path, pattern: str, target: Target, leave: Leave) -> Iterator
     else:
         matched = sorted(map(Path, glob.glob(pattern, recursive=True)))
         beside = results_among([p for folder in {p.parent for p in matched} for p in _readable(folder)], target.marks)
-    for clip in filter(is_moving, matched):
-        leave(clip, CLIP)
-    photos = [path for path in matched if path.suffix.lower() in SUFFIXES and (is_remote(path) or not path.is_dir())]
-    for photo in photos:
-        if not _is_left(photo, beside, leave):
-            yield photo, PurePath(photo.name)
+    photos = {path for path in matched if path.suffix.lower() in SUFFIXES and (is_remote(path) or not path.is_dir())}
+    for found in matched:
+        if is_clip(found.name) and (is_remote(found) or not found.is_dir()):
+            leave(found, CLIP)
+        elif found in photos and not _is_left(found, beside, leave):
+            yield found, PurePath(found.name)
     if not photos and not any(map(is_moving, matched)):
         yield path, PurePath(path.name)
 

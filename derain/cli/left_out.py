@@ -22,7 +22,7 @@ class LeftOut:
     def sentences(self, doing: str, of_clips: str) -> list[str]:
         """
         Args:
-            doing: what is done to the others, as in "name it explicitly to derain it".
+            doing: what is done to the others, as in "name it alone to derain it".
             of_clips: what to do about clips.
         """
         return [self._sentence(kind, doing, of_clips) for kind in self.first]
@@ -39,4 +39,4 @@ class LeftOut:
             return f"{first} is {why}" + (
                 f", and so {'are' if count > 2 else 'is'} {count - 1} more" if count > 1 else ""
             )
-        return f"{count} left out: {first} is {why}; name it explicitly to {doing} it"
+        return f"{count} left out: {first} is {why}; name it alone to {doing} it"

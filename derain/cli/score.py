@@ -1,17 +1,18 @@
 """`derain score`."""
 
 from collections.abc import Iterator
-from dataclasses import asdict
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from derain.cli.inputs import absence, check_weights
 from derain.cli.left_out import LeftOut
 from derain.cli.options import Device, Precision, Quiet, Weights
-from derain.cli.terminal import progress_bar, say, say_error, tell, tell_text
+from derain.cli.terminal import progress_bar, say, say_error, tell, tell_text, with_options
 from derain.errors import PhotoError
 from derain.text import as_json
 
@@ -20,6 +21,16 @@ if TYPE_CHECKING:
 
     from derain.arrays import Pixels
     from derain.rain.amount import Amount
+
+UNKNOWN: dict[str, Any] = {  # of a picture that cannot be read
+    "input": None,
+    "time": None,
+    "score": None,
+    "grid": None,
+    "streaks": None,
+    "rainy": None,
+    "error": None,
+}
 
 
 def score(
@@ -41,11 +52,11 @@ def score(
     so for 83% of photos taken in rain and for 2% of photos without rain.
     """
     left_out = LeftOut()
-    sources = list(_sources(inputs, recursive, left_out))
-    for sentence in () if quiet else left_out.sentences("score", "name a clip itself to score it"):
+    sources = _sources(inputs, recursive, left_out)
+    for sentence in () if quiet else left_out.sentences("score", "only clips on this machine can be looked at"):
         say(sentence)
-    absent = {source: why for source in sources if isinstance(source, Path) and (why := absence(source))}
-    if sources and len(absent) == len(sources):
+    absent = {source: absence(source) if isinstance(source, Path) else "" for source in sources}
+    if sources and all(absent.values()):
         for one, why in absent.items():
             _tell_failure(one, why, json)
         raise typer.Exit(1)
@@ -55,24 +66,21 @@ def score(
     from derain.restoring.restorer import Restorer
     from derain.weights import load
 
-    failed = False
+    telling = Telling(json)
     with progress_bar(hidden=quiet) as bar:
         task = bar.add_task("looking", total=len(sources), doing="loading the network")
         restorer = Restorer(load(weights, choose_device(device)), precision)
         for source in sources:
-            try:
-                short = source.name if isinstance(source, Path) else _name(source)
-                bar.update(task, doing=f"{short}: reading")
+            short = source.name if isinstance(source, Path) else _name(source)
+            bar.update(task, doing=f"{short}: reading")
+            with telling.of(source):
+                if why := absent[source]:
+                    raise PhotoError(f"{source}: {why}")
                 for time, pixels in _pictures(source, every):
                     found = restorer.layers(pixels, partial(_show_part, bar, task, short, time))
-                    _tell(source, time, amount(found.rain), json)
-            except PhotoError as error:
-                failed = True
-                _tell_failure(source, str(error), json)
+                    telling.tell(source, time, amount(found.rain))
             bar.update(task, advance=1)
-    if not sources:
-        say("no photos found")
-    if failed:
+    if telling.failed:
         raise typer.Exit(1)
 
 
@@ -81,18 +89,14 @@ def _show_part(bar: "Progress", task: "TaskID", name: str, time: float | None, p
     bar.update(task, doing=f"{name}{at}: {part}")
 
 
-def _sources(inputs: list[str], recursive: bool, left_out: LeftOut) -> Iterator[str | Path]:
-    from derain import batch
-    from derain.batch.planning import is_moving
+def _sources(inputs: list[str], recursive: bool, left_out: LeftOut) -> list[str | Path]:
+    """Streams, photos and clips, in the order they are given."""
+    from derain.batch.planning import found_to_look_at
     from derain.video.streams.addresses import is_stream
 
-    streams = [given for given in inputs if is_stream(given)]
-    inputs = [given for given in inputs if not is_stream(given)]
-    yield from streams
-    clips = [Path(given) for given in inputs if is_moving(Path(given))]
-    yield from clips
-    if photos := [given for given in inputs if not is_moving(Path(given))]:
-        yield from (job.source for job in batch.plan(photos, recursive=recursive, leave=left_out.add))
+    files = [given for given in inputs if not is_stream(given)]
+    found = iter(found_to_look_at(files, recursive, left_out.add) if files else [])
+    return [source for given in inputs for source in ([given] if is_stream(given) else next(found))]
 
 
 def _pictures(source: str | Path, every: int) -> "Iterator[tuple[float | None, Pixels]]":
@@ -117,7 +121,8 @@ def _pictures(source: str | Path, every: int) -> "Iterator[tuple[float | None, P
                 if n % every == 0:
                     yield frame.time, frame.pixels
             if clip.damage:
-                raise PhotoError(f"{source}: {'; '.join(clip.damage.said(shown, clip.time_base, clip.begins))}")
+                said = clip.damage.said(shown, clip.time_base, clip.begins, written=False)
+                raise PhotoError(f"{source}: {'; '.join(said)}")
     else:
         from derain.photos import read_original
 
@@ -132,17 +137,51 @@ def _name(source: str | Path) -> str:
 
 
 def _tell_failure(source: str | Path, why: str, json: bool) -> None:
-    said = why if _name(source) in why else f"{source}: {why}"
+    said = with_options(why if _name(source) in why else f"{source}: {why}")
     say_error(PhotoError(said))
     if json:
-        tell_text(as_json({"input": _name(source), "error": said}))
+        tell_text(as_json(UNKNOWN | {"input": _name(source), "error": said}))
 
 
-def _tell(source: str | Path, time: float | None, found: "Amount", json: bool) -> None:
-    if json:
-        said = {"input": _name(source), "time": time, **asdict(found), "rainy": found.rainy, "error": None}
-        tell_text(as_json(said))
-        return
+@dataclass
+class Telling:
+    """What is told of pictures: results on stdout, as a table or as JSON, and what fails on stderr."""
+
+    json: bool
+    failed: bool = False
+    waiting: dict[str, Any] | None = None  # the last frame of a clip, whose damage is known only after all
+
+    @contextmanager
+    def of(self, source: str | Path) -> "Iterator[None]":
+        """All that is told inside is of this; a failure is told with the last frame, or by itself."""
+        try:
+            yield
+        except PhotoError as error:
+            self.failed = True
+            last, self.waiting = self.waiting, None
+            _tell_failure(source, str(error), self.json and last is None)
+            if last:
+                tell_text(as_json(last | {"error": with_options(str(error))}))
+        finally:
+            self._let_go()
+
+    def tell(self, source: str | Path, time: float | None, found: "Amount") -> None:
+        if not self.json:
+            _tell_row(source, time, found)
+            return
+        self._let_go()
+        row = {"input": _name(source), "time": time} | asdict(found) | {"rainy": found.rainy}
+        self.waiting = UNKNOWN | row
+        if isinstance(source, str):  # a stream, of which each is told as it comes
+            self._let_go()
+
+    def _let_go(self) -> None:
+        if self.waiting:
+            tell_text(as_json(self.waiting))
+            self.waiting = None
+
+
+def _tell_row(source: str | Path, time: float | None, found: "Amount") -> None:
     parts = [_name(source)] if time is None else [_name(source), f"{time:.2f} s"]
     parts += [f"{found.score:.3f}", "rainy" if found.rainy else "not rainy"]
     if streaks := found.streaks:

@@ -49,22 +49,25 @@ class Damage:
         inside: dict[str, Any] = {name: {at for at in getattr(self, name) if first <= at < last} for name in TIMES}
         return replace(self, **inside)
 
-    def said(self, shown: list[int], base: Fraction, begins: float) -> list[str]:
-        """Sentences about frames that are missing or damaged among those that are ``shown``."""
+    def said(self, shown: list[int], base: Fraction, begins: float, written: bool = True) -> list[str]:
+        """Sentences about frames that are missing or damaged among those that are ``shown``.
+
+        Args:
+            written: a result is made of those.
+        """
         sentences = []
-        if self.lost:
-            why = self.reason or "the decoder drops it"
-            sentences.append(
-                f"{_frames(len(self.lost))} damaged ({why}) and replaced by the frame before: "
-                + _places(self.lost, shown, base, begins)
-            )
+        if lost := self._lost_among(shown):
+            why, instead = self.reason or "the decoder drops it", " and replaced by the frame before" if written else ""
+            sentences.append(f"{_frames(len(lost))} damaged ({why}){instead}: {_places(lost, shown, base, begins)}")
         flawed = self.flawed - self.lost
         if flawed:
-            sentences.append(f"{_frames(len(flawed))} damaged but shown: {_places(flawed, shown, base, begins)}")
+            but = " but shown" if written else ""
+            sentences.append(f"{_frames(len(flawed))} damaged{but}: {_places(flawed, shown, base, begins)}")
         if self.untimed:
             sentences.append(f"{_frames(self.untimed)} damaged, at unknown times")
         if self.behind:
-            sentences.append(f"{_frames(len(self.behind))} out of order and left out")
+            left_out = " and left out" if written else ""
+            sentences.append(f"{_frames(len(self.behind))} out of order{left_out}")
         if self.gaps:
             when = [f"{float(at * base) - begins:.2f} s" for at in sorted(self.gaps)]
             more = f" and in {len(when) - MOST_LISTED} more places" if len(when) > MOST_LISTED else ""
@@ -72,9 +75,13 @@ class Damage:
                 f"the file is damaged after {', '.join(when[:MOST_LISTED])}{more}; frames may be missing there"
             )
         if self.end:
-            until = f" after {float(max(shown) * base) - begins:.2f} s" if shown else ""
-            sentences.append(f"cannot be read to its end ({self.end}); the result ends{until}")
+            last = f"; the last frame is at {float(max(shown) * base) - begins:.2f} s" if shown else ""
+            sentences.append(f"cannot be read to its end ({self.end}){last}")
         return sentences
+
+    def _lost_among(self, shown: list[int]) -> set[int]:
+        """Without those that the end of what can be read takes with it."""
+        return {at for at in self.lost if at < max(shown)} if self.end and shown else self.lost
 
 
 TIMES = [each.name for each in fields(Damage) if each.default_factory is set]
