@@ -12,6 +12,7 @@ import tifffile
 from PIL import Image
 
 from derain.photos import decode, encode_with_notes
+from derain.photos.formats import BY_NAME
 from derain.photos.previews import LEFT_OUT
 from derain.photos.segments import segments
 
@@ -266,10 +267,44 @@ def test_what_another_format_cannot_hold_is_said(photo):
     source = saved(photo, "JPEG", exif=exif_with(small(photo)), xmp=b"<x/>")
     assert darker(source, "BMP")[1] == ("EXIF, XMP left out, which BMP cannot hold",)
     assert not darker(source, "PNG")[1] and not darker(saved(photo, "PNG"), "JPEG")[1]
-    assert "left out" in darker(with_segment(source, 0xFE, b"a comment"), "PNG")[1][0]
-    assert "left out" in darker(source + b"a video", "WEBP")[1][0]
+    assert darker(with_segment(source, 0xFE, b"a comment"), "WEBP")[1] == ("comments left out, which WEBP cannot hold",)
+    assert darker(source + b"a video", "WEBP")[1] == ("data after its end left out, which WEBP cannot hold",)
     plain = saved(photo, "PNG")
-    assert "left out" in darker(plain[:33] + chunk(b"tEXt", b"Title\0rain") + plain[33:], "JPEG")[1][0]
+    titled = plain[:33] + chunk(b"tEXt", b"Title\0rain") + plain[33:]
+    assert darker(titled, "JPEG")[1] == ("its text Title left out, which JPEG cannot hold",)
+    turned = saved(photo, "JPEG", exif=exif_with(small(photo), orientation=6))
+    assert darker(turned, "AVIF")[1] == ("its thumbnail is left out, which AVIF cannot hold",)
+
+
+def told_by(content: bytes) -> dict[str, object]:
+    original = decode(content)
+    return BY_NAME[original.format].codec.captions(original).as_options()
+
+
+def test_captions_and_comments_go_with_the_photo_to_formats_that_hold_them(photo):
+    iptc = b"\x1c\x02\0\0\x02\0\x04" + b"\x1c\x02\x78\0\x05Regen"
+    block = b"Photoshop 3.0\0" + b"8BIM\x04\x04\0\0\0\0\0" + bytes([len(iptc)]) + iptc
+    source = with_segment(with_segment(saved(photo, "JPEG"), 0xED, block), 0xFE, "für später".encode())
+    assert told_by(source) == {"iptc": iptc, "comments": ("für später",)}
+    as_png, said = darker(source, "PNG")
+    assert told_by(as_png) == told_by(source) and not said
+    assert opened(as_png).text["Comment"] == "für später"
+    as_tiff, said = darker(as_png, "TIFF")
+    assert told_by(as_tiff) == {"iptc": iptc} and said == ("comments left out, which TIFF cannot hold",)
+    assert opened(as_tiff).tag_v2[33723] == iptc and told_by(darker(as_tiff)[0]) == {"iptc": iptc}
+    for content, expected in ((as_png, told_by(source)), (as_tiff, {"iptc": iptc})):
+        as_jpeg, said = darker(content, "JPEG")
+        assert told_by(as_jpeg) == expected and not said
+    assert opened(as_jpeg).info["photoshop"][0x0404] == iptc
+    assert darker(as_tiff, "WEBP")[1] == ("IPTC captions left out, which WEBP cannot hold",)
+
+
+@pytest.mark.parametrize("to", ["WEBP", "AVIF"])
+def test_a_resolution_goes_into_exif_where_a_format_has_no_other_place(photo, to):
+    content, said = darker(saved(photo, "PNG", dpi=(240, 240)), to)
+    assert opened(content).getexif()[282] == pytest.approx(240, abs=0.1) and not said
+    nameless = saved(photo, "JPEG", dpi=(240, 240), exif=exif_with(small(photo)))
+    assert "its resolution is left out" in darker(nameless, to)[1][0]
 
 
 def test_what_picture_files_of_a_clip_cannot_keep_is_said_once(photo, tmp_path, small_weights):

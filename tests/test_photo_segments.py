@@ -107,12 +107,19 @@ def test_a_preview_after_the_picture_shows_the_result_though_the_list_is_damaged
     assert tail[len(small(photo)) :] == other + b"video"
 
 
-@pytest.mark.parametrize("given", [[XMP + b"<one/>", XMP + b"<two/>"], [b"ICC_PROFILE\0\1\2" + b"p" * 200]])
-def test_what_gets_lost_in_another_format_is_said(photo, given):
+@pytest.mark.parametrize(
+    "given, named",
+    [
+        ([XMP + b"<one/>", XMP + b"<two/>"], "further XMP"),
+        ([b"ICC_PROFILE\0\1\2" + b"p" * 200], "its incomplete ICC profile"),
+        ([b"Vendor\0data"], "vendor segments"),
+    ],
+)
+def test_what_gets_lost_in_another_format_is_said(photo, given, named):
     source = bare(photo)
     for data in given:
         source = with_segment(source, 0xE2 if data.startswith(b"ICC") else 0xE1, data)
-    assert any("only JPEG can hold" in note for note in darker(source, to="PNG")[1])
+    assert darker(source, to="PNG")[1] == (f"{named} left out, which PNG cannot hold",)
 
 
 def test_decoders_see_the_right_colours_without_a_word_of_how_they_are_coded(photo):

@@ -25,10 +25,10 @@ class Bmp(Codec):
         profile = _profile(content, header) if header[SPACE] == EMBEDDED else b""
         return replace(found, options=found.options | {"icc_profile": profile}) if profile else found
 
-    def holds_more(self, content: bytes) -> bool:
-        """Whether there are colours that are told without a profile."""
-        header = _late_header(content)
-        return header[SPACE] == CALIBRATED and any(header[COLOURS])
+    def further(self, original: Original) -> list[str]:
+        header = _late_header(original.content)
+        without_profile = header[SPACE] == CALIBRATED and any(header[COLOURS])
+        return ["its own description of its colours"] if without_profile else []
 
     def write(self, new: NewPhoto) -> bytes:
         content, channels = new.original.content, new.channels()

@@ -3,6 +3,7 @@
 import io
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,11 +13,13 @@ from PIL.ImageFile import ImageFile
 
 from derain.arrays import Pixels
 from derain.errors import PhotoError, reason
+from derain.photos.captions import Captions
 from derain.photos.original import WHITE, Original, as_rgb, to_8_bit, upright
 from derain.photos.previews import Previews
 
 QUALITY = 95  # of lossy formats, where the source's own tables cannot be kept
 ORIENTATION = 274  # EXIF tag
+RESOLUTION, INCH = (282, 283, 296), 2  # EXIF tags of both resolutions and their unit
 EXIF = b"Exif\0\0"
 METADATA = ("exif", "icc_profile", "dpi", "xmp")
 OPENING_FAILS = (SyntaxError, IndexError, TypeError, struct.error)  # Pillow's plugins on what is none of theirs
@@ -157,9 +160,13 @@ class Codec:
             options["exif"] = EXIF + options["exif"]  # WebP has it without
         return options
 
-    def holds_more(self, content: bytes) -> bool:
-        """Whether the file holds what no other format takes."""
-        return False
+    def further(self, original: Original) -> list[str]:
+        """What the file holds that no other format takes, in a few words each."""
+        return []
+
+    def captions(self, original: Original) -> Captions:
+        """IPTC and comments, for another format."""
+        return Captions()
 
     def needs_codes(self, content: bytes) -> bool:
         """Whether only codes tell what its colours mean."""
@@ -186,6 +193,10 @@ class Codec:
         options = {name: value for name, value in new.original.options.items() if name in new.format.holds}
         if new.original.inks is not None and not new.format.inks and options.pop("icc_profile", None):
             new.previews.say("its ICC profile is left out because it describes inks")
+        if "dpi" in new.original.options and "dpi" not in new.format.holds and "exif" in new.format.holds:
+            options.setdefault("exif", exif_of_resolution(new.original.options["dpi"]))
+            if not tells_resolution(options["exif"]):
+                new.previews.say(f"its resolution is left out, for which {new.format.name} has no place beside EXIF")
         if "exif" in options:
             if new.source and not new.same:
                 options["exif"] = new.source.codec.exif_for_others(options["exif"])
@@ -222,6 +233,20 @@ class Codec:
 
 SIMPLER = "save it as a TIFF or PNG with 8 or 16 bits a channel"
 SEVERAL = "animated and multi-page files are not supported; save one picture of it"
+
+
+def exif_of_resolution(dpi: tuple[float, float]) -> bytes:
+    """EXIF that tells dots per inch, for a format that has no other place for them."""
+    exif = Image.Exif()
+    exif.update(zip(RESOLUTION, (*dpi, INCH)))
+    return exif.tobytes()
+
+
+def tells_resolution(exif: bytes) -> bool:
+    known = Image.Exif()
+    with suppress(Exception):  # damaged EXIF raises anything
+        known.load(exif)
+    return RESOLUTION[0] in known
 
 
 def opened(opener: Callable[[io.BytesIO], ImageFile], content: bytes) -> ImageFile:

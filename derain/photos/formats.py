@@ -2,10 +2,13 @@
 
 from derain.photos import jpeg, png
 from derain.photos.bmp import Bmp
-from derain.photos.codec import Format
+from derain.photos.codec import METADATA, Format
 from derain.photos.heif import AVIF_BRANDS, HEIF_BRANDS, Avif, Heif, brands
 from derain.photos.tiff import SIGNATURES, Tiff
 from derain.photos.webp import Webp, has_signature
+
+CAPTIONED = (*METADATA, "iptc", "comments")
+WITHOUT_RESOLUTION = ("exif", "icc_profile", "xmp")  # other than in EXIF
 
 TABLE = (
     Format(
@@ -13,6 +16,7 @@ TABLE = (
         (".jpg", ".jpeg", ".jpe", ".jfif"),
         lambda content: content.startswith(jpeg.SIGNATURE),
         jpeg.Jpeg(),
+        holds=CAPTIONED,
         inks=True,
     ),
     Format(
@@ -21,16 +25,18 @@ TABLE = (
         lambda content: content.startswith(png.SIGNATURE),
         png.Png(),
         lossless=True,
+        holds=CAPTIONED,
         alpha=True,
         deep=True,
     ),
-    Format("WEBP", (".webp",), has_signature, Webp(), alpha=True),
+    Format("WEBP", (".webp",), has_signature, Webp(), holds=WITHOUT_RESOLUTION, alpha=True),
     Format(
         "TIFF",
         (".tif", ".tiff"),
         lambda content: content.startswith(SIGNATURES),
         Tiff(),
         lossless=True,
+        holds=(*METADATA, "iptc"),
         alpha=True,
         deep=True,
         inks=True,
@@ -45,13 +51,20 @@ TABLE = (
         alpha=True,
     ),
     Format(
-        "AVIF", (".avif",), lambda content: bool(AVIF_BRANDS & brands(content)), Avif(), alpha=True, codes=True
+        "AVIF",
+        (".avif",),
+        lambda content: bool(AVIF_BRANDS & brands(content)),
+        Avif(),
+        holds=WITHOUT_RESOLUTION,
+        alpha=True,
+        codes=True,
     ),  # before HEIF, whose brands it may have, too
     Format(
         "HEIF",
         (".heic", ".heif", ".hif"),
         lambda content: bool(HEIF_BRANDS & brands(content)),
         Heif(),
+        holds=WITHOUT_RESOLUTION,
         alpha=True,
         codes=True,
     ),

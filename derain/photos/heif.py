@@ -18,9 +18,9 @@ from PIL.ImageFile import ImageFile
 from derain.arrays import Pixels
 from derain.errors import PhotoError
 from derain.photos import coded, items
-from derain.photos.codec import QUALITY, Codec, NewPhoto, opened, with_channels
+from derain.photos.codec import ORIENTATION, QUALITY, Codec, NewPhoto, opened, with_channels
 from derain.photos.original import Original, upright
-from derain.photos.previews import STILL_RAINY
+from derain.photos.previews import STILL_RAINY, has_thumbnail
 
 # what files raise that are no list of items
 UNREADABLE = (PhotoError, struct.error, KeyError, IndexError, StopIteration, ArithmeticError)
@@ -39,17 +39,17 @@ class _Items(Codec):
     def is_deep(self, image: ImageFile, content: bytes) -> bool:
         return bits(content) > 8
 
-    def holds_more(self, content: bytes) -> bool:
-        """Whether there are pictures beside the one that is shown: depth, gain maps, a second one."""
+    def further(self, original: Original) -> list[str]:
+        """Pictures beside the one that is shown: depth, gain maps, a second one."""
         try:
-            file = items.read(content)
+            file = items.read(original.content)
         except UNREADABLE:
-            return False
-        if file.moves:
-            return True
+            return []
+        moving = ["its image sequence"] if file.moves else []
         own = {file.primary, *file.of(items.TILES, file.primary), *file.to(items.THUMBNAIL, file.primary)}
         alpha = {number for number, item in file.items.items() if item.is_alpha}
-        return any(item.holds(b"ispe") for number, item in file.items.items() if number not in own | alpha)
+        others = [item for number, item in file.items.items() if number not in own | alpha and item.holds(b"ispe")]
+        return moving + ["its further pictures"] * bool(others)
 
     def needs_codes(self, content: bytes) -> bool:
         return not are_plain(colours(content))
@@ -76,11 +76,15 @@ class Avif(_Items):
     def renewed_exif(self, exif: bytes, new: NewPhoto) -> bytes:
         """Empty if it is damaged, as AVIF's encoder takes none then."""
         try:
-            Image.Exif().load(exif)
+            known = Image.Exif()
+            known.load(exif)
         except Exception:  # damaged EXIF raises anything
             new.previews.say("its EXIF is left out because it is damaged")
             return b""
-        return super().renewed_exif(exif, new)
+        renewed = super().renewed_exif(exif, new)
+        if not new.same and ORIENTATION in known and has_thumbnail(renewed):  # which Pillow writes anew without it
+            new.previews.say(f"its thumbnail is left out, which {new.format.name} cannot hold")
+        return renewed
 
     def open(self, content: bytes) -> ImageFile:
         return super().open(items.readable(content))

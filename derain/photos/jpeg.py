@@ -20,8 +20,9 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from derain.arrays import Pixels, Rgb8
 from derain.errors import PhotoError
-from derain.photos import segments
-from derain.photos.codec import EXIF, QUALITY, Codec, NewPhoto
+from derain.photos import captions, segments
+from derain.photos.captions import Captions
+from derain.photos.codec import EXIF, QUALITY, Codec, NewPhoto, tells_resolution
 from derain.photos.original import Original, upright
 from derain.photos.previews import LEFT_OUT, STILL_RAINY, Previews
 from derain.photos.segments import Segment
@@ -48,6 +49,8 @@ FOUR_BYTES = "RGBX"  # Pillow's mode
 MOST_SCANS = 100  # each of which goes over all of the picture; encoders write about ten
 BLOCKS_A_BYTE = 8  # of 64 pixels: each takes one bit at the least
 LONGEST_XMP, LONGEST_EXIF, LONG = 65_502, 65_533, 1000  # bytes: of what a segment holds, and of one value
+LONGEST_SEGMENT, IPTC_MARKER = 65_533, 0xED
+RESOLUTION_UNITS = 1, 2  # of JFIF: inches, centimetres
 CAMERA, PLACE = 0x8769, 0x8825  # EXIF tags
 
 
@@ -89,22 +92,41 @@ class Jpeg(Codec):
 
     def kept(self, image: ImageFile) -> dict[str, Any]:
         assert isinstance(image, JpegImageFile)
-        return super().kept(image) | {
+        options = super().kept(image)
+        if image.info.get("jfif_unit") not in RESOLUTION_UNITS and not tells_resolution(options.get("exif", b"")):
+            options.pop("dpi", None)  # which Pillow makes up
+        return options | {
             "qtables": image.quantization,
             "progressive": bool(image.info.get("progressive")),
             "subsampling": subsampling_of(image.layer),
         }
 
-    def holds_more(self, content: bytes) -> bool:
-        """Whether there is more than a picture with EXIF, XMP and profile."""
-        parts = segments.metadata(content)
-        known = JFIF, JFXX, EXIF, XMP, PROFILE, LIST
-        further = [part for part in parts if not part.data.startswith(known)]
-        return bool(further) or 0 < segments.length(content) < len(content) or _has_second(parts)
+    def further(self, original: Original) -> list[str]:
+        parts = segments.metadata(original.content)
+        known = JFIF, JFXX, EXIF, XMP, PROFILE, LIST, PHOTOSHOP, FURTHER_XMP
+        others = [part for part in parts if part.kind != segments.COMMENT and not part.data.startswith(known)]
+        found = {
+            "further XMP": any(part.data.startswith(FURTHER_XMP) for part in parts) or _has_second_xmp(parts),
+            "its incomplete ICC profile": _lacks_profile(parts),
+            "Photoshop's settings": captions.holds_more(_photoshop(parts)),
+            "vendor segments": bool(others),
+            "further pictures": any(part.data.startswith(LIST) for part in parts),
+        }
+        found["data after its end"] = not found["further pictures"] and 0 < segments.length(original.content) < len(
+            original.content
+        )
+        return [name for name, there in found.items() if there]
+
+    def captions(self, original: Original) -> Captions:
+        parts = segments.metadata(original.content)
+        comments = (captions.decoded(part.data) for part in parts if part.kind == segments.COMMENT)
+        return Captions(captions.iptc_of(_photoshop(parts)), tuple(filter(None, comments)))
 
     def write(self, new: NewPhoto) -> bytes:
         if not new.same:
-            return self.save(new, new.channels(), self.metadata(new) | self.coding(new))
+            options = self.metadata(new)
+            said = Captions(options.pop("iptc", b""), options.pop("comments", ()))
+            return with_captions(self.save(new, new.channels(), options | self.coding(new)), said, new.previews)
         plain = self.save(new, new.channels(), self.coding(new))
         return with_rest_of(plain, new.original.content, new.previews)
 
@@ -147,11 +169,33 @@ def _four_bytes_a_pixel(size: tuple[int, int]) -> tuple[Rgb8, Image.Image]:
     return array, Image.frombuffer(FOUR_BYTES, size, array, "raw", FOUR_BYTES, 0, 1)
 
 
-def _has_second(parts: list[Segment]) -> bool:
-    """Whether there are several XMP packets, of which other formats hold one, or part of a profile is missing."""
+def _photoshop(parts: list[Segment]) -> bytes:
+    return b"".join(part.data[len(PHOTOSHOP) :] for part in parts if part.data.startswith(PHOTOSHOP))
+
+
+def with_captions(jpeg: bytes, said: Captions, previews: Previews) -> bytes:
+    """The JPEG with IPTC and comments after its other metadata."""
+    if not said.as_options():
+        return jpeg
+    block, room = captions.as_block(said.iptc) if said.iptc else b"", LONGEST_SEGMENT - len(PHOTOSHOP)
+    parts = [Segment(0, IPTC_MARKER, PHOTOSHOP + block[at : at + room]) for at in range(0, len(block), room)]
+    for comment in map(str.encode, said.comments):
+        if len(comment) > LONGEST_SEGMENT:
+            previews.say("a comment is left out because it is too long for a JPEG")
+        else:
+            parts.append(Segment(0, segments.COMMENT, comment))
+    return segments.with_metadata(jpeg, [*segments.metadata(jpeg), *parts])
+
+
+def _has_second_xmp(parts: list[Segment]) -> bool:
+    """Whether there are several packets, of which other formats hold one."""
+    return sum(part.data.startswith(XMP) for part in parts) > 1
+
+
+def _lacks_profile(parts: list[Segment]) -> bool:
+    """Whether part of a profile is missing."""
     profiles = [part.data[len(PROFILE) : len(PROFILE) + 2] for part in parts if part.data.startswith(PROFILE)]
-    missing = bool(profiles) and {data[0] for data in profiles if data} != set(range(1, profiles[0][-1] + 1))
-    return missing or sum(part.data.startswith(XMP) for part in parts) > 1
+    return bool(profiles) and {data[0] for data in profiles if data} != set(range(1, profiles[0][-1] + 1))
 
 
 def _shortened(exif: bytes) -> bytes:

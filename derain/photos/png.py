@@ -14,9 +14,12 @@ from PIL.PngImagePlugin import PngImageFile, PngInfo
 
 from derain.arrays import Pixels
 from derain.errors import PhotoError
+from derain.photos import png_texts
+from derain.photos.captions import Captions, as_profile, of_profile
 from derain.photos.codec import Codec, NewPhoto, with_channels
 from derain.photos.original import Original
 from derain.photos.previews import Previews
+from derain.text import printable
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 COLOUR_TYPE = 25  # place in the file, after the depth
@@ -56,17 +59,26 @@ class Png(Codec):
         values = read_deep(found.content)
         return with_channels(found, values, 1 if values.shape[2] < 3 else 3)
 
-    def holds_more(self, content: bytes) -> bool:
-        """Whether there are texts other than XMP."""
-        texts = (b"tEXt", b"zTXt", b"iTXt")
-        return any(kind in texts and not data.startswith(XMP) for kind, data in chunks(content))
+    def further(self, original: Original) -> list[str]:
+        names = dict.fromkeys(name for name, _ in png_texts.texts(chunks(original.content)))
+        others = [printable(name) for name in names if name not in png_texts.ELSEWHERE]
+        return [f"its text{'s' * (len(others) > 1)} {', '.join(others)}"] if others else []
+
+    def captions(self, original: Original) -> Captions:
+        found = list(png_texts.texts(chunks(original.content)))
+        iptc = next((of_profile(text) for name, text in found if name in png_texts.IPTC), b"")
+        return Captions(iptc, tuple(text for name, text in found if name == png_texts.COMMENT and text))
 
     def options(self, new: NewPhoto) -> dict[str, Any]:
         options = self.metadata(new)
+        info = PngInfo()
         if "xmp" in options:
-            options["pnginfo"] = PngInfo()
-            options["pnginfo"].add_itxt(XMP[:-1].decode(), options["xmp"].decode(errors="replace"))
-        return options
+            info.add_itxt(XMP[:-1].decode(), options["xmp"].decode(errors="replace"))
+        for comment in options.pop("comments", ()):
+            info.add_text(png_texts.COMMENT, comment.replace("\0", ""))
+        if iptc := options.pop("iptc", b""):
+            info.add_text(png_texts.IPTC[0], as_profile(iptc), zip=True)
+        return options | ({"pnginfo": info} if info.chunks else {})
 
     def write(self, new: NewPhoto) -> bytes:
         channels, options = new.channels(), self.options(new)

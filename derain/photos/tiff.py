@@ -11,6 +11,7 @@ from PIL.ImageFile import ImageFile
 
 from derain.errors import PhotoError
 from derain.photos import tiff_tags
+from derain.photos.captions import Captions
 from derain.photos.codec import SEVERAL, Codec, NewPhoto, has_bytes, read_plain, with_channels
 from derain.photos.original import WHITE, Original, upright
 from derain.photos.previews import LEFT_OUT, has_thumbnail
@@ -80,6 +81,17 @@ class Tiff(Codec):
             options.pop("dpi", None)
         return options
 
+    def further(self, original: Original) -> list[str]:
+        with suppress(struct.error, KeyError, IndexError):
+            if tiff_tags.holds_photoshop(original.content, original.options["directory"]):
+                return ["Photoshop's settings"]
+        return []
+
+    def captions(self, original: Original) -> Captions:
+        with suppress(struct.error, KeyError, IndexError):
+            return Captions(tiff_tags.iptc_of(original.content, original.options["directory"]))
+        return Captions()
+
     def exif_for_others(self, exif: bytes) -> bytes:
         return tiff_tags.without_its_own(exif)
 
@@ -96,6 +108,8 @@ class Tiff(Codec):
             compression = DEFLATE
         options["compression"] = None if compression == "raw" else compression
         options["tiffinfo"] = {XMP: options["xmp"]} if "xmp" in options else {}
+        if iptc := options.pop("iptc", b""):
+            options["tiffinfo"][tiff_tags.IPTC] = iptc
         if compression in DIFFERING:
             options["tiffinfo"][PREDICTOR] = DIFFERENCES
         options.pop("exif", None)

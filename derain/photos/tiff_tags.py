@@ -7,6 +7,7 @@ from contextlib import suppress
 import numpy as np
 from PIL import Image
 
+from derain.photos import captions
 from derain.photos.previews import Previews
 
 CAMERA, PLACE = 0x8769, 0x8825  # tags that point to the directories of the EXIF standard
@@ -17,7 +18,7 @@ STRUCTURE = {  # tags that say how the pixels lie in the file
     37724,  # Photoshop's layers, which show the photo as it was
 }
 ITS_OWN = {700, 33723, 34377, 34675}  # tags of XMP, IPTC and profile, which other formats hold elsewhere
-PHOTOSHOP, LAYERS, SMALLER = 34377, 37724, 330
+IPTC, PHOTOSHOP, LAYERS, SMALLER = 33723, 34377, 37724, 330
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}  # bytes, by kind of value
 UNITS = {3: 2, 4: 4, 5: 4, 8: 2, 9: 4, 10: 4, 11: 4, 12: 8, 13: 4}  # bytes that have an order
 Value = tuple[int, int, bytes]  # kind, count, the bytes
@@ -41,6 +42,22 @@ def without_its_own(exif: bytes) -> bytes:
     for tag in ITS_OWN & tags.keys():
         del tags[tag]
     return tags.tobytes()
+
+
+def iptc_of(content: bytes, place: int) -> bytes:
+    """IPTC of the directory at ``place``, by its own tag or in Photoshop's blocks; empty if there is none.
+
+    A damaged directory raises struct.error, KeyError or IndexError.
+    """
+    tags = _Reader(content).directory(place)
+    values = (tags[tag][2] for tag in (IPTC, PHOTOSHOP) if tag in tags)
+    return next(filter(None, map(captions.iptc_of, values)), b"")
+
+
+def holds_photoshop(content: bytes, place: int) -> bool:
+    """Whether Photoshop's blocks hold more than IPTC; errors as :func:`iptc_of`."""
+    _, _, value = _Reader(content).directory(place).get(PHOTOSHOP, (0, 0, b""))
+    return captions.holds_more(value)
 
 
 def with_exif(plain: bytes, exif: bytes, previews: Previews | None = None) -> bytes:

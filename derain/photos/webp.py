@@ -7,6 +7,7 @@ from typing import Any
 from PIL.WebPImagePlugin import WebPImageFile
 
 from derain.photos.codec import QUALITY, Codec, NewPhoto
+from derain.photos.original import Original
 
 EXTENDED, LOSSY, LOSSLESS = b"VP8X", b"VP8 ", b"VP8L"
 KNOWN = {EXTENDED, LOSSY, LOSSLESS, b"ALPH", b"ICCP", b"EXIF", b"XMP ", b"ANIM", b"ANMF"}
@@ -18,9 +19,9 @@ class Webp(Codec):
     def declared_size(self, content: bytes) -> tuple[int, int]:
         return size(content)
 
-    def holds_more(self, content: bytes) -> bool:
-        """Whether there are chunks that nobody knows."""
-        return any(kind not in KNOWN for kind, _ in chunks(content))
+    def further(self, original: Original) -> list[str]:
+        unknown = {kind.decode("latin-1").strip() for kind, _ in chunks(original.content) if kind not in KNOWN}
+        return [f"chunks that derain does not know ({', '.join(sorted(unknown))})"] if unknown else []
 
     def options(self, new: NewPhoto) -> dict[str, Any]:
         lossless = is_lossless(new.original.content) if new.same else new.source is not None and new.source.lossless

@@ -1,7 +1,7 @@
 """A photo's new pixels in its old file's form."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from derain.arrays import Pixels
@@ -14,7 +14,7 @@ from derain.photos.names import format_of
 from derain.photos.original import Original, as_stored
 from derain.photos.previews import Previews
 
-NAMES = {"exif": "EXIF", "icc_profile": "ICC profile", "xmp": "XMP"}  # of metadata
+NAMES = {"exif": "EXIF", "icc_profile": "ICC profile", "xmp": "XMP", "iptc": "IPTC captions", "comments": "comments"}
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,16 @@ def encode_with_notes(original: Original, pixels: Pixels, to: str | None = None,
         raise PhotoError(f"{target.name} cannot describe its colours as HEIC and AVIF do; leave out `format`")
     turn = as_stored(original.orientation if "exif" in target.holds else 1)
     previews = Previews(original.pixels, pixels, turn)
-    if lost := [NAMES[name] for name in NAMES if name in original.options and name not in target.holds]:
-        previews.say(f"{', '.join(lost)} left out, which {target.name} cannot hold")
-    if source and source is not target and source.codec.holds_more(original.content):
-        previews.say(f"what only {source.name} can hold, such as comments or further pictures, is left out")
+    further = list[str]()
+    if source and source is not target:
+        captions = source.codec.captions(original).as_options()
+        original, further = (
+            replace(original, options=original.options | captions),
+            source.codec.further(original),
+        )
+    lost = [NAMES[name] for name in NAMES if name in original.options and name not in target.holds]
+    if lost or further:
+        previews.say(f"{', '.join(lost + further)} left out, which {target.name} cannot hold")
     content = target.codec.write(NewPhoto(original, pixels, target, source, quality, previews))
     return Encoded(content, (*(f"{what} is left out" for what in original.left_out), *previews.notes))
 
