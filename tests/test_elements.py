@@ -142,6 +142,29 @@ def test_places_in_the_result_are_right(tmp_path):
         assert content[at:].startswith(bytes.fromhex(CLUSTER))
 
 
+@pytest.mark.parametrize(
+    "codec, pixel_format, name, told",
+    [
+        ("prores_ks", "yuv422p10le", "b.mov", False),
+        ("qtrle", "rgb24", "b.mov", False),
+        ("huffyuv", "yuv422p", "b.avi", True),  # of which FFmpeg writes no such shape
+        ("libx264", "yuv420p", "b.webm", False),
+    ],
+)
+def test_pixels_that_are_not_square_stay_so_without_help_of_the_codec(tmp_path, codec, pixel_format, name, told):
+    wide = Fraction(4, 3)
+    source = make_clip(tmp_path / "a.mov", 2, "prores_ks", "yuv422p10le", tags={"sample_aspect_ratio": wide})
+    if name == "b.mov":
+        source = make_clip(tmp_path / "a.mov", 2, codec, pixel_format, tags={"sample_aspect_ratio": wide})
+    said = []
+    encoder = VideoSettings(temporal="off", codec=codec if told else None)
+    process(source, tmp_path / name, Identity(), encoder, say=said.append)
+    with av.open(str(tmp_path / name)) as clip:
+        kept = clip.streams.video[0].sample_aspect_ratio or 1
+    assert any("shape of its pixels, 4:3, cannot be kept" in sentence for sentence in said) is told, said
+    assert (abs(kept / wide - 1) < 0.02) is not told
+
+
 def test_pixels_that_are_not_square_stay_so(tmp_path):
     wide = make_clip(tmp_path / "a.mp4", 3, tags={"sample_aspect_ratio": Fraction(4, 3)})
     for name in ("b.mkv", "c.webm", "d.mp4"):

@@ -28,6 +28,7 @@ FILE_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder"}  # 
 CODEC_PLACE = 12  # of the codec's name in an stsd box
 LEAST_FREE = 1 << 20  # bytes, below which the disk is full
 LONGEST_STEP = 10  # seconds that a last frame may stay
+ROUNDED = 0.02  # of the shape of a pixel, in containers that count how wide the picture is shown
 Timed = tuple[float, Any]  # seconds, packet
 
 
@@ -156,7 +157,21 @@ def _write(joining: Joining) -> list[str]:
     header.write(source, out, anew, others, joining.audio and joining.keep_others, say)
     if joining.form in ELEMENTS:
         set_aspect(out, {stream.index: track.clip.stream.sample_aspect_ratio for track, stream in pictures})
+    _say_lost_aspect(out, pictures, say)
     return beside.said()
+
+
+def _say_lost_aspect(out: Path, pictures: list[tuple[Track, Any]], say: Callable[[str], None]) -> None:
+    """Tell of pixels that are not square, but look so in the result."""
+    aspects = {stream.index: track.clip.stream.sample_aspect_ratio or 1 for track, stream in pictures}
+    if set(aspects.values()) == {1}:
+        return
+    with opened(out) as container:
+        kept = {stream.index: stream.sample_aspect_ratio or 1 for stream in container.streams.video}
+    for index, aspect in aspects.items():
+        if abs(kept.get(index, 1) / aspect - 1) > ROUNDED:
+            shape = f"{aspect.numerator}:{aspect.denominator}"
+            say(f"the shape of its pixels, {shape}, cannot be kept with this codec; set it in the player")
 
 
 def _check_pictures(out: Path, pictures: list[tuple[Track, Any]]) -> None:
@@ -227,6 +242,8 @@ def _add_picture(container: Any, track: Track) -> Any:
         video = container.add_stream_from_template(encoded, opaque=True)
         if encoded.codec_context.name in ("prores", "utvideo"):  # whose tag tells the pixel format
             video.codec_context.codec_tag = encoded.codec_context.codec_tag
+    if aspect := track.clip.stream.sample_aspect_ratio:
+        video.codec_context.sample_aspect_ratio = aspect  # which not every codec tells in its pictures
     video.codec_context.framerate = track.clip.rate
     video.time_base = track.clip.time_base
     video.metadata.update(track.clip.stream.metadata)
