@@ -1,7 +1,9 @@
 """Streams through real sockets and pipes: frames, times, sound, lost connections, machines that are too slow."""
 
+import errno
 import io
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -23,9 +25,11 @@ from derain.errors import PhotoError, UsageError
 from derain.models import build
 from derain.rain.weather import Weather
 from derain.video import VideoSettings
+from derain.video.encoding import Encoding
 from derain.video.fusion import fused
 from derain.video.streams import RawFrames, Streaming, StreamSettings
 from derain.video.streams.addresses import shown
+from derain.video.streams.output import Output
 from derain.video.streams.timeline import Timeline
 from derain.weights import save
 from tests.conftest import SMALL
@@ -254,6 +258,7 @@ def test_messages_hide_what_is_secret_in_an_address(url, said):
         ["-", "-o", "-"],
         ["-", "-o", "-", "-f", "nut", "--json"],
         ["-", "-o", "-", "-f", "nothing"],
+        ["-", "-o", "-", "-f", "nut", "--overwrite"],
         ["-", "-o", "b.mkv", "--size", "64x48"],
         ["-", "-o", "b.mkv", "--reconnect", "5"],
         ["udp://127.0.0.1:9", "-o", "b.mkv", "--hwaccel"],
@@ -264,6 +269,23 @@ def test_messages_hide_what_is_secret_in_an_address(url, said):
 def test_what_cannot_be_combined_is_refused_before_weights_are_loaded(options):
     done = CliRunner().invoke(app, ["video", *options, "--weights", "no-such-weights"])
     assert isinstance(done.exception, UsageError) and "weights" not in str(done.exception)
+
+
+def test_a_place_where_nothing_can_be_written_is_told_before_a_stream_is_opened(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: not mode & os.W_OK)  # as on a read-only disk
+    with pytest.raises(PhotoError, match="b.mkv: cannot be written because you may not write in"):
+        Streaming("-", f"{tmp_path}/b.mkv")
+
+
+def test_a_disk_that_lets_nothing_be_removed_either_ends_a_stream_in_a_sentence(tmp_path, monkeypatch):
+    def refuse(self, missing_ok=False):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    output = Output(f"{tmp_path}/no/b.mkv", "matroska", {})
+    encoding = Encoding("ffv1", 64, 48, "yuv420p", Fraction(25), Fraction(1, 25))
+    with pytest.raises(PhotoError, match="b.mkv: cannot be opened as matroska"):
+        output.open(encoding, None, Fraction(0), False)
 
 
 def test_a_second_clock_goes_on_where_the_first_one_ended():

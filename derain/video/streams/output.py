@@ -98,7 +98,8 @@ class Output:
 
     def _leave_nothing(self) -> None:
         if self.part:
-            self.part.unlink(missing_ok=True)
+            with suppress(OSError):  # where nothing can be written nothing is left
+                self.part.unlink()
 
     def _how_to_open(self) -> dict[str, Any]:
         how: dict[str, Any] = {"mode": "w", "format": self.form, "metadata_errors": ANY_BYTES}

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from derain.arrays import Pixels
+from derain.batch.planning import hindrance
 from derain.errors import PhotoError, UsageError
 from derain.models.contract import Derainer
 from derain.photos import Photo
@@ -87,6 +88,7 @@ class Streaming:
 
     Raises:
         UsageError: what cannot be, before anything is opened.
+        PhotoError: the result cannot be written where it is to be.
     """
 
     def __init__(
@@ -270,6 +272,7 @@ def check(source: str, out: str, settings: VideoSettings, streaming: StreamSetti
     """
     Raises:
         UsageError: what cannot be, before anything is opened.
+        PhotoError: the result cannot be written where it is to be.
     """
     check_settings(settings)
     if settings.start is not None:
@@ -283,6 +286,8 @@ def check(source: str, out: str, settings: VideoSettings, streaming: StreamSetti
     if streaming.reconnect is not None and not URL.match(source):
         raise UsageError(f"{shown(source)}: cannot be reconnected; leave out `reconnect`")
     if out == PIPE or URL.match(out):
+        if overwrite:
+            raise UsageError(f"`overwrite`: {shown_output(out)} is no file that could be replaced; leave it out")
         return
     path = Path(out)
     check_result(path)
@@ -290,3 +295,5 @@ def check(source: str, out: str, settings: VideoSettings, streaming: StreamSetti
         raise UsageError(f"{shown_output(out)}: exists; give another `out`, or `overwrite`")
     if not path.absolute().parent.is_dir():
         raise UsageError(f"{path.parent}: no such folder")
+    if error := hindrance(path, "write elsewhere with `out`"):
+        raise error
