@@ -67,7 +67,8 @@ def test_a_bmp_holds_transparency(photo, rng):
 @pytest.mark.parametrize("to", ["PNG", "BMP", "WEBP"])
 def test_a_profile_of_inks_does_not_go_with_colours_and_that_is_said(photo, to):
     _, notes = darker(saved(photo.convert("CMYK"), "JPEG", icc_profile=ICC), to)
-    assert notes == ("its ICC profile is left out because it describes inks",)
+    assert notes == ("its CMYK inks became RGB", "its ICC profile is left out because it describes inks")
+    assert darker(saved(photo.convert("CMYK"), "JPEG"), to)[1] == ("its CMYK inks became RGB",)
 
 
 def test_a_bmp_that_tells_no_resolution_gets_none(photo):

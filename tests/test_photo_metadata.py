@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image
+from PIL import Image, ImageCms
 
 from derain.photos import decode, encode_with_notes
 from derain.photos.formats import BY_NAME
@@ -17,6 +17,7 @@ from derain.photos.previews import LEFT_OUT
 from derain.photos.segments import segments
 
 SIZE = 96, 64
+SRGB, LAB = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
 
 
 @pytest.fixture
@@ -274,6 +275,27 @@ def test_what_another_format_cannot_hold_is_said(photo):
     assert darker(titled, "JPEG")[1] == ("its text Title left out, which JPEG cannot hold",)
     turned = saved(photo, "JPEG", exif=exif_with(small(photo), orientation=6))
     assert darker(turned, "AVIF")[1] == ("its thumbnail is left out, which AVIF cannot hold",)
+
+
+@pytest.mark.parametrize("to", ["TIFF", "JPEG"])
+def test_colours_that_become_rgb_are_told(photo, to):
+    assert darker(saved(ImageCms.profileToProfile(photo, SRGB, LAB, outputMode="LAB"), "TIFF"), to)[1] == (
+        "its Lab colours became RGB",
+    )
+
+
+def test_a_png_that_is_no_longer_interlaced_says_so(photo):
+    plain = saved(photo.convert("1").resize((1, 1)), "PNG")  # whose only pixel is the same in either order
+    header = plain[12:28] + b"\1"
+    interlaced = plain[:12] + header + struct.pack(">I", zlib.crc32(header)) + plain[33:]
+    assert darker(interlaced)[1] == ("is no longer interlaced, which derain cannot write",)
+    assert not darker(plain)[1] and not darker(interlaced, "JPEG")[1]
+
+
+def test_a_quality_that_a_format_has_not_is_told(photo):
+    original = decode(saved(photo, "PNG"))
+    for to, said in (("PNG", ("its quality was not set because PNG loses nothing",)), ("JPEG", ())):
+        assert encode_with_notes(original, original.pixels, to, quality=50).notes == said
 
 
 def told_by(content: bytes) -> dict[str, object]:

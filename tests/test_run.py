@@ -404,6 +404,44 @@ def test_folders_without_photos_and_links_that_lead_nowhere_are_told(tmp_path, r
         assert "derain: in/gone.png: is a link to nothing.png, which is missing\n" in named.stderr
 
 
+def test_a_name_that_hides_the_format_is_told_with_what_to_do(tmp_path, rng, small_weights):
+    pictures(tmp_path, rng, "a.png")
+    (tmp_path / "a.png").rename(tmp_path / "photo")
+    words = "run", "photo", "--weights", small_weights
+    for more, said in ((), "; rename it to end in .png, or give --format png"), (("--in-place",), " .png"):
+        done = command(*words, *more, cwd=tmp_path)
+        assert done.returncode == 1 and done.stderr.split("\n")[1].endswith(said)
+        assert "derain: photo: its name does not end as that of a photo" in done.stderr
+    assert command(*words, "--format", "png", cwd=tmp_path).returncode == 0
+    assert read_photo(tmp_path / "photo.derained.png").shape == (20, 24, 3)
+
+
+def test_an_empty_photo_is_called_empty(tmp_path, small_weights):
+    (tmp_path / "a.jpg").touch()
+    (tmp_path / "a.mp4").touch()
+    for name, file in (("run", "a.jpg"), ("score", "a.jpg"), ("score", "a.mp4"), ("video", "a.mp4")):
+        done = command(name, file, "--weights", small_weights, cwd=tmp_path)
+        assert done.returncode == 1 and f"derain: {file}: is empty\n" in done.stderr
+    assert b"derain: stdin: is empty\n" in piped(b"", "run", "-", "--weights", small_weights).stderr
+
+
+def test_a_result_whose_name_is_too_long_is_told_before_any_work(tmp_path, rng):
+    name = "a" * 251 + ".png"
+    pictures(tmp_path, rng, name)
+    done = CliRunner().invoke(app, ["run", str(tmp_path / name)])
+    assert done.exit_code == 1 and "its name is too long for this file system; write elsewhere with -o" in done.stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs hard links")
+def test_hard_links_that_a_photo_loses_in_place_are_told(tmp_path, rng, small_weights):
+    pictures(tmp_path, rng, "a.png")
+    os.link(tmp_path / "a.png", tmp_path / "b.png")
+    before = (tmp_path / "a.png").read_bytes()
+    done = command("run", "a.png", "--in-place", "--weights", small_weights, "--device", "cpu", cwd=tmp_path)
+    assert done.returncode == 0 and "a.png: could not preserve its hard links\n" in done.stderr
+    assert (tmp_path / "b.png").read_bytes() == before != (tmp_path / "a.png").read_bytes()
+
+
 def test_a_photo_that_failed_is_described_as_that(tmp_path, rng):
     pictures(tmp_path, rng, "a.png")
     job = batch.plan([tmp_path / "a.png"])[0]

@@ -309,6 +309,8 @@ def test_options_that_the_encoder_does_not_know_or_take_are_told(tmp_path):
     assert not any("counts for nothing" in line for line in said)
     done(codec="ffv1", crf=5)
     assert f"{source}: ffv1 has no `crf`, so it counts for nothing" in said
+    with pytest.raises(PhotoError, match=r"a\.mp4: libx264 takes `crf` from 0 to 51, not 99"):
+        done(crf=99)
     with pytest.raises(PhotoError, match=r"a\.mp4: libx264 does not take `preset` nonsense \("):
         done(preset="nonsense")
     done(preset="fast")  # nothing is left in the way

@@ -14,7 +14,7 @@ import torch
 from derain import text
 from derain.batch.before_after import comparison
 from derain.batch.journal import Journal
-from derain.batch.planning import Job, ending_of, obstacle
+from derain.batch.planning import NAMES, Job, ending_of, obstacle
 from derain.errors import PhotoError, UsageError, reason
 from derain.files.places import exists
 from derain.files.writing import is_protected, make_folder, replace_bytes, write_bytes, write_new
@@ -31,6 +31,7 @@ from derain.photos import (
     write_photo,
 )
 from derain.photos.extent import SparseError
+from derain.photos.formats import BY_NAME
 from derain.photos.names import FORMATS
 from derain.rain.amount import DRY_COVERAGE, RAINY_SCORE, coverage
 from derain.rain.remaining import rain_left
@@ -214,12 +215,25 @@ def _open(job: Job, treatment: Treatment, patient: bool) -> JobUnderWay:
         original = read_original(job.source, treatment.max_megapixels, patient)
         if job.in_place and treatment.journal and treatment.journal.is_result(job.source, original.content):
             return JobUnderWay(job, notes=(DONE_BEFORE,))
-        format_of(job.background)  # before anything is computed
+        _check_suffix(job, original)  # before anything is computed
         return JobUnderWay(job, _due(job, treatment), original)
     except PhotoError as error:
         return JobUnderWay(job, error=error)
     except Exception as error:  # whatever it is, the other photos go on
         return JobUnderWay(job, error=PhotoError(f"{job.source}: cannot be read ({reason(error)})"))
+
+
+def _check_suffix(job: Job, original: Original) -> None:
+    """
+    Raises:
+        PhotoError: the photo's name has no suffix that the result could have.
+    """
+    if job.background.suffix.lower() in FORMATS:
+        return
+    ending = BY_NAME[original.format].suffixes[0]
+    format = next((name for name, suffix in NAMES.items() if FORMATS[suffix] == original.format), "jpg")
+    otherwise = "" if job.in_place else f", or give `format` {format}"
+    raise PhotoError(f"{job.source}: its name does not end as that of a photo; rename it to end in {ending}{otherwise}")
 
 
 def _due(job: Job, treatment: Treatment) -> frozenset[Path]:
@@ -280,7 +294,7 @@ def finished_file(original: Original, layers: Separated, to: str, quality: int |
 
 def keeps_its_file(original: Original, layers: Separated, to: str, quality: int | None = None) -> bool:
     """Whether the result in Pillow's format ``to`` is the photo's own file, bit for bit."""
-    return layers.dry and to == original.format and quality is None
+    return layers.dry and to == original.format and (quality is None or BY_NAME[to].lossless)
 
 
 def _write(work: JobUnderWay, treatment: Treatment) -> Outcome:

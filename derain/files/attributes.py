@@ -18,7 +18,7 @@ def keep(old: Path, new: Path, times: bool = False) -> list[str]:
     """Give ``new`` what ``old`` has, as far as the file system and this user's rights allow; names what they do not.
 
     Args:
-        times: the times too.
+        times: the times too, as a file is replaced; other names of it keep the old one.
     """
     try:
         before = os.lstat(old)
@@ -29,6 +29,7 @@ def keep(old: Path, new: Path, times: bool = False) -> list[str]:
     lost = {"owner": not _keep_owner(before, new)}
     lost["permissions"] = not _keep_permissions(before, new, all_of_them=not lost["owner"])
     lost["extended attributes"] = not _keep_extended(old, new)
+    lost["hard links"] = times and before.st_nlink > 1
     lost["modification time"] = times and not _keep_times(before, new)
     return [name for name, is_lost in lost.items() if is_lost]
 

@@ -22,7 +22,7 @@ from derain.photos.previews import Previews
 from derain.text import printable
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-COLOUR_TYPE = 25  # place in the file, after the depth
+COLOUR_TYPE, INTERLACED = 25, 28  # places in the file; the first after the depth
 CHANNEL_CHUNKS = {b"sBIT", b"bKGD"}  # whose form depends on the channels
 XMP = b"XML:com.adobe.xmp\0"
 METADATA = {
@@ -84,6 +84,8 @@ class Png(Codec):
         channels, options = new.channels(), self.options(new)
         deep = channels.dtype == np.uint16
         if new.same:
+            if new.original.content[INTERLACED : INTERLACED + 1] == b"\1":
+                new.previews.say("is no longer interlaced, which derain cannot write")
             plain = _deep(channels) if deep else self.save(new, channels, {})
             return with_metadata_of(plain, new.original.content, new.previews)
         if deep and channels.ndim == 3:

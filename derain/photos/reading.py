@@ -83,6 +83,8 @@ def examine(
         PhotoError: as :func:`read_original`, of what can be told by then.
     """
     form = format_by_content(content)
+    if not content:
+        raise UnknownFormatError(f"{name}: is empty")
     if form is None:
         hint = "use `derain video` for GIFs" if content.startswith(b"GIF8") else f"it reads {', '.join(BY_NAME)}"
         raise UnknownFormatError(f"{name}: not a photo that derain can read; {hint}")

@@ -119,8 +119,6 @@ class Tiff(Codec):
         channels, options = new.channels(), self.options(new)
         if new.same and new.original.content.startswith(LARGE):
             new.previews.say("became a classic TIFF instead of a BigTIFF")
-        if new.same and new.original.options.get("lab"):
-            new.previews.say("its Lab colours became RGB")
         if "mask" in new.original.options and new.same:
             new.previews.say("its page with a mask has become an alpha channel")
         if channels.dtype == np.uint8:

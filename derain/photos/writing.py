@@ -1,6 +1,6 @@
 """A photo's new pixels in its old file's form."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -58,8 +58,20 @@ def encode_with_notes(original: Original, pixels: Pixels, to: str | None = None,
     lost = [NAMES[name] for name in NAMES if name in original.options and name not in target.holds]
     if lost or further:
         previews.say(f"{', '.join(lost + further)} left out, which {target.name} cannot hold")
+    for sentence in _changed(original, target, quality):
+        previews.say(sentence)
     content = target.codec.write(NewPhoto(original, pixels, target, source, quality, previews))
     return Encoded(content, (*(f"{what} is left out" for what in original.left_out), *previews.notes))
+
+
+def _changed(original: Original, target: Format, quality: int | None) -> Iterator[str]:
+    """What a result is to be that the photo is not, or that was asked for in vain."""
+    if original.options.get("lab"):
+        yield "its Lab colours became RGB"
+    if original.inks is not None and not target.inks:
+        yield "its CMYK inks became RGB"
+    if quality is not None and target.lossless:
+        yield f"its quality was not set because {target.name} loses nothing"
 
 
 def holds_colours(original: Original, target: Format) -> bool:

@@ -15,6 +15,7 @@ from av.sidedata.sidedata import SideDataContainer
 from numpy.typing import NDArray
 
 from derain.errors import PhotoError, UsageError, reason
+from derain.files.missing import absence
 from derain.files.writing import refuse_special
 from derain.photos import Photo, to_8_bit
 from derain.restoring.ahead import ahead
@@ -89,7 +90,9 @@ class Clip(PictureTrack):
         refuse_special(path)
         try:
             if not path.is_file():
-                raise PhotoError(f"{path}: no such file")
+                raise PhotoError(f"{path}: {absence(path)}")
+            if not path.stat().st_size:
+                raise PhotoError(f"{path}: is empty")
             self.container = opened(path)
         except (av.FFmpegError, OSError) as error:
             raise PhotoError(f"{path}: cannot be read as video ({reason(error)})") from None

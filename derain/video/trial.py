@@ -11,6 +11,8 @@ from derain.video.encoding import Encoding, encoder_options
 from derain.video.formats import NVENC
 from derain.video.settings import VideoSettings
 
+MOST_CRF = {"libx264": 51, "libx265": 51, "libvpx-vp9": 63, "libsvtav1": 63, "mpeg4": 31, "mjpeg": 31}
+
 
 def try_options(encoding: Encoding, settings: VideoSettings, named: str, say: Callable[[str], None]) -> None:
     """Say which of the options that were given the encoder does not know.
@@ -24,6 +26,9 @@ def try_options(encoding: Encoding, settings: VideoSettings, named: str, say: Ca
     given = {name: value for name, value in (("crf", settings.crf), ("preset", settings.preset)) if value is not None}
     if not given and not settings.options:
         return
+    most = MOST_CRF.get(encoding.codec)
+    if settings.crf is not None and most is not None and not 0 <= settings.crf <= most:
+        raise PhotoError(f"{named}: {encoding.codec} takes `crf` from 0 to {most}, not {settings.crf}")
     told = [f"`{name}` {value}" for name, value in given.items()]
     told += [f"encoder option {name}={value}" for name, value in settings.options.items()]
     try:
