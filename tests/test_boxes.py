@@ -244,7 +244,7 @@ def test_parts_of_an_avi_that_nobody_knows_are_named(tmp_path):
     changed_header = b"LIST" + struct.pack("<I", len(header) + len(maker)) + header + maker
     source.write_bytes(content[:at] + changed_header + rest)
     process(source, tmp_path / "b.avi", Identity(), FRAME_BY_FRAME, say=said.append)
-    assert said == ["parts of the AVI that FFmpeg does not know are left out: JUNK, strd"]
+    assert said == [f"{source}: parts of the AVI that FFmpeg does not know are left out: JUNK, strd"]
 
 
 def test_a_header_that_counts_billions_of_chunks_takes_no_time(tmp_path):

@@ -230,8 +230,21 @@ def test_a_clip_that_is_cut_short_is_derained_as_far_as_it_goes_and_that_is_said
     assert not process(clip, tmp_path / f"whole{ending}", Identity(), FRAME_BY_FRAME).damage
     content = clip.read_bytes()
     clip.write_bytes(content[: content.index(bytes(packets(clip)[40]))])
-    done = process(clip, tmp_path / f"b{ending}", Identity(), FRAME_BY_FRAME)
-    assert done.frames == 40 and "cut short" in done.damage[-1]
+    result, said = tmp_path / f"b{ending}", []
+    done = process(clip, result, Identity(), FRAME_BY_FRAME, say=said.append)
+    assert done.frames == 40 and "cut short" in done.damage[-1] and not said
+    with av.open(str(result)) as container:
+        assert container.duration / av.time_base == pytest.approx(40 / 25, abs=0.05)
+
+
+def test_of_a_cut_clip_no_frame_after_the_last_that_is_shown_is_said_to_be_replaced(tmp_path):
+    clip = with_its_header_first(make(tmp_path / "a.mp4", 20))
+    content = clip.read_bytes()
+    clip.write_bytes(content[: content.index(bytes(packets(clip)[15])) + 20])
+    done = process(clip, tmp_path / "b.mp4", Identity(), FRAME_BY_FRAME)
+    shown = [frame.time for frame in frames(tmp_path / "b.mp4")]
+    (sentence,) = done.damage
+    assert "cut short" in sentence and f"the last frame is at {shown[-1]:.2f} s" in sentence
 
 
 UNSEEN = {  # how pictures are hidden from a decoder: what begins one, and what begins something else

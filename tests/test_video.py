@@ -582,7 +582,7 @@ def test_an_interrupted_run_to_pictures_goes_on_and_only_with_the_same_settings(
     with pytest.raises(UsageError, match="exists"):
         process(source, out, Darker(), VideoSettings(strength=0.5))
     said = []
-    assert process(source, out, Darker(), say=said.append).frames == 6 and said[0].startswith("4 pictures")
+    assert process(source, out, Darker(), say=said.append).frames == 6 and "4 pictures" in said[0]
     with pytest.raises(KeyboardInterrupt):
         process(source, out, Darker(), VideoSettings(strength=0.5), overwrite=True, report=interrupt)
     process(source, out, Darker(), VideoSettings(strength=0.5))  # nothing is left of the run before

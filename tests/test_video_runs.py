@@ -232,6 +232,37 @@ def test_training_and_finetuning_the_same_twice(tmp_path, folders):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["clean", "rainy"]
 
 
+def test_what_a_result_lacks_is_among_its_notes_after_an_interruption_too(tmp_path, monkeypatch):
+    source, out, said = (
+        make_clip(tmp_path / "a.mkv", count=6, codec="ffv1", pixel_format="gray"),
+        tmp_path / "b.mp4",
+        [],
+    )
+    monkeypatch.setattr("derain.video.pipeline.SEGMENT_FRAMES", 2)
+
+    def interrupt(done, total, seconds):
+        if done == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        process(source, out, Identity(), FRAME_BY_FRAME, report=interrupt)
+    done = process(source, out, Identity(), FRAME_BY_FRAME, say=said.append)
+    assert [note.partition(":")[0] for note in done.notes] == ["libx264", "the result is a different kind of file"]
+    assert f"{source}: {done.notes[1]}" in said
+
+
+def test_a_damaged_clip_has_an_error_in_json_and_is_counted_as_written_with_faults(tmp_path, small_weights):
+    for name in ("a.mkv", "b.mkv"):
+        make_clip(tmp_path / name, 12, "ffv1", "bgr0", base=Fraction(1, 1000))
+    content = (tmp_path / "a.mkv").read_bytes()
+    (tmp_path / "a.mkv").write_bytes(content[: len(content) * 2 // 3])
+    words = ["video", str(tmp_path), "-o", str(tmp_path / "out"), "--json", "--temporal", "off"]
+    done = CliRunner().invoke(app, [*words, "--weights", str(small_weights)])
+    damaged, whole = map(json.loads, done.stdout.splitlines())
+    assert done.exit_code == 1 and "cut short" in damaged["error"] and damaged["output"] and damaged["notes"] == []
+    assert whole["error"] is None and "1 of 2 clips done" in done.stderr and ", 1 written with faults" in done.stderr
+
+
 def test_several_clips_and_folders_of_clips_in_one_go(tmp_path, small_weights):
     clips, out = tmp_path / "clips", tmp_path / "dry"
     clips.mkdir()
@@ -245,6 +276,7 @@ def test_several_clips_and_folders_of_clips_in_one_go(tmp_path, small_weights):
     assert done.exit_code == 1 and list(objects) == ["a.mp4", "b.mkv", "broken.mp4", "c.mp4"], done.stderr
     assert {path.name for path in out.iterdir() if path.is_file()} == {"a.mp4", "b.mkv", "c.mp4"}
     assert "broken.mp4" in objects["broken.mp4"]["error"] and "3 of 4 clips done" in done.stderr
+    assert f"{clips / 'a.mp4'}: 3 frames in" in done.stderr
     again = CliRunner().invoke(app, [*words, "--temporal", "off"])
     told = [json.loads(line) for line in again.stdout.splitlines()]
     assert [bool(one["skipped"]) for one in told] == [True, True, False, True] and len({*map(tuple, told)}) == 1

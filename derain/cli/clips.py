@@ -13,7 +13,7 @@ import derain
 from derain.cli.inputs import known_weights
 from derain.cli.terminal import say_error, tell, tell_text, with_options
 from derain.errors import DerainError, PhotoError, UsageError, reason
-from derain.text import as_json
+from derain.text import as_json, counted
 
 if TYPE_CHECKING:
     from derain.batch.journal import Journal
@@ -31,7 +31,8 @@ class Telling:
     inform: Callable[[str], None]
     began: float
     journal: "Journal | None" = None  # of what cannot be told by the results
-    bad: int = 0  # clips that failed, or of which frames or parts did
+    bad: int = 0  # clips that failed
+    flawed: int = 0  # clips with results of which frames or parts failed
     left: int = 0  # clips whose results were there already
     results: dict[Path, Path] = field(default_factory=dict)  # clips that are results of others, each with that one
     places: dict[str, Path] = field(default_factory=dict)  # whose each is, as a source or result
@@ -79,20 +80,20 @@ class Telling:
 
     def done(self, clip: Path, result: "Done", nodes: list[str] | None = None) -> None:
         self.note(clip, result)
+        trouble = [f"{clip}: {_failed(result)}"] * bool(result.failed) + result.damage
         if self.json:
             told = {"frames": result.frames, "seconds": result.seconds, "failed": result.failed}
-            said = told | {"damage": result.damage, "dry": result.dry} | ({} if nodes is None else {"nodes": nodes})
-            tell_text(as_json(nothing_of(clip, None if result.dry else result.path) | said))
+            told |= {"damage": result.damage, "dry": result.dry, "notes": list(map(with_options, result.notes))}
+            told |= {"error": "; ".join(trouble) or None} | ({} if nodes is None else {"nodes": nodes})
+            tell_text(as_json(nothing_of(clip, None if result.dry else result.path) | told))
         elif not result.dry:
             tell(str(result.path))
         if result.dry:
             return
-        self.inform(f"{result.frames} frames in {result.seconds:.0f} s")
-        if result.failed:
-            self.inform(f"{len(result.failed)} frames failed and were passed through unchanged")
-        for sentence in result.damage:
+        self.inform(f"{clip}: {counted(result.frames, 'frame')} in {result.seconds:.0f} s")
+        for sentence in trouble:
             say_error(PhotoError(sentence))
-        self.bad += bool(result.failed or result.damage)
+        self.flawed += bool(trouble)
 
     def leaves_out(self, clip: Path) -> bool:
         """Whether nothing is done for a clip because it is a result, as where a shell expands ``*.mp4`` again."""
@@ -140,13 +141,19 @@ class Telling:
 
     def finish(self, count: int) -> None:
         if count > 1:
-            skipped = f", {self.left} skipped" if self.left else ""
-            done = f"{count - self.bad - self.left} of {count} clips done in {time.monotonic() - self.began:.0f} s"
-            self.inform(done + skipped)
-        if self.bad:
+            others = {"written with faults": self.flawed, "skipped": self.left, "failed": self.bad}
+            whole = count - sum(others.values())
+            done = f"{whole} of {count} clips done in {time.monotonic() - self.began:.0f} s"
+            self.inform(", ".join([done, *(f"{number} {what}" for what, number in others.items() if number)]))
+        if self.bad or self.flawed:
             raise typer.Exit(1)
         if self.journal:
             self.journal.forget()
+
+
+def _failed(result: "Done") -> str:
+    count = len(result.failed)
+    return f"{counted(count, 'frame')} failed and {'was' if count == 1 else 'were'} passed through unchanged"
 
 
 def nothing_of(clip: Path, place: Path | None) -> dict[str, Any]:
@@ -159,6 +166,7 @@ def nothing_of(clip: Path, place: Path | None) -> dict[str, Any]:
         "failed": [],
         "damage": [],
         "dry": False,
+        "notes": [],
         "skipped": None,
         "error": None,
     }

@@ -21,6 +21,7 @@ from derain.cluster.worker import find_seat, settled_precision, share_of_memory,
 from derain.errors import DerainError, PhotoError, UsageError
 from derain.models.contract import Derainer
 from derain.restoring.devices import choose_device, place
+from derain.video.notes import Notes
 from derain.video.packet_times import UntoldError, told_times
 from derain.video.pieces import OwnWork, Piece, Times, is_made, make, note_first, pieces
 from derain.video.pipeline import Work
@@ -78,6 +79,7 @@ class Made:
 
     times: list[int]  # of its frames, in the clip's units
     said: list[str]
+    notes: list[str]  # those of what is said that the result keeps
     node: str
     is_damaged: bool  # whether something of the clip could not be read
 
@@ -94,8 +96,10 @@ class Spreading:
     told: set[str] = field(default_factory=set)
 
     def tell(self, made: Made, done: int) -> None:
-        for sentence in made.said:
-            if sentence not in self.told:
+        for sentence in made.notes:
+            self.run.note(sentence)
+        for sentence in map(self.run.notes.without_name, made.said):
+            if sentence not in self.told and sentence not in made.notes:
                 self.told.add(sentence)
                 self.run.say(sentence)
         self.run.report(done, 0, time.monotonic() - self.began)
@@ -241,10 +245,11 @@ def make_piece(model: list[Any], task: Task, piece: Piece) -> Made:
     if settings.max_memory is None and task.device == "cpu":
         settings = replace(settings, max_memory=share_of_memory(task.neighbours))
     network = _network(model[0], task.device)
-    run = Run(task.source, task.out, network, settings, False, lambda *_: None, said.append)
+    notes = Notes(task.source, said.append)
+    run = Run(task.source, task.out, network, settings, False, lambda *_: None, notes)
     with Clip(task.source, task.track, settings.hwaccel) as clip:
         times = make(clip, OwnWork(task.out, task.origin, task.track, piece.index), run, piece)
-        return Made(times, said, find_seat(task.device).node, bool(clip.damage))
+        return Made(times, said, notes.told, find_seat(task.device).node, bool(clip.damage))
 
 
 @cache

@@ -1,6 +1,5 @@
 """What the result's file says beside its packets: as much of the source's header as its kind of container allows."""
 
-import math
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from derain.video.containers import matroska_header, mp4_header
+from derain.video.naming import FORMATS
 from derain.video.reading import Clip, is_cover
 
 BOXES, ELEMENTS = ("mp4", "mov"), ("matroska", "webm")
@@ -38,17 +38,19 @@ class Header:
     kind: tuple[str, ...] = ()  # BOXES or ELEMENTS if the source's is kept
     whole: bool = True  # nothing is cut away in time
     options: dict[str, str] = field(default_factory=dict)  # of FFmpeg's container
+    is_unread: bool = False  # both are of one kind, but the source's cannot be read
 
     @classmethod
-    def for_result(cls, source: Clip, out: Path, form: str, stretch: tuple[float, float], keep: bool) -> "Header":
+    def for_result(cls, source: Clip, out: Path, form: str, whole: bool, keep: bool) -> "Header":
         """The source's where both are of one kind, and it can be read."""
-        whole = stretch == (0, math.inf)
         named, names = out.suffix.lower(), source.container.format.name
         same_name = named == source.path.suffix.lower()
         if keep and form in BOXES and "mp4" in names:
             quicktime = mp4_header.is_quicktime(source.path)
             timescale = mp4_header.movie_timescale(source.path)
             whole = whole and not mp4_header.is_in_fragments(source.path)
+            if (same_name or quicktime == (form == "mov")) and not timescale:
+                return cls(form, (), whole, is_unread=True)
             if timescale and (same_name or quicktime == (form == "mov")):
                 options = {"movie_timescale": str(timescale)} | ({"write_tmcd": "0"} if whole else {})
                 return cls("mov" if quicktime else "mp4", BOXES, whole, options)
@@ -56,13 +58,16 @@ class Header:
             tracks = sum(not _is_attached(stream) for stream in source.container.streams)
             if matroska_header.can_be_grafted(source.path, tracks):
                 return cls(form, ELEMENTS, whole)
+            return cls(form, (), whole, is_unread=True)
         return cls(form, (), whole)
 
     def what_is_lost(self, source: Clip) -> list[str]:
         """What may be in the source's header and does not come along, in sentences."""
-        names, own = source.container.format.name, source.path.suffix
+        names, own = source.container.format.name, _ending_of_kind(source)
         if self.kept:
             return []
+        if self.is_unread:
+            return ["not all of its header can be read; parts of it that FFmpeg does not know are left out"]
         if "mp4" in names or "matroska" in names:
             lost = "parts of the source's header that FFmpeg does not know are left out"
             return [f"the result is a different kind of file: {lost}; `out` with {own} keeps it"]
@@ -106,6 +111,15 @@ class Header:
             same = [matroska_header.Pair(old, new, True) for old, new in pictures.items()]
             same += [matroska_header.Pair(old, new, False) for old, new in copied.items()]
             matroska_header.graft(source.path, out, same, self.whole)
+
+
+def _ending_of_kind(source: Clip) -> str:
+    """Of a result whose header is of the source's kind."""
+    if source.path.suffix.lower() in FORMATS:
+        return source.path.suffix
+    if "matroska" in source.container.format.name:
+        return ".mkv"
+    return ".mov" if mp4_header.is_quicktime(source.path) else ".mp4"
 
 
 def _is_attached(stream: Any) -> bool:

@@ -67,6 +67,7 @@ class Joining:
     say: Callable[[str], None]
     keep_header: bool = True  # the source's, with what FFmpeg does not know, where the containers are of one kind
     keep_others: bool = True  # the streams beside the pictures
+    cut: bool = False  # the source ends before its header says so
 
     @property
     def source(self) -> Clip:
@@ -80,6 +81,7 @@ def join(
     stretch: tuple[float, float],
     audio: bool,
     say: Callable[[str], None],
+    cut: bool = False,
 ) -> list[str]:
     """Write ``out``: the picture tracks anew, and audio, subtitles, chapters, tags and attachments of the source.
 
@@ -87,6 +89,7 @@ def join(
         form: FFmpeg's name of the container.
         stretch: seconds of the source that were taken; what lies before is cut away, times included.
         say: told of streams that the container cannot hold.
+        cut: the source ends before its header says so.
 
     Returns:
         What of the source is damaged beside the pictures, in sentences.
@@ -94,7 +97,7 @@ def join(
     Raises:
         PhotoError: the container cannot hold the video, or the disk is full.
     """
-    joining, lost = Joining(tracks, out, form, stretch, audio, say), list[str]()
+    joining, lost = Joining(tracks, out, form, stretch, audio, say, cut=cut), list[str]()
     while True:
         try:
             return lost + _write(joining)
@@ -122,7 +125,8 @@ def _write(joining: Joining) -> list[str]:
         DAMAGE: the source's header cannot be kept.
     """
     source, out, say = joining.source, joining.out, joining.say
-    header = Header.for_result(source, out, joining.form, joining.stretch, joining.keep_header)
+    whole = joining.stretch == (0, math.inf) and not joining.cut
+    header = Header.for_result(source, out, joining.form, whole, joining.keep_header)
     beside = Beside()
     try:
         with open_output(out, header.form, **_options(joining.tracks, header)) as container:

@@ -26,6 +26,7 @@ from derain.video.fusion import REACH
 from derain.video.joining import Track, join
 from derain.video.judging import LOOKS, RAINY_LOOKS, count_rainy
 from derain.video.naming import FORMATS, check, check_result, check_source, is_gif, is_sequence, unfinished
+from derain.video.notes import Notes
 from derain.video.reading import Clip, Frame
 from derain.video.sequences import check_sequence, process_sequence
 from derain.video.settings import VideoSettings, check_settings
@@ -78,8 +79,10 @@ def process(
     source, out, say = Path(source), Path(out), say or (lambda sentence: None)
     report = report or (lambda done, total, seconds: None)
 
+    notes = Notes(source, say)
+
     def run() -> Run:
-        return Run(source, out, model_of(model), settings, overwrite, report, say, elsewhere)
+        return Run(source, out, model_of(model), settings, overwrite, report, notes, elsewhere)
 
     check_settings(settings)
     check_source(source)
@@ -94,7 +97,8 @@ def process(
             begun = run()
             if dry := left_dry(begun):
                 return dry
-            return process_sequence(begun, manifest(begun) if source.is_file() else "")
+            done = process_sequence(begun, manifest(begun) if source.is_file() else "")
+            return replace(done, notes=notes.told)
     check(source, out, overwrite)
     with ExitStack() as files:
         clips = [files.enter_context(Clip(source, hardware=settings.hwaccel))]
@@ -103,7 +107,7 @@ def process(
         with kept_for(out):
             check(source, out, overwrite)  # another run may just have made it
             begun = run()
-            return left_dry(begun) or _process_clips(clips, begun)
+            return left_dry(begun) or replace(_process_clips(clips, begun), notes=notes.told)
 
 
 def left_dry(run: Run) -> Done | None:
@@ -141,18 +145,20 @@ def _process_clips(clips: list[Clip], run: Run) -> Done:
     out, settings = run.out, run.settings
     origin, folder = manifest(run), unfinished(out)
     works = [Work(out, origin, track) for track in range(len(clips))]
+    run.notes.keep_in(folder)
     try:
         if any(work.done for work in works):
             run.say(f"continuing after {sum(work.frames for work in works)} frames that were done before")
         if any(clip.interlaced for clip in clips):
-            run.say(f"{clips[0].path}: is interlaced; its frames are deinterlaced")
+            run.note(f"{clips[0].path}: is interlaced; its frames are deinterlaced")
         began = time.monotonic()
         failed = _encode_all(clips, works, run)
         start = 0.0 if settings.start is None else settings.start + clips[0].begins
         taken = start, float("inf") if settings.end is None else settings.end + clips[0].begins
         whole = folder / f"whole{out.suffix}"
         tracks = [Track(clip, work.segments, work.matrix) for clip, work in zip(clips, works) if work.segments]
-        beside = join(tracks, whole, FORMATS[out.suffix.lower()], taken, settings.audio, run.say)
+        cut = any(work.damage.end and ends_early(clip, work.shown) for clip, work in zip(clips, works))
+        beside = join(tracks, whole, FORMATS[out.suffix.lower()], taken, settings.audio, run.note, cut)
         damage = [line for clip, work in zip(clips, works) for line in damage_of(clip, work, settings)]
         damage += [f"{clips[0].path}: {sentence}" for sentence in beside]
         done = Done(out, sum(work.frames for work in works), time.monotonic() - began, failed, damage)
@@ -268,10 +274,8 @@ def _encode_all(clips: list[Clip], works: list[Work], run: Run) -> list[int]:
         def counted(done: int, total_of_track: int, seconds: float, before: int = before) -> None:
             run.report(before + done, total, seconds)
 
-        def named(sentence: str, track: int = track) -> None:
-            run.say(f"picture track {track + 1}: {sentence}" if len(clips) > 1 else sentence)
-
-        of_track = replace(run, report=counted, say=named)
+        part = f"picture track {track + 1}: " if len(clips) > 1 else ""
+        of_track = replace(run, report=counted, part=part)
         found = run.elsewhere(clip, work, of_track) if run.elsewhere else None
         failed += _encode(clip, work, of_track) if found is None else found
         before += work.frames
@@ -337,7 +341,7 @@ class Segments:
         taken_over = writer.encoding.takes_over if self.run.settings.fps_limit is None else frozenset()
         for loss in sorted({*lost_sides(frame.sides, taken_over)} - self.told):
             self.told.add(loss)
-            self.run.say(f"{loss} cannot be kept")
+            self.run.note(f"{loss} cannot be kept")
         converted = self.converters.submit(as_stored, writer, frame, picture, self.run.settings)
         self.writing.append(self._encoder.submit(write_converted, writer, frame, converted))
         while len(self.writing) > self.run.threads.waiting:
@@ -363,8 +367,8 @@ class Segments:
         stored, ending = turned_back(picture, frame.rotation), Path(work.folder.stem).suffix.lower()
         encoding = encoding_of(self.clip, frame, stored, ending, work.light, settings)
         if is_first:
-            say_lost(frame, encoding, self.run.say)
-            try_options(encoding, settings, str(self.clip.path), self.run.say)
+            say_lost(frame, encoding, self.run.note)
+            try_options(encoding, settings, str(self.clip.path), self.run.note)
         writer = SegmentWriter(work.segments[-1], encoding)
         if frame.matrix:
             write_bytes(work.own / "matrix", frame.matrix)
@@ -389,6 +393,14 @@ def damage_of(clip: Clip, work: Work, settings: VideoSettings) -> list[str]:
     last = float("inf") if settings.end is None else (settings.end + clip.begins) / float(clip.time_base)
     damage = work.damage.within(first, last)
     return [f"{clip.path}: {sentence}" for sentence in damage.said(work.shown, clip.time_base, clip.begins)]
+
+
+def ends_early(clip: Clip, shown: list[int]) -> bool:
+    """Whether the last frame that is there is not the last that the file tells of."""
+    if len(shown) < 2:
+        return True
+    step = shown[-1] - shown[-2]
+    return float((shown[-1] + 2 * step) * clip.time_base) <= clip.begins + clip.seconds
 
 
 def expected(clip: Clip, settings: VideoSettings) -> int:

@@ -171,7 +171,7 @@ class PictureWriter:
             encoded = encode_with_notes(original, picture, format_of(path))
             write_bytes(path, encoded.content)
             for note in set(encoded.notes) - self.told:
-                self.run.say(f"{path}: {note}; not repeated for further pictures")
+                self.run.note(f"{path.name}: {note}; not repeated for further pictures")
             self.told.update(encoded.notes)
         self.index += 1
         self.preview.show(frame, picture)

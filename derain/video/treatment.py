@@ -24,6 +24,7 @@ from derain.restoring.on_device import PASSES, backgrounds_on_device, most_at_on
 from derain.restoring.restorer import Restorer
 from derain.restoring.strength import at_strength
 from derain.video.fusion import REACH, fused
+from derain.video.notes import Notes
 from derain.video.reading import Clip, Frame, Plane
 from derain.video.settings import VideoSettings
 
@@ -43,6 +44,7 @@ class Done:
     failed: list[int]  # frames that were passed through, counted from 0; of a clip those before an interruption, too
     damage: list[str] = field(default_factory=list)  # what of the source could not be read, in sentences
     dry: bool = False  # it does not rain in it, so there is no result
+    notes: list[str] = field(default_factory=list)  # what the result lacks or has otherwise, in sentences
 
 
 Report = Callable[[int, int, float], None]  # frames done, frames in all or 0, seconds
@@ -142,8 +144,16 @@ class Run:
     settings: VideoSettings
     overwrite: bool
     report: Report
-    say: Callable[[str], None]
+    notes: Notes
     elsewhere: "Elsewhere | None" = None
+    part: str = ""  # of the clip, of which is spoken
+
+    def say(self, sentence: str) -> None:
+        self.notes.say(self.part + sentence)
+
+    def note(self, sentence: str) -> None:
+        """What the result lacks, or has otherwise than its source."""
+        self.notes.note(self.part + sentence)
 
     @property
     def threads(self) -> Threads:

@@ -123,11 +123,18 @@ def segment(path: Path) -> tuple[Place, list[Place]] | None:
     """The segment of a file and what is in it up to any damage; None if it is no such file or its header is cut."""
     with path.open("rb") as file:
         end = path.stat().st_size
-        found = list(places(file, 0, end))
-        if len(found) < 2 or found[0].name != HEAD or found[1].name != SEGMENT:
+        head = next(places(file, 0, end), None)
+        if head is None or head.name != HEAD:
             return None
-        inside = places(file, found[1].inside, found[1].end)
-        return found[1], list(takewhile(lambda place: place.name >= SHORTEST or place.name in FILLING, inside))
+        file.seek(head.end)
+        opening = opening_at(file.read(12), 0)
+        if opening is None or opening[0] != SEGMENT:
+            return None
+        name, size, length = opening
+        begins = head.end + length
+        found = Place(name, head.end, begins, end if size is None else min(begins + size, end))
+        inside = places(file, begins, found.end)
+        return found, list(takewhile(lambda place: place.name >= SHORTEST or place.name in FILLING, inside))
 
 
 def read(file: BinaryIO, place: Place) -> Element | None:
