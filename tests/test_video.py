@@ -5,6 +5,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -567,6 +568,37 @@ def test_a_clip_becomes_pictures(tmp_path):
     with pytest.raises(UsageError, match="exists"):
         process(source, tmp_path / "frames", Identity())
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.mp4", "frames"]
+
+
+ONE = 1 << 16
+MIRRORS = {
+    "left to right": ((-ONE, 0, 0, ONE), lambda pixels: pixels[:, ::-1]),
+    "top to bottom": ((ONE, 0, 0, -ONE), lambda pixels: pixels[::-1]),
+    "at the diagonal": ((0, ONE, ONE, 0), lambda pixels: pixels.swapaxes(0, 1)),
+}
+
+
+@pytest.mark.parametrize("name", MIRRORS)
+def test_a_mirrored_clip_stays_mirrored_and_its_pictures_are_so(tmp_path, name):
+    (right, down, up, left), mirror = MIRRORS[name]
+    plain = make_clip(tmp_path / "a.mp4", count=2)
+    content = bytearray(plain.read_bytes())
+    struct.pack_into(">9i", content, content.find(b"tkhd") + 44, right, down, 0, up, left, 0, 0, 0, 1 << 30)
+    (tmp_path / "m.mp4").write_bytes(content)
+    expected = mirror(next(frames(plain)).pixels)
+    assert np.array_equal(next(frames(tmp_path / "m.mp4")).pixels, expected)
+    process(tmp_path / "m.mp4", tmp_path / "%d.png", Identity(), FRAME_BY_FRAME)
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "0.png")), expected)
+    process(tmp_path / "m.mp4", tmp_path / "n.mp4", Darker(), replace(FRAME_BY_FRAME, crf=1))
+    result = next(frames(tmp_path / "n.mp4"))
+    assert result.matrix == next(frames(tmp_path / "m.mp4")).matrix
+    assert np.corrcoef(result.pixels.ravel(), expected.ravel())[0, 1] > 0.97  # only darker
+
+
+def test_pictures_of_a_clip_whose_pixels_are_not_square_say_so(tmp_path):
+    source, said = make_clip(tmp_path / "a.mp4", 2, tags={"sample_aspect_ratio": Fraction(4, 3)}), []
+    process(source, tmp_path / "%d.png", Identity(), FRAME_BY_FRAME, say=said.append)
+    assert sum("its pixels have the shape 4:3" in sentence for sentence in said) == 1
 
 
 def test_an_interrupted_run_to_pictures_goes_on_and_only_with_the_same_settings(tmp_path):

@@ -364,7 +364,7 @@ class Segments:
             work.segments[-1].with_suffix(left).unlink(missing_ok=True)
         if is_first:
             work.note_light(Light.of(frame.sides))
-        stored, ending = turned_back(picture, frame.rotation), Path(work.folder.stem).suffix.lower()
+        stored, ending = turned_back(picture, frame), Path(work.folder.stem).suffix.lower()
         encoding = encoding_of(self.clip, frame, stored, ending, work.light, settings)
         if is_first:
             say_lost(frame, encoding, self.run.note)
@@ -379,7 +379,7 @@ def as_stored(writer: SegmentWriter, frame: Frame, picture: Photo, settings: Vid
     """The picture as the encoder takes it; one that nothing was done to as it came, to the last bit."""
     if settings.layer == "background" and picture is frame.pixels and (passed_on := writer.unchanged(frame)):
         return passed_on
-    return writer.converted(frame, turned_back(with_alpha(picture, frame, settings), frame.rotation))
+    return writer.converted(frame, turned_back(with_alpha(picture, frame, settings), frame))
 
 
 def write_converted(writer: SegmentWriter, frame: Frame, converted: "Future[av.VideoFrame]") -> None:
@@ -411,6 +411,7 @@ def expected(clip: Clip, settings: VideoSettings) -> int:
     return max(int(seconds * min(float(clip.rate), settings.fps_limit or float("inf"))), 0)
 
 
-def turned_back(picture: Photo, rotation: int) -> Photo:
-    """As the frame is stored, which is ``rotation`` degrees short of upright."""
-    return np.ascontiguousarray(np.rot90(picture, -rotation // 90))
+def turned_back(picture: Photo, frame: Frame) -> Photo:
+    """An upright picture as the frame is stored."""
+    stored = np.rot90(picture, -frame.rotation // 90)
+    return np.ascontiguousarray(stored[::-1] if frame.mirrored else stored)

@@ -1,6 +1,7 @@
 """Clips as frames: upright RGB with their times; all of them, some stretch, or a few spread over the length."""
 
 import math
+import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -28,6 +29,7 @@ from derain.video.sides import has_sides_to_take_over
 
 Plane = NDArray[Any]
 UNREADABLE = (av.FFmpegError, OSError, ValueError, cv2.error)
+MATRIX = struct.Struct("=9i")
 NEAR_BEGINNING = 1.0  # seconds from the beginning, up to which there is nothing to gain by beginning later
 
 
@@ -45,6 +47,11 @@ class Frame:
     sides: dict[str, bytes] = field(default_factory=dict)  # what stands beside the pixels, by FFmpeg's names
     decoded: av.VideoFrame | None = None  # as it came, if an encoder takes over what stands beside the pixels
     untouched: av.VideoFrame | None = None  # as it came and is stored, to be passed on if nothing is done to it
+
+    @property
+    def mirrored(self) -> bool:
+        """Whether it was mirrored, top to bottom, before it was turned."""
+        return is_mirrored(self.matrix)
 
 
 @dataclass(frozen=True)
@@ -235,14 +242,24 @@ def upright(decoded: Decoded, time_base: Fraction) -> Frame:
     if not as_it_came:  # a browser's recording changes it with the network's speed
         stored = np.asarray(cv2.resize(stored, size, interpolation=cv2.INTER_AREA), stored.dtype)
         colours = replace(colours, lines=size[1])
-    pixels = np.rot90(stored[..., :3], turned)
-    alpha = np.rot90(stored[..., 3], turned) if stored.shape[2] == 4 else None
     beside: Any = SideDataContainer(frame)  # type: ignore[call-arg]  # frame.side_data would keep the frame alive
     sides = {side.type.name: bytes(side) for side in beside}
     matrix = sides.get("DISPLAYMATRIX", b"")
+    if is_mirrored(matrix):
+        stored = stored[::-1]
+    pixels = np.rot90(stored[..., :3], turned)
+    alpha = np.rot90(stored[..., 3], turned) if stored.shape[2] == 4 else None
     kept = frame if has_sides_to_take_over(sides) else None
     untouched = frame if as_it_came else None
     return Frame(pixels, pts, float(pts * time_base), colours, 90 * turned, matrix, alpha, sides, kept, untouched)
+
+
+def is_mirrored(matrix: bytes) -> bool:
+    """Whether a display matrix, of 9 numbers, shows a mirror image."""
+    if len(matrix) < MATRIX.size:
+        return False
+    right, down, _, up, left, *_ = MATRIX.unpack_from(matrix)
+    return bool(right * left - down * up < 0)
 
 
 class StreamClock:

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Iterator
+from fractions import Fraction
 from itertools import count, takewhile
 from pathlib import Path
 from typing import NamedTuple
@@ -116,6 +117,7 @@ def _clip_to_pictures(run: Run, origin: str) -> Done:
             if number < done:
                 continue
             if number == 0:
+                _say_shape(clip, frame, run)
                 writer.check(target(0))
                 for earlier in takewhile(Path.exists, map(target, count())):
                     earlier.unlink()  # of another run, not to be taken for this one's
@@ -126,6 +128,17 @@ def _clip_to_pictures(run: Run, origin: str) -> Done:
     ended = writer.ended(network, [f"{run.source}: {sentence}" for sentence in said])
     clear(begun.parent)
     return ended
+
+
+def _say_shape(clip: Clip, frame: Frame, run: Run) -> None:
+    """Tell of pixels that are not square, which pictures do not show."""
+    aspect = Fraction(clip.stream.sample_aspect_ratio or 1)
+    if aspect != 1:
+        upright = 1 / aspect if frame.rotation % 180 else aspect
+        shape = f"{upright.numerator}:{upright.denominator}"
+        run.say(
+            f"{run.source}: its pixels have the shape {shape}, which pictures do not tell; stretch them accordingly"
+        )
 
 
 def _count_there(paths: Iterator[Path]) -> int:

@@ -253,7 +253,8 @@ class Streaming:
     def _write(self, frame: Frame, picture: Photo) -> None:
         if self.output.encoder is None:
             self._begin(frame, picture)
-        same = self.settings.layer == "background" and not frame.rotation and np.array_equal(picture, frame.pixels)
+        as_stored = not (frame.rotation or frame.mirrored)
+        same = self.settings.layer == "background" and as_stored and np.array_equal(picture, frame.pixels)
         stored = with_alpha(picture, frame, self.settings)
         self.latency.leave(self.output.write(frame, stored, frame.untouched if same else None))
         self._report()
