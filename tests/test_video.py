@@ -46,7 +46,9 @@ class Identity(Derainer):
 
 
 class Darker(Identity):
-    """Takes a fifth of everything for rain."""
+    """Takes a fifth of everything for rain, and gets nothing back of that."""
+
+    only_removes = False
 
     def layers(self, rainy):
         return rainy * 0.8, rainy * 0.2
@@ -333,6 +335,8 @@ def test_interlaced_frames_are_deinterlaced_and_said(tmp_path):
 
 class Failing(Identity):
     """Fails at the third frame it sees."""
+
+    only_removes = False
 
     def layers(self, rainy):
         self.seen = getattr(self, "seen", 0) + 1
