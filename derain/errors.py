@@ -5,7 +5,7 @@ Arguments stand in backticks, as `overwrite`; the command line says the option i
 DerainError
 ├── UsageError      wrong options or paths that collide: exit code 2
 ├── PhotoError      a photo, a clip or a result that cannot be read or written: exit code 1
-├── WeightsError    weights that are missing, damaged or of another kind: exit code 2
+├── WeightsError    weights that are missing, damaged or of another kind: exit code 2; 1 if the Hub is not reached
 └── TrainingError   folders or checkpoints that cannot be trained on: exit code 2
 """
 
@@ -28,6 +28,12 @@ class PhotoError(DerainError):
 
 class WeightsError(DerainError):
     """Weights that are missing, damaged or of another kind."""
+
+
+class HubError(WeightsError):
+    """Weights on the Hub, which cannot be reached now."""
+
+    exit_code = 1
 
 
 class TrainingError(DerainError):

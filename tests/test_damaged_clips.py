@@ -419,3 +419,13 @@ def test_the_result_of_an_mp4_whose_fragments_make_no_sense_makes_sense(tmp_path
     done = process(clip, tmp_path / "b.mp4", Identity(), FRAME_BY_FRAME)
     assert "the file is damaged" in done.damage[-1] and len(list(frames(tmp_path / "b.mp4"))) == done.frames
     assert makes_sense(tmp_path / "b.mp4")
+
+
+def test_an_empty_clip_and_a_recording_without_its_index_are_told_as_that(tmp_path):
+    (tmp_path / "empty.mp4").write_bytes(b"")
+    whole = make(tmp_path / "whole.mp4", 6)
+    (tmp_path / "cut.mp4").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    with pytest.raises(PhotoError, match="empty.mp4: is empty$"):
+        Clip(tmp_path / "empty.mp4")
+    with pytest.raises(PhotoError, match="cut.mp4: its index is missing .* untrunc"):
+        Clip(tmp_path / "cut.mp4")

@@ -127,18 +127,19 @@ def test_downloaded_once_then_offline(tmp_path, hub, small_weights):
 
 
 @pytest.mark.parametrize(
-    "weights, environment, said",
+    "weights, environment, code, said",
     [
-        ("hf:me/rainy/other.safetensors", {}, "cannot be fetched"),
-        ("hf:me/nothing", {}, "cannot be fetched"),
-        ("hf:me/gated/rain.safetensors", {}, "gated"),
-        ("hf:me/rainy", {"HF_HUB_OFFLINE": "1"}, "by hand"),
-        ("hf:me/rainy", {"HF_ENDPOINT": "http://127.0.0.1:9"}, "by hand"),
+        ("hf:me/rainy/other.safetensors", {}, 2, "cannot be fetched"),
+        ("hf:me/nothing", {}, 2, "cannot be fetched"),
+        ("hf:me/gated/rain.safetensors", {}, 2, "gated"),
+        ("hf:me/rainy", {"HF_HUB_OFFLINE": "1"}, 1, "HF_HUB_OFFLINE is set"),
+        ("hf:me/rainy", {"HF_ENDPOINT": "http://127.0.0.1:9"}, 1, "check the internet connection"),
     ],
 )
-def test_a_failure_says_what_to_do(tmp_path, hub, weights, environment, said):
+def test_a_failure_says_what_to_do(tmp_path, hub, weights, environment, code, said):
     done = models(tmp_path, hub, "download", weights, **environment)
-    assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr, done.stderr
+    assert "by hand" in done.stderr and "`" not in done.stderr and "Errno" not in done.stderr
+    assert done.returncode == code and said in done.stderr and "Traceback" not in done.stderr, done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
 
 

@@ -8,6 +8,7 @@ import threading
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from derain import batch
 from derain.batch import running
@@ -15,9 +16,11 @@ from derain.errors import PhotoError, UsageError
 from derain.models.contract import Derainer
 from derain.models.deployable import ResidualBlock
 from derain.photos import write_photo
+from derain.rain.amount import amount
 from derain.restoring import devices, restorer
 from derain.restoring.ahead import ahead, drawn_ahead
 from derain.restoring.restorer import Restorer, in_unit, write_if_finite
+from derain.video.pipeline import model_of
 from derain.weights import load
 
 
@@ -256,3 +259,26 @@ def test_a_device_too_full_to_measure_its_precision_uses_float32(monkeypatch):
 def test_what_is_no_photo_is_refused_in_a_sentence(small_weights, wrong):
     with pytest.raises(UsageError, match=r"`photo`: give an \(H, W, 3\) array of uint8 or uint16, not one of .*"):
         restorer.restore(load(str(small_weights)), wrong)
+
+
+@pytest.mark.parametrize(
+    "call, said",
+    [
+        (lambda model: load(device="foo"), "`device` foo: choose"),
+        (lambda model: restorer.restore(model, Image.new("RGB", (8, 8))), r"`photo`: give .* not Image"),
+        (lambda model: restorer.restore("derain", np.zeros((8, 8, 3), np.uint8)), r"`model`: give .* not str"),
+        (lambda model: model(torch.zeros(3, 8, 8)), r"`rainy`: give .* shape \(3, 8, 8\)"),
+        (lambda model: model(np.zeros((1, 3, 8, 8))), r"`rainy`: give .* not ndarray"),
+        (lambda model: amount(Image.new("RGB", (8, 8))), "`rain`: give"),
+        (lambda model: model_of("derain"), r"`model`: give .* not str"),
+    ],
+)
+def test_what_the_functions_of_the_library_do_not_take_is_refused_in_a_sentence(small_weights, call, said):
+    with pytest.raises(UsageError, match=said):
+        call(load(str(small_weights)))
+
+
+def test_a_single_photo_is_planned_without_a_list(tmp_path):
+    write_photo(tmp_path / "a.png", np.zeros((8, 8, 3), np.uint8))
+    for one in (tmp_path / "a.png", str(tmp_path / "a.png")):
+        assert [job.source for job in batch.plan(one)] == [tmp_path / "a.png"]

@@ -65,7 +65,7 @@ class Job:
 
 
 def plan(
-    inputs: Iterable[str | Path],
+    inputs: str | Path | Iterable[str | Path],
     target: Target = Target(),
     recursive: bool = False,
     leave: Leave = lambda path, why: None,
@@ -87,6 +87,7 @@ def plan(
         left[path] = why
         leave(path, why)
 
+    inputs = [inputs] if isinstance(inputs, (str, Path)) else inputs
     named = dict(pair for given in inputs for pair in _photos(given, recursive, target, leave_out))
     # the shell expands *.jpg to photos and to what an earlier run made of them
     results = results_among(list(named), target.marks)

@@ -176,13 +176,15 @@ def run(
 
             if ray is None:
                 chosen = choose_device(device)
+                model = load(weights, chosen)
                 telling.say(f"weights {weights} on {chosen}")
-                results = batch.run(todo, load(weights, chosen), treatment, watch)
+                results = batch.run(todo, model, treatment, watch)
             else:
                 from derain import cluster
 
+                model = load(weights)
                 telling.say(f"weights {weights} on Ray")
-                results = cluster.run(todo, load(weights), treatment, ray, device, threads, telling.say)
+                results = cluster.run(todo, model, treatment, ray, device, threads, telling.say)
             for outcome in results:
                 telling.done(outcome, journal)
                 total, found = telling.progress.total, telling.progress.planned

@@ -184,7 +184,7 @@ def video(
 
     from derain.restoring.devices import choose_device
     from derain.video import process
-    from derain.weights import load
+    from derain.weights import load, locate
 
     if threads:
         torch.set_num_threads(threads)
@@ -194,6 +194,8 @@ def video(
     def network() -> "Derainer":
         return load(weights, chosen)
 
+    if weights.startswith("hf:"):
+        locate(weights)  # fetched before anything is said of them
     inform(f"weights {weights} on {chosen if ray is None else 'Ray'}")
     if is_streamed:
         return stream(source, str(out), network, (settings, streaming), overwrite, json, quiet)

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from derain.bounds import bounds_of, is_like
-from derain.errors import WeightsError
+from derain.errors import UsageError, WeightsError
 from derain.models.shuffling import only_infers_on_cpu
 from derain.models.strips import Map
 
@@ -73,6 +73,14 @@ class Derainer(nn.Module):
         return type(self).in_strips is not Derainer.in_strips
 
     def forward(self, rainy: Tensor) -> tuple[Tensor, Tensor]:
+        """
+        Raises:
+            UsageError: no ``(N, 3, H, W)`` tensor of floats.
+        """
+        if not isinstance(rainy, Tensor) or rainy.dim() != 4 or not rainy.is_floating_point():
+            shape = f" of {rainy.dtype} with shape {tuple(rainy.shape)}" if isinstance(rainy, Tensor) else ""
+            given = f"{type(rainy).__name__}{shape}"
+            raise UsageError(f"`rainy`: give an (N, 3, H, W) tensor of floats in [0, 1], not {given}")
         height, width = rainy.shape[-2:]
         background, rain = self.layers(pad_to_multiple(rainy, self.multiple))
         return background[..., :height, :width], rain[..., :height, :width]

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from derain.arrays import Heights, Mask, Pixels, rows_in_cache
+from derain.errors import UsageError
 from derain.rain.likeness import likeness
 
 VISIBLE_HEIGHT = 2 / 255  # height from which rain can be seen
@@ -40,7 +41,13 @@ class Amount:
 
 
 def amount(rain: Pixels) -> Amount:
-    """The amount of rain in a rain layer ``(H, W, 3)``, uint8 or uint16."""
+    """The amount of rain in a rain layer ``(H, W, 3)``, uint8 or uint16.
+
+    Raises:
+        UsageError: it is something else.
+    """
+    if not isinstance(rain, np.ndarray) or rain.ndim != 3 or rain.dtype.kind != "u":
+        raise UsageError("`rain`: give an (H, W, 3) array of uint8 or uint16, as derain.restore() returns it")
     heights = np.asarray(rain.max(axis=2), np.float32) / np.float32(np.iinfo(rain.dtype).max)
     seen = visible(rain)
     score = float(seen.mean())

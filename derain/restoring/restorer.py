@@ -401,8 +401,13 @@ def restore(
     Arguments and errors are those of :class:`Restorer`.
 
     Raises:
-        UsageError: the photo is of another shape or type.
+        UsageError: the photo is of another shape or type, or the model is none.
     """
+    if not isinstance(model, Derainer):
+        raise UsageError(f"`model`: give a network, such as derain.load(), not {type(model).__name__}")
+    if not hasattr(photo, "shape"):
+        like = "such as np.asarray(image)"
+        raise UsageError(f"`photo`: give an (H, W, 3) array of uint8 or uint16, {like}, not {type(photo).__name__}")
     shape, dtype = np.shape(photo), np.asarray(photo).dtype
     if len(shape) != 3 or shape[2] != 3 or 0 in shape or dtype.kind != "u" or dtype.itemsize > 2:
         raise UsageError(f"`photo`: give an (H, W, 3) array of uint8 or uint16, not one of {dtype} with shape {shape}")

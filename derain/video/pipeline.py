@@ -122,7 +122,13 @@ def left_dry(run: Run) -> Done | None:
 
 
 def model_of(model: Derainer | Callable[[], Derainer]) -> Derainer:
-    """The network itself, or the one that is called for."""
+    """The network itself, or the one that is called for.
+
+    Raises:
+        UsageError: neither.
+    """
+    if not callable(model):
+        raise UsageError(f"`model`: give a network, such as derain.load(), not {type(model).__name__}")
     return model if isinstance(model, Derainer) else model()
 
 

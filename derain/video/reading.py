@@ -3,6 +3,7 @@
 import math
 import struct
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import islice
@@ -21,6 +22,7 @@ from derain.files.writing import refuse_special
 from derain.photos import Photo, to_8_bit
 from derain.restoring.ahead import ahead
 from derain.video.colour import Colours, to_rgb
+from derain.video.containers.boxes import top_level
 from derain.video.damage import Damage
 from derain.video.decoding import decoded, opened
 from derain.video.deinterlacing import deinterlaced
@@ -30,6 +32,7 @@ from derain.video.sides import has_sides_to_take_over
 Plane = NDArray[Any]
 UNREADABLE = (av.FFmpegError, OSError, ValueError, cv2.error)
 MATRIX = struct.Struct("=9i")
+BEGINS_MP4 = {b"ftyp", b"mdat", b"wide", b"free", b"skip"}  # what stands first in MP4 and MOV
 NEAR_BEGINNING = 1.0  # seconds from the beginning, up to which there is nothing to gain by beginning later
 
 
@@ -102,7 +105,7 @@ class Clip(PictureTrack):
                 raise PhotoError(f"{path}: is empty")
             self.container = opened(path)
         except (av.FFmpegError, OSError) as error:
-            raise PhotoError(f"{path}: cannot be read as video ({reason(error)})") from None
+            raise PhotoError(f"{path}: {unreadable(path) or f'cannot be read as video ({reason(error)})'}") from None
         videos = [stream for stream in self.container.streams.video if not is_cover(stream)]
         if not videos:
             self.container.close()
@@ -260,6 +263,21 @@ def is_mirrored(matrix: bytes) -> bool:
         return False
     right, down, _, up, left, *_ = MATRIX.unpack_from(matrix)
     return bool(right * left - down * up < 0)
+
+
+def unreadable(path: Path) -> str:
+    """What is wrong with a file that FFmpeg does not open, and what to do; empty if that is not known."""
+    with suppress(OSError):
+        if not path.stat().st_size:
+            return "is empty"
+        with path.open("rb") as file:
+            begins = file.read(8)[4:]
+        if begins in BEGINS_MP4 and not any(part.kind == b"moov" for part in top_level(path)):
+            return (
+                "its index is missing because the recording was not finished or the file is cut; "
+                "the camera that made it may repair it, or else the tool untrunc, with a whole clip from that camera"
+            )
+    return ""
 
 
 class StreamClock:

@@ -11,7 +11,7 @@ from derain.errors import PhotoError, WeightsError
 from derain.files.writing import write_bytes
 from derain.models import describe, network_of
 from derain.models.contract import LARGEST_NUMBER, Derainer
-from derain.restoring.devices import place
+from derain.restoring.devices import choose_device, place
 from derain.text import listed
 from derain.weights import public
 from derain.weights.checksums import sha256
@@ -25,11 +25,13 @@ def load(weights: str | Path = "derain", device: str | torch.device = "cpu") -> 
     Args:
         weights: the name of bundled weights, a ``.safetensors`` file that derain wrote, a public NLCL ``.pth`` file, or
             ``hf:OWNER/REPO[@REVISION][/FILE]`` on the Hugging Face Hub.
-        device: where to put the model.
+        device: where to put the model: auto, cpu, cuda, cuda:1, mps, or one of torch's.
 
     Raises:
+        UsageError: a device that is unknown or not there.
         WeightsError: there are no such weights, derain cannot use them, or bundled ones have a wrong SHA-256 digest.
     """
+    device = choose_device(device) if isinstance(device, str) else device
     path = locate(weights)
     model = place(_read(path), device).eval().requires_grad_(False)
     model.name = f"the network of {weights}"

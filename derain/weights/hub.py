@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from derain.errors import WeightsError
+from derain.errors import HubError, WeightsError
 from derain.text import listed
 from derain.weights.checksums import digest
 
@@ -55,12 +55,32 @@ def fetch(reference: Reference) -> Path:
     except WeightsError:
         raise
     except Exception as error:  # the client's own, and those of whichever transport its version uses
-        said = first_line(error)
-        raise WeightsError(
-            f"{reference}: cannot be fetched ({said}); download the file by hand and give that file as `weights`"
-        ) from None
+        instead = "download the file by hand and give its path instead"
+        if why := unreached(error):
+            raise HubError(f"{reference}: cannot be fetched because {why}, or {instead}") from None
+        raise WeightsError(f"{reference}: cannot be fetched ({first_line(error)}); {instead}") from None
     refuse_damaged(path, reference)
     return path
+
+
+def unreached(error: BaseException) -> str:
+    """Why the Hub gives no answer, and what to do; empty if it gave one."""
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OfflineModeIsEnabled):
+            return "HF_HUB_OFFLINE is set and it was not downloaded before; unset that"
+        if isinstance(seen, HfHubHTTPError):
+            return ""
+        seen = seen.__cause__ or seen.__context__
+    names = {kind.__name__ for kind in type(error).__mro__}
+    if isinstance(error, (ConnectionError, TimeoutError, LocalEntryNotFoundError)) or names & {
+        "TransportError",
+        "RequestException",
+    }:
+        return "the Hugging Face Hub cannot be reached; check the internet connection and try again"
+    return ""
 
 
 def _weights_of(reference: Reference) -> str:
