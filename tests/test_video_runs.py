@@ -197,7 +197,7 @@ def test_a_gif_given_to_run_is_refused_before_anything_is_computed(tmp_path):
 
     jobs = batch.plan([tmp_path / "a.gif", tmp_path / "c", tmp_path / "b.png"])
     gif, unnamed, photo = batch.run(jobs, Looking())
-    assert "derain video" in str(gif.error) and "must end in" in str(unnamed.error) and not photo.error
+    assert "derain video" in str(gif.error) and "give `format` png" in str(unnamed.error) and not photo.error
     assert {shape[-2:] for shape in looked} == {(48, 64)} and not (tmp_path / "a.derained.gif").exists()
 
 
