@@ -402,6 +402,9 @@ def test_folders_without_photos_and_links_that_lead_nowhere_are_told(tmp_path, r
         named = command(name, "in/gone.png", cwd=tmp_path)
         assert named.returncode == 1
         assert "derain: in/gone.png: is a link to nothing.png, which is missing\n" in named.stderr
+    (tmp_path / "empty" / "gone.mp4").symlink_to("nothing.mp4")
+    clip = command("video", "empty", cwd=tmp_path)
+    assert clip.returncode == 1 and "empty/gone.mp4: is a link to nothing.mp4, which is missing\n" in clip.stderr
 
 
 def test_a_name_that_hides_the_format_is_told_with_what_to_do(tmp_path, rng, small_weights):

@@ -232,7 +232,7 @@ def clips_of(sources: list[str], out: str | None) -> list[tuple[Path, Path | Non
 
 
 def clips_in(folder: Path) -> list[Path]:
-    """Clips directly in a folder, but for hidden ones and results, sorted by name.
+    """Clips directly in a folder, but for hidden ones and results, sorted by name; links that lead nowhere are there.
 
     Raises:
         UsageError: it cannot be read.
@@ -243,7 +243,8 @@ def clips_in(folder: Path) -> list[Path]:
         moving = sorted(p for p in folder.iterdir() if is_moving(p) and not p.name.startswith("."))
     except OSError as error:
         raise UsageError(f"{folder}: cannot be read ({reason(error)})") from None
-    return [path for path in moving if not path.stem.endswith(DERAINED_MARK) and path.is_file()]
+    clips = [path for path in moving if not path.stem.endswith(DERAINED_MARK)]
+    return [path for path in clips if path.is_file() or (path.is_symlink() and not os.path.exists(path))]
 
 
 def journal_of_clips(
