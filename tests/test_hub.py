@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import logging
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -12,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from derain.errors import WeightsError
 from derain.weights import fingerprint, load, read_header
-from derain.weights.hub import Reference, refuse_damaged
+from derain.weights.hub import Reference, fetch, refuse_damaged
 from tests.forks import command
 
 COMMIT = "c" * 40
@@ -141,6 +142,17 @@ def test_a_failure_says_what_to_do(tmp_path, hub, weights, environment, code, sa
     assert "by hand" in done.stderr and "`" not in done.stderr and "Errno" not in done.stderr
     assert done.returncode == code and said in done.stderr and "Traceback" not in done.stderr, done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_the_tries_of_the_client_are_not_told_one_by_one(monkeypatch, caplog):
+    def in_vain(*given, **settings):
+        logging.getLogger("huggingface_hub.utils._http").warning("[Errno -3] thrown; Retrying in 1s")
+        raise ConnectionError("[Errno -3]")
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", in_vain)
+    with pytest.raises(WeightsError, match="cannot be reached") as failure:
+        fetch(Reference.parse("hf:me/rainy/rain.safetensors"))
+    assert failure.value.exit_code == 1 and not caplog.records
 
 
 def asked_for_files():

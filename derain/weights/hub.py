@@ -1,7 +1,10 @@
 """Weights from the Hugging Face Hub: ``hf:OWNER/REPO[@REVISION][/FILE]``, through its own client and cache."""
 
+import logging
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,8 +53,9 @@ def fetch(reference: Reference) -> Path:
     from huggingface_hub import hf_hub_download
 
     try:
-        file = reference.file or _weights_of(reference)
-        path = Path(hf_hub_download(reference.repo, file, revision=reference.revision, etag_timeout=HUB_TIMEOUT))
+        with without_warnings():
+            file = reference.file or _weights_of(reference)
+            path = Path(hf_hub_download(reference.repo, file, revision=reference.revision, etag_timeout=HUB_TIMEOUT))
     except WeightsError:
         raise
     except Exception as error:  # the client's own, and those of whichever transport its version uses
@@ -61,6 +65,18 @@ def fetch(reference: Reference) -> Path:
         raise WeightsError(f"{reference}: cannot be fetched ({first_line(error)}); {instead}") from None
     refuse_damaged(path, reference)
     return path
+
+
+@contextmanager
+def without_warnings() -> Iterator[None]:
+    """The client tells of each try in words of its own; what comes of them is said afterwards."""
+    log = logging.getLogger("huggingface_hub")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
 
 
 def unreached(error: BaseException) -> str:
@@ -74,11 +90,8 @@ def unreached(error: BaseException) -> str:
         if isinstance(seen, HfHubHTTPError):
             return ""
         seen = seen.__cause__ or seen.__context__
-    names = {kind.__name__ for kind in type(error).__mro__}
-    if isinstance(error, (ConnectionError, TimeoutError, LocalEntryNotFoundError)) or names & {
-        "TransportError",
-        "RequestException",
-    }:
+    of_transport = {kind.__name__ for kind in type(error).__mro__} & {"TransportError", "RequestException"}
+    if of_transport or isinstance(error, (ConnectionError, TimeoutError, LocalEntryNotFoundError)):
         return "the Hugging Face Hub cannot be reached; check the internet connection and try again"
     return ""
 
