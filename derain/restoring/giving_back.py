@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from derain.arrays import Pixels, rows_in_cache
 from derain.restoring.alike import WHOLE, compared_size, shares_of_rain
 from derain.restoring.layers import Layers, heights_of, shows_rain
-from derain.restoring.veil import veil_in_cells
+from derain.restoring.veil import GIVEN_BACK, veil_in_cells
 
 
 def keep_rain(photo: Pixels, layers: Layers) -> None:
@@ -45,7 +45,7 @@ def _keep_what_is_alike(photo: Pixels, layers: Layers) -> None:
 
 def _keep_streaks(photo: Pixels, layers: Layers) -> None:
     height, width = photo.shape[:2]
-    coarse = np.rint(veil_in_cells(layers.rain)).astype(photo.dtype)
+    coarse = np.rint(GIVEN_BACK * veil_in_cells(layers.rain)).astype(photo.dtype)
     if not coarse.any():
         return
     veil = np.asarray(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC))

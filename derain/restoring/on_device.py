@@ -22,7 +22,7 @@ from derain.restoring.evidence import stand_out, stand_out_each
 from derain.restoring.resizing import enlarged, reduced
 from derain.restoring.scales import EVIDENT_MEAN_HEIGHT, FEW, glimpses, reduced_sizes, windows
 from derain.restoring.tiling import Tile, tiles, within
-from derain.restoring.veil import samples, veil_of
+from derain.restoring.veil import GIVEN_BACK, samples, veil_of
 
 if TYPE_CHECKING:
     from derain.restoring.restorer import Restorer
@@ -213,7 +213,7 @@ def _keep_share(photo: Tensor, found: Sheets, shares: Tensor) -> None:
 def _keep_streaks(photo: Tensor, found: Sheets) -> None:
     height, width = photo.shape[:2]
     rows, columns = samples(height, width, photo.device)
-    cells = veil_of(found.rain[rows][:, columns].float().mean(-1)).round_().to(photo.dtype)
+    cells = veil_of(found.rain[rows][:, columns].float().mean(-1)).mul_(GIVEN_BACK).round_().to(photo.dtype)
     _write(photo, _less(found.rain, enlarged(cells[..., None], width, height)), found)
 
 

@@ -17,7 +17,7 @@ CELL = 8  # samples to a side; the veil is told for each cell, by what is in it 
 SPACING = 2  # px at the least between samples
 MOST_SAMPLES = 2**18  # of a photo: in a larger one they lie further apart, for its streaks are wider
 BETWEEN = 0.1  # share of the samples that lie between the streaks, at the least
-GIVEN_BACK = 0.75  # of the veil: where rain is dense a little of it is rain
+GIVEN_BACK = 0.6  # of the veil: the rest of it is rain
 
 
 def veil_of(heights: Tensor) -> Tensor:
@@ -26,10 +26,10 @@ def veil_of(heights: Tensor) -> Tensor:
     Args:
         heights: ``(H, W)``, of the rain layer as :func:`samples` picks them.
     """
-    mirrored = F.pad(heights[None, None], [CELL // 2] * 4, mode="replicate")[0, 0]
-    windows = mirrored.unfold(0, 2 * CELL, CELL).unfold(1, 2 * CELL, CELL).flatten(2)
+    padded = F.pad(heights[None, None], [CELL // 2] * 4, mode="replicate")[0, 0]
+    windows = padded.unfold(0, 2 * CELL, CELL).unfold(1, 2 * CELL, CELL).flatten(2)
     lowest = windows.kthvalue(math.ceil(BETWEEN * windows.shape[2]), 2).values
-    return F.avg_pool2d(lowest[None], 3, stride=1, padding=1, count_include_pad=False)[0].mul_(GIVEN_BACK)
+    return F.avg_pool2d(lowest[None], 3, stride=1, padding=1, count_include_pad=False)[0]
 
 
 def veil_in_cells(rain: NDArray) -> NDArray[np.float32]:
