@@ -39,7 +39,7 @@ def test_an_even_veil_between_streaks_is_given_back_for_the_most_part(scale):
     without = kept(streaks, 90 * scale).astype(float)
     with_veil = kept(streaks + streaks.dtype.type(VEIL * scale), 90 * scale).astype(float)
     left = (with_veil - without) / scale
-    assert left.mean() < 0.5 * VEIL and left.std() < 1
+    assert left.mean() < 0.4 * VEIL and left.std() < 1
 
 
 def test_streaks_with_nothing_between_them_are_left_alone():
@@ -76,7 +76,7 @@ def test_photos_frames_and_pictures_on_a_device_lose_the_veil_alike():
     photo = falling() + np.uint8(51)
     there = Restorer(Veiled(), "float32")
     background = there.layers(photo).background
-    assert 51 - 0.5 * VEIL < np.median(background) <= 51
+    assert 51 - 0.4 * VEIL < np.median(background) <= 51
     for other in (
         FrameRestorer(there).background(photo),
         layers_on_device(there, photo)[0],

@@ -17,7 +17,7 @@ CELL = 8  # samples to a side; the veil is told for each cell, by what is in it 
 SPACING = 2  # px at the least between samples
 MOST_SAMPLES = 2**18  # of a photo: in a larger one they lie further apart, for its streaks are wider
 BETWEEN = 0.1  # share of the samples that lie between the streaks, at the least
-GIVEN_BACK = 0.6  # of the veil: the rest of it is rain
+GIVEN_BACK = 0.75  # of the veil: the rest of it is rain
 
 
 def veil_of(heights: Tensor) -> Tensor:
