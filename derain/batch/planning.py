@@ -17,7 +17,7 @@ from derain.batch.listing import DERAINED_MARK, MOVING_SUFFIXES, Folder, folders
 from derain.errors import PhotoError, UsageError, reason
 from derain.files.missing import absence, broken, is_unmatched
 from derain.files.places import Existing, is_folder, is_remote, matching, place
-from derain.files.writing import is_too_long
+from derain.files.writing import hindrance
 from derain.photos import SUFFIXES, find_photos
 from derain.photos.names import FORMATS, MARKS, results_among
 
@@ -325,21 +325,6 @@ def obstacle(job: Job) -> PhotoError | None:
     )
     hindrances = (hindrance(path, advice) for path in job.outputs if not is_remote(path))
     return next(filter(None, hindrances), None)
-
-
-def hindrance(path: Path, advice: str) -> PhotoError | None:
-    """Why no file can be made at ``path``, as far as its folders tell, and what to do."""
-    at = next(folder for folder in (path.parent, *path.parent.parents) if os.path.lexists(folder))
-    if not os.path.isdir(at):
-        return PhotoError(f"{path}: cannot be written because {at} is not a folder; {advice}")
-    try:
-        os.lstat(at / path.name)
-    except OSError as error:
-        if is_too_long(error):
-            return PhotoError(f"{path}: its name is too long for this file system; {advice}")
-    if not os.access(at, os.W_OK | os.X_OK):
-        return PhotoError(f"{path}: cannot be written because you may not write in {at}; {advice}")
-    return None
 
 
 def ending_of(format: str | None) -> str | None:

@@ -266,6 +266,21 @@ def check_name(path: Path, *endings: str) -> None:
                 raise UsageError(f"{path}: the name is too long for this file system; give a shorter one") from None
 
 
+def hindrance(path: Path, advice: str) -> PhotoError | None:
+    """Why no file can be made at ``path``, as far as its folders tell, and what to do."""
+    at = next(folder for folder in (path.parent, *path.parent.parents) if os.path.lexists(folder))
+    if not os.path.isdir(at):
+        return PhotoError(f"{path}: cannot be written because {at} is not a folder; {advice}")
+    try:
+        os.lstat(at / path.name)
+    except OSError as error:
+        if is_too_long(error):
+            return PhotoError(f"{path}: its name is too long for this file system; {advice}")
+    if not os.access(at, os.W_OK | os.X_OK):
+        return PhotoError(f"{path}: cannot be written because you may not write in {at}; {advice}")
+    return None
+
+
 def is_too_long(error: OSError) -> bool:
     """Whether a name was more than the file system takes."""
     return (getattr(error, "winerror", None) or error.errno) in NAME_TOO_LONG

@@ -41,8 +41,11 @@ KIND, PREVIEW, VIEW, UNDEFINED = 0xFFFFFF, 0x01, 0x02, 0  # of a picture in the 
 SMALL = 1 / 4  # of the photo's pixels, which a picture of no kind has at the most where it is a preview
 CREDENTIALS = 0xEB, b"c2pa"  # marker, and what is in it
 SUBSAMPLINGS: dict[tuple[float, float], str] = {  # by samples of light for one of colour, across and down
-    **{(2, 1): "4:2:2", (2, 2): "4:2:0"},
-    **{(4, 1): "4:1:1", (1, 2): "4:4:0", (4, 2): "4:1:0"},
+    (2, 1): "4:2:2",
+    (2, 2): "4:2:0",
+    (4, 1): "4:1:1",
+    (1, 2): "4:4:0",
+    (4, 2): "4:1:0",
 }
 WRITTEN = {"4:4:4", "4:2:2", "4:2:0"}  # kinds of subsampling that Pillow writes
 FOUR_BYTES = "RGBX"  # Pillow's mode

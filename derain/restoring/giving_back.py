@@ -27,8 +27,8 @@ def keep_share(photo: Pixels, layers: Layers, shares: NDArray[np.int32]) -> None
     kind = cv2.CV_8U if photo.dtype == np.uint8 else cv2.CV_16U
     for rows in rows_in_cache(photo):
         three = cv2.merge([whole[rows]] * 3)
-        rain = cv2.multiply(layers.rain[rows], three, scale=1 / WHOLE, dtype=kind)
-        _write(photo[rows], rain, layers.at((rows, slice(None))))
+        cv2.multiply(layers.rain[rows], three, dst=layers.rain[rows], scale=1 / WHOLE, dtype=kind)
+        cv2.subtract(photo[rows], layers.rain[rows], dst=layers.background[rows])
 
 
 def _keep_what_is_alike(photo: Pixels, layers: Layers) -> None:
@@ -50,10 +50,5 @@ def _keep_streaks(photo: Pixels, layers: Layers) -> None:
         return
     veil = np.asarray(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC))
     for rows in rows_in_cache(photo):
-        rain = cv2.subtract(layers.rain[rows], cv2.merge([veil[rows]] * 3))
-        _write(photo[rows], rain, layers.at((rows, slice(None))))
-
-
-def _write(photo: Pixels, rain: NDArray, layers: Layers) -> None:
-    cv2.subtract(photo, rain, dst=layers.background)
-    cv2.subtract(photo, layers.background, dst=layers.rain)
+        cv2.subtract(layers.rain[rows], cv2.merge([veil[rows]] * 3), dst=layers.rain[rows])
+        cv2.subtract(photo[rows], layers.rain[rows], dst=layers.background[rows])

@@ -5,10 +5,9 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from derain.batch.planning import hindrance
 from derain.errors import PhotoError, UsageError, reason
 from derain.files.missing import absence
-from derain.files.writing import UNFINISHED_SUFFIX, check_name, refuse_special
+from derain.files.writing import UNFINISHED_SUFFIX, check_name, hindrance, refuse_special
 from derain.photos import SUFFIXES, find_photos
 
 if TYPE_CHECKING:

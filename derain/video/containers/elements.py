@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import takewhile
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import BinaryIO
 
@@ -103,8 +103,8 @@ def parse(content: bytes, nested: set[int] = NESTED, depth: int = 0) -> list[Ele
     return found
 
 
-def places(file: BinaryIO, start: int, end: int) -> Iterator[Place]:
-    """The elements in a stretch of a file; one of unknown size goes to its end."""
+def places(file: BinaryIO, start: int, end: int, whole: bool = True) -> Iterator[Place]:
+    """The elements in a stretch of a file, whole or the last one cut, too; one of unknown size goes to its end."""
     while start < end:
         file.seek(start)
         opening = opening_at(file.read(12), 0)
@@ -114,7 +114,9 @@ def places(file: BinaryIO, start: int, end: int) -> Iterator[Place]:
         inside = start + head
         stop = end if size is None else inside + size
         if stop > end:
-            return
+            if whole:
+                return
+            stop = end
         yield Place(name, start, inside, stop)
         start = stop
 
@@ -123,18 +125,11 @@ def segment(path: Path) -> tuple[Place, list[Place]] | None:
     """The segment of a file and what is in it up to any damage; None if it is no such file or its header is cut."""
     with path.open("rb") as file:
         end = path.stat().st_size
-        head = next(places(file, 0, end), None)
-        if head is None or head.name != HEAD:
+        found = list(islice(places(file, 0, end, whole=False), 2))
+        if [place.name for place in found] != [HEAD, SEGMENT]:
             return None
-        file.seek(head.end)
-        opening = opening_at(file.read(12), 0)
-        if opening is None or opening[0] != SEGMENT:
-            return None
-        name, size, length = opening
-        begins = head.end + length
-        found = Place(name, head.end, begins, end if size is None else min(begins + size, end))
-        inside = places(file, begins, found.end)
-        return found, list(takewhile(lambda place: place.name >= SHORTEST or place.name in FILLING, inside))
+        inside = places(file, found[1].inside, found[1].end)
+        return found[1], list(takewhile(lambda place: place.name >= SHORTEST or place.name in FILLING, inside))
 
 
 def read(file: BinaryIO, place: Place) -> Element | None:

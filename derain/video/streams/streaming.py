@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from derain.arrays import Pixels
-from derain.batch.planning import hindrance
 from derain.errors import PhotoError, UsageError
+from derain.files.writing import hindrance
 from derain.models.contract import Derainer
 from derain.photos import Photo
 from derain.rain.amount import coverage
