@@ -231,7 +231,7 @@ def test_ctrl_c_is_a_word_and_exit_code_130(made, tmp_path):
     wait = "import derain.weights, time\nderain.weights.load = lambda *_: time.sleep(60)\n"
     look = "import derain.finetuning.finetune as module, time\nmodule.finetune = lambda *_, **__: time.sleep(60)\n"
     wanted = {
-        "run": Case(["run", str(made / "rainy")], interrupt_at="weights derain", before=wait),
+        "run": Case(["run", str(made / "rainy")], interrupt_at="photos", before=wait),
         "video": Case(["video", str(made / "clip.mp4")], interrupt_at="weights derain", before=wait),
         "eval": Case(["eval", "--self-test"], interrupt_at="pictures"),
         "train": Case(
