@@ -535,3 +535,40 @@ def test_a_hundred_mixed_photos(tmp_path, rng):
         assert (before.alpha is None) == (after.alpha is None)
         assert before.alpha is None or np.array_equal(before.alpha, after.alpha)
         assert after.pixels.mean() < before.pixels.mean()
+
+
+def few_colours(kind: str) -> bytes:
+    """A photo of 8 x 4 px in a file that has no room for 8 bits of a colour."""
+    grey = Image.fromarray(np.arange(32, dtype=np.uint8).reshape(4, 8) * 8)
+    file_format, _, mode = kind.partition(" ")
+    if mode.endswith("bits"):
+        bits = int(mode[0])
+        header = struct.pack(">IIBBBBB", 8, 4, bits, 0, 0, 0, 0)
+        rows = zlib.compress(b"".join(b"\0" + bytes(range(bits)) for _ in range(4)))
+        parts = (b"IHDR", header), (b"IDAT", rows), (b"IEND", b"")
+        return b"\x89PNG\r\n\x1a\n" + b"".join(
+            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+            for name, data in parts
+        )
+    return saved(grey.quantize(16) if mode == "palette" else grey.convert("1"), file_format)
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "TIFF", "BMP"])
+def test_black_and_white_and_a_palette_become_more_and_that_is_told(file_format):
+    for kind, told in (("1", "its 1-bit black and white became 8-bit grey"), ("palette", "its palette became RGB")):
+        original = decode(few_colours(f"{file_format} {kind}"))
+        assert encode_with_notes(original, original.pixels).notes == (told,)
+        assert encode_with_notes(original, original.pixels, "JPEG").notes == (told,)
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+def test_grey_of_few_bits_becomes_8_bits_and_that_is_told(bits):
+    original = decode(few_colours(f"PNG {bits} bits"))
+    assert original.grey and encode_with_notes(original, original.pixels).notes == (
+        f"its {bits}-bit grey became 8-bit grey",
+    )
+    tiff = saved(Image.new("L", (8, 4), 255), "TIFF", compression="raw").replace(  # whose only value is white
+        struct.pack("<HHIHH", 258, 3, 1, 8, 0), struct.pack("<HHIHH", 258, 3, 1, bits, 0)
+    )
+    original = decode(tiff)
+    assert encode_with_notes(original, original.pixels).notes == (f"its {bits}-bit grey became 8-bit grey",)

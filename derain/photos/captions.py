@@ -2,7 +2,7 @@
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 IPTC = 0x0404  # number of the block among Photoshop's that holds captions and keywords
 DERIVED = {1005, 1033, 1036, 1061, IPTC}  # blocks that say nothing more: resolution, thumbnails, IPTC's digest
@@ -17,6 +17,7 @@ class Captions:
 
     iptc: bytes = b""  # datasets of IPTC's Information Interchange Model
     comments: tuple[str, ...] = ()
+    texts: dict[str, str] = field(default_factory=dict)  # further ones, by PNG's names
 
     def as_options(self) -> dict[str, object]:
         """Under the names that :class:`Format` lists in ``holds``; only what there is."""

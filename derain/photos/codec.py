@@ -14,13 +14,13 @@ from PIL.ImageFile import ImageFile
 from derain.arrays import Pixels
 from derain.errors import PhotoError, reason
 from derain.photos.captions import Captions
+from derain.photos.exif_tags import DAMAGED, EXIF, RATIO, SHORT, Entry, with_entries
 from derain.photos.original import WHITE, Original, as_rgb, to_8_bit, upright
 from derain.photos.previews import Previews
 
 QUALITY = 95  # of lossy formats, where the source's own tables cannot be kept
 ORIENTATION = 274  # EXIF tag
 RESOLUTION, INCH = (282, 283, 296), 2  # EXIF tags of both resolutions and their unit
-EXIF = b"Exif\0\0"
 METADATA = ("exif", "icc_profile", "dpi", "xmp")
 OPENING_FAILS = (SyntaxError, IndexError, TypeError, struct.error)  # Pillow's plugins on what is none of theirs
 
@@ -135,6 +135,12 @@ class Codec:
         )
         return self.read_deep(found, image) if is_deep else read_plain(found, image, upright(found.orientation))
 
+    def changes(self, image: ImageFile, content: bytes) -> tuple[str, ...]:
+        """How any result differs from a photo of this kind, in a sentence each."""
+        if image.mode == "1":
+            return fewer_bits(1)
+        return ("its palette became RGB",) if image.mode in ("P", "PA") else ()
+
     def is_deep(self, image: ImageFile, content: bytes) -> bool:
         """Whether Pillow would cut its colours to 8 bits."""
         return False
@@ -194,7 +200,8 @@ class Codec:
         if new.original.inks is not None and not new.format.inks and options.pop("icc_profile", None):
             new.previews.say("its ICC profile is left out because it describes inks")
         if "dpi" in new.original.options and "dpi" not in new.format.holds and "exif" in new.format.holds:
-            options.setdefault("exif", exif_of_resolution(new.original.options["dpi"]))
+            if not tells_resolution(exif := options.get("exif", b"")):
+                options["exif"] = with_resolution(exif, new.original.options["dpi"])
             if not tells_resolution(options["exif"]):
                 new.previews.say(f"its resolution is left out, for which {new.format.name} has no place beside EXIF")
         if "exif" in options:
@@ -235,11 +242,18 @@ SIMPLER = "save it as a TIFF or PNG with 8 or 16 bits a channel"
 SEVERAL = "animated and multi-page files are not supported; save one picture of it"
 
 
-def exif_of_resolution(dpi: tuple[float, float]) -> bytes:
-    """EXIF that tells dots per inch, for a format that has no other place for them."""
-    exif = Image.Exif()
-    exif.update(zip(RESOLUTION, (*dpi, INCH)))
-    return exif.tobytes()
+def fewer_bits(bits: int) -> tuple[str, ...]:
+    """What becomes of grey of so many bits."""
+    what = "1-bit black and white" if bits == 1 else f"{bits}-bit grey"
+    return (f"its {what} became 8-bit grey",) if bits < 8 else ()
+
+
+def with_resolution(exif: bytes, dpi: tuple[float, float]) -> bytes:
+    """EXIF that tells dots per inch, for a format that has no other place for them; damaged EXIF stays as it is."""
+    across, down = (Entry(tag, RATIO, (round(value * 1000),)) for tag, value in zip(RESOLUTION, dpi))
+    with suppress(*DAMAGED):
+        return with_entries(exif, [across, down, Entry(RESOLUTION[2], SHORT, (INCH,))])
+    return exif
 
 
 def tells_resolution(exif: bytes) -> bool:

@@ -34,6 +34,7 @@ class Original:
     orientation: int = 1  # EXIF's: how the file is to be turned; written back as it was
     content: bytes = field(default=b"", repr=False)  # the file itself
     options: dict[str, Any] = field(default_factory=dict)  # how the file was written, for Pillow's save
+    changes: tuple[str, ...] = ()  # how any result differs from it, in a sentence each
     left_out: tuple[str, ...] = ()  # what else the file holds and no result will, in a few words each
 
     @property

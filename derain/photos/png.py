@@ -16,10 +16,9 @@ from derain.arrays import Pixels
 from derain.errors import PhotoError
 from derain.photos import png_texts
 from derain.photos.captions import Captions, as_profile, of_profile
-from derain.photos.codec import Codec, NewPhoto, with_channels
+from derain.photos.codec import Codec, NewPhoto, fewer_bits, with_channels
 from derain.photos.original import Original
 from derain.photos.previews import Previews
-from derain.text import printable
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 COLOUR_TYPE, INTERLACED = 25, 28  # places in the file; the first after the depth
@@ -52,6 +51,10 @@ class Png(Codec):
         bits, kind = content[COLOUR_TYPE - 1], content[COLOUR_TYPE]
         return image.height * math.ceil(image.width * CHANNELS.get(kind, 1) * bits / 8) / DEFLATE
 
+    def changes(self, image: ImageFile, content: bytes) -> tuple[str, ...]:
+        bits, is_grey = content[COLOUR_TYPE - 1], content[COLOUR_TYPE] == 0
+        return fewer_bits(bits) if is_grey else super().changes(image, content)
+
     def is_deep(self, image: ImageFile, content: bytes) -> bool:
         return content[COLOUR_TYPE - 1] == 16
 
@@ -59,15 +62,11 @@ class Png(Codec):
         values = read_deep(found.content)
         return with_channels(found, values, 1 if values.shape[2] < 3 else 3)
 
-    def further(self, original: Original) -> list[str]:
-        names = dict.fromkeys(name for name, _ in png_texts.texts(chunks(original.content)))
-        others = [printable(name) for name in names if name not in png_texts.ELSEWHERE]
-        return [f"its text{'s' * (len(others) > 1)} {', '.join(others)}"] if others else []
-
     def captions(self, original: Original) -> Captions:
         found = list(png_texts.texts(chunks(original.content)))
         iptc = next((of_profile(text) for name, text in found if name in png_texts.IPTC), b"")
-        return Captions(iptc, tuple(text for name, text in found if name == png_texts.COMMENT and text))
+        comments = tuple(text for name, text in found if png_texts.is_comment(name) and text)
+        return Captions(iptc, comments, png_texts.further(found))
 
     def options(self, new: NewPhoto) -> dict[str, Any]:
         options = self.metadata(new)

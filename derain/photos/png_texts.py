@@ -22,6 +22,19 @@ def texts(chunks: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[str, str]]:
         yield name.decode("latin-1"), _text(kind, rest)
 
 
+def is_comment(name: str) -> bool:
+    return name.lower() == COMMENT.lower()  # some programs write it small
+
+
+def further(found: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """The texts that no other format holds in a place of its own, by name; several of one name are put together."""
+    kept: dict[str, list[str]] = {}
+    for name, text in found:
+        if name not in ELSEWHERE and not is_comment(name):
+            kept.setdefault(name, []).append(text)
+    return {name: "; ".join(dict.fromkeys(filter(None, texts))) for name, texts in kept.items()}
+
+
 def _text(kind: bytes, rest: bytes) -> str:
     if kind == b"tEXt":
         return rest.decode("latin-1")

@@ -69,7 +69,8 @@ def decode(
     form = examine(content, name, max_megapixels, patient)
     with _told_of(name, form), form.codec.open(form.codec.completed(content)) as image:
         left_out = form.codec.choose_page(image)
-        return replace(form.codec.read(image, content), left_out=left_out)
+        changes = form.codec.changes(image, content)
+        return replace(form.codec.read(image, content), changes=changes, left_out=left_out)
 
 
 def examine(

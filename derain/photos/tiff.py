@@ -12,7 +12,7 @@ from PIL.ImageFile import ImageFile
 from derain.errors import PhotoError
 from derain.photos import tiff_tags
 from derain.photos.captions import Captions
-from derain.photos.codec import SEVERAL, Codec, NewPhoto, has_bytes, read_plain, with_channels
+from derain.photos.codec import SEVERAL, Codec, NewPhoto, fewer_bits, has_bytes, read_plain, with_channels
 from derain.photos.original import WHITE, Original, upright
 from derain.photos.previews import LEFT_OUT, has_thumbnail
 from derain.photos.tiff_strips import (
@@ -69,12 +69,18 @@ class Tiff(Codec):
             found = read_plain(found, image, upright(1), inverted=tags.get(LIGHT) == 0)
         return found if found.alpha is not None else _with_mask(found, image)
 
+    def changes(self, image: ImageFile, content: bytes) -> tuple[str, ...]:
+        tags = tags_of(image)
+        if image.mode == "LAB":
+            return ("its Lab colours became RGB",)
+        is_grey = tags.get(LIGHT) in (0, 1)
+        return fewer_bits(min(tags.get(BITS, (1,)))) if is_grey else super().changes(image, content)
+
     def kept(self, image: ImageFile) -> dict[str, Any]:
         tags = image.getexif()
         options = super().kept(image) | {
             "directory": tags_of(image).offset,
             "compression": image.info.get("compression"),
-            "lab": image.mode == "LAB",
             "exif": tiff_tags.without_structure(tags).tobytes(),
         }
         if RESOLUTION not in tags:  # Pillow makes one up

@@ -9,10 +9,12 @@ from derain.errors import PhotoError
 from derain.files.places import place
 from derain.files.writing import write_bytes
 from derain.photos.codec import Format, NewPhoto
+from derain.photos.described import COMMENT, in_exif
 from derain.photos.formats import BY_NAME
 from derain.photos.names import format_of
 from derain.photos.original import Original, as_stored
 from derain.photos.previews import Previews
+from derain.text import printable
 
 NAMES = {"exif": "EXIF", "icc_profile": "ICC profile", "xmp": "XMP", "iptc": "IPTC captions", "comments": "comments"}
 
@@ -50,11 +52,7 @@ def encode_with_notes(original: Original, pixels: Pixels, to: str | None = None,
     previews = Previews(original.pixels, pixels, turn)
     further = list[str]()
     if source and source is not target:
-        captions = source.codec.captions(original).as_options()
-        original, further = (
-            replace(original, options=original.options | captions),
-            source.codec.further(original),
-        )
+        original, further = _for_another(original, source, target)
     lost = [NAMES[name] for name in NAMES if name in original.options and name not in target.holds]
     if lost or further:
         previews.say(f"{', '.join(lost + further)} left out, which {target.name} cannot hold")
@@ -64,10 +62,26 @@ def encode_with_notes(original: Original, pixels: Pixels, to: str | None = None,
     return Encoded(content, (*(f"{what} is left out" for what in original.left_out), *previews.notes))
 
 
+def _for_another(original: Original, source: Format, target: Format) -> tuple[Original, list[str]]:
+    """The photo with what its file says of it in the places of another format, and what has none there."""
+    said, options = source.codec.captions(original), original.options
+    options, texts = options | said.as_options(), said.texts
+    if "exif" in target.holds:
+        if said.comments and "comments" not in target.holds:
+            texts = texts | {COMMENT: "\n".join(said.comments)}
+        exif, homeless = in_exif(options.get("exif", b""), texts)
+        options |= {"exif": exif} if exif else {}
+        if COMMENT in texts and COMMENT not in homeless:
+            del options["comments"]
+        texts = {name: texts[name] for name in homeless if name != COMMENT}
+    named = ", ".join(map(printable, texts))
+    lost = [f"its text{'s' * (len(texts) > 1)} {named}"] if texts else []
+    return replace(original, options=options), source.codec.further(original) + lost
+
+
 def _changed(original: Original, target: Format, quality: int | None) -> Iterator[str]:
     """What a result is to be that the photo is not, or that was asked for in vain."""
-    if original.options.get("lab"):
-        yield "its Lab colours became RGB"
+    yield from original.changes
     if original.inks is not None and not target.inks:
         yield "its CMYK inks became RGB"
     if quality is not None and target.lossless:
