@@ -343,6 +343,22 @@ def test_other_paths_and_methods_are_refused_alike(server, method, path, status)
     assert reply.status == status and "openapi.json says" in reply.json["error"]
 
 
+@pytest.mark.parametrize(
+    "method, path, sent, status, name, value",
+    [
+        ("POST", "/v1/derain", {"content_encoding": "br"}, 415, "accept-encoding", "gzip, x-gzip, deflate"),
+        ("POST", "/v1/score", {}, 415, "accept", "image/jpeg, image/png, "),
+        ("GET", "/v1/derain", {}, 405, "allow", "POST"),
+        ("DELETE", "/", {}, 405, "allow", "GET"),
+        ("PUT", "/page/server.js", {}, 405, "allow", "GET"),
+        ("GET", "/page/server.js", {"range": "bytes=999999-"}, 416, "content-range", "*/"),
+    ],
+)
+def test_a_refusal_tells_programs_what_would_be_accepted(server, method, path, sent, status, name, value):
+    reply = server.ask(method, path, b"no photo" if method == "POST" else None, **sent)
+    assert reply.status == status and value in reply.headers.get(name, "")
+
+
 def test_an_upload_that_stalls_is_refused_and_hinders_nobody(server):
     with socket.create_connection(("127.0.0.1", server.port), timeout=SECONDS) as slow:
         slow.sendall(b"POST /v1/derain HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nBM")

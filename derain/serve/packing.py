@@ -22,7 +22,8 @@ class Unpacking:
         self.name = packing.strip().lower()
         self._plain = self.name in ("", "identity")
         if not self._plain and self.name not in NAMES:
-            raise Refusal(415, f"content-encoding {printable(packing)}: send the photo as it is, or packed with gzip")
+            sentence = f"content-encoding {printable(packing)}: send the photo as it is, or packed with gzip"
+            raise Refusal(415, sentence, {"accept-encoding": ", ".join(NAMES)})
         self._begin()
 
     def _begin(self) -> None:

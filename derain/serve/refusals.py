@@ -1,6 +1,7 @@
 """Requests that are refused: a status code, and one sentence as JSON."""
 
 import asyncio
+from collections.abc import Mapping
 from http import HTTPStatus
 
 from starlette.exceptions import HTTPException
@@ -8,6 +9,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from derain.errors import PhotoError
+from derain.photos.formats import BY_NAME
 from derain.photos.reading import TooLargeError, UnknownFormatError
 from derain.text import as_json, printable
 
@@ -16,18 +18,26 @@ SECONDS_OF_PATIENCE = 5  # with a client that goes on sending what is refused
 RETRY_AFTER = {429: "5", 503: "10"}  # s
 
 
-class Refusal(Exception):
-    """A request that is not served, in one sentence for whoever sent it."""
+PHOTOS = ", ".join(f"image/{name.lower()}" for name in BY_NAME)  # kinds of media that are accepted
+READING_METHODS = "GET, HEAD"  # of what Starlette names none for
 
-    def __init__(self, status: int, sentence: str) -> None:
+
+class Refusal(Exception):
+    """A request that is not served, in one sentence for whoever sent it.
+
+    Args:
+        headers: what programs are to know of it.
+    """
+
+    def __init__(self, status: int, sentence: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(sentence)
-        self.status = status
+        self.status, self.headers = status, dict(headers or {})
 
 
 def of_photo(error: PhotoError, most_megapixels: float) -> Refusal:
     """What is wrong with a photo, as a refusal."""
     if isinstance(error, UnknownFormatError):
-        return Refusal(415, str(error))
+        return Refusal(415, str(error), {"accept": PHOTOS})
     if isinstance(error, TooLargeError):
         name = str(error).rsplit(": ", 1)[0]
         return Refusal(413, f"{name}: {error.megapixels:.1f} megapixels; at most {most_megapixels:g} are accepted here")
@@ -42,7 +52,7 @@ async def refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refusal)
     if "expect" not in request.headers and error.status != 408:
         await _drain(request)
-    return _answer(error.status, str(error))
+    return _answer(error.status, str(error), error.headers)
 
 
 async def not_found(request: Request, error: Exception) -> Response:
@@ -52,7 +62,8 @@ async def not_found(request: Request, error: Exception) -> Response:
         404: f"{request.url.path}: no such page; openapi.json says what there is",
         405: f"{request.url.path}: does not accept {request.method}; openapi.json says what does",
     }.get(error.status_code, error.detail)
-    return _answer(error.status_code, sentence, dict(error.headers or {}))
+    allowed = {"allow": READING_METHODS} if error.status_code == 405 and not error.headers else {}
+    return _answer(error.status_code, sentence, dict(error.headers or allowed))
 
 
 async def client_left(request: Request, error: Exception) -> Response:
