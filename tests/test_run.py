@@ -20,6 +20,8 @@ import derain
 from derain import batch
 from derain.batch import listing, planning
 from derain.cli.app import app
+from derain.cli.options import to_output
+from derain.cli.run import target_of
 from derain.errors import PhotoError, UsageError, WeightsError
 from derain.files.writing import atomic
 from derain.models import describe
@@ -48,6 +50,38 @@ def test_one_photo_becomes_one_beside_it(photo, small_weights):
     assert done.stdout.strip() == str(result)
     assert read_photo(result).shape == (50, 70, 3)
     assert photo.read_bytes() == before
+
+
+@pytest.mark.parametrize("planned", [batch.plan, batch.plan_as_found])
+def test_a_slash_at_its_end_makes_a_folder_of_a_name(photo, tmp_path, planned):
+    target = target_of(to_output(f"{tmp_path}/dry.jpg/"))
+    assert [job.background for job in planned([photo], target)] == [tmp_path / "dry.jpg" / photo.name]
+    (job,) = batch.plan([photo], target_of(to_output(f"{tmp_path}/dry.jpg")))
+    assert job.background == tmp_path / "dry.jpg"
+
+
+def test_a_photo_goes_into_the_folder_that_is_named_with_a_slash(photo, tmp_path, small_weights):
+    done = command("run", photo, "-o", "dry.jpg/", "--weights", small_weights, cwd=tmp_path)
+    assert done.stdout.strip() == os.path.join("dry.jpg", photo.name) and (tmp_path / "dry.jpg" / photo.name).is_file()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("export", "onnx", "-o", "it.onnx/"),
+        ("finetune", "photos", "-o", "it.safetensors/"),
+        ("eval", "--self-test", "--json", "it.json/"),
+        ("eval", "--self-test", "--csv", "it.csv/"),
+        ("eval", "--self-test", "--report", "it.html/"),
+        ("video", "clip.mp4", "--preview", "it.jpg/"),
+        ("video", "frames", "-o", "it.mp4/"),
+    ],
+)
+def test_a_file_that_is_named_as_a_folder_is_refused(tmp_path, words):
+    (tmp_path / "frames").mkdir()
+    done = command(*words, cwd=tmp_path)
+    assert done.returncode == 2 and f"derain: {words[-1]}: ends as a folder's name does" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["frames"]
 
 
 def test_the_rain_layer_has_all_the_bits_of_its_photo(small_weights, tmp_path, rng):

@@ -38,6 +38,16 @@ class Target:
     in_place: bool = False  # replace the photo itself
     rain: bool = False
     compare: bool = False
+    is_folder: bool = False  # whether `output` is a folder, be it called as a file; default: as its name says
+
+    @property
+    def as_file(self) -> bool:
+        """Whether results are to go into one file, not into a folder.
+
+        Raises:
+            UsageError: as :func:`is_file_name`.
+        """
+        return self.output is not None and not self.is_folder and is_file_name(self.output, self.format)
 
     @property
     def marks(self) -> tuple[str, ...]:
@@ -98,7 +108,7 @@ def plan(
         raise UsageError(for_video(sorted(found)))
     if not found:
         raise UsageError(_nothing_found(left))
-    as_file = target.output is not None and is_file_name(target.output, target.format)
+    as_file = target.as_file
     if as_file and len(found) > 1:
         raise UsageError(f"{target.output}: one file cannot hold {len(found)} photos; give a folder")
     ending = ending_of(target.format)
@@ -128,7 +138,7 @@ def plan_as_found(
         UsageError: as :func:`plan`, but of no collisions.
     """
     _check(target)
-    if target.output is not None and is_file_name(target.output, target.format):
+    if target.as_file:
         raise UsageError(f"{target.output}: one file cannot hold many photos; give a folder")
     ending, taken, beside = ending_of(target.format), Taken(), NamedTogether(inputs, target.marks)
     for given in inputs:

@@ -11,6 +11,7 @@ import typer
 
 import derain
 from derain.cli.inputs import known_weights
+from derain.cli.options import SLASHES
 from derain.cli.terminal import say_error, tell, tell_text, with_options
 from derain.errors import DerainError, PhotoError, UsageError, reason
 from derain.text import as_json, counted
@@ -18,9 +19,6 @@ from derain.text import as_json, counted
 if TYPE_CHECKING:
     from derain.batch.journal import Journal
     from derain.video import Done, VideoSettings
-
-
-SLASHES = tuple(filter(None, (os.sep, os.altsep)))
 
 
 @dataclass
@@ -179,12 +177,15 @@ def inside(out: str, source: str) -> str:
 
     Raises:
         PhotoError: the clip is missing, or no clip.
-        UsageError: it is a photo.
+        UsageError: it is a photo, or the name of ``out`` ends both as a folder's and as a clip's.
     """
+    from derain.batch.planning import is_moving
     from derain.video.naming import NUMBERED_NAME, result_in, unfinished
     from derain.video.streams.addresses import is_stream
 
     if is_stream(source) or is_stream(out) or not os.path.isfile(source):
+        if out.endswith(SLASHES) and not is_stream(out) and is_moving(Path(out)):
+            raise UsageError(f"{out}: ends as a folder's name does; leave out the slash to write a clip")
         return out
     has_frames = os.path.lexists(Path(out, NUMBERED_NAME % 0)) or unfinished(Path(out)).exists()
     if out.endswith(SLASHES) or (os.path.isdir(out) and not has_frames):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from derain.cli.inputs import check_there, check_weights
-from derain.cli.options import Device
+from derain.cli.options import Device, to_file
 from derain.cli.terminal import progress_bar, say, talk, with_options
 from derain.errors import UsageError
 from derain.text import counted
@@ -36,12 +36,15 @@ def evaluate(
         Optional[list[str]],
         typer.Option(metavar="DIR", help="Results of another tool, as DIR or NAME=DIR; repeatable."),
     ] = None,
-    report: Annotated[Optional[Path], typer.Option(metavar="FILE", help="Write an HTML report.")] = None,
+    report: Annotated[
+        Optional[Path], typer.Option(metavar="FILE", parser=to_file, help="Write an HTML report.")
+    ] = None,
     json: Annotated[
-        Optional[Path], typer.Option(metavar="FILE", help="Write all scores as JSON; - for stdout.")
+        Optional[Path], typer.Option(metavar="FILE", parser=to_file, help="Write all scores as JSON; - for stdout.")
     ] = None,
     csv: Annotated[
-        Optional[Path], typer.Option(metavar="FILE", help="Write the scores of each picture as CSV; - for stdout.")
+        Optional[Path],
+        typer.Option(metavar="FILE", parser=to_file, help="Write the scores of each picture as CSV; - for stdout."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing reports and tables.")] = False,
     frames: Annotated[

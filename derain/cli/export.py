@@ -7,7 +7,7 @@ import typer
 
 from derain.cli.examples import epilog
 from derain.cli.inputs import check_weights
-from derain.cli.options import Command, Weights
+from derain.cli.options import Command, Weights, to_file
 from derain.cli.terminal import say, tell
 from derain.onnx_file import check_onnx_file, refuse_missing_libraries
 
@@ -27,7 +27,9 @@ def formats() -> None:
 @export.command(cls=Command)
 def onnx(
     weights: Weights = "derain",
-    out: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="The ONNX file.")] = Path("derain.onnx"),
+    out: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", parser=to_file, help="The ONNX file.")] = Path(
+        "derain.onnx"
+    ),
     half: Annotated[bool, typer.Option("--half", help="Compute in float16, for half the size.")] = False,
     with_rain: Annotated[bool, typer.Option("--with-rain", help="Output the rain layer as well.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,

@@ -7,7 +7,7 @@ from typing import Annotated, Optional
 import typer
 
 from derain.cli.inputs import check_pictures, check_weights
-from derain.cli.options import Device, Workers
+from derain.cli.options import Device, Workers, to_file
 from derain.cli.terminal import say, tell, training_bar
 from derain.errors import UsageError
 from derain.finetuning.change import check_change
@@ -22,7 +22,9 @@ def finetune(
     ],
     out: Annotated[
         Optional[Path],
-        typer.Option("-o", "--output", metavar="FILE", help="The new weights; default: FOLDER.safetensors."),
+        typer.Option(
+            "-o", "--output", metavar="FILE", parser=to_file, help="The new weights; default: FOLDER.safetensors."
+        ),
     ] = None,
     clean: Annotated[
         Optional[Path],

@@ -1,7 +1,10 @@
 """Options that several commands share, and how they are spoken of."""
 
+import os
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Optional
 
 import typer
@@ -9,6 +12,7 @@ from typer.core import TyperCommand, TyperOption
 
 from derain.cli.examples import epilog
 from derain.cli.terminal import speak_of
+from derain.errors import UsageError
 
 WEIGHTS = "A bundled name, a file, or hf:OWNER/REPO on the Hub."
 Weights = Annotated[str, typer.Option(metavar="WEIGHTS", help=WEIGHTS)]
@@ -42,6 +46,7 @@ Ray = Annotated[
         help="Use the Ray cluster at host:port or auto; without a value, one that runs here or all of this machine.",
     ),
 ]
+SLASHES = tuple(filter(None, (os.sep, os.altsep)))  # with one at its end, a name is a folder's, there or not
 RAY_ADDRESS = re.compile(r"auto|local|(ray://)?[^/\s]+:\d+")
 WeightsArgument = Annotated[str, typer.Argument(metavar="WEIGHTS", help=WEIGHTS)]
 
@@ -112,8 +117,27 @@ def with_address(words: list[str]) -> list[str]:
     return joined
 
 
-def to_place(name: str) -> Any:
-    """The path, or the place elsewhere, that a word names."""
+def to_output(name: str) -> Any:
+    """Where a word says that results go: a path, or a place elsewhere."""
     from derain.files.places import place  # which help needs not
 
-    return place(name)
+    return Output(place(name), name.endswith(SLASHES))
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where results go."""
+
+    place: Path
+    is_folder: bool  # whether the name says so
+
+
+def to_file(name: str | Path) -> Any:
+    """The path that a word, or a default, names, of a file that is to be written.
+
+    Raises:
+        UsageError: it is the name of a folder.
+    """
+    if str(name).endswith(SLASHES):
+        raise UsageError(f"{name}: ends as a folder's name does; give the name of a file")
+    return Path(name)

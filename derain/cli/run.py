@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
@@ -15,6 +15,7 @@ from derain.cli.options import (
     Device,
     MaxMemory,
     OnlyIfRainy,
+    Output,
     Precision,
     Quiet,
     RainyFrom,
@@ -22,7 +23,7 @@ from derain.cli.options import (
     Strength,
     Threads,
     Weights,
-    to_place,
+    to_output,
 )
 from derain.cli.terminal import progress_bar, say, say_error, tell, tell_text, with_options
 from derain.errors import PhotoError, UsageError
@@ -52,12 +53,12 @@ def run(
     ] = None,
     recursive: Annotated[bool, typer.Option("-r", "--recursive", help="Include subfolders.")] = False,
     output: Annotated[
-        Optional[Path],
+        Optional[Output],
         typer.Option(
             "-o",
             "--output",
             metavar="PATH",
-            parser=to_place,
+            parser=to_output,
             help="Where results go: a file for one photo, otherwise a folder.",
         ),
     ] = None,
@@ -125,7 +126,7 @@ def run(
                 "--ray": ray is not None,
             }
         )
-    if not piped and "-" in (*(inputs or []), str(output)):
+    if not piped and "-" in (*(inputs or []), str(output and output.place)):
         raise UsageError("-: one photo goes from stdin to stdout, as in `derain run - < rainy.jpg > dry.jpg`")
     telling = Telling(json, quiet, verbose)
     with ExitStack() as held:
@@ -134,7 +135,7 @@ def run(
         if not piped:
             listed = batch.read_list(files_from) if files_from else []
             named = [*inputs, *listed] if inputs else listed
-            target = batch.Target(output, suffix, format, in_place, rain, compare)
+            target = target_of(output, suffix=suffix, format=format, in_place=in_place, rain=rain, compare=compare)
             if suffix not in (SUFFIX, "") and (output or in_place):
                 telling.say(f"--suffix {suffix}: is added only to results that go beside their photos")
             decisive = (strength, quality, precision, only_if_rainy, rainy_from)
@@ -194,6 +195,12 @@ def run(
         telling.finish(journal)
         if telling.tally.failed:
             raise typer.Exit(1)
+
+
+def target_of(output: Output | None, **how: Any) -> "Target":
+    from derain.batch import Target
+
+    return Target(output.place, is_folder=output.is_folder, **how) if output else Target(**how)
 
 
 def side_of(tile: str) -> int | None:

@@ -14,7 +14,7 @@ import typer
 
 from derain.cli.clips import Telling, becomes_frames, clips_of, inside, journal_of_clips
 from derain.cli.inputs import check_weights
-from derain.cli.options import Device, MaxMemory, Precision, Quiet, RainyFrom, Ray, Strength, Threads, Weights
+from derain.cli.options import Device, MaxMemory, Precision, Quiet, RainyFrom, Ray, Strength, Threads, Weights, to_file
 from derain.cli.streaming import raw_frames, stream
 from derain.cli.terminal import progress_bar, say
 from derain.errors import PhotoError, UsageError
@@ -74,7 +74,8 @@ def video(
         bool, typer.Option("--keep-going", help="Pass a frame that fails through unchanged, and report it.")
     ] = False,
     preview: Annotated[
-        Optional[Path], typer.Option(metavar="FILE", help="Write a before/after picture here every few seconds.")
+        Optional[Path],
+        typer.Option(metavar="FILE", parser=to_file, help="Write a before/after picture here every few seconds."),
     ] = None,
     hwaccel: Annotated[bool, typer.Option("--hwaccel", help="Decode on an NVIDIA GPU.")] = False,
     only_if_rainy: Annotated[
