@@ -144,12 +144,31 @@ def test_a_failure_says_what_to_do(tmp_path, hub, weights, environment, code, sa
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.parametrize("endpoint", ["http://127.0.0.1:9", "http://hub.invalid"])
+@pytest.mark.parametrize("weights", ["hf:me/rainy", "hf:me/rainy/rain.safetensors"])
+def test_a_hub_to_which_there_is_no_connection_is_not_tried_again_and_again(tmp_path, endpoint, weights):
+    before = "import sys, time\ntime.sleep = lambda seconds: sys.exit(f'sleeps for {seconds} s')"
+    done = command("models", "download", weights, before=before, **hub_environment(tmp_path, endpoint))
+    assert "check the internet connection" in done.stderr and done.returncode == 1, done.stderr
+
+
+def test_a_hub_that_answers_late_is_waited_for(monkeypatch, small_weights):
+    def late(*given, **settings):
+        raise TimeoutError
+
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", late)
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *given, **settings: None)
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *given, **settings: str(small_weights))
+    assert fetch(Reference.parse("hf:me/rainy/rain.safetensors")) == small_weights
+
+
 def test_the_tries_of_the_client_are_not_told_one_by_one(monkeypatch, caplog):
     def in_vain(*given, **settings):
         logging.getLogger("huggingface_hub.utils._http").warning("[Errno -3] thrown; Retrying in 1s")
         raise ConnectionError("[Errno -3]")
 
-    monkeypatch.setattr("huggingface_hub.hf_hub_download", in_vain)
+    for asking in ("HfApi.model_info", "hf_hub_download"):
+        monkeypatch.setattr(f"huggingface_hub.{asking}", in_vain)
     with pytest.raises(WeightsError, match="cannot be reached") as failure:
         fetch(Reference.parse("hf:me/rainy/rain.safetensors"))
     assert failure.value.exit_code == 1 and not caplog.records

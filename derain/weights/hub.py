@@ -14,6 +14,7 @@ from derain.weights.checksums import digest
 
 REFERENCE_FORM = re.compile(r"hf:(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[^/]+))?(/(?P<file>.+))?")
 HUB_TIMEOUT = 8  # seconds for the Hub to answer at all
+NO_CONNECTION = {"ConnectError", "ConnectTimeout", "ConnectionError"}  # as whichever transport names it
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ def fetch(reference: Reference) -> Path:
     try:
         with without_warnings():
             file = reference.file or _weights_of(reference)
+            if reference.file:  # otherwise it was asked for above
+                _refuse_unreachable(reference.repo, file, reference.revision)
             path = Path(hf_hub_download(reference.repo, file, revision=reference.revision, etag_timeout=HUB_TIMEOUT))
     except WeightsError:
         raise
@@ -94,6 +97,23 @@ def unreached(error: BaseException) -> str:
     if of_transport or isinstance(error, (ConnectionError, TimeoutError, LocalEntryNotFoundError)):
         return "the Hugging Face Hub cannot be reached; check the internet connection and try again"
     return ""
+
+
+def _refuse_unreachable(repo: str, file: str, revision: str | None) -> None:
+    """Ask the Hub once before the client does, which goes on trying for half a minute where nobody answers.
+
+    Raises:
+        Exception: the transport's own, of a file that is not in the cache and a Hub to which there is no connection.
+    """
+    from huggingface_hub import HfApi, try_to_load_from_cache
+
+    if isinstance(try_to_load_from_cache(repo, file, revision=revision), str):
+        return
+    try:
+        HfApi().model_info(repo, revision=revision, timeout=HUB_TIMEOUT)
+    except Exception as error:  # an answer, be it a refusal or late, is the client's to make sense of
+        if NO_CONNECTION & {kind.__name__ for kind in type(error).__mro__}:
+            raise
 
 
 def _weights_of(reference: Reference) -> str:
