@@ -168,6 +168,7 @@ if __name__ == "__main__":
     if said != dict(os.environ):  # torch has not seen it
         os.execv(sys.executable, [sys.executable, "-m", "tests.benchmark_host", *sys.argv[1:]])
     keep_freed_memory()  # as the command does
-    of_photos(int(sys.argv[1]) if len(sys.argv) > 1 else 60)
+    if photos := int(sys.argv[1]) if len(sys.argv) > 1 else 60:
+        of_photos(photos)
     if frames := int(sys.argv[2]) if len(sys.argv) > 2 else 150:
         of_clip(frames)

@@ -24,8 +24,9 @@ from derain.errors import PhotoError, TrainingError, UsageError, WeightsError
 from derain.evaluation.self_test import draw_scene
 from derain.finetuning.best import Best
 from derain.finetuning.chance import interval
-from derain.finetuning.finetune import HandedBack, Result, finetune, handed_back, notes
+from derain.finetuning.finetune import Result, finetune
 from derain.finetuning.guide import load_guide
+from derain.finetuning.handing_back import HandedBack, handed_back
 from derain.finetuning.judge import Extent, Judge, Scores, to_bytes, trials
 from derain.finetuning.material import (
     LEAST_JUDGING,
@@ -39,6 +40,7 @@ from derain.finetuning.material import (
     remove_copies,
 )
 from derain.finetuning.places import work_folder
+from derain.finetuning.summary import notes
 from derain.finetuning.verdict import verdict
 from derain.photos import find_photos, read_photo
 from derain.rain.amount import amount
@@ -81,7 +83,7 @@ def wide(seed: int) -> list[np.ndarray]:
 @pytest.fixture
 def camera(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of six rainy photos, whose streaks are too thin to be looked for on reduced ones."""
-    monkeypatch.setattr("derain.finetuning.finetune.SCALES", 1)
+    monkeypatch.setattr("derain.finetuning.recipe.SCALES", 1)
     folder = tmp_path / "my rainy häuser"
     folder.mkdir()
     for index in range(6):
@@ -288,7 +290,7 @@ def test_what_may_be_chance_gives_the_starting_weights_back_and_is_told_on_the_p
     def lucky(run):
         return HandedBack(load().state_dict(), before, after, 5, judged=True)
 
-    monkeypatch.setattr("derain.finetuning.finetune.best_of", lucky)
+    monkeypatch.setattr("derain.finetuning.handing_back.best_of", lucky)
     said = list[str]()
     found = finetune(camera, tmp_path / "mine.safetensors", bank, steps=1, say=said.append, **QUICK)
     assert not found.better and found.verdict in said and "may be chance" in found.verdict
@@ -744,9 +746,9 @@ def test_interrupted_it_keeps_the_best_and_exits_with_130(camera, bank, tmp_path
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # in the background it is ignored
         "torch.set_num_threads(1)\n"
         "from functools import partial\n"
-        "import derain.finetuning.finetune as tuning\n"
+        "import derain.finetuning.recipe as recipe\n"
         "from derain.cli.app import main\n"
-        "tuning.load_config = partial(tuning.load_config, crop=48, batch=1, log_every=1)\n"
+        "recipe.load_config = partial(recipe.load_config, crop=48, batch=1, log_every=1)\n"
         "main()\n"
     )
     command = [sys.executable, "-c", code, "finetune", str(camera), "-o", str(tmp_path / "mine.safetensors")]

@@ -1,0 +1,112 @@
+"""One run: what it is given, how far it came, and its folder beside the weights."""
+
+import errno
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from derain.errors import TrainingError, UsageError, reason
+from derain.finetuning.best import Best
+from derain.finetuning.judge import Judge
+from derain.finetuning.material import Material, forget, remove_copies, remove_if_empty
+from derain.finetuning.places import INTERRUPTED, SUMMARY, check_result, work_folder
+from derain.models.contract import Derainer
+from derain.training import folder
+from derain.training.clock import Clock
+from derain.training.loop import Report
+from derain.training.places import CHECKPOINT, has_checkpoint, weights_in
+
+PHOTOS = "photos"
+
+
+@dataclass
+class Run:
+    """What a run is given, and how far it came."""
+
+    network: Derainer  # that it starts from
+    rainy: Path
+    bank: Path  # photos without rain
+    work: Path  # the folder beside the weights
+    recipe: dict[str, Any]  # settings of the training
+    scales: int  # at which rain is discovered
+    blends: list[float]
+    clock: Clock
+    memory: dict[str, Any]  # of the sessions before; see remembered
+    say: Callable[[str], None]
+    report: Report | None = None
+    material: Material | None = None
+    judge: Judge | None = None
+    best: Best | None = None
+    interrupted: bool = False
+    heard: list[str] = field(default_factory=list)  # what the training said
+
+    def hear(self, sentence: str) -> None:
+        self.heard.append(sentence)
+        self.say(sentence)
+
+
+@contextmanager
+def run_folder(out: Path, given: tuple[Path, ...], resume: bool, overwrite: bool) -> Iterator[Path]:
+    """The folder of the run, in the end without copies of the user's pictures, and gone if nothing is left in it.
+
+    Raises:
+        TrainingError: the folder cannot be made ready.
+        UsageError: results that exist, or in the place of what is given.
+    """
+    work = begin(out, given, resume, overwrite)
+    try:
+        yield work
+    finally:
+        remove_copies(work / PHOTOS)
+        remove_if_empty(work)
+
+
+def begin(out: Path, given: tuple[Path, ...], resume: bool, overwrite: bool) -> Path:
+    """The folder of the run; nothing of an earlier one is lost unasked, and nothing that the run is ``given`` ever.
+
+    Raises:
+        TrainingError: the folder cannot be made ready.
+        UsageError: results that exist, or in the place of what is given.
+    """
+    check_result(out, given, resume, overwrite)
+    work = work_folder(out)
+    try:
+        if work.is_symlink():
+            raise OSError(errno.ELOOP, "is a link, and results are not written through links")
+        work.mkdir(parents=True, exist_ok=True)
+        if not resume:
+            folder.forget(work, "derain")
+            forget(work / PHOTOS)
+            for name in (SUMMARY, INTERRUPTED):
+                (work / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise TrainingError(f"{work}: cannot be prepared ({reason(error)})") from None
+    return work
+
+
+def remembered(work: Path, digest: str, start: str) -> dict[str, Any]:
+    """What the checkpoint of an interrupted run knows of its best weights, and the seconds that it took; empty if there
+    is none.
+
+    Raises:
+        TrainingError: it is damaged, or not of finetuning.
+        UsageError: the run began with weights of another ``digest``.
+    """
+    if not has_checkpoint(work):
+        return {}
+    state = folder.load_checkpoint(work, "derain")
+    memory = state.get("onlooker")
+    if not isinstance(memory, dict) or {"tensors", "scores", "step", "gain", "waited"} - memory.keys():
+        raise TrainingError(f"{work}: its checkpoint is not one of finetuning; give `overwrite` to start over")
+    if memory.get("start", digest) != digest:  # older checkpoints do not say
+        raise UsageError(f"{work}: was begun with weights other than {start}; give `resume` with the same `start`")
+    return memory | {"seconds": state["seconds"], "start": digest}
+
+
+def clean_up(work: Path) -> None:
+    """A finished run needs neither its checkpoint nor the weights that were not the best, nor to know its photos."""
+    for leftover in (work / CHECKPOINT, weights_in(work, "derain"), work / INTERRUPTED):
+        leftover.unlink(missing_ok=True)
+    forget(work / PHOTOS)
