@@ -339,6 +339,25 @@ def test_files_of_every_kind_that_are_cut_short_are_said_to_be(tmp_path, name):
     assert 18 <= done.frames <= (30 if name == "a.mpg" else 21) and "cut short" in done.damage[-1]
 
 
+@pytest.mark.parametrize("name, muxing", [("a.mp4", {}), ("a.mp4", {"movflags": "faststart"}), ("a.mov", {})])
+@pytest.mark.parametrize("junk", [b"left by a program", b"0123456789" * 6, bytes(64), b"\xee" * 40, b"end"])
+def test_junk_after_an_mp4_is_not_taken_for_a_cut_box(tmp_path, name, muxing, junk):
+    clip = make(tmp_path / name, count=5, muxing=muxing)
+    whole = clip.read_bytes()
+    for content, is_cut in ((whole + junk, False), (whole[:-8], True)):
+        clip.write_bytes(content)
+        with Clip(clip) as source:
+            assert len(list(source.frames())) >= 4 and bool(source.damage) == is_cut
+
+
+@pytest.mark.parametrize("name", ["a.flv", "a.ts", "a.ogg", "a.mpg"])
+def test_zeros_after_a_clip_are_no_damage(tmp_path, name):
+    clip = structured(tmp_path / name)
+    clip.write_bytes(clip.read_bytes() + bytes(40))
+    with Clip(clip) as source:
+        assert len(list(source.frames())) == 30 and not source.damage
+
+
 def test_fragments_of_an_mp4_that_make_no_sense_are_said(tmp_path):
     clip = make(tmp_path / "a.mp4", muxing={"movflags": "frag_keyframe+empty_moov"})
     with Clip(clip) as whole:

@@ -19,6 +19,10 @@ LONGEST_HEAD = 1 << 12  # bytes that tell the kind of a file
 UNKNOWN = (0, 0xFFFFFFFF)  # sizes of a RIFF file that was written without going back
 TS_PACKET, TS_BATCH = 188, 4096  # bytes; packets that are looked at together
 TS_STRIDES, TS_SYNC = (188, 192, 204), 0x47
+CUT_BOXES = SAMPLE_BOXES | FILLING_BOXES | {b"ftyp", b"meta", b"udta", b"uuid", b"pdin", b"emsg", b"mfra"}
+ASF_OBJECTS = {  # beginnings of the names of header, data and three indices
+    *(b"\x30\x26\xb2\x75", b"\x36\x26\xb2\x75", b"\x90\x08\x00\x33", b"\xd3\x29\xe2\xd6", b"\xfe\xb1\x03\xf8"),
+}
 LONGEST_PAGE = 27 + 255 + 255 * 255  # bytes
 TURNED, ONES = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256)), 0xFFFFFFFF
 
@@ -32,6 +36,7 @@ class Structure:
 
     mark: ClassVar[re.Pattern[bytes]]  # what is searched for after damage: the beginning of a part
     before_mark = 0  # bytes of that part before it
+    before_filling = 0  # bytes of the last part where the next one would begin
     counts_to_the_end = False  # whether there may be parts after damage that no search finds
 
     def __init__(self, file: BinaryIO, size: int, start: int) -> None:
@@ -83,7 +88,7 @@ class Structure:
 
     def _is_filled(self) -> bool:
         """Whether the rest is one byte again and again: recorders leave that, after what the file claims to hold."""
-        rest = self.read(self.at, SEARCHED)
+        rest = self.read(self.at + self.before_filling, SEARCHED)
         return not self.said and rest == rest[:1] * len(rest)
 
 
@@ -157,6 +162,8 @@ class Mp4(Structure):
         size = int.from_bytes(head[8:], "big") if size == 1 else size
         if not _is_word(kind) or 0 < size < 8:
             return None
+        if at + size > self.size and kind not in CUT_BOXES:
+            return None  # what other programs leave at the end, and no box
         if kind == b"moof" and not self._is_fragment(self.read(at + 8, max(size - 8, 0))):
             return None
         if self.in_fragments and kind not in SAMPLE_BOXES | FILLING_BOXES and self.read(at + size + 4, 4) == b"mdat":
@@ -173,7 +180,7 @@ class Flv(Structure):
     """Each part is the length of the tag before, and a tag."""
 
     mark = re.compile(rb"[\x08\x09\x12].{7}\x00{3}", re.DOTALL)
-    before_mark = 4
+    before_mark = before_filling = 4
     counts_to_the_end = True
 
     def first(self) -> int:
@@ -247,8 +254,10 @@ class Asf(Structure):
     mark = re.compile(rb"(?!)")  # its objects have no common beginning
 
     def after(self, at: int) -> int | None:
-        size = int.from_bytes(self.read(at, 24)[16:], "little")
-        return at + size if size >= 24 else None
+        head = self.read(at, 24)
+        size = int.from_bytes(head[16:], "little")
+        is_known = head[:4] in ASF_OBJECTS or at + size <= self.size
+        return at + size if size >= 24 and is_known else None
 
 
 def _is_word(name: bytes) -> bool:
