@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 import derain
 from derain import batch
-from derain.batch import listing, planning
+from derain.batch import listing, planning, running
 from derain.cli.app import app
 from derain.cli.options import to_output
 from derain.cli.run import target_of
@@ -299,6 +299,29 @@ def pictures(folder: Path, rng, *names: str) -> None:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(rng.integers(60, 256, (20, 24, 3), dtype=np.uint8)).save(path)
+
+
+def test_a_quality_that_no_photo_of_a_batch_can_have_is_told_once(tmp_path, rng, small_weights):
+    pictures(tmp_path, rng, "in/a.png", "in/b.png", "in/c.jpg", "in/d.bmp")
+    words = ["run", str(tmp_path / "in"), "--quality", "80", "--weights", str(small_weights), "--json"]
+    done = CliRunner().invoke(app, words)
+    assert [line for line in done.stderr.splitlines() if line.startswith("--quality")] == [
+        "--quality: was not set where the result is a PNG, which loses nothing",
+        "--quality: was not set where the result is a BMP, which loses nothing",
+    ]
+    notes = {Path(told["input"]).name: told["notes"] for told in map(json.loads, done.stdout.splitlines())}
+    assert (
+        notes["a.png"] == notes["b.png"] == ["its quality was not set because PNG loses nothing"] and not notes["c.jpg"]
+    )
+
+
+def test_whether_a_photo_keeps_its_file_is_decided_once(tmp_path, rng, small_weights, monkeypatch):
+    pictures(tmp_path, rng, "a.png")
+    asked, decide = [], running.keeps_its_file
+    monkeypatch.setattr(running, "keeps_its_file", lambda *given: asked.append(given) or decide(*given))
+    (outcome,) = batch.run(batch.plan([tmp_path / "a.png"]), load(str(small_weights)), batch.Treatment(rainy_from=1.0))
+    assert outcome.untouched and len(asked) == 1
+    assert outcome.job.background.read_bytes() == (tmp_path / "a.png").read_bytes()
 
 
 def results(jobs, below: Path) -> list[str]:

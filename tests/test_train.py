@@ -17,7 +17,9 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
+from typer.testing import CliRunner
 
+from derain.cli.app import app
 from derain.errors import PhotoError, TrainingError, UsageError
 from derain.files.writing import alone
 from derain.nlcl.losses import similarity
@@ -960,3 +962,17 @@ def test_minutes_end_a_run_unless_steps_are_given_too(tmp_path):
 def test_example_configs_load():
     files = list((Path(__file__).parents[1] / "examples").glob("*.toml"))
     assert files and all(load_config(file).preset in file.stem for file in files)
+
+
+def test_settings_that_no_learner_can_learn_with_are_told_with_their_file_and_asked_about_once(
+    folders, tmp_path, monkeypatch
+):
+    asked, problem = [], Distil.problem
+    monkeypatch.setattr(Distil, "problem", staticmethod(lambda config: asked.append(config) or problem(config)))
+    (tmp_path / "it.toml").write_text("warm = 1.0")
+    words = ["train", "--rainy", folders[0], "--clean", folders[1], "--out", tmp_path / "out"]
+    done = CliRunner().invoke(app, [*map(str, words), "--config", str(tmp_path / "it.toml")])
+    assert f"{tmp_path / 'it.toml'}: warm = 1" in str(done.exception) and not (tmp_path / "out").exists()
+    asked.clear()
+    done = CliRunner().invoke(app, [*map(str, words), "--device", "cuda:99"])  # which is not there
+    assert "cuda:99" in str(done.exception) and len(asked) == 1

@@ -281,13 +281,18 @@ def _separate(work: JobUnderWay, restorer: Restorer, treatment: Treatment, watch
         return JobUnderWay(work.job, error=PhotoError(f"{work.job.source}: {said}"))
 
 
-def finished_file(original: Original, layers: Separated, to: str, quality: int | None = None) -> Encoded:
-    """The result's file in Pillow's format ``to``: the photo's own file if that is what it comes to.
+def finished_file(
+    original: Original, layers: Separated, to: str, quality: int | None = None, untouched: bool = False
+) -> Encoded:
+    """The result's file in Pillow's format ``to``.
+
+    Args:
+        untouched: it is the photo's own file, as :func:`keeps_its_file` tells.
 
     Raises:
         PhotoError: the format cannot hold the photo.
     """
-    if keeps_its_file(original, layers, to, quality):
+    if untouched:
         return Encoded(original.content)
     return encode_with_notes(original, layers.background, to, quality)
 
@@ -303,8 +308,9 @@ def _write(work: JobUnderWay, treatment: Treatment) -> Outcome:
         return Outcome(job, work.error, notes=work.notes)
     done = _outcome_of(job, original, layers)
     try:
-        notes = _write_results(work, original, layers, treatment)
-        untouched = keeps_its_file(original, layers, _format_of_result(job, original), treatment.quality)
+        to = _format_of_result(job, original)
+        untouched = keeps_its_file(original, layers, to, treatment.quality)
+        notes = _write_results(work, original, layers, treatment, partial(finished_file, to=to, untouched=untouched))
         return replace(done, rain_left=layers.rain_left, dry=layers.dry, untouched=untouched, notes=notes)
     except PhotoError as error:
         return replace(done, error=error)
@@ -312,8 +318,10 @@ def _write(work: JobUnderWay, treatment: Treatment) -> Outcome:
         return replace(done, error=PhotoError(f"{job.background}: cannot be written ({reason(error)})"))
 
 
-def _write_results(work: JobUnderWay, original: Original, layers: Separated, treatment: Treatment) -> tuple[str, ...]:
-    """Write what is due; gives what is to be known of it."""
+def _write_results(
+    work: JobUnderWay, original: Original, layers: Separated, treatment: Treatment, finish: Callable[..., Encoded]
+) -> tuple[str, ...]:
+    """Write what is due, the background as ``finish`` makes its file; gives what is to be known of it."""
     job, write = work.job, write_bytes if treatment.overwrite else write_new
     make_folder(job.background.parent, job.below)
     if job.rain in work.due:
@@ -323,7 +331,7 @@ def _write_results(work: JobUnderWay, original: Original, layers: Separated, tre
     if job.background not in work.due:
         return ()
     try:
-        finished = finished_file(original, layers, _format_of_result(job, original), treatment.quality)
+        finished = finish(original, layers, quality=treatment.quality)
     except PhotoError as error:
         raise PhotoError(f"{job.background}: {error}") from None
     if not job.in_place:
@@ -365,7 +373,8 @@ def through_pipe(model: Derainer, treatment: Treatment, format: str | None = Non
     to = FORMATS[ending] if ending else original.format
     try:
         layers = separate(original, treatment.restorer(model), treatment.strength, treatment.rainy_from)
-        finished = finished_file(original, layers, to, treatment.quality)
+        untouched = keeps_its_file(original, layers, to, treatment.quality)
+        finished = finished_file(original, layers, to, treatment.quality, untouched)
     except PhotoError as error:
         raise PhotoError(f"stdin: {error}") from None
     sys.stdout.buffer.write(finished.content)
@@ -374,7 +383,7 @@ def through_pipe(model: Derainer, treatment: Treatment, format: str | None = Non
         _outcome_of(PIPED, original, layers),
         rain_left=layers.rain_left,
         dry=layers.dry,
-        untouched=keeps_its_file(original, layers, to, treatment.quality),
+        untouched=untouched,
         notes=finished.notes,
     )
 

@@ -292,6 +292,7 @@ class Progress:
     total: int | None = None  # the same, once all are planned
     there: int = 0  # photos whose results exist
     left_out: LeftOut = field(default_factory=LeftOut)
+    without_quality: set[str] = field(default_factory=set)  # formats of which that was said
 
 
 @dataclass(frozen=True)
@@ -404,6 +405,17 @@ class Telling:
             for path in outcome.job.outputs:
                 tell(str(path))
 
+    def say_note(self, source: Path, note: str) -> None:
+        """What is to be known of a result; of all photos of a format together what comes of an option for them."""
+        from derain.photos.writing import NO_QUALITY
+
+        format = next((name for name, sentence in NO_QUALITY.items() if sentence == note), None)
+        if format is None:
+            self.say(f"{source}: {note}")
+        elif format not in self.progress.without_quality:
+            self.progress.without_quality.add(format)
+            self.say(f"--quality: was not set where the result is a {format}, which loses nothing")
+
     def tell_of(self, outcome: "Outcome") -> None:
         """What became of a photo, on stderr."""
         from derain.batch import describe
@@ -412,6 +424,6 @@ class Telling:
         if error:
             say_error(error)
         for note in outcome.notes:
-            self.say(f"{source}: {note}")
+            self.say_note(source, note)
         if not error and (self.verbose or outcome.dry and not self.quiet):
             say(f"{source}: {describe(outcome)}")

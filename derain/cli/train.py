@@ -53,7 +53,7 @@ def train(
     began = time.monotonic()
     check_pictures(rainy, "rainy photos", clips=True)
     check_pictures(clean, "photos without rain", clips=True)
-    from derain.training.config import check, named, read_config
+    from derain.training.config import named, read_config
     from derain.training.places import check_run
     from derain.training.ranks import is_first
 
@@ -62,12 +62,11 @@ def train(
     check_weights(*filter(None, (settings.start, settings.teacher)))
     if is_first():
         check_run(out, settings.preset, resume, (rainy, clean))
-    check(settings, named(config))
     from derain.training.clock import Clock
     from derain.training.loop import train as run_training
 
     with training_bar() as (report, watch):
         clock = Clock(settings.minutes, began, watch)
-        result = run_training(settings, rainy, clean, out, resume, report, say, clock=clock)
+        result = run_training(settings, rainy, clean, out, resume, report, say, clock=clock, where=named(config))
     if is_first():
         tell(str(result))

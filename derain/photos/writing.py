@@ -10,12 +10,13 @@ from derain.files.places import place
 from derain.files.writing import write_bytes
 from derain.photos.codec import Format, NewPhoto
 from derain.photos.described import COMMENT, in_exif
-from derain.photos.formats import BY_NAME
+from derain.photos.formats import BY_NAME, TABLE
 from derain.photos.names import format_of
 from derain.photos.original import Original, as_stored
 from derain.photos.previews import Previews
 from derain.text import printable
 
+NO_QUALITY = {row.name: f"its quality was not set because {row.name} loses nothing" for row in TABLE if row.lossless}
 NAMES = {"exif": "EXIF", "icc_profile": "ICC profile", "xmp": "XMP", "iptc": "IPTC captions", "comments": "comments"}
 
 
@@ -85,7 +86,7 @@ def _changed(original: Original, target: Format, quality: int | None) -> Iterato
     if original.inks is not None and not target.inks:
         yield "its CMYK inks became RGB"
     if quality is not None and target.lossless:
-        yield f"its quality was not set because {target.name} loses nothing"
+        yield NO_QUALITY[target.name]
 
 
 def holds_colours(original: Original, target: Format) -> bool:

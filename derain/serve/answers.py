@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import PurePosixPath
 from urllib.parse import quote
 
@@ -97,14 +98,14 @@ class _Parts:
         """Pillow's name of the result's."""
         return FORMATS[NAMES[self.wanted.format]] if self.wanted.format else self.original.format
 
-    @property
+    @cached_property
     def untouched(self) -> bool:
         """Whether the result is the photo's own file."""
         return keeps_its_file(self.original, self.layers, self.format, self.wanted.quality)
 
     def _result(self) -> Part:
         to = self.format
-        finished = finished_file(self.original, self.layers, to, self.wanted.quality)
+        finished = finished_file(self.original, self.layers, to, self.wanted.quality, self.untouched)
         self.notes = finished.notes
         own = PurePosixPath(self.given).suffix
         suffix = own if FORMATS.get(own.lower()) == to else SUFFIXES[to]

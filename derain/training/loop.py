@@ -45,6 +45,7 @@ def train(  # finetuning gives all of it: an onlooker, its clock and clips, besi
     onlooker: Onlooker | None = None,
     clock: Clock | None = None,
     footage: list[Footage] | None = None,
+    where: str = "",
 ) -> Path:
     """Train on unpaired folders and return the self-describing weights, ``out/<preset>.safetensors``.
 
@@ -58,6 +59,7 @@ def train(  # finetuning gives all of it: an onlooker, its clock and clips, besi
         onlooker: may end the run early.
         clock: that counts ``config.minutes``, with all that an interrupted run took; default: from now.
         footage: clips in which time is to find rain; default: those in ``rainy``.
+        where: the beginning of messages about settings.
 
     Raises:
         PhotoError: another run is at it, or the disk is full.
@@ -66,7 +68,7 @@ def train(  # finetuning gives all of it: an onlooker, its clock and clips, besi
         UsageError: a device that is not there.
         WeightsError: weights to start from or to discover rain with that are not there, or a model that cannot be.
     """
-    check(config)
+    check(config, where)
     with processes(config.device) as (rank, device), begun(out, config.preset, resume, (rainy, clean)) as state:
         say = say if say and rank == 0 else lambda sentence: None
         clock = clock or Clock(config.minutes)
