@@ -19,7 +19,9 @@ from typer.testing import CliRunner
 import derain
 from derain import batch
 from derain.batch import listing, planning, running
+from derain.batch.planning import Kind, Reason
 from derain.cli.app import app
+from derain.cli.left_out import LeftOut
 from derain.cli.options import to_output
 from derain.cli.run import target_of
 from derain.errors import PhotoError, UsageError, WeightsError
@@ -299,6 +301,20 @@ def pictures(folder: Path, rng, *names: str) -> None:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(rng.integers(60, 256, (20, 24, 3), dtype=np.uint8)).save(path)
+
+
+def test_what_is_left_out_is_told_apart_by_its_kind_whatever_the_words():
+    left = LeftOut()
+    for name, kind, words in (
+        ("a", Kind.LINK, "symbolic, to b"),
+        ("c", Kind.LINK, "a clip's link"),
+        ("d", Kind.CLIP, ""),
+    ):
+        left.add(Path(name), Reason(kind, words))
+    assert left.sentences("derain", "elsewhere") == [
+        "2 links left out: a is symbolic, to b",
+        "1 clip left out, such as d: elsewhere",
+    ]
 
 
 def test_a_quality_that_no_photo_of_a_batch_can_have_is_told_once(tmp_path, rng, small_weights):

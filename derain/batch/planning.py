@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from enum import Enum
 from functools import cached_property, lru_cache
 from itertools import islice
 from pathlib import Path, PurePath
@@ -22,10 +23,37 @@ from derain.photos import SUFFIXES, find_photos
 from derain.photos.names import FORMATS, MARKS, results_among
 
 NAMES = {"jpg": ".jpg", "jpeg": ".jpg", "png": ".png", "webp": ".webp", "tiff": ".tif", "avif": ".avif", "bmp": ".bmp"}
-CLIP, RESULT, LINK, FOLDER = "a clip", "a result", "a link", "a folder"  # how the reasons to leave one out begin
 MANY = 5000  # photos, from which on work begins before all are found
-Leave = Callable[[Path, str], None]
 Clash = Callable[["Job", str], None]
+
+
+class Kind(Enum):
+    """What is left out."""
+
+    CLIP = "a clip"
+    RESULT = "a result"
+    LINK = "a link"
+    FOLDER = "a folder"
+
+
+class Reason(str):
+    """What a file is that is left out, in words, and of which kind it is."""
+
+    kind: Kind
+
+    def __new__(cls, kind: Kind, words: str = "") -> "Reason":
+        found = super().__new__(cls, words or kind.value)
+        found.kind = kind
+        return found
+
+
+CLIP = Reason(Kind.CLIP)
+BY_NAME = Reason(Kind.RESULT, "a result, by its name")
+Leave = Callable[[Path, Reason], None]
+
+
+def result_of(photo: str | Path) -> Reason:
+    return Reason(Kind.RESULT, f"a result of {os.path.basename(photo)}")
 
 
 @dataclass(frozen=True)
@@ -91,9 +119,9 @@ def plan(
         UsageError: nothing to do, options that contradict each other, or two results in one place.
     """
     _check(target)
-    left: dict[Path, str] = {}
+    left: dict[Path, Reason] = {}
 
-    def leave_out(path: Path, why: str) -> None:
+    def leave_out(path: Path, why: Reason) -> None:
         left[path] = why
         leave(path, why)
 
@@ -102,7 +130,7 @@ def plan(
     # the shell expands *.jpg to photos and to what an earlier run made of them
     results = results_among(list(named), target.marks)
     for path, photo in results.items():
-        leave_out(path, f"a result of {photo.name}")
+        leave_out(path, result_of(photo))
     found = {photo: place for photo, place in named.items() if photo not in results}
     if found and all(is_moving(photo) and not is_unmatched(photo) for photo in found):
         raise UsageError(for_video(sorted(found)))
@@ -144,7 +172,7 @@ def plan_as_found(
     for given in inputs:
         for photo, below in _photos(given, recursive, target, leave):
             if (made_of := beside.made_of(given)) and photo.name == os.path.basename(given):
-                leave(photo, f"a result of {os.path.basename(made_of)}")
+                leave(photo, result_of(made_of))
                 continue
             job = _job(photo, below, target, ending or photo.suffix, False)
             if (other := taken.other(job)) is None:
@@ -183,12 +211,12 @@ def _is_apart(inputs: Sequence[str | Path], target: Target) -> bool:
     return True
 
 
-def _nothing_found(left: dict[Path, str], what: str = "photos", doing: str = "derain") -> str:
+def _nothing_found(left: dict[Path, Reason], what: str = "photos", doing: str = "derain") -> str:
     """A sentence where all is left out that was found."""
-    others = {path: why for path, why in left.items() if why != CLIP}
+    others = {path: why for path, why in left.items() if why.kind is not Kind.CLIP}
     if left and not others and what == "photos":
         return f"no photos found, but clips: {for_video(list(left))}"
-    if result := next((path for path, why in left.items() if why.startswith(RESULT)), None):
+    if result := next((path for path, why in left.items() if why.kind is Kind.RESULT), None):
         return f"found only results of earlier runs, such as {result}; name one explicitly to {doing} it again"
     if others:
         path, why = next(iter(others.items()))
@@ -220,10 +248,10 @@ def found_to_look_at(
         UsageError: there are none.
     """
     found: list[dict[Path, None]] = []
-    left: dict[Path, str] = {}
+    left: dict[Path, Reason] = {}
 
-    def leave_out(path: Path, why: str) -> None:
-        if why == CLIP and not is_remote(path):
+    def leave_out(path: Path, why: Reason) -> None:
+        if why.kind is Kind.CLIP and not is_remote(path):
             found[-1][path] = None
             return
         left[path] = why
@@ -235,7 +263,7 @@ def found_to_look_at(
             found[-1][picture] = None
     results = results_among([path for paths in found for path in paths if not is_moving(path)])
     for path, photo in results.items():
-        leave_out(path, f"a result of {photo.name}")
+        leave_out(path, result_of(photo))
     seen = set(results)
     for paths in found:
         again = seen & paths.keys()
@@ -381,7 +409,7 @@ def _photos_in(path: Path, recursive: bool, target: Target, leave: Leave) -> Ite
     """Photos of a folder that is named; it is left out itself if there is nothing in it."""
     is_empty, has_folders = True, False
 
-    def leave_out(inner: Path, why: str) -> None:
+    def leave_out(inner: Path, why: Reason) -> None:
         nonlocal is_empty
         is_empty = False
         leave(inner, why)
@@ -392,10 +420,10 @@ def _photos_in(path: Path, recursive: bool, target: Target, leave: Leave) -> Ite
             is_empty = False
             yield found
         for name in folder.listing.linked_folders if folder.listing and recursive else ():
-            leave_out(folder.path / name, f"{LINK} to a folder")
+            leave_out(folder.path / name, Reason(Kind.LINK, "a link to a folder"))
     if is_empty:
         below = " of its own (`recursive` includes subfolders)" if has_folders and not recursive else ""
-        leave(path, f"{FOLDER} without photos{below}")
+        leave(path, Reason(Kind.FOLDER, f"a folder without photos{below}"))
 
 
 def _results_below(path: Path, output: Path | None) -> Path | None:
@@ -414,12 +442,12 @@ def _photos_of(folder: Folder, named: Path, target: Target, leave: Leave) -> Ite
     for name in folder.listing.photos:
         photo = folder.path / name
         if name in folder.listing.links and (why := _leads_astray(photo, home)):
-            leave(photo, why)
+            leave(photo, Reason(Kind.LINK, why))
             continue
         if made_of := folder.listing.made_of(name, target.marks):
-            leave(photo, f"a result of {made_of}")
+            leave(photo, result_of(made_of))
         elif os.path.splitext(name)[0].endswith(DERAINED_MARK):
-            leave(photo, "a result, by its name")
+            leave(photo, BY_NAME)
         else:
             yield photo, folder.below / name
     for clip in folder.listing.clips:
@@ -431,9 +459,9 @@ def _leads_astray(link: Path, home: Path | None) -> str:
     if not os.path.exists(link):
         return broken(link)
     if os.path.isdir(link):
-        return f"{LINK} to a folder"
+        return "a link to a folder"
     inside = home is not None and Path(os.path.realpath(link)).is_relative_to(home)
-    return "" if inside else f"{LINK} out of the folder"
+    return "" if inside else "a link out of the folder"
 
 
 def _matched(path: Path, pattern: str, target: Target, leave: Leave) -> Iterator[tuple[Path, PurePath]]:
@@ -464,9 +492,9 @@ def _listed(pattern: Path) -> list[Path]:
 def _is_left(photo: Path, beside: dict[Path, Path], leave: Leave) -> bool:
     """Whether what a pattern matches is left out: the result of a photo beside it, or one by its name."""
     if photo in beside:
-        leave(photo, f"a result of {beside[photo].name}")
+        leave(photo, result_of(beside[photo]))
     elif photo.stem.endswith(DERAINED_MARK):
-        leave(photo, "a result, by its name")
+        leave(photo, BY_NAME)
     return photo in beside or photo.stem.endswith(DERAINED_MARK)
 
 

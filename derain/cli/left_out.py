@@ -3,21 +3,24 @@
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from derain.text import counted
+
+if TYPE_CHECKING:
+    from derain.batch.planning import Kind, Reason
 
 
 @dataclass
 class LeftOut:
     """Files, links and folders that nothing is done for; of a million only the first of each kind is kept."""
 
-    first: dict[str, tuple[Path, str]] = field(default_factory=dict)  # and why
-    count: Counter[str] = field(default_factory=Counter)
+    first: "dict[Kind, tuple[Path, Reason]]" = field(default_factory=dict)  # and why
+    count: "Counter[Kind]" = field(default_factory=Counter)
 
-    def add(self, path: Path, why: str) -> None:
-        kind = " ".join(why.replace(",", "").split()[:2])
-        self.first.setdefault(kind, (path, why))
-        self.count[kind] += 1
+    def add(self, path: Path, why: "Reason") -> None:
+        self.first.setdefault(why.kind, (path, why))
+        self.count[why.kind] += 1
 
     def sentences(self, doing: str, of_clips: str) -> list[str]:
         """
@@ -27,15 +30,15 @@ class LeftOut:
         """
         return [self._sentence(kind, doing, of_clips) for kind in self.first]
 
-    def _sentence(self, kind: str, doing: str, of_clips: str) -> str:
-        from derain.batch.planning import CLIP, FOLDER, LINK
+    def _sentence(self, kind: "Kind", doing: str, of_clips: str) -> str:
+        from derain.batch.planning import Kind
 
         (first, why), count = self.first[kind], self.count[kind]
-        if kind == CLIP:
+        if kind is Kind.CLIP:
             return f"{counted(count, 'clip')} left out, such as {first}: {of_clips}"
-        if kind == LINK:
+        if kind is Kind.LINK:
             return f"{counted(count, 'link')} left out: {first} is {why}"
-        if kind == FOLDER:
+        if kind is Kind.FOLDER:
             return f"{first} is {why}" + (
                 f", and so {'are' if count > 2 else 'is'} {count - 1} more" if count > 1 else ""
             )

@@ -32,6 +32,7 @@ from derain.text import listed
 if TYPE_CHECKING:
     from derain.batch import Job, Outcome, Tally, Target
     from derain.batch.journal import Journal
+    from derain.batch.planning import Reason
 
 SUFFIX = ".derained"
 THERE = "its results exist"  # why a photo is skipped
@@ -252,7 +253,7 @@ def _todo(
 
     if batch.is_long(named, target, recursive, overwrite):
         return telling.found(named, target, recursive, overwrite, journal)
-    left = dict[Path, str]()
+    left = dict[Path, "Reason"]()
     jobs = batch.plan(named, target, recursive, left.__setitem__)
     is_done = done_before(journal, overwrite)
     todo = [job for job in jobs if not is_done(job)]
@@ -310,7 +311,7 @@ class Telling:
             say(sentence)
 
     def skipped(
-        self, left_out: dict[Path, str], jobs: "list[Job]", todo: "set[Job]", journal: "Journal | None"
+        self, left_out: "dict[Path, Reason]", jobs: "list[Job]", todo: "set[Job]", journal: "Journal | None"
     ) -> None:
         """Files that nothing is done for, and why."""
         for path, why in left_out.items():
@@ -343,7 +344,7 @@ class Telling:
         """Jobs as their photos are found, without those that are done; what is left out is told at the end."""
         from derain.batch import plan_as_found, skipped_as_json
 
-        def leave(path: Path, why: str) -> None:
+        def leave(path: Path, why: "Reason") -> None:
             self.progress.left_out.add(path, why)
             if self.json:
                 tell_text(skipped_as_json(path, why))
