@@ -46,6 +46,8 @@ class Padded(nn.Module):
             image = image.index_select(axis, torch.where(place < side, place, beyond))
         layers = self.model.layers(image.half() if self.half_precision else image)
         background, rain = (layer[..., : sides[0], : sides[1]].float() for layer in layers)
+        if self.half_precision:  # engines round on the way, so that what is 0 may end a little below
+            background, rain = background.clamp(0, 1), rain.clamp(0, 1)
         return (background, rain) if self.with_rain else (background,)
 
 

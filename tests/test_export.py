@@ -102,7 +102,7 @@ def test_half_is_half_as_large_and_nearly_the_same(exported, small_weights, tmp_
     assert half.stat().st_size < 0.75 * exported.stat().st_size
     rainy = np.random.default_rng(0).random((1, 3, 40, 50), np.float32)
     for layer, truth in zip(by_onnxruntime(half)(rainy), by_onnxruntime(exported)(rainy)):
-        assert layer.dtype == np.float32
+        assert layer.dtype == np.float32 and layer.min() >= 0 and layer.max() <= 1
         np.testing.assert_allclose(layer, truth, atol=4 / 255)
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import derain
-from derain.errors import PhotoError
+from derain.errors import PhotoError, UsageError
 from derain.models import build, nlcl
 from derain.models.deployable import DerainConfig, DerainNet, receptive_radius
 from derain.photos import read_photo
@@ -18,7 +18,7 @@ from derain.restoring import devices
 from derain.restoring.restorer import Restorer, restore
 from derain.restoring.tiling import fitting_tile, tiles
 from derain.training.learner import grown
-from tests.conftest import scene, stripes
+from tests.conftest import SMALL, scene, stripes
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -40,6 +40,12 @@ def test_contract_at_any_size(model, size):
     assert background.dtype == rain.dtype == image.dtype
     assert background.min() >= 0 and background.max() <= 1
     torch.testing.assert_close(background + rain, image)
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 8), (1, 1, 8, 8), (1, 4, 8, 8), (0, 3, 8, 8), (1, 3, 0, 8)])
+def test_what_is_no_photo_is_refused_in_a_sentence(shape):
+    with pytest.raises(UsageError, match="give an .N, 3, H, W. tensor"):
+        build("derain", SMALL)(torch.zeros(shape))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

@@ -19,6 +19,7 @@ from derain.restoring.restorer import restore
 from derain.weights import about, load, read_header, save, sha256, verify
 from derain.weights import bundled as store
 from derain.weights.bundled import PURPOSES, bundled_weights
+from derain.weights.places import locate
 from tests.conftest import SMALL
 from tests.forks import command
 
@@ -333,6 +334,16 @@ def test_damaged_bundled_weights_are_a_sentence(shipped):
 def test_a_name_that_is_too_long_is_a_sentence():
     with pytest.raises(WeightsError, match="no bundled weights of that name"):
         load("x" * 5000)
+
+
+def test_a_file_of_any_name_is_told_for_what_it_is(tmp_path, monkeypatch, small_weights):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photo.jpg").write_bytes(b"\xff\xd8\xff\xe0 no weights")
+    (tmp_path / "mine").write_bytes(small_weights.read_bytes())
+    (tmp_path / "derain").write_bytes(b"something else")
+    with pytest.raises(WeightsError, match="photo.jpg: not a checkpoint that derain wrote"):
+        load("photo.jpg")
+    assert load("mine").halo and locate("derain").name == "derain.safetensors"
 
 
 def test_what_weights_say_of_themselves_is_plain_json(small_weights):

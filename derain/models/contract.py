@@ -75,15 +75,19 @@ class Derainer(nn.Module):
     def forward(self, rainy: Tensor) -> tuple[Tensor, Tensor]:
         """
         Raises:
-            UsageError: no ``(N, 3, H, W)`` tensor of floats.
+            UsageError: no ``(N, 3, H, W)`` tensor of floats, or one without pixels.
         """
-        if not isinstance(rainy, Tensor) or rainy.dim() != 4 or not rainy.is_floating_point():
+        if not (isinstance(rainy, Tensor) and rainy.is_floating_point() and is_rgb(rainy.shape)):
             shape = f" of {rainy.dtype} with shape {tuple(rainy.shape)}" if isinstance(rainy, Tensor) else ""
             given = f"{type(rainy).__name__}{shape}"
             raise UsageError(f"`rainy`: give an (N, 3, H, W) tensor of floats in [0, 1], not {given}")
         height, width = rainy.shape[-2:]
         background, rain = self.layers(pad_to_multiple(rainy, self.multiple))
         return background[..., :height, :width], rain[..., :height, :width]
+
+
+def is_rgb(shape: torch.Size) -> bool:
+    return len(shape) == 4 and shape[1] == 3 and 0 not in shape
 
 
 def nan_where_too_large(x: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from derain.errors import PhotoError, WeightsError
 from derain.files.writing import refuse_special
-from derain.weights.bundled import locate_bundled
+from derain.weights.bundled import bundled_weights, locate_bundled
 from derain.weights.hub import Reference, fetch
 
 
@@ -19,7 +19,7 @@ def locate(weights: str | Path) -> Path:
     if str(weights).startswith("hf:"):
         return fetch(Reference.parse(str(weights)))
     path = Path(weights)
-    if path.suffix.lower() in {".safetensors", ".pth"} or path.parent != Path("."):
+    if is_file_name(path) or (os.path.lexists(path) and str(weights) not in bundled_weights()):
         try:
             refuse_special(path)
         except PhotoError as error:
@@ -28,6 +28,11 @@ def locate(weights: str | Path) -> Path:
             raise WeightsError(f"{path}: no such weights file")
         return path
     return locate_bundled(str(weights))
+
+
+def is_file_name(path: Path) -> bool:
+    """Whether it can be nothing else."""
+    return path.suffix.lower() in {".safetensors", ".pth"} or path.parent != Path(".")
 
 
 def check_repo(repo: str) -> None:
