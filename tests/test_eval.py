@@ -4,8 +4,11 @@ import csv
 import io
 import json
 import math
+import os
 import re
 from functools import partial
+from itertools import cycle
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -24,7 +27,7 @@ from derain.evaluation import evaluate as evaluation
 from derain.evaluation import scores as table_of_scores
 from derain.evaluation.benchmark import Speed, as_markdown, benchmark
 from derain.evaluation.evaluate import Evaluation, evaluate
-from derain.evaluation.matching import find_twins, match
+from derain.evaluation.matching import find_candidates, match
 from derain.evaluation.metrics import luma, psnr, ssim, values
 from derain.evaluation.no_truth import Sequel, Unpaired, flicker, motion
 from derain.evaluation.pictures import read_picture
@@ -187,9 +190,9 @@ def test_interval_covers_the_mean_and_says_noise(rng):
 )
 def test_the_fields_naming_schemes(tmp_path, rainy, clean):
     here, there = ([tmp_path / f"{stem}.png" for stem in stems] for stems in (rainy, clean))
-    assert find_twins(here, sorted(set(there))) == dict(zip(here, there))
-    assert find_twins([tmp_path / "cabin.png"], [tmp_path / "cab.png"]) == {}
-    assert find_twins([tmp_path / "rainy.png"], [tmp_path / "clean.png"])
+    assert find_candidates(here, sorted(set(there))) == {photo: [twin] for photo, twin in zip(here, there)}
+    assert find_candidates([tmp_path / "cabin.png"], [tmp_path / "cab.png"]) == {tmp_path / "cabin.png": []}
+    assert find_candidates([tmp_path / "rainy.png"], [tmp_path / "clean.png"])[tmp_path / "rainy.png"]
 
 
 def test_what_has_no_twin_is_listed(tmp_path):
@@ -201,6 +204,26 @@ def test_what_has_no_twin_is_listed(tmp_path):
     assert len(problems) == 2 and "2.png: no ground truth" in problems[0] and "3.png: no rainy photo" in problems[1]
     with pytest.raises(UsageError, match="matches"):
         match(tmp_path / "tool", tmp_path / "empty" if (tmp_path / "empty").mkdir() else _only(tmp_path, "9.png"))
+
+
+def test_an_exact_name_decides_and_what_no_name_decides_is_said(tmp_path):
+    for name in (
+        "rainy/1.jpg",
+        "rainy/1.png",
+        "rainy/2.png",
+        "clean/1.jpg",
+        "clean/1.png",
+        "clean/2.bmp",
+        "clean/2.jpg",
+    ):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (12, 12)).save(tmp_path / name)
+    entries, problems = match(tmp_path / "rainy", tmp_path / "clean", {"tool": tmp_path / "clean"})
+    assert [(entry.name, entry.clean.name, entry.restored["tool"].name) for entry in entries] == [
+        ("1.jpg", "1.jpg", "1.jpg"),
+        ("1.png", "1.png", "1.png"),
+    ]
+    assert len(problems) == 1 and "2.png: more than one ground truth" in problems[0] and "2.bmp, 2.jpg" in problems[0]
 
 
 def test_results_beside_their_photos_are_no_rainy_photos(tmp_path):
@@ -273,12 +296,12 @@ def test_tiny_frames_and_failing_metrics_leave_the_other_scores(monkeypatch, rng
     with monkeypatch.context() as patch:
         patch.setattr(evaluation, "unpaired_scores", failing_once(evaluation.unpaired_scores))
         found = evaluate(Samples(iter(frames), []), {}, workers=1)
-    assert found.problems == ["0: input is not scored (not enough memory)"] and found.rows["1"] and found.rows["2"]
+    assert found.problems == ["0: input: not enough memory"] and found.rows["1"] and found.rows["2"]
     for module, name in ((evaluation, "motion"), (table_of_scores, "flicker")):
         with monkeypatch.context() as patch:
             patch.setattr(module, name, failing_once(getattr(module, name)))
             found = evaluate(Samples(iter(frames), [], in_sequence=True), {}, workers=1)
-        assert len(found.problems) == 1 and "(not enough memory)" in found.problems[0]
+        assert len(found.problems) == 1 and "not enough memory" in found.problems[0]
         assert "rain_left" in found.rows["1"][INPUT] and "flicker" in found.rows["2"][INPUT]
 
 
@@ -387,7 +410,10 @@ def test_what_cannot_be_scored_is_named_and_counted(paired_folders):
         (["--self-test", "--benchmark"], "give one of --rainy"),
         (["--rainy", "missing"], "missing: no such file or folder"),
         (["--rainy", "{rainy}", "--clean", "{rainy}/rain-0.png"], "folders with folders"),
-        (["--rainy", "{rainy}", "--csv", "{rainy}/rain-0.png"], "already exists"),
+        (["--rainy", "{rainy}", "--clean", "{rainy}/rain-0.png"], "rain-0.png: is a photo, but "),
+        (["--rainy", "a.mp4", "--clean", "{rainy}/rain-0.png"], "rain-0.png: is a photo, but a.mp4 is a clip"),
+        (["--rainy", "{rainy}", "--csv", "{rainy}/../old"], "old: already exists"),
+        (["--rainy", "{rainy}", "--report", "{rainy}", "--overwrite"], "rainy: is a folder; give the name of a file"),
         (["--rainy", "{rainy}", "--restored", "x={rainy}", "--restored", "x={rainy}"], "two methods are called x"),
         (["--rainy", "{rainy}", "--restored", "truth={rainy}"], "two methods are called truth"),
         (["--rainy", "{rainy}", "--csv", "{rainy}/new", "--json", "{rainy}/../rainy/new"], "cannot hold two outputs"),
@@ -398,9 +424,51 @@ def test_what_cannot_be_scored_is_named_and_counted(paired_folders):
         (["--rainy", "{rainy}", "--frames", "3"], "is no clip; leave out `frames`"),
     ],
 )
-def test_wrong_usage_is_one_sentence(paired_folders, arguments, said):
+def test_wrong_usage_is_one_sentence(paired_folders, monkeypatch, arguments, said):
+    monkeypatch.chdir(paired_folders)
+    for name in ("old", "a.mp4"):
+        (paired_folders / name).touch()
     done = call(*(a.format(rainy=paired_folders / "rainy") for a in arguments))
     assert isinstance(done.exception, UsageError) and said in str(done.exception)
+
+
+def test_what_is_measured_is_never_replaced(paired_folders, small_weights, monkeypatch):
+    monkeypatch.chdir(paired_folders)
+    pictures = [path for folder in ("rainy", "clean", "tool a") for path in Path(folder).iterdir()]
+    Path("link.json").symlink_to(pictures[0])
+    os.link(pictures[0], "twin.json")
+    given = ["--rainy", "rainy", "--clean", "clean", "--restored", "tool a", "--weights", small_weights, "--overwrite"]
+    before = {path: path.read_bytes() for path in [*pictures, small_weights]}
+    for option, out in zip(cycle(("--json", "--csv", "--report")), [*before, "link.json", "twin.json"]):
+        done = call(*given, option, out)
+        assert isinstance(done.exception, UsageError) and f"{out}: would replace what is read" in str(done.exception)
+    assert isinstance(call("--rainy", pictures[0], "--json", pictures[0], "--overwrite").exception, UsageError)
+    assert isinstance(call("--benchmark", *given[-3:], "--json", small_weights).exception, UsageError)
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_file_that_cannot_be_written_costs_only_itself_and_is_no_wrong_usage(paired_folders):
+    if not os.path.exists("/dev/full"):
+        pytest.skip("needs a device that is always full")
+    given = ("--rainy", paired_folders / "rainy" / "rain-0.png", "--weights", "none")
+    done = call(*given, "--json", "/dev/full", "--report", paired_folders / "a.html")
+    assert done.exit_code == 1 and "/dev/full: cannot be written (No space" in done.stderr
+    assert (paired_folders / "a.html").is_file()
+
+
+def test_the_table_goes_to_stdout_unless_a_script_reads_it(paired_folders):
+    given = ("--rainy", paired_folders / "rainy", "--clean", paired_folders / "clean", "--weights", "none")
+    done, piped = call(*given), call(*given, "--csv", "-")
+    assert "PSNR" in done.stdout and "PSNR" not in done.stderr
+    assert "PSNR" in piped.stderr and piped.stdout.startswith("picture,method,")
+
+
+def test_a_picture_without_a_score_is_not_counted_and_told_once(paired_folders):
+    Image.new("RGB", (9, 9)).save(paired_folders / "odd.png")
+    given = ("--clean", paired_folders / "odd.png", "--restored", paired_folders / "tool a" / "rain-0.png")
+    done = call("--rainy", paired_folders / "rainy" / "rain-0.png", *given, "--weights", "none")
+    sizes = "rain-0.png: input and rain-0.png are 320x320 px, but its ground truth has 9x9"
+    assert done.stderr.splitlines() == [f"not scored: {sizes}", "1 problem, 0 pictures scored"]
 
 
 def test_a_picture_that_a_network_cannot_do_is_named_and_the_others_are_scored(paired_folders):

@@ -265,7 +265,7 @@ def test_what_is_no_file_is_never_replaced(tmp_path, rng, rainy_model):
     write_named(pipe, b"scores")
     assert os.read(reader, 99) == b"scores" and pipe.is_fifo()
     os.close(reader)
-    outputs.refuse_existing([Path(os.devnull), pipe], overwrite=False)
+    outputs.refuse_unwritable([Path(os.devnull), pipe], overwrite=False, read={})
     outputs.write(Path(os.devnull), "scores")
     assert not Path(os.devnull).is_file()
     with pytest.raises(PhotoError, match="cannot be written"):

@@ -7,12 +7,13 @@ import typer
 
 from derain.cli.inputs import check_there, check_weights
 from derain.cli.options import Device, to_file
-from derain.cli.terminal import progress_bar, say, talk, with_options
+from derain.cli.terminal import console_of_results, progress_bar, say, with_options
 from derain.errors import UsageError
 from derain.text import counted
 
 if TYPE_CHECKING:
     import torch
+    from rich.console import Console
 
     from derain.evaluation.evaluate import Evaluation
     from derain.evaluation.report import Gallery
@@ -69,13 +70,16 @@ def evaluate(
     check_there(*(path for path in (rainy, clean) if path))
     check_weights(*(name for name in weights or () if name != "none"))
     from derain.cli.methods import method_names, roles
-    from derain.cli.outputs import refuse_existing, write
+    from derain.cli.outputs import files_of, is_stdout, pictures_at, refuse_unwritable, write_all
     from derain.evaluation.samples import open_samples
 
     ours, theirs = method_names([w for w in weights or ["derain"] if w != "none"], restored or [])
     if benchmark and (report or csv):
         raise UsageError("--benchmark can write --json only; leave out --report and --csv")
-    refuse_existing([path for path in (report, json, csv) if path], overwrite)
+    outputs = [path for path in (report, json, csv) if path]
+    read = {"rainy": [rainy] if rainy else [], "clean": [clean] if clean else [], "restored": [*theirs.values()]}
+    pictures = {option: [file for path in paths for file in pictures_at(path)] for option, paths in read.items()}
+    refuse_unwritable(outputs, overwrite, pictures | {"weights": files_of(ours.values())})
     opened = open_samples(rainy, clean, theirs, frames) if rainy else None
     from derain.evaluation.report import as_html  # torch takes seconds: what is wrong with the pictures is told before
     from derain.evaluation.results import as_csv, as_json
@@ -84,26 +88,29 @@ def evaluate(
     from derain.weights import load
 
     chosen = choose_device(device)
+    shown = console_of_results(any(map(is_stdout, outputs)))
     if benchmark:
-        _measure(list(ours.values()), chosen, json)
+        _measure(list(ours.values()), chosen, json, shown)
         return
     given = opened or rendered_samples()
     for left in given.left_out:
         say(left)
-    found, gallery = _score(given, {name: load(file, chosen) for name, file in ours.items()}, workers)
-    if json:
-        write(json, as_json(found))
-    if csv:
-        write(csv, as_csv(found))
-    if report:
-        title = "/".join(rainy.resolve().parts[-2:]) if rainy else "Self-test"
-        write(report, as_html(found, gallery, title, roles(rainy, clean, ours, theirs)))
+    found, gallery = _score(given, {name: load(file, chosen) for name, file in ours.items()}, workers, shown)
+    title = "/".join(rainy.resolve().parts[-2:]) if rainy else "Self-test"
+    all_written = write_all(
+        {
+            json: lambda: as_json(found),
+            csv: lambda: as_csv(found),
+            report: lambda: as_html(found, gallery, title, roles(rainy, clean, ours, theirs)),
+        }
+    )
     if found.problems:
-        say(f"{counted(len(found.problems), 'problem')}, {counted(len(found.rows), 'picture')} scored")
+        say(f"{counted(len(found.problems), 'problem')}, {counted(found.scored, 'picture')} scored")
+    if found.problems or not all_written:
         raise typer.Exit(1)
 
 
-def _measure(weights: list[str], device: "torch.device", json: Path | None) -> None:
+def _measure(weights: list[str], device: "torch.device", json: Path | None, shown: "Console") -> None:
     """Speed and memory, as a table and perhaps as JSON."""
     from derain.cli.outputs import write
     from derain.cli.tables import speed_table
@@ -111,14 +118,16 @@ def _measure(weights: list[str], device: "torch.device", json: Path | None) -> N
     from derain.evaluation.results import speeds_as_json
 
     speeds = benchmark(weights, device, say=lambda line: say(line, "dim"))
-    talk.print(speed_table(speeds))
+    shown.print(speed_table(speeds))
     say("For a README; photo and video are extrapolated from a smaller photo and three frames, without fusion:")
-    talk.print(as_markdown(speeds), markup=False, highlight=False, soft_wrap=True)
+    shown.print(as_markdown(speeds), markup=False, highlight=False, soft_wrap=True)
     if json:
         write(json, speeds_as_json(speeds))
 
 
-def _score(given: "Samples", models: "dict[str, Derainer]", workers: int | None) -> "tuple[Evaluation, Gallery]":
+def _score(
+    given: "Samples", models: "dict[str, Derainer]", workers: int | None, shown: "Console"
+) -> "tuple[Evaluation, Gallery]":
     """Scores as a table, and what could not be scored."""
     from derain.cli.tables import scores_tables
     from derain.evaluation import evaluate as evaluation
@@ -137,8 +146,8 @@ def _score(given: "Samples", models: "dict[str, Derainer]", workers: int | None)
 
         found = evaluation.evaluate(given, models, workers, watch, tell_part)
     found.problems = [with_options(problem) for problem in found.problems]
-    for table in scores_tables(found, talk.width):
-        talk.print(table)
+    for table in scores_tables(found, shown.width):
+        shown.print(table)
     for problem in found.problems:
         say(f"not scored: {problem}", "yellow")
     return found, gallery

@@ -35,7 +35,7 @@ def widest(table: Table) -> int:
 
 def scores_table(evaluation: Evaluation, scores: Sequence[str]) -> Table:
     """Means with their intervals, a method a row, and below them what the differences are worth."""
-    drawn = Table(title=counted(len(evaluation.rows), "picture"), title_justify="left")
+    drawn = Table(title=counted(evaluation.scored, "picture"), title_justify="left")
     drawn.add_column("", overflow="fold", max_width=LONGEST_NAME)
     for score in scores:
         drawn.add_column("\n".join([*SCORES[score].heading.rsplit(" ", 1), SCORES[score].unit]).strip())

@@ -29,6 +29,11 @@ class Talk(Console):
 talk = Talk(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
+def console_of_results(is_taken: bool) -> Console:
+    """Where tables for people go: to stdout, or to stderr where stdout ``is_taken`` by what a script reads."""
+    return talk if is_taken else Talk(highlight=False, soft_wrap=True, emoji=False)
+
+
 _ARGUMENT = re.compile(r"(?<![^\s(])`(\w+)`(?=[\s),;]|$)")
 _options: dict[str, str] = {}  # of the command that runs, by the arguments of the Python API that they give
 

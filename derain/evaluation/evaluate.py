@@ -42,6 +42,11 @@ class Evaluation:
     left_out: list[str] = field(default_factory=list)  # as :class:`Samples` has it
 
     @property
+    def scored(self) -> int:
+        """Pictures that have a score at all."""
+        return sum(any(methods.values()) for methods in self.rows.values())
+
+    @property
     def scores(self) -> list[str]:
         """Names of the scores that occur, in the order of :data:`SCORES`."""
         found = {name for methods in self.rows.values() for scores in methods.values() for name in scores}
@@ -161,8 +166,8 @@ def score(
     before: tuple[Sample, dict[str, Picture]] | None,
 ) -> tuple[dict[str, dict[str, float]], list[str]]:
     """Scores of each method on one sample, and a sentence for each that has none."""
-    found, problems = {}, []
-    moved = None
+    found, problems, moved = {}, list[str](), None
+    misfits: dict[str, list[str]] = {}  # methods by what keeps them from being scored
     try:
         if before and before[0].rainy.shape == sample.rainy.shape:
             moved = motion(sample.rainy, before[0].rainy)
@@ -177,9 +182,12 @@ def score(
             if before and moved is not None and name in before[1]:
                 found[name] |= scores_of(Sequel(picture, before[1][name], moved))
         except ValueError as error:
-            problems.append(f"{sample.name}: {name} is {error}; not scored")
+            misfits.setdefault(str(error), []).append(name)
         except Exception as error:  # whatever it is, the other scores go on
-            problems.append(f"{sample.name}: {name} is not scored{' whole' * (name in found)} ({reason(error)})")
+            problems.append(f"{sample.name}: {name}{', in part' * (name in found)}: {reason(error)}")
+    for why, names in misfits.items():
+        is_or_are = "is" if len(names) == 1 else "are"
+        problems.append(f"{sample.name}: {' and '.join(names)} {is_or_are} {why}")
     return found, problems
 
 

@@ -148,7 +148,7 @@ def as_html(
     """
     parts = [
         f"<h1>{escape(title)}</h1>",
-        f"<p class=faint>{counted(len(evaluation.rows), 'picture')} scored by derain eval"
+        f"<p class=faint>{counted(evaluation.scored, 'picture')} scored by derain eval"
         + (f", {counted(len(evaluation.problems), 'problem')} listed below" if evaluation.problems else "")
         + "</p>",
         *(f"<p>{escape(sentence)}</p>" for sentence in told if sentence),

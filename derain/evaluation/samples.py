@@ -67,10 +67,18 @@ def open_samples(
         return Samples(folder_samples(entries, problems), problems, list(restored), len(entries), left_out=left)
     if all(path.suffix.lower() in CLIPS for path in paths):
         return Samples(clip_samples(rainy, clean, restored, problems, frames), problems, list(restored), frames, True)
-    if any(path.is_dir() or path.suffix.lower() in CLIPS for path in paths):
-        raise UsageError(f"{rainy}: compare folders with folders, photos with photos and clips with clips")
+    for path in paths:
+        if (kind := _kind(path)) != _kind(rainy):
+            raise UsageError(
+                f"{path}: is {kind}, but {rainy} is {_kind(rainy)}; "
+                "compare folders with folders, photos with photos and clips with clips"
+            )
     entry = Entry(rainy.name, rainy, clean, restored)
     return Samples(folder_samples([entry], problems), problems, list(restored), 1)
+
+
+def _kind(path: Path) -> str:
+    return "a folder" if path.is_dir() else "a clip" if path.suffix.lower() in CLIPS else "a photo"
 
 
 def folder_samples(entries: Iterable[Entry], problems: list[str]) -> Iterator[Sample]:
