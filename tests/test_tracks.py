@@ -361,3 +361,23 @@ def test_a_packet_whose_time_the_encoder_left_undefined_is_decoded_when_it_is_sh
     for packet, (pts, dts) in zip(packets, [(0, 6574731305396623436), (512, 0)]):
         packet.pts, packet.dts = pts, dts
     assert [packet.dts for packet in in_time(packets)] == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("source", "ending", "advice"),
+    [
+        (lambda path: transparent(path / "a.mov", *TRANSPARENT["a.mov"]), ".mov", ("ffv1", ".mkv")),
+        (lambda path: transparent(path / "a.mov", *TRANSPARENT["a.mov"]), ".mp4", ("ffv1", ".mkv")),
+        (lambda path: make_clip(path / "a.avi", 2, "rawvideo", "bgr24", base=Fraction(1, 25)), ".avi", ("ffv1", "")),
+        (lambda path: make_clip(path / "a.mkv", 2, "ffv1", "yuv444p12le"), ".mp4", ("libx265", "")),
+    ],
+)
+def test_the_codec_and_container_that_are_said_to_keep_more_do(tmp_path, source, ending, advice):
+    clip, said, codec, other = source(tmp_path), [], *advice
+    process(clip, tmp_path / f"b{ending}", Identity(), FRAME_BY_FRAME, say=said.append)
+    told = next(line for line in said if "more" in line)
+    assert f"`codec` {codec}" in told and (f"a result in {other}" if other else "keeps more") in told
+    better = tmp_path / f"c{other or ending}"
+    process(clip, better, Identity(), VideoSettings(temporal="off", codec=codec), say=said.append)
+    with av.open(str(clip)) as before, av.open(str(better)) as after:
+        assert not lost(before.streams.video[0].format.name, 8, after.streams.video[0].format.name)

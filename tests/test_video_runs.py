@@ -176,6 +176,22 @@ def test_what_cannot_be_is_said_before_weights_are_loaded(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.gif", "a.mp4", "in"]
 
 
+@pytest.mark.parametrize(
+    ("codec", "out", "advice"), [("libx265", "b.avi", "ffv1"), ("ffv1", "b.mov", ".mkv"), ("vp9", "b.mov", ".mp4")]
+)
+def test_a_codec_that_the_container_cannot_hold_is_refused_before_any_work(tmp_path, codec, out, advice):
+    clip = make_clip(tmp_path / "a.mp4", count=2)
+    words = ["video", str(clip), "--codec", codec, "-o", str(tmp_path / out)]
+    for more in ([], ["--live", "--format", "avi" if out.endswith("avi") else "mov"]):
+        done = CliRunner().invoke(app, [*words[:1], *(["-"] if more else words[1:2]), *words[2:], *more])
+        assert isinstance(done.exception, UsageError), done.exception
+        assert str(done.exception).startswith(f"{tmp_path / out}: ") and f"`codec` {codec}" in str(done.exception)
+        assert more or advice in str(done.exception)
+    with pytest.raises(UsageError, match=f"{out}: .* cannot hold"):
+        process(clip, tmp_path / out, Identity(), VideoSettings(codec=codec))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
+
+
 @pytest.mark.parametrize("option", ["--encoder-option", "--source-option", "--output-option"])
 def test_an_option_without_a_value_is_wrong_usage(tmp_path, option):
     done = CliRunner().invoke(app, ["video", str(make_clip(tmp_path / "a.mp4", count=1)), option, "tune"])

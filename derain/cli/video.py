@@ -128,6 +128,7 @@ def video(
     source = sources[0]
     from derain.rain.amount import threshold
     from derain.video.formats import choose_encoder
+    from derain.video.holding import check_codec_of
     from derain.video.naming import check_names, default_result
     from derain.video.settings import VideoSettings, check_settings
     from derain.video.streams import StreamSettings, is_stream
@@ -180,7 +181,9 @@ def video(
     if not is_streamed:  # of a stream its options are looked at before
         check_weights(weights)
         if codec:
-            choose_encoder("", Path(out or source).suffix.lower(), codec)
+            ending = Path(out or source).suffix.lower()
+            choose_encoder("", ending, codec)
+            check_codec_of(codec, out or source, ending)
     import torch  # which takes seconds: what is wrong with clips and options is told before
 
     from derain.restoring.devices import choose_device

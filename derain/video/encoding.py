@@ -1,11 +1,11 @@
 """How the frames of a clip are encoded."""
 
-from collections.abc import Callable, Set
+from collections.abc import Set
 from dataclasses import dataclass, field
 from fractions import Fraction
 
 from derain.photos import Photo
-from derain.video.formats import NVENC, PRORES, choose_encoder, choose_pixel_format, has_alpha, is_grey, lost
+from derain.video.formats import NVENC, PRORES, choose_encoder, choose_pixel_format, has_alpha
 from derain.video.reading import Frame, PictureTrack
 from derain.video.settings import VideoSettings
 from derain.video.sides import KINDS_TAKEN_OVER, Light, merged
@@ -83,15 +83,3 @@ def encoding_of(
         options.setdefault("profile", PRORES[profile])
     aspect = track.stream.sample_aspect_ratio
     return Encoding(codec, width, height, form, track.rate, track.time_base, aspect or None, options)
-
-
-def say_lost(frame: Frame, encoding: Encoding, say: Callable[[str], None]) -> None:
-    """Say what the pixels lose, and what stands beside them."""
-    light = Light.of(frame.sides)
-    if (light.mastering or light.content) and not light.options(encoding.codec):
-        say(f"{encoding.codec} cannot hold HDR's mastering display and content light; the container keeps what it held")
-    if is_grey(frame.colours.pixel_format) and not is_grey(encoding.pixel_format):
-        say(f"{encoding.codec}: grey is stored as {encoding.pixel_format}, which looks the same")
-    for loss in lost(frame.colours.pixel_format, frame.colours.bits, encoding.pixel_format):
-        advice = "a result in .mov or .mkv" if "transparency" in loss else "`codec` libx265"
-        say(f"{encoding.codec}: {loss}; {advice} keeps more")

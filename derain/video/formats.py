@@ -38,7 +38,6 @@ HELD = {  # codecs that not every container holds
 }
 FALLBACK = {".webm": "libvpx-vp9", ".avi": "mpeg4"}  # by container, libx264 elsewhere
 WITH_ALPHA = {".mov": "prores_ks", ".mkv": "ffv1", ".avi": "ffv1", ".webm": "libvpx-vp9"}
-OF_WEBM = ("libvpx", "libsvtav1", "libaom", "librav1e")
 WITHOUT_ODD_SIZES = {"libx264", "libx265", "h264_nvenc", "hevc_nvenc"}  # in formats with halved chroma
 NVENC = "_nvenc"  # ending of the encoders of NVIDIA's cards
 OF_NVENC = {"yuv420p", "nv12", "p010le", "yuv444p"}
@@ -69,7 +68,7 @@ def choose_encoder(source: str, ending: str, codec: str | None, alpha: bool = Fa
     """The encoder named, or that of the source's own codec if the container takes it and it keeps the alpha.
 
     Raises:
-        UsageError: no such encoder, or one whose video WebM does not hold.
+        UsageError: no such encoder.
     """
     if codec is None:
         own = ENCODERS.get(source, "")
@@ -78,8 +77,6 @@ def choose_encoder(source: str, ending: str, codec: str | None, alpha: bool = Fa
             chosen = "ffv1"
         return WITH_ALPHA.get(ending, chosen) if alpha and not any(map(has_alpha, formats(chosen))) else chosen
     name = ENCODERS.get(codec, codec)
-    if ending == ".webm" and not name.startswith(OF_WEBM):
-        raise UsageError(f"`codec` {codec}: WebM holds only VP9 and AV1; give `out` another suffix, such as .mkv")
     try:
         av.codec.Codec(name, "w")
     except ValueError:
@@ -111,8 +108,8 @@ def choose_pixel_format(codec: str, source: str, size: tuple[int, int]) -> str:
     odd = any(side % 2 for side in size) and codec in WITHOUT_ODD_SIZES
 
     def misfit(form: str) -> tuple[Any, ...]:
-        alpha, chroma, depth = _differences(plain, form)
-        more = _differences(form, plain)
+        alpha, chroma, depth = differences(plain, form)
+        more = differences(form, plain)
         other_kind = is_rgb(form) != is_rgb(plain)
         unusual = form.startswith("yuvj") or is_rgb(form) and codec not in LOSSLESS
         return alpha, chroma, depth > 0, unusual, other_kind, depth, more, known.index(form)
@@ -131,7 +128,7 @@ def is_grey(pixel_format: str) -> bool:
 
 def lost(source: str, bits: int, form: str) -> list[str]:
     """What frames of the pixel format ``source`` lose in ``form``, in words."""
-    alpha, chroma, _ = _differences(source, form)
+    alpha, chroma, _ = differences(source, form)
     said = ["its transparency is lost"] if alpha else []
     if chroma:
         said += [f"its {_scheme(source)} chroma becomes {_scheme(form)}"]
@@ -143,7 +140,7 @@ def _parts(pixel_format: str) -> Any:
     return av.VideoFormat(pixel_format, 64, 64).components
 
 
-def _differences(source: str, form: str) -> tuple[int, int, int]:
+def differences(source: str, form: str) -> tuple[int, int, int]:
     """Alpha, chroma samples in a block of 16 pixels, and bits that the first has and the second lacks."""
     alpha = has_alpha(source) and not has_alpha(form)
     chroma = max(_chroma(source) - _chroma(form), 0)

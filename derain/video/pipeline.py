@@ -20,11 +20,13 @@ from derain.photos import Photo
 from derain.restoring.ahead import drawn_ahead
 from derain.video.damage import Damage
 from derain.video.encoder import SegmentWriter
-from derain.video.encoding import encoding_of, say_lost
+from derain.video.encoding import encoding_of
 from derain.video.formats import choose_encoder
 from derain.video.fusion import REACH
+from derain.video.holding import check_codec_of
 from derain.video.joining import Track, join
 from derain.video.judging import LOOKS, RAINY_LOOKS, count_rainy
+from derain.video.keeping import say_lost
 from derain.video.naming import FORMATS, check, check_result, check_source, is_gif, is_sequence, unfinished
 from derain.video.notes import Notes
 from derain.video.reading import Clip, Frame
@@ -104,6 +106,7 @@ def process(
         clips = [files.enter_context(Clip(source, hardware=settings.hwaccel))]
         clips += [files.enter_context(Clip(source, track, settings.hwaccel)) for track in range(1, clips[0].tracks)]
         choose_encoder(clips[0].codec, out.suffix.lower(), settings.codec)
+        check_codec_of(settings.codec, str(out), out.suffix.lower())
         with kept_for(out):
             check(source, out, overwrite)  # another run may just have made it
             begun = run()
@@ -373,7 +376,7 @@ class Segments:
         stored, ending = turned_back(picture, frame), Path(work.folder.stem).suffix.lower()
         encoding = encoding_of(self.clip, frame, stored, ending, work.light, settings)
         if is_first:
-            say_lost(frame, encoding, self.run.note)
+            say_lost(frame, encoding, ending, self.run.note)
             try_options(encoding, settings, str(self.clip.path), self.run.note)
         writer = SegmentWriter(work.segments[-1], encoding)
         if frame.matrix:

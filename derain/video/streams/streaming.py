@@ -17,13 +17,15 @@ from derain.models.contract import Derainer
 from derain.photos import Photo
 from derain.rain.amount import coverage
 from derain.rain.weather import Weather
-from derain.video.encoding import say_lost
 from derain.video.formats import ENCODERS, choose_encoder
+from derain.video.holding import check_codec
+from derain.video.keeping import say_lost
 from derain.video.naming import check_result
 from derain.video.pipeline import DEFAULT_SETTINGS
 from derain.video.reading import UNREADABLE, Decoded, Frame, upright
 from derain.video.settings import VideoSettings, check_settings
 from derain.video.streams.addresses import (
+    ENDINGS,
     PIPE,
     URL,
     StreamSettings,
@@ -262,7 +264,7 @@ class Streaming:
     def _begin(self, frame: Frame, picture: Photo) -> None:
         form, raw = self.output.form, self.streaming.raw
         encoding = encoding_for(self.connection, frame, picture, form, raw, self.settings)
-        say_lost(frame, encoding, self.say)
+        say_lost(frame, encoding, ENDINGS.get(form, ".ts"), self.say, others=())
         try_options(encoding, self.settings, self.output.name, self.say)
         origin = self.origin or Fraction(0)
         for sentence in self.output.open(encoding, self.connection, origin, self.settings.audio):
@@ -282,6 +284,8 @@ def check(source: str, out: str, settings: VideoSettings, streaming: StreamSetti
         raise UsageError("`hwaccel`: streams are decoded on the CPU; leave it out")
     if settings.codec and settings.codec != "rawvideo" and settings.codec not in ENCODERS:
         choose_encoder("", ".ts", settings.codec)
+    form = container_of(out, streaming)
+    check_codec(settings.codec, form, ENDINGS.get(form, ".ts"), shown_output(out), "another container as `format`")
     if not is_stream(source) and streaming.live:
         raise UsageError(f"{source}: is a file and cannot be `live`")
     if streaming.reconnect is not None and not URL.match(source):
