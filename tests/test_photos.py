@@ -2,6 +2,7 @@
 
 import io
 import struct
+import tracemalloc
 import zlib
 from dataclasses import replace
 
@@ -463,6 +464,20 @@ def test_a_damaged_list_of_pictures_does_not_cost_the_photo(rgb, rng):
         assert opened(encode(original, original.pixels)).size == (WIDTH, HEIGHT)
         whole += 1
     assert whole
+
+
+def test_a_list_of_more_pictures_than_the_file_has_takes_no_memory(rgb):
+    file = io.BytesIO()
+    Image.fromarray(rgb).save(file, format="MPO", save_all=True, append_images=[Image.fromarray(rgb)])
+    original, content = decode(file.getvalue(), "mpo.jpg"), bytearray(file.getvalue())
+    entries = content.index(struct.pack("<HHI", 0xB002, 7, 2 * 16))
+    struct.pack_into("<I", content, entries + 4, 2**24)
+    tracemalloc.start()
+    try:
+        encode(replace(original, content=bytes(content)), original.pixels)
+        assert tracemalloc.get_traced_memory()[1] < 2**22
+    finally:
+        tracemalloc.stop()
 
 
 def test_read_photo_is_8_bit_rgb(tmp_path, rng):

@@ -291,8 +291,9 @@ def _pictures(jpeg: bytes) -> _Pictures | None:
         for index in range(count):
             tag, _, size, offset = struct.unpack_from(order + "HHII", jpeg, start + directory + 2 + 12 * index)
             if tag == ENTRIES:
-                entries = [start + offset + 16 * picture for picture in range(size // 16)]
-                return _Pictures(order, start, entries) if start + offset + size <= len(jpeg) else None
+                if start + offset + size > len(jpeg):  # before a list of so many is made
+                    return None
+                return _Pictures(order, start, [start + offset + 16 * picture for picture in range(size // 16)])
     except (struct.error, KeyError):
         pass
     return None
