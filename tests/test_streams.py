@@ -28,12 +28,13 @@ from derain.video import VideoSettings
 from derain.video.encoding import Encoding
 from derain.video.fusion import fused
 from derain.video.streams import RawFrames, Streaming, StreamSettings
-from derain.video.streams.addresses import shown
+from derain.video.streams.addresses import shown, unknown_host
 from derain.video.streams.output import Output
 from derain.video.streams.timeline import Timeline
 from derain.weights import save
 from tests.conftest import SMALL
-from tests.test_video import Darker, Identity, picture
+from tests.forks import piped
+from tests.test_video import Darker, Identity, make_clip, picture
 
 LOSSLESS = VideoSettings(temporal="off", codec="ffv1")
 RAW = RawFrames("rgb24", 64, 48)
@@ -379,3 +380,77 @@ def test_an_output_that_cannot_be_begun_leaves_nothing(tmp_path):
     with pytest.raises(PhotoError, match=r"b\.mp4: cannot be opened as mp4"):
         Streaming(source.url, str(tmp_path / "b.mp4"), streaming=wrong).run(Identity())
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("address", "streaming", "said"),
+    [
+        ("-", StreamSettings(source_options={"rtsp_transprt": "tcp"}), "stdin: .* no source option rtsp_transprt"),
+        ("udp://127.0.0.1:99999", StreamSettings(), "port 99999 cannot be"),
+        ("rtsp://me:secret@[::1]:0/live", StreamSettings(), "port 0 cannot be"),
+    ],
+)
+def test_options_and_ports_that_cannot_be_are_refused_at_once(tmp_path, address, streaming, said):
+    with pytest.raises(UsageError, match=said):
+        Streaming(address, f"{tmp_path}/b.mkv", streaming=streaming)
+
+
+def test_a_port_of_the_output_or_of_what_is_scored_that_cannot_be_is_refused_at_once():
+    with pytest.raises(UsageError, match="port 70000 cannot be"):
+        Streaming("-", "tcp://127.0.0.1:70000")
+    done = CliRunner().invoke(app, ["score", "udp://127.0.0.1:70000"])
+    assert isinstance(done.exception, UsageError), done.exception
+
+
+def test_options_that_are_known_are_taken(tmp_path):
+    known = {"rtsp_transport": "tcp", "probesize": "5000000", "video_size": "64x48", "format": "v4l2", "listen": "1"}
+    Streaming("rtsp://127.0.0.1/1", f"{tmp_path}/b.mkv", streaming=StreamSettings(source_options=known))
+
+
+def test_an_output_option_that_counts_for_nothing_is_told_in_a_sentence(tmp_path, caplog):
+    source, said = Server(sends(clip_bytes(range(3)))), []
+    streaming = StreamSettings(output_options={"foo": "bar", "reserve_index_space": "1000"})
+    Streaming(source.url, str(tmp_path / "b.mkv"), LOSSLESS, streaming, say=said.append).run(Identity())
+    assert [line for line in said if "nothing" in line] == [
+        f"{tmp_path / 'b.mkv'}: matroska has no output option foo, so it counts for nothing"
+    ]
+    assert "not used" not in caplog.text
+
+
+def test_an_empty_or_closed_stdin_is_told_as_that(tmp_path, monkeypatch):
+    done = piped(b"", "video", "-", "-o", tmp_path / "b.mkv")
+    assert done.returncode == 1 and b"stdin: nothing came" in done.stderr, done.stderr
+    monkeypatch.setattr(sys, "__stdin__", None)
+    with pytest.raises(PhotoError, match="stdin: is closed"):
+        Streaming("-", str(tmp_path / "b.mkv")).run(Identity())
+
+
+def test_a_reader_that_goes_away_is_a_broken_pipe(monkeypatch):
+    reading, writing = os.pipe()
+    os.close(reading)
+    monkeypatch.setattr(os, "dup", lambda number: writing)
+    source = Server(sends(clip_bytes(range(3))))
+    with pytest.raises(PhotoError, match=r"stdout: .*\(Broken pipe\)"):
+        Streaming(source.url, "-", LOSSLESS, StreamSettings(form="nut")).run(Identity())
+
+
+def test_a_host_that_nobody_knows_is_told_as_that(monkeypatch):
+    def unknown(host, port):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    failed = OSError(errno.EIO, "Input/output error")
+    assert unknown_host("rtsp://me:x@nohost.invalid:554/1", failed) == "the host nohost.invalid is not known"
+    assert not unknown_host("b.mkv", failed) and not unknown_host("tcp://a", OSError(errno.ECONNREFUSED, "refused"))
+
+
+def test_a_stream_that_ends_before_its_header_says_so_is_told(tmp_path, small_weights):
+    make_clip(tmp_path / "a.mkv", 50, codec="ffv1", base=Fraction(1, 1000))
+    content = (tmp_path / "a.mkv").read_bytes()
+    for share, cut in ((1.0, False), (0.6, True)):
+        source = Server(sends(content[: int(share * len(content))]))
+        done = Streaming(source.url, f"{tmp_path}/{share}.mkv", LOSSLESS, StreamSettings(live=False)).run(Identity())
+        assert bool(done.cut) is cut and ("header tells 2.00 s" in done.cut) is cut
+    words = ["video", "-", "-o", tmp_path / "b.mkv", "--temporal", "off", "--weights", small_weights]
+    done = piped(content[: len(content) // 2], *words)
+    assert done.returncode == 1 and b"stdin: is not whole: it ends after" in done.stderr, done.stderr

@@ -85,7 +85,7 @@ def stream(
     if done.interrupted:
         say("interrupted; the output is complete up to here")
         raise typer.Exit(130)
-    if done.failed or done.damaged and not done.live:
+    if done.failed or (done.damaged or done.cut) and not done.live:
         raise typer.Exit(1)
 
 
@@ -96,15 +96,17 @@ def _tell(done: "Streamed", json: bool, inform: Callable[[str], None], to_stdout
     elif not to_stdout:
         tell(done.out)
     inform(f"{counted(done.frames, 'picture')} in {done.seconds:.0f} s")
-    inform(f"latency: {done.latency_frames} pictures, {done.latency_seconds:.2f} s at most")
+    inform(f"latency: {counted(done.latency_frames, 'picture')}, {done.latency_seconds:.2f} s at most")
+    dry, late, failed = (counted(count, "picture") for count in (done.passed, done.late, len(done.failed)))
     said = {
         f"{done.dropped} dropped because the machine was too slow": done.dropped,
-        f"{done.passed} pictures were passed through while it was dry": done.passed,
-        f"{done.damaged} packets could not be decoded": done.damaged,
-        f"{done.late} pictures arrived out of order and were dropped": done.late,
+        f"{dry} passed through while it was dry": done.passed,
+        f"{counted(done.damaged, 'packet')} could not be decoded": done.damaged,
+        f"{late} arrived out of order and dropped": done.late,
         f"reconnected {counted(done.reconnections, 'time')}": done.reconnections,
-        f"{len(done.failed)} pictures failed and were passed through unchanged": len(done.failed),
+        f"{failed} failed and passed through unchanged": len(done.failed),
         f"{done.source}: the connection ended ({done.lost})": done.lost,
+        f"{done.source}: is not whole: {done.cut}": done.cut,
     }
     for sentence, count in said.items():
         if count:

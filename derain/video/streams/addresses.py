@@ -1,6 +1,8 @@
 """What an address means: a stream or a file, which container, and what of it may be shown."""
 
+import errno
 import re
+import socket
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -10,6 +12,8 @@ from derain.errors import UsageError
 
 PIPE = "-"
 URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+PORT = re.compile(r":(\d+)$")
+MOST_PORTS = 65535
 CAMERA = re.compile(r"/dev/video\d+")
 CONTAINERS = {  # by the suffix of a file
     ".mp4": "mp4",
@@ -77,6 +81,38 @@ def shown(address: str) -> str:
 
 def shown_output(address: str) -> str:
     return "stdout" if address == PIPE else shown(address)
+
+
+def host_of(address: str) -> str:
+    """Host and port of a URL, without name and password; empty of anything else."""
+    return (
+        address.split("://", 1)[1].partition("/")[0].partition("?")[0].rpartition("@")[2] if URL.match(address) else ""
+    )
+
+
+def check_port(address: str, named: str) -> None:
+    """
+    Raises:
+        UsageError: a URL has a port that cannot be.
+    """
+    port = PORT.search(host_of(address))
+    if port and not 0 < int(port[1]) <= MOST_PORTS:
+        raise UsageError(f"{named}: port {port[1]} cannot be; ports are 1 to {MOST_PORTS}")
+
+
+def unknown_host(address: str, error: Exception) -> str:
+    """What is wrong with a URL that FFmpeg could not open because nobody knows its host; empty if that is not it.
+
+    FFmpeg calls it an input or output error.
+    """
+    host = PORT.sub("", host_of(address)).strip("[]")
+    if not host or getattr(error, "errno", None) != errno.EIO:
+        return ""
+    try:
+        socket.getaddrinfo(host, None)
+    except (OSError, UnicodeError):
+        return f"the host {host} is not known"
+    return ""
 
 
 def container_of(out: str, settings: StreamSettings) -> str:

@@ -5,7 +5,7 @@ from fractions import Fraction
 
 from derain.errors import PhotoError
 from derain.video.reading import UNREADABLE, Decoded, Frame, upright
-from derain.video.streams.addresses import StreamSettings, shown
+from derain.video.streams.addresses import StreamSettings, check_port, shown
 from derain.video.streams.intake import Intake, Picture
 from derain.video.streams.source import Source
 
@@ -15,8 +15,9 @@ def look_at(address: str, every: int, say: Callable[[str], None]) -> Iterator[Fr
 
     Raises:
         PhotoError: it cannot be opened, holds no video, gives no picture, or is lost.
-        UsageError: FFmpeg knows no such protocol.
+        UsageError: FFmpeg knows no such protocol, or a port cannot be.
     """
+    check_port(address, shown(address))
     intake = Intake(live=False, every=every)
     source = Source(address, StreamSettings(), intake, say)
     source.start()

@@ -1,12 +1,17 @@
 """Where a stream goes to: pictures encoded anew, sound copied, both by one clock."""
 
+import ast
+import logging
 import os
-from contextlib import suppress
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
+import av.container.output
 
 from derain.errors import PhotoError, UsageError, reason
 from derain.files.writing import put
@@ -18,7 +23,7 @@ from derain.video.headers import ELEMENTS
 from derain.video.joining import try_header
 from derain.video.naming import unfinished
 from derain.video.reading import Frame
-from derain.video.streams.addresses import PIPE, URL, shown_output
+from derain.video.streams.addresses import PIPE, URL, shown_output, unknown_host
 from derain.video.streams.intake import Sound
 from derain.video.streams.source import Connection
 
@@ -28,7 +33,26 @@ NO_BUFFERS = {  # of a container that waits for nothing
     "max_interleave_delta": "1000000",  # µs that pictures wait for sound which does not come
 }
 NO_CLUSTERS = {"cluster_time_limit": "0"}  # of Matroska, which else holds a second back
+UNUSED = re.compile(r"options were not used: (\{.*\})", re.DOTALL)
 MOST_HELD = 2000  # packets of sound that wait for the first picture
+
+
+@contextmanager
+def _unused() -> Iterator[list[str]]:
+    """Options that a container is opened with and does not know, which PyAV tells by logging alone."""
+    found: list[str] = []
+
+    def look(record: logging.LogRecord) -> bool:
+        if told := UNUSED.search(record.getMessage()):
+            found.extend(ast.literal_eval(told[1]))
+        return not told
+
+    log = logging.getLogger(av.container.output.__name__)
+    log.addFilter(look)
+    try:
+        yield found
+    finally:
+        log.removeFilter(look)
 
 
 class Standard:
@@ -36,11 +60,16 @@ class Standard:
 
     def __init__(self) -> None:
         self.descriptor = os.dup(1)
+        self.trouble: OSError | None = None  # why it cannot be written, which PyAV does not pass on
 
     def write(self, content: Any) -> int:
         rest = memoryview(content)
-        while rest:
-            rest = rest[os.write(self.descriptor, rest) :]
+        try:
+            while rest:
+                rest = rest[os.write(self.descriptor, rest) :]
+        except OSError as error:
+            self.trouble = error
+            raise
         return len(content)
 
     def close(self) -> None:
@@ -67,6 +96,7 @@ class Output:
         self.origin = Fraction(0)  # when the first picture was shown, by the source's clock
         is_file = address != PIPE and not URL.match(address) and form not in WITHOUT_FILE
         self.part = unfinished(Path(address)) if is_file else None
+        self.standard: Standard | None = None
 
     def open(self, encoding: Encoding, source: Connection, origin: Fraction, audio: bool) -> list[str]:
         """Write the header; returns what cannot be passed on, in sentences.
@@ -81,7 +111,11 @@ class Output:
             self.container: Any = av.open(**self._how_to_open())
             encoder = PictureEncoder(self.container, encoding, self.name)
             said = self._add_tracks(source) if audio else []
-            self.container.start_encoding()
+            with _unused() as unused:
+                self.container.start_encoding()
+            said += [
+                f"{self.name}: {self.form} has no output option {name}, so it counts for nothing" for name in unused
+            ]
         except (av.error.ProtocolNotFoundError, av.error.MuxerNotFoundError):
             raise UsageError(f"{self.name}: PyAV's FFmpeg does not know this protocol") from None
         except PhotoError:
@@ -89,12 +123,16 @@ class Output:
             raise
         except (av.FFmpegError, OSError, ValueError) as error:
             self._leave_nothing()
-            raise PhotoError(f"{self.name}: cannot be opened as {self.form} ({reason(error)})") from None
+            raise PhotoError(f"{self.name}: cannot be opened as {self.form} ({self._why(error)})") from None
         self.encoder = encoder
         for sound in self.held:
             self.copy(sound)
         self.held.clear()
         return said
+
+    def _why(self, error: Exception) -> str:
+        trouble = self.standard.trouble if self.standard else None
+        return unknown_host(self.address, error) or reason(trouble or error)
 
     def _leave_nothing(self) -> None:
         if self.part:
@@ -107,7 +145,8 @@ class Output:
             return how | {"file": str(self.part), "options": self.options}
         at_once = NO_BUFFERS | (NO_CLUSTERS if self.form in ELEMENTS else {})
         if self.address == PIPE:
-            return how | {"file": Standard(), "options": at_once | self.options}
+            self.standard = Standard()
+            return how | {"file": self.standard, "options": at_once | self.options}
         return how | {"file": self.address, "options": at_once | self.options}
 
     def _add_tracks(self, source: Connection) -> list[str]:
@@ -159,7 +198,7 @@ class Output:
             for packet in packets:
                 self.container.mux(packet)
         except (av.FFmpegError, OSError, ValueError) as error:
-            raise PhotoError(f"{self.name}: cannot be written ({reason(error)})") from None
+            raise PhotoError(f"{self.name}: cannot be written ({self._why(error)})") from None
         return len(packets)
 
     def close(self) -> int:
@@ -182,4 +221,4 @@ class Output:
             if self.part:
                 put(self.part, Path(self.address))
         except (av.FFmpegError, OSError) as error:
-            raise PhotoError(f"{self.name}: cannot be written ({reason(error)})") from None
+            raise PhotoError(f"{self.name}: cannot be written ({self._why(error)})") from None

@@ -1,8 +1,10 @@
 """Where a stream comes from: opened, decoded in a thread of its own, and taken up again if it is lost."""
 
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from threading import Condition, Thread
@@ -14,11 +16,12 @@ from derain.errors import PhotoError, UsageError, reason
 from derain.video.decoding import ANY_BYTES, TRIES, decoder_of, prepared
 from derain.video.deinterlacing import deinterlaced
 from derain.video.reading import PictureTrack, is_cover
-from derain.video.streams.addresses import CAMERA, PIPE, URL, StreamSettings, shown
+from derain.video.streams.addresses import CAMERA, PIPE, URL, StreamSettings, shown, unknown_host
 from derain.video.streams.intake import Intake, Picture, Sound
 from derain.video.streams.timeline import Timeline
 
 SILENCE = 10.0  # seconds without a word, after which a connection is taken to be lost
+LEAST_MISSING = 0.25  # seconds at the end of a stream, below which tracks may just be of different lengths
 FIRST_WAIT, LONGEST_WAIT = 0.1, 2.0  # seconds between two tries to connect again
 PASSED_ON = ("audio", "subtitle")
 WITHOUT_PROTOCOL = "PyAV's FFmpeg does not know this protocol; pipe it in as MPEG-TS with the command ffmpeg"
@@ -34,12 +37,16 @@ class Connection(PictureTrack):
 
     def __init__(self, address: str, settings: StreamSettings) -> None:
         self.name = shown(address)
+        how = _how_to_open(address, settings)
         try:
-            self.container: Any = av.open(**_how_to_open(address, settings))
+            self.container: Any = av.open(**how)
         except (av.error.ProtocolNotFoundError, av.error.DemuxerNotFoundError):
             raise UsageError(f"{self.name}: {WITHOUT_PROTOCOL}") from None
         except (av.FFmpegError, OSError, ValueError) as error:
-            raise PhotoError(f"{self.name}: cannot be opened ({_why(error)})") from None
+            if isinstance(how["file"], Standard) and not how["file"].has_come:
+                raise PhotoError(f"{self.name}: nothing came") from None
+            why = unknown_host(address, error) or _why(error)
+            raise PhotoError(f"{self.name}: cannot be opened ({why})") from None
         videos = [s for s in self.container.streams.video if not is_cover(s) and s.codec_context is not None]
         if not videos:
             raise PhotoError(f"{self.name}: holds no video that can be decoded")
@@ -48,6 +55,8 @@ class Connection(PictureTrack):
         self.passed_on = [s for s in others if s.type in PASSED_ON and s.codec_context is not None]
         self.left_out = [s for s in others if s not in self.passed_on]
         self.time_base: Fraction = self.stream.time_base or Fraction(1, 90000)
+        self.ends = 0.0  # seconds at which what came ends, by the stream's own clock
+        self.longest_step = 1 / float(self.rate)  # seconds
 
     @property
     def is_endless(self) -> bool:
@@ -62,12 +71,56 @@ class Connection(PictureTrack):
                 for packet in self.container.demux([self.stream, *self.passed_on]):
                     if packet.size:
                         failures = 0
+                        self._note_end(packet)
                         yield packet
                 return
             except (av.error.InvalidDataError, IndexError):  # damaged, or a stream that appears midway
                 failures += 1
                 if failures == TRIES:
                     raise
+
+    def _note_end(self, packet: Any) -> None:
+        at = packet.dts if packet.pts is None else packet.pts
+        if at is None:
+            return
+        ends = float((at + (packet.duration or 0)) * packet.time_base)
+        if packet.stream is self.stream and self.ends:
+            self.longest_step = max(self.longest_step, ends - self.ends)
+        self.ends = max(self.ends, ends)
+
+    @property
+    def cut(self) -> str:
+        """How much of it is missing at the end, by the length that its header tells; empty if it tells none."""
+        told = float((self.stream.duration or 0) * self.time_base)
+        if not told and not self.left_out:  # one of those might be longer
+            told = (self.container.duration or 0) / av.time_base
+        came = self.ends - (self.container.start_time or 0) / av.time_base
+        if told - came < max(2 * self.longest_step, LEAST_MISSING):
+            return ""
+        return f"it ends after {came:.2f} s, but its header tells {told:.2f} s"
+
+
+class Standard:
+    """Standard input as a file that knows whether anything came.
+
+    Raises:
+        PhotoError: it is closed.
+    """
+
+    def __init__(self) -> None:
+        if sys.__stdin__ is None:  # its number may be another file's by now
+            raise PhotoError("stdin: is closed; give it something to read")
+        self.descriptor = os.dup(0)  # FFmpeg's own closes stdin
+        self.has_come = False
+
+    def read(self, size: int) -> bytes:
+        content = os.read(self.descriptor, size)
+        self.has_come |= bool(content)
+        return content
+
+    def close(self) -> None:
+        with suppress(OSError):
+            os.close(self.descriptor)
 
 
 def _how_to_open(address: str, settings: StreamSettings) -> dict[str, Any]:
@@ -79,7 +132,7 @@ def _how_to_open(address: str, settings: StreamSettings) -> dict[str, Any]:
         options = sizes | {"framerate": str(raw.rate)} | options
     how: dict[str, Any] = {"format": form, "metadata_errors": ANY_BYTES}
     if address == PIPE:
-        return how | {"file": open(os.dup(0), "rb", buffering=0), "options": options}  # FFmpeg's own closes stdin
+        return how | {"file": Standard(), "options": options}
     if CAMERA.fullmatch(address):
         return how | {"file": address, "format": form or "v4l2", "options": options}
     if not URL.match(address):
@@ -107,6 +160,7 @@ class Source(Thread):
         self.first: Connection | None = None
         self.failure: Exception | None = None  # of opening, or of anything that nobody foresaw
         self.lost = ""  # why the stream ended, if it was not by itself
+        self.cut = ""  # how much is missing at its end
         self.reconnections = self.damaged = 0
         self.opened = Condition()
 
@@ -150,7 +204,7 @@ class Source(Thread):
     def _read(self, connection: Connection) -> None:
         base, step = connection.time_base, 1 / connection.rate
         last: Fraction | None = None
-        self.lost = ""
+        self.lost = self.cut = ""
         try:
             for frame in deinterlaced(self._decoded(connection), base):
                 pts, own = frame.pts if frame.pts is not None else frame.dts, frame.time_base or base
@@ -159,6 +213,7 @@ class Source(Thread):
                 self.intake.add(Picture(frame, at + self.timeline.shift_at(at)))
                 if self.intake.stopped:
                     return
+            self.cut = connection.cut
         except (av.FFmpegError, OSError) as error:
             self.lost = _why(error)
 

@@ -29,6 +29,7 @@ from derain.video.streams.addresses import (
     PIPE,
     URL,
     StreamSettings,
+    check_port,
     container_of,
     is_stream,
     shown,
@@ -36,6 +37,7 @@ from derain.video.streams.addresses import (
 )
 from derain.video.streams.encoding import check_encoder, encoding_for
 from derain.video.streams.intake import Intake, Sound
+from derain.video.streams.known_options import unknown_to_ffmpeg
 from derain.video.streams.latency import Latency
 from derain.video.streams.output import Output
 from derain.video.streams.source import Connection, Source
@@ -72,6 +74,7 @@ class Streamed:
     latency_seconds: float  # from a picture's arrival to its leaving, at the most
     live: bool
     lost: str  # why the source ended, if it did not end by itself
+    cut: str  # how much of the source is missing at its end, if its header tells
     interrupted: bool
 
 
@@ -187,6 +190,7 @@ class Streaming:
             self.latency.most_seconds,
             self.intake.live,
             self.source.lost,
+            self.source.cut,
             self.interrupted,
         )
 
@@ -290,6 +294,10 @@ def check(source: str, out: str, settings: VideoSettings, streaming: StreamSetti
         raise UsageError(f"{source}: is a file and cannot be `live`")
     if streaming.reconnect is not None and not URL.match(source):
         raise UsageError(f"{shown(source)}: cannot be reconnected; leave out `reconnect`")
+    check_port(source, shown(source))
+    check_port(out, shown_output(out))
+    if unknown := unknown_to_ffmpeg(streaming.source_options.keys() - {"format"}):
+        raise UsageError(f"{shown(source)}: FFmpeg knows no source option {unknown[0]}; correct it or leave it out")
     if out == PIPE or URL.match(out):
         if overwrite:
             raise UsageError(f"`overwrite`: {shown_output(out)} is no file that could be replaced; leave it out")
