@@ -251,7 +251,7 @@ def test_a_folder_that_may_not_be_read_is_said_to_be_one(tmp_path, rng, monkeypa
         return look(path)
 
     monkeypatch.setattr(os, "scandir", refused)
-    monkeypatch.setattr("derain.batch.planning.find_photos", lambda folder: [Path(e.path) for e in refused(folder)])
+    monkeypatch.setattr("derain.batch.finding.find_photos", lambda folder: [Path(e.path) for e in refused(folder)])
     found = derained(rainy_model, tmp_path / "open")
     assert found["a.png"] == "" and found["locked"].endswith("locked: cannot be read (Permission denied)")
 

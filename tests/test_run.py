@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 import derain
 from derain import batch
 from derain.batch import listing, planning, running
-from derain.batch.planning import Kind, Reason
+from derain.batch.reasons import Kind, Reason
 from derain.cli.app import app
 from derain.cli.left_out import LeftOut
 from derain.cli.options import to_output

@@ -1,5 +1,5 @@
-"""Many photos in one go: which ones and where their results go (``planning``), doing them (``running``), and pictures
-of before and after.
+"""Many photos in one go: which ones are named (``finding``), where their results go (``jobs``, ``clashes``), both
+together (``planning``), doing them (``running``), and pictures of before and after.
 
     for outcome in run(plan(["holiday"], Target(output=Path("dry"))), derain.load()):
         print(describe(outcome))
@@ -7,8 +7,9 @@ of before and after.
 
 from typing import TYPE_CHECKING
 
+from derain.batch.jobs import Job, Target, is_done, obstacle, pending
 from derain.batch.lists import read_list
-from derain.batch.planning import Job, Target, is_done, is_long, obstacle, pending, plan, plan_as_found
+from derain.batch.planning import is_long, plan, plan_as_found
 from derain.batch.tally import Tally
 from derain.lazy import parts_of
 

@@ -25,7 +25,7 @@ from derain.files.writing import alone, refuse_link, sync_open
 from derain.photos.names import SUFFIXES
 
 if TYPE_CHECKING:
-    from derain.batch.planning import Target
+    from derain.batch.jobs import Target
 
 FOLDER = ".derain-unfinished"
 KEY_BYTES = 16

@@ -29,6 +29,11 @@ DERAINED_MARK = ".derained"  # end of the stem of a background, wherever it lies
 TOP = PurePath()
 
 
+def is_moving(path: Path) -> bool:
+    """Whether a file is by its name no photo but a clip, or a GIF."""
+    return path.suffix.lower() in MOVING_SUFFIXES
+
+
 @dataclass(frozen=True)
 class Listing:
     """What is of interest in one folder."""

@@ -13,8 +13,8 @@ import torch
 
 from derain import text
 from derain.batch.before_after import comparison
+from derain.batch.jobs import NAMES, Job, ending_of, obstacle
 from derain.batch.journal import Journal
-from derain.batch.planning import NAMES, Job, ending_of, obstacle
 from derain.errors import PhotoError, UsageError, reason
 from derain.files.places import exists
 from derain.files.writing import is_protected, make_folder, replace_bytes, write_bytes, write_new

@@ -179,7 +179,7 @@ def inside(out: str, source: str) -> str:
         PhotoError: the clip is missing, or no clip.
         UsageError: it is a photo, or the name of ``out`` ends both as a folder's and as a clip's.
     """
-    from derain.batch.planning import is_moving
+    from derain.batch.listing import is_moving
     from derain.video.naming import NUMBERED_NAME, result_in, unfinished
     from derain.video.streams.addresses import is_stream
 
@@ -238,7 +238,7 @@ def clips_in(folder: Path) -> list[Path]:
     Raises:
         UsageError: it cannot be read.
     """
-    from derain.batch.planning import DERAINED_MARK, is_moving
+    from derain.batch.listing import DERAINED_MARK, is_moving
 
     try:
         moving = sorted(p for p in folder.iterdir() if is_moving(p) and not p.name.startswith("."))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 def meant_by(words: list[str]) -> str | None:
     """A sentence that names the command, if the first of ``words`` is a file or a folder instead of one."""
-    from derain.batch.planning import is_moving
+    from derain.batch.listing import is_moving
     from derain.photos import SUFFIXES
 
     first, given = Path(words[0]), shlex.join(words)

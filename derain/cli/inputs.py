@@ -36,7 +36,7 @@ def check_pictures(folder: Path, what: str, clips: bool = False, least: int = 1)
     Raises:
         UsageError: it is no folder, or holds fewer than ``least`` photos, and if ``clips`` count no clip either.
     """
-    from derain.batch.planning import is_moving
+    from derain.batch.listing import is_moving
     from derain.photos import SUFFIXES
 
     if why := missing(folder):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from derain.text import counted
 
 if TYPE_CHECKING:
-    from derain.batch.planning import Kind, Reason
+    from derain.batch.reasons import Kind, Reason
 
 
 @dataclass
@@ -31,7 +31,7 @@ class LeftOut:
         return [self._sentence(kind, doing, of_clips) for kind in self.first]
 
     def _sentence(self, kind: "Kind", doing: str, of_clips: str) -> str:
-        from derain.batch.planning import Kind
+        from derain.batch.reasons import Kind
 
         (first, why), count = self.first[kind], self.count[kind]
         if kind is Kind.CLIP:

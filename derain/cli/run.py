@@ -32,7 +32,7 @@ from derain.text import listed
 if TYPE_CHECKING:
     from derain.batch import Job, Outcome, Tally, Target
     from derain.batch.journal import Journal
-    from derain.batch.planning import Reason
+    from derain.batch.reasons import Reason
 
 SUFFIX = ".derained"
 THERE = "its results exist"  # why a photo is skipped
@@ -366,7 +366,7 @@ class Telling:
     def clashed(self, job: "Job", other: str) -> None:
         """A photo whose result would be another's, too."""
         from derain.batch import Outcome
-        from derain.batch.planning import way_out_of_clash
+        from derain.batch.clashes import way_out_of_clash
 
         taken = f"a place of its results, {', '.join(map(str, job.outputs))}, belongs to {other}"
         why = f"{job.source}: {taken}; {way_out_of_clash(job.in_place)}"

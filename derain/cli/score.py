@@ -91,7 +91,7 @@ def _show_part(bar: "Progress", task: "TaskID", name: str, time: float | None, p
 
 def _sources(inputs: list[str], recursive: bool, left_out: LeftOut) -> list[str | Path]:
     """Streams, photos and clips, in the order they are given."""
-    from derain.batch.planning import found_to_look_at
+    from derain.batch.finding import found_to_look_at
     from derain.video.streams.addresses import is_stream
 
     files = [given for given in inputs if not is_stream(given)]
@@ -105,7 +105,7 @@ def _pictures(source: str | Path, every: int) -> "Iterator[tuple[float | None, P
     Raises:
         PhotoError: it cannot be read; of a clip that is damaged after what can be.
     """
-    from derain.batch.planning import is_moving
+    from derain.batch.listing import is_moving
 
     if isinstance(source, str):
         from derain.video.streams.looking import look_at

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from derain.arrays import Pixels
-from derain.batch.planning import NAMES
+from derain.batch.jobs import NAMES
 from derain.batch.running import Separated, finished_file, keeps_its_file
 from derain.errors import PhotoError
 from derain.photos import Original, encode, to_8_bit

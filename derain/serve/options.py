@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.datastructures import QueryParams
 
-from derain.batch.planning import NAMES
+from derain.batch.jobs import NAMES
 from derain.serve.refusals import Refusal
 from derain.text import printable
 

@@ -1,0 +1,79 @@
+"""Two photos whose results would have one place."""
+
+import os
+import sqlite3
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+
+from derain.batch.jobs import Job
+from derain.errors import UsageError
+from derain.files.places import is_remote
+
+Clash = Callable[["Job", str], None]
+
+
+class Taken:
+    """Where results go, in a temporary database, as there may be a million of them."""
+
+    def __init__(self) -> None:
+        self._rows = sqlite3.connect("")  # a file that vanishes
+        self._rows.execute("CREATE TABLE taken (place TEXT PRIMARY KEY, source TEXT) WITHOUT ROWID")
+        self._real_folder = lru_cache(maxsize=64)(os.path.realpath)
+
+    def other(self, job: Job) -> str | None:
+        """The photo that has one of a job's places, none of which it takes then; else ``None``."""
+        photo = encoded_name(str(job.source))
+        places = [self._real(job.source), *job.outputs[1:]] if job.in_place else job.outputs
+        rows = [(encoded_name(str(path)), photo) for path in places]
+        if len(rows) == 1:
+            if self._rows.execute("INSERT OR IGNORE INTO taken VALUES (?, ?)", rows[0]).rowcount:
+                return None
+        elif not any(self._source(place) for place, _ in rows):
+            self._rows.executemany("INSERT INTO taken VALUES (?, ?)", rows)
+            return None
+        return next(source for place, _ in rows if (source := self._source(place)))
+
+    def _real(self, photo: Path) -> str:
+        """Where a photo is that is to be replaced: two names may lead to it."""
+        folder, name = os.path.split(photo)
+        return os.path.realpath(photo) if os.path.islink(photo) else os.path.join(self._real_folder(folder), name)
+
+    def _source(self, place: str) -> str | None:
+        row = self._rows.execute("SELECT source FROM taken WHERE place = ?", (place,)).fetchone()
+        return row and row[0]
+
+
+def encoded_name(name: str) -> str:
+    """A name whose bytes that are no UTF-8 stand as ``\\udc80``, for a database that takes none."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+def refuse_collisions(jobs: list[Job], in_place: bool) -> None:
+    taken = {place: job.source for job in jobs for place in (_real(job.source), _place(job.source))}
+    for job in jobs:
+        for path in job.outputs:
+            if in_place and path == job.background:
+                continue
+            if (place := _place(path)) in taken:
+                if path == job.background and taken[place] == job.source:
+                    raise UsageError(f"{path}: is the photo itself; give another `output`, or only `in_place`")
+                raise UsageError(
+                    f"{path}: would be the result of {job.source}, but also belongs to {taken[place]}; "
+                    f"{way_out_of_clash(in_place)}"
+                )
+            taken[place] = job.source
+
+
+def way_out_of_clash(in_place: bool) -> str:
+    """What to do about two photos with one place for their results."""
+    return "rename one of the two" + ("" if in_place else ", or derain it by itself with another `output`")
+
+
+def _place(path: Path) -> Path:
+    """Where a file is that is written here: a link of its name is not followed."""
+    return path if is_remote(path) else Path(os.path.realpath(path.parent), path.name)
+
+
+def _real(path: Path) -> Path:
+    return path if is_remote(path) else Path(os.path.realpath(path))

@@ -1,0 +1,156 @@
+"""One photo, where its results go, and whether they can go there."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+from PIL import Image
+
+from derain.batch.listing import is_moving
+from derain.batch.reasons import for_video
+from derain.errors import PhotoError, UsageError, reason
+from derain.files.missing import absence
+from derain.files.places import Existing, is_folder, is_remote
+from derain.files.writing import hindrance
+from derain.photos import SUFFIXES
+from derain.photos.names import FORMATS, MARKS
+
+NAMES = {"jpg": ".jpg", "jpeg": ".jpg", "png": ".png", "webp": ".webp", "tiff": ".tif", "avif": ".avif", "bmp": ".bmp"}
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where results go and what is written."""
+
+    output: Path | None = None  # file or folder; default: beside the photo
+    suffix: str = ".derained"  # goes before the photo's own, beside the photo
+    format: str | None = None  # jpg, png, webp, tiff, avif, bmp; default: the photo's own
+    in_place: bool = False  # replace the photo itself
+    rain: bool = False
+    compare: bool = False
+    is_folder: bool = False  # whether `output` is a folder, be it called as a file; default: as its name says
+
+    @property
+    def as_file(self) -> bool:
+        """Whether results are to go into one file, not into a folder.
+
+        Raises:
+            UsageError: as :func:`is_file_name`.
+        """
+        return self.output is not None and not self.is_folder and is_file_name(self.output, self.format)
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """Ends of the stems of results."""
+        return (*MARKS, self.suffix) if self.suffix else MARKS
+
+
+BESIDE = Target()  # each result beside its photo
+
+
+def check_target(target: Target) -> None:
+    """
+    Raises:
+        UsageError: options that contradict each other.
+    """
+    if target.in_place and (target.output or target.format):
+        raise UsageError("`in_place` cannot be combined with `output` or `format`")
+    if Path(target.suffix).name != target.suffix:
+        raise UsageError(f"`suffix` {target.suffix}: must be part of a file name; use `output` to name a folder")
+    ending_of(target.format)
+
+
+def ending_of(format: str | None) -> str | None:
+    """The suffix of a format's name; ``None`` of none.
+
+    Raises:
+        UsageError: an unknown format.
+    """
+    if format and format not in NAMES:
+        raise UsageError(f"`format` {format}: choose one of {', '.join(NAMES)}")
+    return NAMES[format] if format else None
+
+
+def is_file_name(output: Path, format: str | None) -> bool:
+    """Whether results are to go into one file of this name, not into a folder.
+
+    Raises:
+        UsageError: the name is that of another format than ``format``, or of one that derain does not write.
+    """
+    ending = output.suffix.lower()
+    if ending not in {*SUFFIXES, *Image.registered_extensions()} or is_folder(output):
+        return False
+    if ending not in SUFFIXES:
+        raise UsageError(f"{output}: derain writes {', '.join(NAMES)}; give another `output`")
+    if format and FORMATS[ending] != FORMATS[NAMES[format]]:
+        raise UsageError(f"{output}: does not match `format` {format}; leave one of them out")
+    return True
+
+
+@dataclass(frozen=True)
+class Job:
+    """One photo and where its results go; ``rain`` and ``compare`` are ``None`` if not asked for."""
+
+    source: Path
+    background: Path
+    rain: Path | None = None
+    compare: Path | None = None
+    below: Path | None = None  # a folder under which links are not followed to where results go
+
+    @property
+    def in_place(self) -> bool:
+        return self.background == self.source
+
+    @property
+    def outputs(self) -> list[Path]:
+        return [path for path in (self.background, self.rain, self.compare) if path]
+
+
+def job_for(photo: Path, place: PurePath, target: Target, ending: str, as_file: bool) -> Job:
+    if target.in_place:
+        background = photo
+    elif target.output is None:
+        background = photo.with_name(f"{photo.stem}{target.suffix}{ending}")
+    else:
+        background = target.output if as_file else target.output / place
+        if not as_file and ending != photo.suffix:
+            background = background.with_suffix(ending)
+    if not (target.rain or target.compare):
+        return Job(photo, background, below=target.output)
+    stem = background.stem.removesuffix(target.suffix)
+    return Job(
+        photo,
+        background,
+        background.with_name(f"{stem}.rain.png") if target.rain else None,
+        background.with_name(f"{stem}.compare.png") if target.compare else None,
+        target.output,
+    )
+
+
+def obstacle(job: Job) -> PhotoError | None:
+    """Why a job cannot be done, as far as that can be known without opening the photo."""
+    try:
+        if not is_remote(job.source):
+            os.stat(job.source)
+    except FileNotFoundError:
+        return PhotoError(f"{job.source}: {absence(job.source)}")
+    except OSError as error:
+        return PhotoError(f"{job.source}: cannot be read ({reason(error)})")
+    if is_moving(job.source):
+        return PhotoError(for_video([job.source]))
+    advice = (
+        "leave out `in_place` and write elsewhere with `output`" if job.in_place else "write elsewhere with `output`"
+    )
+    hindrances = (hindrance(path, advice) for path in job.outputs if not is_remote(path))
+    return next(filter(None, hindrances), None)
+
+
+def pending(jobs: list[Job]) -> list[Job]:
+    """The jobs that lack an output."""
+    existing = Existing()
+    return [job for job in jobs if not is_done(job, existing)]
+
+
+def is_done(job: Job, existing: Existing) -> bool:
+    """Whether all outputs of a job are there."""
+    return all(path in existing for path in job.outputs)

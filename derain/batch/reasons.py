@@ -1,0 +1,57 @@
+"""Why files are left out of a batch."""
+
+import os
+import shlex
+from collections.abc import Callable
+from enum import Enum
+from pathlib import Path
+
+
+class Kind(Enum):
+    """What is left out."""
+
+    CLIP = "a clip"
+    RESULT = "a result"
+    LINK = "a link"
+    FOLDER = "a folder"
+
+
+class Reason(str):
+    """What a file is that is left out, in words, and of which kind it is."""
+
+    kind: Kind
+
+    def __new__(cls, kind: Kind, words: str = "") -> "Reason":
+        found = super().__new__(cls, words or kind.value)
+        found.kind = kind
+        return found
+
+
+CLIP = Reason(Kind.CLIP)
+BY_NAME = Reason(Kind.RESULT, "a result, by its name")
+Leave = Callable[[Path, Reason], None]
+
+
+def result_of(photo: str | Path) -> Reason:
+    return Reason(Kind.RESULT, f"a result of {os.path.basename(photo)}")
+
+
+def for_video(clips: list[Path]) -> str:
+    """A sentence that names the command for clips."""
+    first = shlex.quote(str(clips[0]))
+    if len(clips) == 1:
+        return f"{clips[0]}: is a clip; `derain video {first}` removes its rain"
+    return f"{clips[0]} and {len(clips) - 1} more are clips; `derain video` removes their rain"
+
+
+def nothing_found(left: dict[Path, Reason], what: str = "photos", doing: str = "derain") -> str:
+    """A sentence where all is left out that was found."""
+    others = {path: why for path, why in left.items() if why.kind is not Kind.CLIP}
+    if left and not others and what == "photos":
+        return f"no photos found, but clips: {for_video(list(left))}"
+    if result := next((path for path, why in left.items() if why.kind is Kind.RESULT), None):
+        return f"found only results of earlier runs, such as {result}; name one explicitly to {doing} it again"
+    if others:
+        path, why = next(iter(others.items()))
+        return f"no {what} found: {path} is {why}; give {what}, or folders that contain some"
+    return f"no {what} found; give {what}, or folders that contain some"
