@@ -32,7 +32,8 @@ def examine() -> Iterator[tuple[str, str]]:
         yield "device cuda", f"no; {trouble('cuda')}"
     for device in devices():
         yield f"device {device}", f"{name_of(device)}, {_speed(device)}"
-    yield "codecs", ", ".join(f"{name} {'yes' if features.check(codec) else 'no'}" for name, codec in CODECS.items())
+    found = {name: features.check(codec) for name, codec in CODECS.items()} | {"BMP": True}  # which needs no library
+    yield "codecs", ", ".join(f"{name} {'yes' if known else 'no'}" for name, known in found.items())
     yield "HEIC", "yes" if _has("pillow_heif") else "no; pip install 'derain[heic]'"
     for name in bundled_weights():
         yield f"weights {name}", _weights(name)

@@ -236,7 +236,8 @@ def test_the_shell_completes(typed, completed):
 def test_doctor_finds_device_codecs_and_weights(monkeypatch):
     found = json.loads(CliRunner().invoke(app, ["doctor", "--json"]).stdout)
     monkeypatch.setattr("derain.doctor._speed", lambda device: "as fast as before")
-    assert "megapixels/s" in found["device cpu"] and "JPEG yes" in found["codecs"]
+    assert "megapixels/s" in found["device cpu"] and "JPEG yes" in found["codecs"] and "BMP yes" in found["codecs"]
+    assert re.match(r"(1 thread|\d{2,} threads|[2-9] threads), ", found["device cpu"]), found["device cpu"]
     assert "intact" in found["weights derain"] and "torch" in found["libraries"]
     table = CliRunner().invoke(app, ["doctor"]).stdout.splitlines()
     assert len(table) == len(found) + 2 and all(line.startswith("| ") for line in table)

@@ -458,7 +458,7 @@ def test_a_client_with_too_many_photos_gets_429_and_all_together_503(gated):
         waiting += [pool.submit(server.post, "/v1/score", tiny(), x_forwarded_for="2001:db8::1") for _ in range(2)]
         wait_until(lambda: server.turns.present == 6)
         reply = server.post("/v1/derain", tiny(), x_forwarded_for="10.0.0.3")
-        assert reply.status == 503 and "6 photos are already waiting" in reply.json["error"]
+        assert reply.status == 503 and "6 photos already waiting" in reply.json["error"]
         assert server.ask("GET", "/healthz").json["status"] == "ok"
         network.gate.release(6)
         assert all(reply.result(SECONDS).status == 200 for reply in waiting)

@@ -366,6 +366,7 @@ def test_a_packet_whose_time_the_encoder_left_undefined_is_decoded_when_it_is_sh
 @pytest.mark.parametrize(
     ("source", "ending", "advice"),
     [
+        (lambda path: transparent(path / "a.webm", *TRANSPARENT["a.webm"]), ".mp4", ("libvpx-vp9", ".mkv")),
         (lambda path: transparent(path / "a.mov", *TRANSPARENT["a.mov"]), ".mov", ("ffv1", ".mkv")),
         (lambda path: transparent(path / "a.mov", *TRANSPARENT["a.mov"]), ".mp4", ("ffv1", ".mkv")),
         (lambda path: make_clip(path / "a.avi", 2, "rawvideo", "bgr24", base=Fraction(1, 25)), ".avi", ("ffv1", "")),

@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from derain import batch
@@ -375,3 +376,36 @@ def test_several_clips_go_on_after_those_that_were_replaced_or_are_dry(
     if option == "--overwrite":
         worked_at[:] = []
         assert CliRunner().invoke(app, words).exit_code == 0 and len(worked_at) == 3
+
+
+def animated(path: Path, form: str, plays: int | None = None) -> Path:
+    pictures = [Image.fromarray(picture(number)) for number in range(3)]
+    told = {} if plays is None else {"loop": plays}
+    pictures[0].save(path, form, save_all=True, append_images=pictures[1:], duration=100, **told)
+    return path
+
+
+@pytest.mark.parametrize(("name", "form"), [("a.png", "PNG"), ("a.webp", "PNG"), ("a.apng", "PNG"), ("a.png", "GIF")])
+def test_what_is_animated_is_a_clip_whatever_its_name(tmp_path, small_weights, name, form):
+    source = animated(tmp_path / name, form)
+    done = command("video", source, "--temporal", "off", "--weights", small_weights)
+    assert done.returncode == 0, done.stderr
+    assert len(list(frames(tmp_path / "a.derained.mp4"))) == 3
+
+
+@pytest.mark.parametrize("form", ["WEBP", "AVIF"])
+def test_what_is_animated_and_cannot_be_read_is_not_sent_in_a_circle(tmp_path, form):
+    source = animated(tmp_path / f"a.{form.lower()}", form)
+    with pytest.raises(UsageError, match=f"is an animated {form}.*convert it to an animated PNG or a GIF"):
+        process(source, tmp_path / "b.mp4", Identity())
+    (refused,) = batch.run(batch.plan([animated(tmp_path / "c.png", "PNG")]), Identity())
+    assert "`derain video`" in str(refused.error)
+
+
+@pytest.mark.parametrize(
+    ("form", "loop", "said"), [("PNG", 0, "endlessly"), ("PNG", 1, ""), ("PNG", 3, "3 times"), ("GIF", 2, "3 times")]
+)
+def test_how_often_an_animation_plays_is_told_where_the_result_does_not(tmp_path, form, loop, said):
+    done = process(animated(tmp_path / "a.png", form, loop), tmp_path / "b.mp4", Identity(), FRAME_BY_FRAME)
+    told = [note for note in done.notes if "plays" in note]
+    assert len(told) == bool(said) and all(f"plays {said}, which .mp4" in note for note in told)

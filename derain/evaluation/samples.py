@@ -12,6 +12,7 @@ from derain.evaluation.metrics import Picture
 from derain.evaluation.pictures import read_picture
 from derain.photos import find_photos
 from derain.photos.names import left_out, results_among
+from derain.text import counted
 from derain.video.naming import CLIPS
 
 INPUT = "input"
@@ -115,7 +116,7 @@ def clip_samples(
             return
         ended = [path for path, frame in zip(clips.values(), frames) if frame is None]
         if ended:
-            problems += [f"{path}: ends after {index} frames, before the others" for path in ended]
+            problems += [f"{path}: ends after {counted(index, 'frame')}, before the others" for path in ended]
             return
         found = dict(zip(clips, frames))
         truth = found.pop("clean") if clean else None

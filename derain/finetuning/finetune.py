@@ -36,6 +36,7 @@ from derain.models import describe
 from derain.models.contract import Derainer
 from derain.photos import find_photos
 from derain.restoring.devices import choose_device
+from derain.text import counted
 from derain.training.clock import Clock, OutOfTime, Watch
 from derain.training.config import TrainConfig
 from derain.training.loop import Report, train
@@ -205,8 +206,8 @@ def adapt(run: Run) -> None:
         judging = run.material.footage(run.rainy, judging=True)
         run.judge = Judge(run.network, run.material, find_photos(run.bank), guide, run.scales, clock, earlier, judging)
         pictures, held_out, moments = len(run.material.sources), len(run.judge.trials), len(run.judge.timed)
-        beside = f", and {moments} moments of clips" if moments else ""
-        say(f"{pictures} pictures, {held_out} of them held out to judge{beside}")
+        beside = f", and {counted(moments, 'moment')} of clips" if moments else ""
+        say(f"{counted(pictures, 'picture')}, {held_out} of them held out to judge{beside}")
         if held_out + moments < LEAST_JUDGING:
             say(f"that is too few to tell better weights from lucky ones: {MORE_PHOTOS}")
         run.best = Best(run.judge, run.blends, say, memory.get("start"))

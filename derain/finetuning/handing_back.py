@@ -11,6 +11,7 @@ from derain.finetuning.recipe import configured
 from derain.finetuning.run import Run
 from derain.finetuning.verdict import verdict
 from derain.models.contract import Derainer
+from derain.text import counted
 from derain.training.config import TrainConfig
 from derain.weights import load, save
 
@@ -71,9 +72,8 @@ def why_none(run: Run, found: HandedBack) -> str:
     if not found.judged:
         return f"too little time to learn anything: {back}; give more minutes"
     if run.best and run.best.judge.clock.limited and run.best.reached < FEWEST_STEPS:
-        return (
-            f"only {run.best.reached} steps fitted into the time, too few to learn anything: {back}; give more minutes"
-        )
+        steps = counted(run.best.reached, "step")
+        return f"only {steps} fitted into the time, too few to learn anything: {back}; give more minutes"
     return f"no better than the starting weights on the held-out photos: {back}"
 
 

@@ -239,7 +239,9 @@ class Codec:
 
 
 SIMPLER = "save it as a TIFF or PNG with 8 or 16 bits a channel"
-SEVERAL = "animated and multi-page files are not supported; save one picture of it"
+SEVERAL = (
+    "animated and multi-page files are not supported; save one picture of it (`derain video` is for animated PNGs)"
+)
 
 
 def fewer_bits(bits: int) -> tuple[str, ...]:

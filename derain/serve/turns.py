@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 from derain.serve.limits import Limits
 from derain.serve.refusals import Refusal
+from derain.text import counted
 
 AT_ONCE = 3  # photos under way: one is read, one is in the network, one is written
 SHUTTING_DOWN = "the server is shutting down; try again later"
@@ -52,9 +53,9 @@ class Turns:
             raise Refusal(503, SHUTTING_DOWN)
         if self._present[client] >= self.limits.waiting_per_client:
             most = self.limits.waiting_per_client
-            raise Refusal(429, f"{most} of your photos are already waiting; send more when some are done")
+            raise Refusal(429, f"{counted(most, 'photo')} of yours already waiting; send more when some are done")
         if self.present >= self.limits.waiting:
-            raise Refusal(503, f"{self.present} photos are already waiting; try again later")
+            raise Refusal(503, f"{counted(self.present, 'photo')} already waiting; try again later")
         self._present[client] += 1
         try:
             yield

@@ -16,6 +16,7 @@ import torch
 
 from derain.errors import PhotoError, TrainingError
 from derain.files.writing import alone
+from derain.text import counted
 from derain.training.batches import Batches, default_workers
 from derain.training.clips import Footage
 from derain.training.clock import Clock, Timing
@@ -262,7 +263,7 @@ def end(run: Run, say: Callable[[str], None]) -> None:
         run.whole = True
         run.keep()
     if run.timing.clock.limited and step < FEWEST_STEPS and not onlooker:
-        say(f"{step} steps are too few to learn anything; give more minutes")
+        say(f"{counted(step, 'step')} {'is' if step == 1 else 'are'} too few to learn anything; give more minutes")
 
 
 def restore(

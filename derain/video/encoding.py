@@ -75,7 +75,7 @@ def encoding_of(
     """
     height, width = stored.shape[:2]
     codec = choose_encoder(track.codec, ending, settings.codec, frame.alpha is not None)
-    form = choose_pixel_format(codec, frame.colours.pixel_format, (width, height))
+    form = choose_pixel_format(codec, frame.colours.pixel_format, (width, height), ending)
     options = encoder_options(codec, settings.crf, settings.preset, settings.options, has_alpha(form))
     options = merged(options, light.options(codec))
     profile = track.stream.codec_context.profile

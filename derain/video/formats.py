@@ -36,6 +36,7 @@ HELD = {  # codecs that not every container holds
     "ffvhuff": {".avi"},
     "mjpeg": {".avi", ".mov", ".mkv"},
 }
+VP9_ALPHA = {".webm", ".mkv"}  # endings of containers that hold it: beside each packet
 FALLBACK = {".webm": "libvpx-vp9", ".avi": "mpeg4"}  # by container, libx264 elsewhere
 WITH_ALPHA = {".mov": "prores_ks", ".mkv": "ffv1", ".avi": "ffv1", ".webm": "libvpx-vp9"}
 WITHOUT_ODD_SIZES = {"libx264", "libx265", "h264_nvenc", "hevc_nvenc"}  # in formats with halved chroma
@@ -75,7 +76,7 @@ def choose_encoder(source: str, ending: str, codec: str | None, alpha: bool = Fa
         chosen = own if ending in HELD.get(own, ()) else FALLBACK.get(ending, "libx264")
         if own in LOSSLESS and ending in HELD["ffv1"] and chosen != own:
             chosen = "ffv1"
-        return WITH_ALPHA.get(ending, chosen) if alpha and not any(map(has_alpha, formats(chosen))) else chosen
+        return WITH_ALPHA.get(ending, chosen) if alpha and not any(map(has_alpha, formats(chosen, ending))) else chosen
     name = ENCODERS.get(codec, codec)
     try:
         av.codec.Codec(name, "w")
@@ -84,12 +85,14 @@ def choose_encoder(source: str, ending: str, codec: str | None, alpha: bool = Fa
     return name
 
 
-def formats(codec: str) -> list[str]:
-    """Pixel formats that an encoder takes and derain gives it."""
+def formats(codec: str, ending: str = ".mkv") -> list[str]:
+    """Pixel formats that an encoder takes and derain gives it, for a container with this ending."""
     found = [form.name for form in av.codec.Codec(codec, "w").video_formats or [] if form.components]
     if codec.endswith(NVENC):  # which takes further ones on the newest cards alone
         found = [name for name in found if name in OF_NVENC and not (codec.startswith("h264") and "p010" in name)]
     if codec == "libx265":  # its alpha needs a build of x265 that hardly anybody has
+        found = [name for name in found if not has_alpha(name)]
+    if codec == "libvpx-vp9" and ending not in VP9_ALPHA:
         found = [name for name in found if not has_alpha(name)]
     if codec == "ffv1":  # players of some years ago do not know these
         found = [name for name in found if not (has_alpha(name) and "12" in name)]
@@ -101,9 +104,9 @@ def has_alpha(pixel_format: str) -> bool:
     return any(part.is_alpha for part in _parts(pixel_format))
 
 
-def choose_pixel_format(codec: str, source: str, size: tuple[int, int]) -> str:
+def choose_pixel_format(codec: str, source: str, size: tuple[int, int], ending: str = ".mkv") -> str:
     """The source's own format, or of those that the encoder takes for frames of this size the one that loses least."""
-    known = formats(codec)
+    known = formats(codec, ending)
     plain = source.replace("yuvj", "yuv") if codec != "mjpeg" else source
     odd = any(side % 2 for side in size) and codec in WITHOUT_ODD_SIZES
 

@@ -25,7 +25,7 @@ def what_keeps_more(source: str, encoding: Encoding, ending: str, others: tuple[
     found = []
     for place, suffix in enumerate(dict.fromkeys((ending, *others))):
         for rank, codec in enumerate(TRIED_FIRST):
-            form = choose_pixel_format(codec, source, size)
+            form = choose_pixel_format(codec, source, size, suffix)
             loss = differences(source, form)
             if suffix in HELD[codec] and loss != now and all(less <= more for less, more in zip(loss, now)):
                 other_kind = is_rgb(source) and codec not in LOSSLESS

@@ -114,7 +114,7 @@ def check_source(source: Path) -> None:
     """
     Raises:
         PhotoError: it is missing, or neither a file nor a folder.
-        UsageError: the file is a photo.
+        UsageError: the file is a photo, or animated in a format that is not read.
     """
     try:
         os.stat(source)
@@ -125,7 +125,20 @@ def check_source(source: Path) -> None:
         raise PhotoError(f"{source}: cannot be read ({reason(error)})") from None
     refuse_special(source)
     if os.path.isfile(source) and source.suffix.lower() in SUFFIXES:
+        _check_animated(source)
+
+
+def _check_animated(source: Path) -> None:
+    from derain.video.animated import animation
+
+    found = animation(source)
+    if found is None:
         raise UsageError(f"{source}: is a photo; use `derain run`, or give its folder or a pattern such as %05d.png")
+    if not found.is_clip:
+        raise UsageError(
+            f"{source}: is an animated {found.form}, which derain does not read; "
+            "convert it to an animated PNG or a GIF first"
+        )
 
 
 def check_result(out: Path) -> None:

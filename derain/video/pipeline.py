@@ -18,6 +18,8 @@ from derain.files.writing import alone, clear, make_folder, put, write_bytes
 from derain.models.contract import Derainer
 from derain.photos import Photo
 from derain.restoring.ahead import drawn_ahead
+from derain.text import counted
+from derain.video.animated import animation
 from derain.video.damage import Damage
 from derain.video.encoder import SegmentWriter
 from derain.video.encoding import encoding_of
@@ -157,9 +159,11 @@ def _process_clips(clips: list[Clip], run: Run) -> Done:
     run.notes.keep_in(folder)
     try:
         if any(work.done for work in works):
-            run.say(f"continuing after {sum(work.frames for work in works)} frames that were done before")
+            run.say(f"continuing after {counted(sum(work.frames for work in works), 'frame')} done before")
         if any(clip.interlaced for clip in clips):
             run.note(f"{clips[0].path}: is interlaced; its frames are deinterlaced")
+        if (animated := animation(run.source)) and animated.said_plays:
+            run.note(f"plays {animated.said_plays}, which {out.suffix} files do not tell; let the player repeat it")
         began = time.monotonic()
         failed = _encode_all(clips, works, run)
         start = 0.0 if settings.start is None else settings.start + clips[0].begins

@@ -19,6 +19,7 @@ from derain.photos import (
     format_of,
     read_original,
 )
+from derain.text import counted as of_number
 from derain.video.colour import PICTURE
 from derain.video.fusion import REACH
 from derain.video.gifs import process_gif
@@ -159,7 +160,7 @@ class PictureWriter:
         self.began = time.monotonic()
         self.told = set[str]()
         if done:
-            run.say(f"{done} pictures are there already and are skipped (`overwrite` replaces them)")
+            run.say(f"{of_number(done, 'picture')} there already and skipped (`overwrite` replaces them)")
 
     def check(self, path: Path) -> None:
         """

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from fractions import Fraction
 
 from derain.errors import PhotoError
+from derain.text import counted
 from derain.video.reading import UNREADABLE, Decoded, Frame, upright
 from derain.video.streams.addresses import StreamSettings, check_port, shown
 from derain.video.streams.intake import Intake, Picture
@@ -38,7 +39,7 @@ def look_at(address: str, every: int, say: Callable[[str], None]) -> Iterator[Fr
     if source.lost or not intake.arrived:
         raise PhotoError(f"{shown(address)}: {source.lost or 'sent no picture'}")
     if intake.dropped:
-        say(f"{shown(address)}: {intake.dropped} pictures were left out because there was no time to look at them")
+        say(f"{shown(address)}: {counted(intake.dropped, 'picture')} left out for want of time")
 
 
 def _frame(item: Picture, origin: Fraction, base: Fraction) -> Frame:
