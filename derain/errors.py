@@ -4,40 +4,52 @@ Arguments stand in backticks, as `overwrite`; the command line says the option i
 
 DerainError
 ├── UsageError      wrong options or paths that collide: exit code 2
-├── PhotoError      a photo, a clip or a result that cannot be read or written: exit code 1
-├── WeightsError    weights that are missing, damaged or of another kind: exit code 2; 1 if the Hub is not reached
+├── PhotoError      a photo, a clip or any result that cannot be read or written: exit code 1
+├── WeightsError    weights that are missing, damaged or of another kind: exit code 2
+│   └── HubError        the Hub cannot be reached: exit code 1
 └── TrainingError   folders or checkpoints that cannot be trained on: exit code 2
+    └── BrokenOffError  training that began well and cannot go on: exit code 1
 """
 
 
 class DerainError(Exception):
     """Base of everything that derain raises on purpose."""
 
-    exit_code = 2
+    exit_code = 1
 
 
 class UsageError(DerainError):
     """Options or paths that do not fit together."""
 
+    exit_code = 2
+
 
 class PhotoError(DerainError):
-    """A photo, a clip or a result that cannot be read or written."""
-
-    exit_code = 1
+    """A photo, a clip or any result that cannot be read or written."""
 
 
 class WeightsError(DerainError):
     """Weights that are missing, damaged or of another kind."""
 
+    exit_code = 2
+
 
 class HubError(WeightsError):
-    """Weights on the Hub, which cannot be reached now."""
+    """The Hub cannot be reached now, or does not take what it is given."""
 
     exit_code = 1
 
 
 class TrainingError(DerainError):
     """Folders or checkpoints that training cannot use."""
+
+    exit_code = 2
+
+
+class BrokenOffError(TrainingError):
+    """Training that began well and cannot go on."""
+
+    exit_code = 1
 
 
 def reason(error: BaseException) -> str:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import derain
-from derain.errors import DerainError, WeightsError
+from derain.errors import DerainError
 from derain.files.writing import write_bytes, write_new
 from derain.models.contract import Derainer
 from derain.onnx_file import check_onnx_file, refuse_missing_libraries
@@ -73,19 +73,20 @@ def export_onnx(
         the largest difference from torch on a few odd sizes, in grey levels of 255.
 
     Raises:
+        DerainError: the exported network gives different results.
         PhotoError: ``out`` cannot be written, or was created in the meantime.
         UsageError: ``out`` exists, is no ``.onnx`` file, or a library is missing.
-        WeightsError: the weights cannot be loaded, or their exported network gives different results.
+        WeightsError: the weights cannot be loaded.
     """
     out = Path(out)
-    check_onnx_file(out, overwrite)
+    check_onnx_file(out, overwrite, weights)
     refuse_missing_libraries()
     model, said = load(weights), about(weights)
     content = _as_onnx(model, half, with_rain, _metadata(said, half))
     difference = _difference(load(weights) if half else model, content, with_rain)
     if not difference <= (LARGEST_DIFFERENCE_HALF if half else LARGEST_DIFFERENCE):
         advice = "; export it without `half`" if half else ""
-        raise WeightsError(
+        raise DerainError(
             f"{weights}: ONNX Runtime's result differs from torch's by {255 * difference:.1f} grey levels{advice}"
         )
     (write_bytes if overwrite else write_new)(out, content)

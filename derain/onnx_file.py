@@ -4,21 +4,25 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from derain.errors import UsageError
+from derain.files.sparing import refuse_replacing
 
 LIBRARIES = ("onnx", "onnxscript", "onnxruntime")
 
 
-def check_onnx_file(out: Path, overwrite: bool) -> None:
+def check_onnx_file(out: Path, overwrite: bool, weights: str | Path) -> None:
     """
     Raises:
-        UsageError: ``out`` exists, is not the name of an ONNX file, or its folder is missing.
+        UsageError: ``out`` exists, is not the name of an ONNX file, holds the ``weights``, or its folder is missing.
     """
     if out.suffix.lower() != ".onnx":
         raise UsageError(f"{out}: not the name of an ONNX file; give one that ends in .onnx")
+    if out.is_dir():
+        raise UsageError(f"{out}: is a folder; give the name of a file")
+    refuse_replacing(out, {"weights": [Path(weights)]})
     if out.exists() and not overwrite:
         raise UsageError(f"{out}: exists; give `overwrite` to replace it")
-    if out.is_dir() or not out.parent.is_dir():
-        raise UsageError(f"{out}: is a folder, or its folder does not exist; give another name, or create the folder")
+    if not out.parent.is_dir():
+        raise UsageError(f"{out.parent}: no such folder")
 
 
 def refuse_missing_libraries() -> None:

@@ -111,6 +111,11 @@ def test_what_exists_stays(tmp_path):
     with pytest.raises(UsageError, match="exists"):
         export_onnx("derain", tmp_path / "there.onnx")
     assert (tmp_path / "there.onnx").read_bytes() == b"mine"
+    with pytest.raises(UsageError, match="would replace what is read as `weights`"):
+        export_onnx(tmp_path / "there.onnx", tmp_path / "there.onnx", overwrite=True)
+    (tmp_path / "folder.onnx").mkdir()
+    with pytest.raises(UsageError, match="is a folder; give the name of a file"):
+        export_onnx("derain", tmp_path / "folder.onnx")
 
 
 def test_a_missing_library_is_named_with_the_line_that_installs_it(tmp_path):

@@ -206,11 +206,11 @@ def test_training_writes_through_no_link_either(folders, tmp_path):
     elsewhere.mkdir()
     quick = load_config(None, model=SMALL, steps=1, batch=1, crop=48, save_every=1, log_every=1, device="cpu")
     (out / "previews").symlink_to(elsewhere)
-    with pytest.raises(TrainingError, match="not written through links"):
+    with pytest.raises(PhotoError, match="not written through links"):
         train(quick, *folders, out)
     (out / "previews").unlink()
     (out / "log.jsonl").symlink_to(elsewhere / "log")
-    with pytest.raises(TrainingError, match="log.jsonl: cannot be written"):
+    with pytest.raises(PhotoError, match="log.jsonl: cannot be written"):
         train(quick, *folders, out)
     (out / "log.jsonl").unlink()
     (out / "derain.safetensors").symlink_to(elsewhere / "weights")

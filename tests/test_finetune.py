@@ -2,9 +2,11 @@
 
 import json
 import random
+import shutil
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -429,9 +431,11 @@ def test_of_a_dozen_photos_enough_judge(camera, tmp_path):
 
 
 def test_a_photo_with_rain_in_it_judges(camera, bank, tmp_path):
-    flat = Image.fromarray(np.full((150, 150, 3), 90, np.uint8))
+    def dry(index: int) -> None:
+        Image.fromarray(np.full((150, 150, 3), 90 + index, np.uint8)).save(camera / f"{index}.png")
+
     for index in (2, 3, 4):  # the third by name alone would have judged
-        flat.save(camera / f"{index}.png")
+        dry(index)
     material = prepare(camera, tmp_path / "material", load(), scales=1)
     assert sorted((source.file, source.rainy) for source in material.sources if source.file.startswith("held")) == [
         ("held out/0001.png", True),
@@ -440,12 +444,12 @@ def test_a_photo_with_rain_in_it_judges(camera, bank, tmp_path):
     judge = Judge(load(), material, find_photos(bank), load_guide(torch.device("cpu")), 1)
     assert None not in judge.start.as_dict().values()
     for index in range(6, 9):
-        flat.save(camera / f"{index}.png")
+        dry(index)
     (camera / "1.png").rename(camera / "7.png")
     (camera / "0.png").rename(camera / "2.png")  # now both that are rainy would have judged
     found = prepare(camera, tmp_path / "two", load(), scales=1)
     assert sorted(source.held_out for source in found.sources if source.rainy) == [False, True]
-    flat.save(camera / "7.png")
+    dry(7)
     with pytest.raises(TrainingError, match="found in one of . photos; give 2"):
         prepare(camera, tmp_path / "other", load(), scales=1)
 
@@ -471,7 +475,7 @@ def test_the_rain_of_a_single_photo_is_not_judged_where_it_was(camera):
 def test_results_beside_their_photos_are_no_rainy_photos(camera, tmp_path):
     for mark in ("derained", "rain", "compare"):
         (camera / f"1.{mark}.png").write_bytes((camera / "1.png").read_bytes())
-    (camera / "sleet.rain.png").write_bytes((camera / "1.png").read_bytes())  # of nothing that is here
+    Image.fromarray(rainy_picture(9)).save(camera / "sleet.rain.png")  # of nothing that is here
     material = prepare(camera, tmp_path / "material", load(), scales=1)
     names = [source.name for source in material.sources]
     assert names == [*(f"{index}.png" for index in range(6)), "sleet.rain.png"]
@@ -493,7 +497,10 @@ def test_what_is_given_is_never_removed(camera, bank, tmp_path):
     finetune(mine, tmp_path / "other.safetensors", bank, steps=1, **QUICK)
     assert (work / "photos" / "mine.png").read_bytes() == b"mine"
     (tmp_path / "file.finetune").write_bytes(b"mine")
-    with pytest.raises(TrainingError, match="file.finetune: cannot be prepared"):
+    (tmp_path / "folder.safetensors").mkdir()
+    with pytest.raises(UsageError, match="folder.safetensors: is a folder"):
+        finetune(mine, tmp_path / "folder.safetensors", bank, steps=1, overwrite=True, **QUICK)
+    with pytest.raises(UsageError, match="file.finetune: is not a folder"):
         finetune(mine, tmp_path / "file.safetensors", bank, steps=1, **QUICK)
     with pytest.raises(UsageError, match="replace .*other.safetensors"):
         start = str(tmp_path / "other.safetensors")
@@ -506,6 +513,28 @@ def test_a_damaged_clean_photo_is_passed_over_and_weights_of_nlcl_are_refused(ca
     with pytest.raises(WeightsError, match="nlcl: is of preset 'nlcl'; only"):
         finetune(camera, tmp_path / "a.safetensors", bank, start="nlcl", overwrite=True, **QUICK)
     assert (tmp_path / "a.safetensors").is_file() and work_folder(tmp_path / "a.safetensors").is_dir()
+
+
+def test_the_same_picture_counts_once_so_that_none_judges_its_own_training(camera, tmp_path):
+    shutil.copy(camera / "0.png", camera / "0 (copy).png")
+    Image.open(camera / "1.png").save(camera / "1 saved again.tif")
+    said = list[str]()
+    material = prepare(camera, tmp_path / "material", load(), scales=1, say=said.append)
+    assert len(material.sources) == 6 and sum("shows the same as" in line for line in said) == 2
+    prepare(camera, tmp_path / "material", load(), scales=1)  # goes on with the same
+    for index in range(6):
+        (camera / f"{index}.png").unlink()
+    for index in range(5):
+        shutil.copy(camera / "0 (copy).png", camera / f"{index}.png")
+    with pytest.raises(TrainingError, match="2 usable photos; .*shows the same as 0"):
+        prepare(camera, tmp_path / "other", load(), scales=1)
+
+
+def test_where_more_time_would_find_no_more_photos_that_is_said(tmp_path):
+    for index in range(8):
+        Image.fromarray(rainy_picture(index)[:90, :90]).save(tmp_path / f"{index}.png")
+    with pytest.raises(TrainingError, match="0 usable photos; .*90x90 px is too small"):
+        prepare(tmp_path, tmp_path / "material", load(), scales=1, clock=Clock(1, began=time.monotonic() - 60))
 
 
 def test_bad_input_is_one_clear_sentence(camera, tmp_path):
@@ -598,7 +627,7 @@ def test_where_the_time_is_short_the_photos_looked_at_are_from_all_over_the_fold
 
 def test_photos_that_were_not_looked_at_and_those_without_rain_are_told(camera, tmp_path, monkeypatch):
     for index in range(6, 30):
-        Image.fromarray(np.full((150, 150, 3), 90, np.uint8)).save(camera / f"{index}.png")
+        Image.fromarray(np.full((150, 150, 3), 90 + index, np.uint8)).save(camera / f"{index}.png")
     said: list[str] = []
     material = prepare(camera, tmp_path / "material", load(), scales=1)
     assert set(material.dry) >= {f"{index}.png" for index in range(6, 30)}
@@ -786,6 +815,34 @@ def test_only_better_weights_of_a_whole_run_are_uploaded(camera, monkeypatch, st
     done = CliRunner().invoke(app, ["finetune", str(camera), "--push", "me/mine"])
     assert done.exit_code == code and uploaded == (["me/mine"] if said == "uploaded to" else [])
     assert said in done.stderr and ("not uploaded" in done.stderr) == (uploaded == [])
+
+
+def test_where_no_copy_of_a_photo_fits_that_is_no_fault_of_the_photo_and_nothing_is_left(camera, bank, tmp_path):
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    out, said = tmp_path / "new" / "deeper" / "mine.safetensors", list[str]()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(PhotoError, match="0000.png: cannot be written") as failed:
+            finetune(camera, out, bank, steps=1, say=said.append, **QUICK)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert failed.value.exit_code == 1 and not any("skipped" in line for line in said)
+    assert not (tmp_path / "new").exists()
+
+
+def test_results_that_could_not_be_written_are_made_by_resuming(camera, bank, tmp_path, monkeypatch):
+    monkeypatch.setattr("derain.training.distil.discover", lambda *_: None)  # it takes long
+    out = tmp_path / "mine.safetensors"
+
+    def full(path, content):
+        raise PhotoError(f"{path}: cannot be written (No space left on device)")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("derain.finetuning.summary.write_bytes", full)
+        with pytest.raises(PhotoError, match="No space left on device.; `resume` tries again"):
+            finetune(camera, out, bank, steps=1, **QUICK)
+    assert finetune(camera, out, bank, steps=1, resume=True, **QUICK).summary.is_file()
 
 
 def test_a_full_disk_is_one_sentence(camera, bank, tmp_path, monkeypatch):

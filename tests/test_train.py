@@ -64,7 +64,11 @@ def test_a_run_is_not_put_among_the_photos(folders, which):
     before = sorted(folders[which].iterdir())
     with pytest.raises(TrainingError, match="is the folder of the photos; give another"):
         train(config(), *folders, folders[which])
-    assert sorted(folders[which].iterdir()) == before
+    previews = folders[which].rename(folders[which].parent / "previews")
+    given = [previews if folder == folders[which] else folder for folder in folders]
+    with pytest.raises(TrainingError, match="previews: is the folder of the photos; give another"):
+        train(config(), *given, previews.parent)
+    assert [previews / path.name for path in before] == sorted(previews.iterdir())
 
 
 @pytest.mark.parametrize("preset", ["derain", "nlcl"])
@@ -382,8 +386,9 @@ def test_what_is_no_number_never_reaches_the_weights(loss):
         def learning_rate(self, progress):
             return 1.0
 
-    with pytest.raises(TrainingError, match="training diverged"):
+    with pytest.raises(TrainingError, match="training diverged") as failed:
         optimise(Broken(), None, config(), torch.device("cpu"), 0.0)
+    assert failed.value.exit_code == 1  # nothing was used wrongly
     assert torch.equal(weight, torch.ones(4))
 
 
@@ -793,7 +798,7 @@ def test_a_checkpoint_that_lacks_something_is_one_sentence(folders, tmp_path, mi
 def test_a_log_in_the_way_is_one_sentence_and_a_foreign_one_is_no_matter(folders, tmp_path):
     out = tmp_path / "out"
     (out / "log.jsonl").mkdir(parents=True)
-    with pytest.raises(TrainingError, match="log.jsonl: cannot be written"):
+    with pytest.raises(PhotoError, match="log.jsonl: cannot be written"):
         train(config(steps=1), *folders, out)
     (out / "log.jsonl").rmdir()
     (out / "log.jsonl").write_bytes(b'\xff\xfe\n5\n[1]\n{"step": null}\n' + 5000 * b"[" + b"\n")

@@ -226,6 +226,12 @@ def test_weights_that_are_not_finite_are_not_written(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_weights_that_find_no_place_are_no_wrong_usage(tmp_path):
+    with pytest.raises(PhotoError, match="new.safetensors: cannot be written") as failed:
+        save(build("derain", SMALL), tmp_path / "missing" / "new.safetensors")
+    assert failed.value.exit_code == 1
+
+
 def test_weights_hold_no_local_paths(tmp_path):
     training = {
         "preset": "derain",

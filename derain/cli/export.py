@@ -35,7 +35,7 @@ def onnx(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
 ) -> None:
     """Write the network as ONNX, for ONNX Runtime, OpenVINO or OpenCV 5, and check it."""
-    check_onnx_file(out, overwrite)
+    check_onnx_file(out, overwrite, weights)
     refuse_missing_libraries()
     check_weights(weights)
     from derain.export import export_onnx

@@ -60,6 +60,8 @@ def finetune(
 
     Some of your photos are held out to judge the result. If they do not come out better, you get the starting weights
     back. A folder beside the weights holds previews and a summary. Ctrl-C keeps the best weights so far.
+
+    Files that cannot be used are passed over with a message, which leaves the exit code 0.
     """
     began = time.monotonic()
     check_pictures(photos, "rainy photos or clips", clips=True, least=LEAST_PHOTOS)
@@ -72,7 +74,7 @@ def finetune(
     weights = out or Path(f"{photos.resolve().name}.safetensors")
     if resume and not (work_folder(weights).exists() or weights.exists()):
         raise UsageError(f"{work_folder(weights)}: no such folder, so there is nothing to resume; leave out --resume")
-    check_result(weights, (photos, *([clean] if clean else [])), resume, overwrite)
+    check_result(weights, (photos, *([clean] if clean else []), Path(start)), resume, overwrite)
     from derain.finetuning.finetune import finetune as run_finetuning
     from derain.finetuning.verdict import in_words
     from derain.weights.publish import push as upload

@@ -48,7 +48,8 @@ def train(
 ) -> None:
     """Train a network on unpaired photos: some rainy, some not.
 
-    The two folders need not show the same scenes. Give the path that is printed to `derain run --weights`.
+    The two folders need not show the same scenes. Give the path that is printed to `derain run --weights`. Files that
+    cannot be used are passed over with a message, which leaves the exit code 0.
     """
     began = time.monotonic()
     check_pictures(rainy, "rainy photos", clips=True)

@@ -212,7 +212,8 @@ def refuse_link(folder: Path) -> None:
 def alone(folder: Path, result: Path, advice: str = "wait until that ends, or give another `out`") -> Iterator[None]:
     """Keep ``folder``, made if missing, to this run; the system lets go of it when the process dies.
 
-    Where nothing can be written, or the file system knows no locks, the run goes on without.
+    Of it and the folders above it that were made, those that are empty in the end are removed. Where nothing can be
+    written, or the file system knows no locks, the run goes on without.
 
     Args:
         advice: what to do while another run has it.
@@ -223,6 +224,7 @@ def alone(folder: Path, result: Path, advice: str = "wait until that ends, or gi
     refuse_link(folder)
     path = folder / LOCK_NAME
     lock = FileLock(path, timeout=0)
+    made = [above for above in folder.parents if not os.path.lexists(above)]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
@@ -240,7 +242,8 @@ def alone(folder: Path, result: Path, advice: str = "wait until that ends, or gi
         with suppress(OSError):
             if os.name == "nt":  # which removes no file that is open
                 path.unlink()
-            folder.rmdir()  # if nothing is left in it
+            for emptied in (folder, *made):
+                emptied.rmdir()  # if nothing is left in it
 
 
 def clear(folder: Path) -> None:

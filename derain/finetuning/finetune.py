@@ -6,7 +6,8 @@ The rain that the starting network finds in the photos is pasted on the bundled 
 photos, and what it makes of rendered rain is kept. A part of the photos is held out and judges.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any, Concatenate, ParamSpec
 
 import torch
 
-from derain.errors import TrainingError, UsageError, WeightsError
+from derain.errors import PhotoError, TrainingError, UsageError, WeightsError
 from derain.files.writing import UNFINISHED_SUFFIX, alone, check_name, write_bytes
 from derain.finetuning.best import Best
 from derain.finetuning.change import CHANGES, check_change
@@ -124,11 +125,11 @@ def finetune(  # the whole of what a caller may choose
         settings: of :class:`TrainConfig`, for experiments.
 
     Raises:
-        PhotoError: the disk is full, or another run is at it.
-        TrainingError: fewer than four usable photos, no rain in two of them, or no room to write.
+        PhotoError: the results cannot be written, or another run is at it.
+        TrainingError: fewer than four usable photos, or no rain in two of them.
         UsageError: results that exist or would replace what is given, an unknown strength of change, several processes,
             or a run to resume that began with other weights or photos.
-        WeightsError: weights that are missing, of another preset, or cannot be written.
+        WeightsError: weights that are missing, or of another preset.
     """
     say = say or (lambda sentence: None)
     bank = clean or bundled_folder() / "finetune" / "clean"
@@ -147,8 +148,9 @@ def finetune(  # the whole of what a caller may choose
         run = Run(network, rainy, bank, work, recipe, scales, blends, clock, memory, say, report)
         adapt(run)
         result = handed_back(run)
-        tuned = save_best(run, result, out)
-        summary = summarise(run, tuned, result)
+        with saying_how_to_go_on(work):
+            tuned = save_best(run, result, out)
+            summary = summarise(run, tuned, result)
     if run.interrupted:
         write_bytes(work / INTERRUPTED, b"")
     else:
@@ -156,6 +158,19 @@ def finetune(  # the whole of what a caller may choose
     return Result(
         out, summary, result.before, result.after, result.step, run.interrupted, result.judged, result.verdict
     )
+
+
+@contextmanager
+def saying_how_to_go_on(work: Path) -> Iterator[None]:
+    """Let what cannot be written of the results of a run say that nothing is lost.
+
+    Raises:
+        PhotoError: something cannot be written.
+    """
+    try:
+        yield
+    except PhotoError as error:
+        raise PhotoError(f"{error}; `resume` tries again" if has_checkpoint(work) else str(error)) from None
 
 
 def starting_network(start: str, device: torch.device) -> Derainer:

@@ -81,7 +81,7 @@ def save_best(run: Run, found: HandedBack, out: Path) -> Derainer:
     """Write the weights that are handed back, and give their network.
 
     Raises:
-        WeightsError: they cannot be written.
+        PhotoError: they cannot be written.
     """
     tuned = load(run.recipe["start"], next(run.network.parameters()).device)
     if found.tensors is not None:

@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -131,8 +131,8 @@ def prepare(
 ) -> Material:
     """Pictures from the photos and clips in ``rainy``; an interrupted run's again, if ``folder`` knows which they were.
 
-    What derain made of a photo or clip and put beside it is left out. Of the pictures to train on and of those held out
-    one at least is rainy.
+    What derain made of a photo or clip and put beside it is left out, and the same picture counts once. Of the pictures
+    to train on and of those held out one at least is rainy.
 
     A photo of many megapixels shows streaks wider than the network knows, so each is reduced to the scale at which
     the starting network finds most rain.
@@ -154,21 +154,18 @@ def prepare(
     forget(folder)
     for part in (material.training, material.held_out):
         make_folder(part, below=folder.parent)
-    problems: list[str] = []
-    until, digests = clock.share(LOOKING_TIME_SHARE), {}
+    until, digests, reading = clock.share(LOOKING_TIME_SHARE), {}, Reading(say)
     for path in clock.affordable(files, until, "looking for rain in the photos"):
         digests[path.name] = digest(path)
-        try:
-            _add(material, path, network, scales, clock, until)
-        except PhotoError as error:
-            problems.append(str(error))
-            say(f"skipped {error}")
+        _add(material, path, reading, network, scales, clock, until)
         if clock.spent >= (until if material.enough else LONGEST_LOOKING * clock.seconds):
             break
     material = replace(material, unseen=len(files) - len(digests))
+    unseen = (path for path in files if path.name not in digests)
+    refuse_few(rainy, reading.count_up_to(LEAST_PHOTOS, len(material.sources), unseen), reading.problems)
     if material.unseen and not material.enough:
         raise OutOfTime
-    _refuse(rainy, material, problems)
+    refuse_dry(rainy, material)
     _share_out(material)
     sizes = {path.name: path.stat().st_size for path in files}
     content = {"sources": [asdict(source) for source in material.sources], "sizes": sizes, "digests": digests}
@@ -176,9 +173,56 @@ def prepare(
     return material
 
 
-def _add(material: Material, path: Path, network: Derainer, scales: int, clock: Clock, until: float) -> None:
-    by_time = path.suffix.lower() in CLIPS and rains(path)
-    for frame, (photo, jpeg, held_out) in enumerate(_pictures(path, len(material.sources))):
+class Reading:
+    """The user's files read one by one; what cannot be used is told, and the same picture counts once."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self.say = say
+        self.problems: list[str] = []
+        self._seen: dict[str, Path] = {}  # files by digests of their bytes, and photos of their pixels
+
+    def pictures(self, path: Path, before: int) -> Iterator[tuple[Rgb8, int | None, bool]]:
+        """As :func:`_pictures`, as far as the file can be read."""
+        with self._skipping():
+            self._refuse_twin(path, digest(path))
+            for picture in _pictures(path, before):
+                if path.suffix.lower() not in CLIPS:
+                    self._refuse_twin(path, digest_of_pixels(picture[0]))
+                yield picture
+
+    def rains(self, path: Path) -> bool | None:
+        """Whether time surely finds rain in a clip; ``None`` if it cannot be read."""
+        with self._skipping():
+            return path.suffix.lower() in CLIPS and rains(path)
+        return None
+
+    @contextlib.contextmanager
+    def _skipping(self) -> Iterator[None]:
+        try:
+            yield
+        except PhotoError as error:
+            self.problems.append(str(error))
+            self.say(f"skipped {error}")
+
+    def _refuse_twin(self, path: Path, digest: str) -> None:
+        if digest and (twin := self._seen.setdefault(digest, path)) != path:
+            raise PhotoError(f"{path}: shows the same as {twin.name}, so it counts once")
+
+    def count_up_to(self, wanted: int, found: int, files: Iterable[Path]) -> int:
+        """So many pictures and those of further files, none of which is read once that is as many as ``wanted``."""
+        for path in files if found < wanted else ():
+            found += sum(1 for _ in self.pictures(path, found))
+            if found >= wanted:
+                break
+        return found
+
+
+def _add(
+    material: Material, path: Path, reading: Reading, network: Derainer, scales: int, clock: Clock, until: float
+) -> None:
+    if (by_time := reading.rains(path)) is None:
+        return
+    for frame, (photo, jpeg, held_out) in enumerate(reading.pictures(path, len(material.sources))):
         look = at_the_scale_of_its_rain(network, photo, scales)
         place = (material.held_out if held_out else material.training) / f"{len(material.sources):04d}.png"
         write_photo(place, look.photo)
@@ -245,6 +289,10 @@ def digest(path: Path) -> str:
     except OSError:
         return ""
     return found.hexdigest()
+
+
+def digest_of_pixels(photo: Rgb8) -> str:
+    return hashlib.sha256(photo.tobytes()).hexdigest() + str(photo.shape)
 
 
 def read_index(folder: Path) -> Index | None:
@@ -357,14 +405,25 @@ def _large_enough(path: Path, photo: Rgb8) -> Rgb8:
     return photo
 
 
-def _refuse(rainy: Path, material: Material, problems: list[str]) -> None:
-    usable = len(material.sources)
+def refuse_few(rainy: Path, usable: int, problems: list[str]) -> None:
+    """
+    Raises:
+        TrainingError: there are fewer usable photos than finetuning needs.
+    """
     if usable < LEAST_PHOTOS:
         why = f" (first problem: {problems[0]})" if problems else ""
         raise TrainingError(
             f"{rainy}: {counted(usable, 'usable photo')}; finetuning needs {LEAST_PHOTOS} rainy ones{why}"
         )
+
+
+def refuse_dry(rainy: Path, material: Material) -> None:
+    """
+    Raises:
+        TrainingError: there is rain in fewer photos than finetuning needs.
+    """
     if (found := sum(source.rainy for source in material.sources)) < LEAST_RAINY:
+        usable = len(material.sources)
         what = "clear streaks" if any(source.seen and not source.rainy for source in material.sources) else "rain"
         said = f"{what} found in one of {usable} photos" if found else f"no {what} found in any of its {usable} photos"
         raise TrainingError(f"{rainy}: {said}; give {LEAST_RAINY} rainy ones at least")

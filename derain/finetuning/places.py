@@ -24,6 +24,10 @@ def check_result(out: Path, given: tuple[Path, ...], resume: bool, overwrite: bo
     if out.suffix != ".safetensors":
         raise UsageError(f"{out}: the result is a weights file; give a name that ends in .safetensors")
     work = work_folder(out)
+    if out.is_dir():
+        raise UsageError(f"{out}: is a folder; give the name of a file")
+    if os.path.lexists(work) and not work.is_dir():
+        raise UsageError(f"{work}: is not a folder, but the run needs one of that name; give another `out`")
     for path in given:
         if {out.resolve(), work.resolve()} & {path.resolve(), *path.resolve().parents}:
             raise UsageError(f"{out}: with {work.name} beside it, it would replace {path}; give another `out`")

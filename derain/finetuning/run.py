@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from derain.errors import TrainingError, UsageError, reason
+from derain.errors import PhotoError, TrainingError, UsageError, reason
 from derain.finetuning.best import Best
 from derain.finetuning.judge import Judge
 from derain.finetuning.material import Material, forget, remove_copies, remove_if_empty
@@ -52,7 +52,7 @@ def run_folder(out: Path, given: tuple[Path, ...], resume: bool, overwrite: bool
     """The folder of the run, in the end without copies of the user's pictures, and gone if nothing is left in it.
 
     Raises:
-        TrainingError: the folder cannot be made ready.
+        PhotoError: the folder cannot be made ready.
         UsageError: results that exist, or in the place of what is given.
     """
     work = begin(out, given, resume, overwrite)
@@ -67,7 +67,7 @@ def begin(out: Path, given: tuple[Path, ...], resume: bool, overwrite: bool) -> 
     """The folder of the run; nothing of an earlier one is lost unasked, and nothing that the run is ``given`` ever.
 
     Raises:
-        TrainingError: the folder cannot be made ready.
+        PhotoError: the folder cannot be made ready.
         UsageError: results that exist, or in the place of what is given.
     """
     check_result(out, given, resume, overwrite)
@@ -82,7 +82,7 @@ def begin(out: Path, given: tuple[Path, ...], resume: bool, overwrite: bool) -> 
             for name in (SUMMARY, INTERRUPTED):
                 (work / name).unlink(missing_ok=True)
     except OSError as error:
-        raise TrainingError(f"{work}: cannot be prepared ({reason(error)})") from None
+        raise PhotoError(f"{work}: cannot be prepared ({reason(error)})") from None
     return work
 
 

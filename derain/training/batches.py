@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import torch
 
-from derain.errors import TrainingError
+from derain.errors import BrokenOffError
 from derain.restoring.devices import FREE_MEMORY_SHARE, free_memory
 from derain.training.config import TrainConfig
 from derain.training.crops import Crops, cores
@@ -195,14 +195,15 @@ class Pool:
         """The next of the batches that were ordered.
 
         Raises:
-            TrainingError: the process that makes it ended, or could not make it.
+            BrokenOffError: the process that makes it ended.
+            Exception: whatever kept it from making it.
         """
         turn, worker = divmod(self.taken, len(self.ends))
         self.taken += 1
         try:
             found = self.ends[worker].recv()
         except (EOFError, OSError):
-            raise TrainingError("a worker process died, perhaps because memory ran out; give fewer `workers`") from None
+            raise BrokenOffError("a worker process died, perhaps for lack of memory; give fewer `workers`") from None
         if isinstance(found, Exception):
             raise found
         return found.get(self.places[worker][turn % AHEAD]) if isinstance(found, Put) else found

@@ -20,11 +20,10 @@ from derain.training.clock import Timing
 from derain.training.config import TrainConfig
 from derain.training.crops import Crops, to_tensor
 from derain.training.learner import Learner, Onlooker
-from derain.training.places import CHECKPOINT, check_run, weights_in
+from derain.training.places import CHECKPOINT, PREVIEWS, check_run, weights_in
 from derain.weights import save
 
 LOG = "log.jsonl"
-PREVIEWS = "previews"
 
 
 @contextmanager
@@ -32,7 +31,8 @@ def run_folder(out: Path, preset: str, resume: bool, photos: tuple[Path, ...]) -
     """``out`` made ready; what it holds in vain in the end, as of a run that is refused, is gone.
 
     Raises:
-        TrainingError: as :func:`prepare_folder`.
+        PhotoError: as :func:`prepare_folder`.
+        TrainingError: as :func:`check_run`.
     """
     try:
         prepare_folder(out, preset, resume, photos)
@@ -46,7 +46,8 @@ def prepare_folder(out: Path, preset: str, resume: bool, photos: tuple[Path, ...
     """Make ``out``; a run that is there already is only continued, never overwritten.
 
     Raises:
-        TrainingError: it cannot be written, or as :func:`check_run`.
+        PhotoError: it cannot be written.
+        TrainingError: as :func:`check_run`.
     """
     check_run(out, preset, resume, photos)
     try:
@@ -54,10 +55,8 @@ def prepare_folder(out: Path, preset: str, resume: bool, photos: tuple[Path, ...
         make_folder(out / PREVIEWS, below=out)
         if not os.access(out, os.W_OK):
             raise PermissionError(13, "Permission denied")
-    except PhotoError as error:
-        raise TrainingError(str(error)) from None
     except OSError as error:
-        raise TrainingError(f"{out}: cannot be written ({reason(error)})") from None
+        raise PhotoError(f"{out}: cannot be written ({reason(error)})") from None
 
 
 def forget(out: Path, preset: str) -> None:
@@ -161,7 +160,7 @@ class Log:
                 with atomic(self.path) as partial:
                     partial.write_text("".join(line for line in lines if _step_of(line) <= step), encoding="utf-8")
             except OSError as error:
-                raise TrainingError(f"{self.path}: cannot be written ({reason(error)})") from None
+                raise PhotoError(f"{self.path}: cannot be written ({reason(error)})") from None
         if left_out:
             self._append({"skipped": left_out})
 
@@ -176,7 +175,7 @@ class Log:
             try:
                 append_line(self.path, json.dumps(entry))
             except OSError as error:
-                raise TrainingError(f"{self.path}: cannot be written ({reason(error)})") from None
+                raise PhotoError(f"{self.path}: cannot be written ({reason(error)})") from None
 
 
 def _step_of(line: str) -> float:

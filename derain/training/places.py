@@ -6,6 +6,7 @@ from pathlib import Path
 from derain.errors import TrainingError
 
 CHECKPOINT = "checkpoint.pt"
+PREVIEWS = "previews"
 
 
 def has_checkpoint(folder: Path) -> bool:
@@ -22,8 +23,9 @@ def check_run(out: Path, preset: str, resume: bool, photos: tuple[Path, ...]) ->
     Raises:
         TrainingError: ``out`` is no folder or one of photos, holds a run or weights already, or none to resume.
     """
-    if out.resolve() in {folder.resolve() for folder in photos}:
-        raise TrainingError(f"{out}: is the folder of the photos; give another `out`")
+    for written in (out, out / PREVIEWS):
+        if written.resolve() in {folder.resolve() for folder in photos}:
+            raise TrainingError(f"{written}: is the folder of the photos; give another `out`")
     if os.path.lexists(out) and not out.is_dir():
         raise TrainingError(f"{out}: is not a folder; give another `out`")
     if resume and not has_checkpoint(out):

@@ -12,7 +12,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from derain.errors import TrainingError
+from derain.errors import BrokenOffError
 from derain.restoring.devices import repeatable_precision
 from derain.training.config import TrainConfig
 from derain.training.learner import Batch, Learner
@@ -45,7 +45,7 @@ class Steps(Generic[Batch]):
     def __call__(self, batch: Batch, step: int, progress: float) -> None:
         """
         Raises:
-            TrainingError: a loss or a gradient is no longer a number; the weights are those of before.
+            BrokenOffError: a loss or a gradient is no longer a number; the weights are those of before.
         """
         rate = self.config.lr * self.learner.learning_rate(progress)
         self.rate = self.rate.fill_(rate) if isinstance(self.rate, Tensor) else rate
@@ -83,7 +83,7 @@ def optimise(
     """One step of every optimiser of the learner; gives the losses by name.
 
     Raises:
-        TrainingError: a loss or a gradient is no longer a number; the weights are those of before.
+        BrokenOffError: a loss or a gradient is no longer a number; the weights are those of before.
     """
     return read(descend(learner, batch, config, device, config.lr * learner.learning_rate(progress)))
 
@@ -104,7 +104,7 @@ def descend(
             back.
 
     Raises:
-        TrainingError: without ``lost``, if a loss or a gradient is no longer a number; the weights are those of before.
+        BrokenOffError: without ``lost``, if a loss or a gradient is no longer a number; the weights are those before.
     """
     values: Losses = {}
     half, wanted = repeatable_precision(config.precision, device) == "bfloat16", learner.losses(batch)
@@ -136,9 +136,9 @@ def read(losses: Losses) -> dict[str, float]:
     return dict(zip(losses, torch.stack([loss.float() for loss in losses.values()]).tolist())) if losses else {}
 
 
-def diverged(losses: dict[str, float]) -> TrainingError:
+def diverged(losses: dict[str, float]) -> BrokenOffError:
     lost = ", ".join(f"{name} {value:.3g}" for name, value in losses.items())
-    return TrainingError(f"training diverged ({lost}); give a lower `lr`")
+    return BrokenOffError(f"training diverged ({lost}); give a lower `lr`")
 
 
 def on_device(batch: Batch, device: torch.device) -> Batch:

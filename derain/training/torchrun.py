@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from derain.errors import DerainError, TrainingError, reason
+from derain.errors import BrokenOffError, DerainError, TrainingError, reason
 from derain.restoring.devices import choose_device
 from derain.training.ranks import TORCHRUN, number_of, under_torchrun
 
@@ -57,13 +57,13 @@ def together() -> Iterator[None]:
     """For what all processes have to do at once.
 
     Raises:
-        TrainingError: one of them is gone.
+        BrokenOffError: one of them is gone.
     """
     try:
         yield
     except RuntimeError as error:
         why = PLACE_IN_CODE.sub("", reason(error)).split(". ")[0].strip()
-        raise TrainingError(f"torchrun: another process of this run ended or is out of reach ({why})") from None
+        raise BrokenOffError(f"torchrun: another process of this run ended or is out of reach ({why})") from None
 
 
 _interrupted = threading.Event()  # whether this process was asked to end
@@ -98,7 +98,7 @@ def shared_maximum(number: float) -> float:
 
     Raises:
         KeyboardInterrupt: one of them was asked to end; in all of them.
-        TrainingError: one of them is gone.
+        BrokenOffError: one of them is gone.
     """
     if not dist.is_initialized():
         return number

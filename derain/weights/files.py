@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from safetensors.torch import save as as_bytes
 
-from derain.errors import PhotoError, WeightsError
+from derain.errors import WeightsError
 from derain.files.writing import write_bytes
 from derain.models import describe, network_of
 from derain.models.contract import LARGEST_NUMBER, Derainer
@@ -68,17 +68,15 @@ def save(model: Derainer, path: Path, training: dict[str, Any] | None = None) ->
     """Write a self-describing checkpoint; float32 is stored as float16, of paths in ``training`` only the last part.
 
     Raises:
-        WeightsError: the file cannot be written, or the network has numbers that float16 cannot hold.
+        PhotoError: the file cannot be written.
+        WeightsError: the network has numbers that float16 cannot hold.
     """
     preset, config = describe(model)
     header = {"format": FORMAT_VERSION, "preset": preset, "config": config, "training": without_paths(training or {})}
     tensors = {name: t.detach().cpu().half().contiguous() for name, t in model.state_dict().items()}
     with naming(path):
         refuse_not_finite(tensors)
-    try:
-        write_bytes(path, as_bytes(tensors, metadata={"derain": json.dumps(header)}))
-    except PhotoError as error:
-        raise WeightsError(str(error)) from None
+    write_bytes(path, as_bytes(tensors, metadata={"derain": json.dumps(header)}))
 
 
 def refuse_not_finite(tensors: dict[str, torch.Tensor]) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import derain
-from derain.errors import WeightsError
+from derain.errors import HubError
 from derain.weights.files import about, load, save
 from derain.weights.header import read_header, without_paths
 from derain.weights.hub import first_line
@@ -44,7 +44,8 @@ def push(repo: str, weights: Path) -> str:
     The repository ``OWNER/REPO`` is made if it is not there. The token is the client's own: ``HF_TOKEN``, or its login.
 
     Raises:
-        WeightsError: not a repository's name, no token that may write there, or no Hub to be reached.
+        HubError: no token that may write there, or no Hub to be reached.
+        WeightsError: not a repository's name.
     """
     from huggingface_hub import CommitOperationAdd, HfApi
 
@@ -60,7 +61,7 @@ def push(repo: str, weights: Path) -> str:
         api.create_commit(repo, files, commit_message="Weights finetuned by derain")
     except Exception as error:  # the client's own, and those of whichever transport its version uses
         said = first_line(error)
-        raise WeightsError(f"hf:{repo}: cannot be written ({said}); {weights} is intact; upload it by hand") from None
+        raise HubError(f"hf:{repo}: cannot be written ({said}); {weights} is intact; upload it by hand") from None
     return str(page)
 
 

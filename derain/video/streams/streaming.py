@@ -12,6 +12,7 @@ import numpy as np
 
 from derain.arrays import Pixels
 from derain.errors import PhotoError, UsageError
+from derain.files.sparing import is_same_file
 from derain.files.writing import hindrance
 from derain.models.contract import Derainer
 from derain.photos import Photo
@@ -304,7 +305,9 @@ def check(source: str, out: str, settings: VideoSettings, streaming: StreamSetti
         return
     path = Path(out)
     check_result(path)
-    if path.exists() and (not overwrite or (not is_stream(source) and path.resolve() == Path(source).resolve())):
+    if not is_stream(source) and is_same_file(path, Path(source)):
+        raise UsageError(f"{shown_output(out)}: is the source itself; give another `out`")
+    if path.exists() and not overwrite:
         raise UsageError(f"{shown_output(out)}: exists; give another `out`, or `overwrite`")
     if not path.absolute().parent.is_dir():
         raise UsageError(f"{path.parent}: no such folder")
