@@ -19,7 +19,8 @@ from derain.photos import write_photo
 from derain.rain.amount import amount
 from derain.restoring import devices, restorer
 from derain.restoring.ahead import ahead, drawn_ahead
-from derain.restoring.restorer import Restorer, in_unit, write_if_finite
+from derain.restoring.conversion import in_unit, write_if_finite
+from derain.restoring.restorer import Restorer
 from derain.video.pipeline import model_of
 from derain.weights import load
 

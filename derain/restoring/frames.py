@@ -14,10 +14,11 @@ from torch import Tensor
 from derain.arrays import Pixels, UnitRgb, rows_in_cache
 from derain.errors import PhotoError
 from derain.restoring.confirming import is_confirmed
+from derain.restoring.conversion import UNIT_OF_BYTE, padded_to_multiple, write_if_finite
 from derain.restoring.devices import suppress_out_of_memory
 from derain.restoring.giving_back import keep_rain
 from derain.restoring.layers import Layers, shows_rain
-from derain.restoring.restorer import LARGE, NOT_FINITE, UNIT_OF_BYTE, Restorer, padded_to_multiple, write_if_finite
+from derain.restoring.restorer import LARGE, NOT_FINITE, Restorer
 from derain.restoring.scales import reduced_sizes
 from derain.restoring.tiling import tiles
 

@@ -13,11 +13,18 @@ import torch
 from torch import Tensor
 
 from derain.allocation import give_back_freed_memory
-from derain.arrays import Pixels, UnitRgb, rows_in_cache
+from derain.arrays import Pixels, UnitRgb
 from derain.errors import PhotoError, UsageError
 from derain.models.contract import Derainer
 from derain.models.strips import Map
 from derain.restoring.confirming import is_confirmed, shares_found_again
+from derain.restoring.conversion import (
+    in_unit,
+    is_finite,
+    padded_to_multiple,
+    to_picture,
+    write_layers,
+)
 from derain.restoring.devices import (
     affordable_pixels,
     free_memory,
@@ -51,7 +58,6 @@ FEWEST_ROWS = 16  # of a strip
 MOST_STRIP_PIXELS = 2**19
 BROAD_STRIP_PIXELS = 3 * 2**19  # of one by a network that sees only so far: what is around it is computed twice
 WORTH_STRIPS = 6e6  # px, from which such a network takes a photo or tile in strips on a processor
-UNIT_OF_BYTE = np.arange(256, dtype=np.float32) / np.float32(255)
 LATER_BYTES = 8  # for each of the photo's: its layers, the result's file, the next photo that is read meanwhile
 Watch = Callable[[str], None]
 
@@ -330,63 +336,6 @@ def trial(device: torch.device) -> Tensor:
     ramp = torch.linspace(0, 1, 256, device=device)
     lines = (torch.arange(256, device=device) % 11 == 0) * 0.3
     return (ramp[:, None] * 0.7 + lines).expand(1, 3, 256, 256)
-
-
-def padded_to_multiple(photo: Pixels, multiple: int) -> Pixels:
-    """As :func:`derain.models.contract.pad_to_multiple` extends it, in a tenth of the time."""
-    height, width = photo.shape[:2]
-    down, right = -height % multiple, -width % multiple
-    how = cv2.BORDER_REFLECT_101 if down < height and right < width else cv2.BORDER_REPLICATE
-    return np.asarray(cv2.copyMakeBorder(photo, 0, down, 0, right, how)) if down or right else photo
-
-
-def in_unit(pixels: Pixels) -> UnitRgb:
-    """As float32 in [0, 1]."""
-    if pixels.dtype == np.uint8:
-        return np.asarray(cv2.LUT(pixels, UNIT_OF_BYTE))  # at once, where to convert and to divide is twice the way
-    return np.divide(pixels, np.float32(np.iinfo(pixels.dtype).max), dtype=np.float32)
-
-
-def is_finite(image: Tensor) -> bool:
-    """Whether all of it is: what is not makes the sum so, too, which is found in a third of the time."""
-    return math.isfinite(image.sum(dtype=torch.float32).item())
-
-
-def write_layers(found: Tensor, photo: Pixels, layers: Layers) -> bool:
-    """Write the layers of a photo, given its background as :func:`write_if_finite` takes it."""
-    for rows in rows_in_cache(photo):
-        if not write_if_finite(found[:, rows], layers.background[rows]):
-            return False
-        cv2.subtract(photo[rows], layers.background[rows], dst=layers.rain[rows])
-    return True
-
-
-def write_if_finite(found: Tensor, pixels: Pixels) -> bool:
-    """Write ``(3, H, W)`` in [0, 1] to ``(H, W, 3)`` as whole numbers, down to where it is not finite."""
-    white = np.iinfo(pixels.dtype).max
-    for rows in rows_in_cache(pixels):
-        part = found[:, rows].float().cpu()
-        with np.errstate(all="ignore"):
-            if not math.isfinite(part.numpy().sum()):  # torch would wake its threads for so little
-                return False
-        if pixels.dtype == np.uint8:
-            _write_bytes(part, pixels[rows])
-        else:
-            pixels[rows] = np.rint(part.permute(1, 2, 0).numpy() * np.float32(white)).clip(0, white)
-    return True
-
-
-def _write_bytes(part: Tensor, pixels: Pixels) -> None:
-    """By OpenCV, in an eighth of NumPy's and torch's time; what lies in planes, as networks give it, plane by plane."""
-    if part.stride(0) == 1:
-        cv2.convertScaleAbs(part.permute(1, 2, 0).numpy(), dst=pixels, alpha=255)
-    else:
-        cv2.merge([cv2.convertScaleAbs(plane.numpy(), alpha=255) for plane in part], dst=pixels)
-
-
-def to_picture(image: Tensor) -> UnitRgb:
-    """``(H, W, 3)`` of the first picture of ``(N, 3, H, W)``."""
-    return np.asarray(image[0].permute(1, 2, 0).float().cpu().numpy())
 
 
 def restore(

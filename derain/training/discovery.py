@@ -14,8 +14,9 @@ from derain.models.contract import Derainer
 from derain.rain.clean import clean_rain, complete_rain, distinct_rain, flatness_of, weigh_by_texture
 from derain.rain.compose import measured_fading
 from derain.rain.likeness import likeness, more_like
+from derain.restoring.conversion import to_picture
 from derain.restoring.devices import repeatable_precision
-from derain.restoring.restorer import Restorer, to_picture
+from derain.restoring.restorer import Restorer
 from derain.restoring.veil import veil_in_cells
 from derain.training.clock import Clock
 from derain.training.config import TrainConfig
