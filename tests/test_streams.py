@@ -433,6 +433,13 @@ def test_an_empty_or_closed_stdin_is_told_as_that(tmp_path, monkeypatch):
         Streaming("-", str(tmp_path / "b.mkv")).run(Identity())
 
 
+def test_a_file_on_stdin_may_have_its_index_at_the_end(tmp_path, small_weights):
+    source = make_clip(tmp_path / "a.mp4", 5)
+    words = ["video", "-", "-o", tmp_path / "b.mkv", "--temporal", "off", "--weights", small_weights]
+    done = piped(source.read_bytes(), *words)
+    assert done.returncode == 0 and len(contents(tmp_path / "b.mkv")[0]) == 5, done.stderr
+
+
 def test_a_reader_that_goes_away_is_a_broken_pipe(monkeypatch):
     reading, writing = os.pipe()
     os.close(reading)

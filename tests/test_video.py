@@ -1,6 +1,9 @@
 """`derain video`: every clip comes back whole, in time, resumable, and bad ones end in a sentence."""
 
+import errno
+import os
 import random
+import shutil
 import struct
 import subprocess
 import sys
@@ -876,3 +879,20 @@ def test_it_is_told_that_grey_becomes_something_else(tmp_path, form, ending, sto
     clip, said = grey_clip(tmp_path / "grey.mkv", form), list[str]()
     process(clip, tmp_path / f"dry{ending}", Identity(), FRAME_BY_FRAME, say=said.append)
     assert any("grey" in sentence and stored in sentence for sentence in said)
+
+
+def test_a_full_disk_is_told_of_the_result_and_frames_go_on_as_frames(tmp_path, monkeypatch):
+    source, real = make_clip(tmp_path / "a.mp4", count=3), Path.write_bytes
+
+    def full(path, content):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    for out in ("b.mp4", "dry"):
+        monkeypatch.setattr(Path, "write_bytes", full)
+        with pytest.raises(PhotoError, match=rf"{out}: cannot be written \(No space.*make room, then give the same"):
+            process(source, tmp_path / out, Darker(), FRAME_BY_FRAME)
+        monkeypatch.setattr(Path, "write_bytes", real)
+        assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]  # an empty folder would be one for clips
+        process(source, tmp_path / out, Darker(), FRAME_BY_FRAME)
+        shutil.rmtree(tmp_path / out, ignore_errors=True)
+        (tmp_path / out).unlink(missing_ok=True)

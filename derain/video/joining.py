@@ -16,7 +16,6 @@ from typing import Any
 import av
 
 from derain.errors import PhotoError, reason
-from derain.files.writing import UNFINISHED_SUFFIX
 from derain.text import counted
 from derain.video.containers.matroska_header import set_aspect
 from derain.video.decoding import opened, packets_of
@@ -73,13 +72,6 @@ class Joining:
     @property
     def source(self) -> Clip:
         return self.tracks[0].clip
-
-    @property
-    def named(self) -> Path:
-        """What messages call the result, which is written in the folder of its run."""
-        folder = self.out.parent
-        result = folder.name.removesuffix(UNFINISHED_SUFFIX)
-        return self.out if result == folder.name else folder.with_name(result)
 
 
 def join(
@@ -157,7 +149,7 @@ def _write(joining: Joining) -> list[str]:
         if beside.refused:
             _check_pictures(out, pictures)
     except (av.FFmpegError, OSError, ValueError, ArithmeticError) as error:
-        raise PhotoError(f"{joining.named}: cannot be written as {joining.form} ({reason(error)})") from None
+        raise PhotoError(f"{out}: cannot be written as {joining.form} ({reason(error)})") from None
     for sentence in header.what_is_lost(source) if joining.keep_header else []:
         say(sentence)
     if joining.form in BOXES:

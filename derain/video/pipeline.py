@@ -1,6 +1,8 @@
 """From a clip to its derained clip: decoder, network and encoder side by side, in segments that can be resumed."""
 
+import errno
 import json
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -139,7 +141,7 @@ def model_of(model: Derainer | Callable[[], Derainer]) -> Derainer:
 
 @contextmanager
 def kept_for(out: Path) -> Iterator[None]:
-    """The folder in which a result is made, for this run alone.
+    """The folder in which a result is made, for this run alone; errors name the result and not what is in the folder.
 
     Raises:
         PhotoError: another run is at it, or the folder vanishes.
@@ -147,9 +149,20 @@ def kept_for(out: Path) -> Iterator[None]:
     try:
         with alone(unfinished(out), out):
             yield
+    except PhotoError as error:
+        raise _of_result(out, error) from None
     except OSError as error:
         named = error.filename if out.name in str(error.filename) else out
         raise PhotoError(f"{named}: cannot be read or written ({reason(error)})") from None
+
+
+def _of_result(out: Path, error: PhotoError) -> PhotoError:
+    said, folder = str(error), f"{unfinished(out)}{os.sep}"
+    if said.startswith(folder):
+        said = f"{out}: {said.removeprefix(folder).partition(': ')[2]}"
+    if os.strerror(errno.ENOSPC) in said:
+        said += "; make room, then give the same command again"
+    return error if said == str(error) else PhotoError(said)
 
 
 def _process_clips(clips: list[Clip], run: Run) -> Done:

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
 from itertools import count, takewhile
 from pathlib import Path
@@ -119,16 +120,35 @@ def _clip_to_pictures(run: Run, origin: str) -> Done:
                 continue
             if number == 0:
                 _say_shape(clip, frame, run)
+                is_new = not target(0).parent.exists()
                 writer.check(target(0))
                 for earlier in takewhile(Path.exists, map(target, count())):
                     earlier.unlink()  # of another run, not to be taken for this one's
-                write_bytes(begun, origin.encode())
+                begin(begun, origin, target(0).parent if is_new else None)
             writer.write(target(number), frame, picture, None)
             times.add(frame.pts)
         said = clip.damage.said(times.all, clip.time_base, clip.begins)
     ended = writer.ended(network, [f"{run.source}: {sentence}" for sentence in said])
     clear(begun.parent)
     return ended
+
+
+def begin(manifest: Path, origin: str, made: Path | None) -> None:
+    """Write down what a run is of.
+
+    Args:
+        made: the folder that was made for its pictures; an empty one would mean a folder for a clip next time.
+
+    Raises:
+        PhotoError: it cannot be written.
+    """
+    try:
+        write_bytes(manifest, origin.encode())
+    except PhotoError:
+        if made:
+            with suppress(OSError):
+                made.rmdir()
+        raise
 
 
 def _say_shape(clip: Clip, frame: Frame, run: Run) -> None:

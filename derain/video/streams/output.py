@@ -134,6 +134,10 @@ class Output:
         trouble = self.standard.trouble if self.standard else None
         return unknown_host(self.address, error) or reason(trouble or error)
 
+    def _failure(self, error: Exception) -> PhotoError:
+        rest = f"; what came before is in {self.part}" if self.part and self.part.is_file() else ""
+        return PhotoError(f"{self.name}: cannot be written ({self._why(error)}){rest}")
+
     def _leave_nothing(self) -> None:
         if self.part:
             with suppress(OSError):  # where nothing can be written nothing is left
@@ -198,7 +202,7 @@ class Output:
             for packet in packets:
                 self.container.mux(packet)
         except (av.FFmpegError, OSError, ValueError) as error:
-            raise PhotoError(f"{self.name}: cannot be written ({self._why(error)})") from None
+            raise self._failure(error) from None
         return len(packets)
 
     def close(self) -> int:
@@ -221,4 +225,4 @@ class Output:
             if self.part:
                 put(self.part, Path(self.address))
         except (av.FFmpegError, OSError) as error:
-            raise PhotoError(f"{self.name}: cannot be written ({self._why(error)})") from None
+            raise self._failure(error) from None

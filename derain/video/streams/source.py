@@ -1,10 +1,10 @@
 """Where a stream comes from: opened, decoded in a thread of its own, and taken up again if it is lost."""
 
+import io
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from threading import Condition, Thread
@@ -100,8 +100,8 @@ class Connection(PictureTrack):
         return f"it ends after {came:.2f} s, but its header tells {told:.2f} s"
 
 
-class Standard:
-    """Standard input as a file that knows whether anything came.
+class Standard(io.FileIO):
+    """Standard input, which can be sought in if it is a file, and which knows whether anything came.
 
     Raises:
         PhotoError: it is closed.
@@ -110,17 +110,13 @@ class Standard:
     def __init__(self) -> None:
         if sys.__stdin__ is None:  # its number may be another file's by now
             raise PhotoError("stdin: is closed; give it something to read")
-        self.descriptor = os.dup(0)  # FFmpeg's own closes stdin
+        super().__init__(os.dup(0))  # FFmpeg's own closes stdin
         self.has_come = False
 
-    def read(self, size: int) -> bytes:
-        content = os.read(self.descriptor, size)
+    def read(self, size: int | None = -1) -> bytes:
+        content = super().read(-1 if size is None else size)
         self.has_come |= bool(content)
         return content
-
-    def close(self) -> None:
-        with suppress(OSError):
-            os.close(self.descriptor)
 
 
 def _how_to_open(address: str, settings: StreamSettings) -> dict[str, Any]:
