@@ -29,7 +29,7 @@ from derain.finetuning.chance import interval
 from derain.finetuning.finetune import Result, finetune
 from derain.finetuning.guide import load_guide
 from derain.finetuning.handing_back import HandedBack, handed_back
-from derain.finetuning.judge import Extent, Judge, Scores, to_bytes, trials
+from derain.finetuning.judge import Extent, Judge, Scores, readable, to_bytes, trials
 from derain.finetuning.material import (
     LEAST_JUDGING,
     Material,
@@ -522,6 +522,8 @@ def test_the_same_picture_counts_once_so_that_none_judges_its_own_training(camer
     material = prepare(camera, tmp_path / "material", load(), scales=1, say=said.append)
     assert len(material.sources) == 6 and sum("shows the same as" in line for line in said) == 2
     prepare(camera, tmp_path / "material", load(), scales=1)  # goes on with the same
+    copied = find_photos(camera)
+    assert len(readable(copied, len(copied))) == 6  # of photos without rain each judges once, too
     for index in range(6):
         (camera / f"{index}.png").unlink()
     for index in range(5):

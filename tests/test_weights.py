@@ -226,6 +226,13 @@ def test_weights_that_are_not_finite_are_not_written(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_an_empty_name_and_a_folder_are_no_weights_and_said_so(tmp_path):
+    with pytest.raises(WeightsError, match="the name is empty"):
+        locate("")
+    with pytest.raises(WeightsError, match="is a folder; give the weights file in it"):
+        locate(tmp_path)
+
+
 def test_weights_that_find_no_place_are_no_wrong_usage(tmp_path):
     with pytest.raises(PhotoError, match="new.safetensors: cannot be written") as failed:
         save(build("derain", SMALL), tmp_path / "missing" / "new.safetensors")

@@ -112,5 +112,6 @@ def finetune(
             else "not uploaded: the new weights are no better"
         )
     if found.interrupted:
-        say("interrupted; the best weights so far are kept" + ("; --resume continues" if found.can_go_on else ""))
+        kept = "; the best weights so far are kept" if found.better else ""
+        say(f"interrupted{kept}{'; --resume continues' if found.can_go_on else ''}")
         raise typer.Exit(130)

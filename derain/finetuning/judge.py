@@ -19,7 +19,7 @@ from derain.arrays import Mask, Rgb8, UnitRgb
 from derain.errors import PhotoError, TrainingError
 from derain.evaluation.scores import unpaired_scores
 from derain.finetuning.guide import Guide
-from derain.finetuning.material import LOOK_WINDOW, MOSTLY_JPEG, Material, centre
+from derain.finetuning.material import LOOK_WINDOW, MOSTLY_JPEG, Material, centre, digest_of_pixels
 from derain.models.contract import Derainer
 from derain.photos import read_photo
 from derain.rain.amount import VISIBLE_HEIGHT
@@ -249,23 +249,24 @@ def gain(start: Scores, scores: Scores) -> float:
 
 
 def readable(bank: list[Path], count: int) -> list[UnitRgb]:
-    """The middles of so many pictures from all over the bank; what cannot be read is passed over.
+    """The middles of so many pictures from all over the bank; what cannot be read or was there is passed over.
 
     Raises:
         TrainingError: none can be read.
     """
     spread = bank[:: -(-len(bank) // count)]
-    found: list[UnitRgb] = []
+    found: dict[str, UnitRgb] = {}
     for path in (*spread, *(other for other in bank if other not in spread)):
         try:
-            found.append(centre(read_photo(path), LOOK_WINDOW).astype(np.float32) / np.float32(255))
+            picture = centre(read_photo(path), LOOK_WINDOW)
         except PhotoError:
             continue
+        found[digest_of_pixels(picture)] = picture.astype(np.float32) / np.float32(255)
         if len(found) == len(spread):
             break
     if not found:
         raise TrainingError(f"{bank[0].parent}: holds no photo that can be read; give photos without rain")
-    return found
+    return list(found.values())
 
 
 def trials(photos: list[UnitRgb], found: list[Found], lossy: tuple[float, tuple[int, int]]) -> list[Trial]:

@@ -18,12 +18,16 @@ def locate(weights: str | Path) -> Path:
     """
     if str(weights).startswith("hf:"):
         return fetch(Reference.parse(str(weights)))
+    if not str(weights):
+        raise WeightsError("`weights`: the name is empty; give a bundled name or a file")
     path = Path(weights)
     if is_file_name(path) or (os.path.lexists(path) and str(weights) not in bundled_weights()):
         try:
             refuse_special(path)
         except PhotoError as error:
             raise WeightsError(str(error)) from None
+        if os.path.isdir(path):
+            raise WeightsError(f"{path}: is a folder; give the weights file in it")
         if not os.path.isfile(path):
             raise WeightsError(f"{path}: no such weights file")
         return path
