@@ -30,6 +30,7 @@ from derain.video.fusion import fused
 from derain.video.streams import RawFrames, Streaming, StreamSettings
 from derain.video.streams.addresses import shown, unknown_host
 from derain.video.streams.output import Output
+from derain.video.streams.parts import Part, Parts
 from derain.video.streams.timeline import Timeline
 from derain.weights import save
 from tests.conftest import SMALL
@@ -37,6 +38,7 @@ from tests.forks import piped
 from tests.test_video import Darker, Identity, make_clip, picture
 
 LOSSLESS = VideoSettings(temporal="off", codec="ffv1")
+LOSSY = VideoSettings(temporal="off", codec="libx264")
 RAW = RawFrames("rgb24", 64, 48)
 
 
@@ -469,3 +471,19 @@ def test_a_stream_that_ends_before_its_header_says_so_is_told(tmp_path, small_we
     words = ["video", "-", "-o", tmp_path / "b.mkv", "--temporal", "off", "--weights", small_weights]
     done = piped(content[: len(content) // 2], *words)
     assert done.returncode == 1 and b"stdin: is not whole: it ends after" in done.stderr, done.stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+@pytest.mark.parametrize("form", ["hls", "dash"])
+def test_a_full_disk_ends_a_stream_that_is_written_in_many_files(tmp_path, monkeypatch, capfd, form):
+    def stream(folder: Path) -> None:
+        source = Server(sends(clip_bytes(range(12), sound=False)))
+        Streaming(source.url, f"{folder}/b", LOSSY, StreamSettings(form=form, live=False)).run(Identity())
+
+    (tmp_path / "whole").mkdir()
+    stream(tmp_path / "whole")
+    assert len(list((tmp_path / "whole").iterdir())) > 1
+    monkeypatch.setattr(Parts, "open", lambda self, url, flags, options: Part(self, "/dev/full", "w"))
+    with pytest.raises(PhotoError, match=r"b: cannot be .*No space left"):
+        stream(tmp_path)
+    assert "Traceback" not in "".join(capfd.readouterr())

@@ -23,11 +23,12 @@ from derain.video.headers import ELEMENTS
 from derain.video.joining import try_header
 from derain.video.naming import unfinished
 from derain.video.reading import Frame
+from derain.video.streams import parts
 from derain.video.streams.addresses import PIPE, URL, shown_output, unknown_host
 from derain.video.streams.intake import Sound
 from derain.video.streams.source import Connection
 
-WITHOUT_FILE = ("hls", "dash", "rtsp", "segment")  # containers that write many files, or speak a protocol of their own
+WITHOUT_FILE = (*parts.FORMS, "rtsp")  # containers that write many files, or speak a protocol of their own
 NO_BUFFERS = {  # of a container that waits for nothing
     "flush_packets": "1",
     "max_interleave_delta": "1000000",  # µs that pictures wait for sound which does not come
@@ -97,6 +98,8 @@ class Output:
         is_file = address != PIPE and not URL.match(address) and form not in WITHOUT_FILE
         self.part = unfinished(Path(address)) if is_file else None
         self.standard: Standard | None = None
+        in_parts = form in parts.FORMS and not URL.match(address) and not {*options} & {*parts.ENCRYPTED}
+        self.parts = parts.Parts() if in_parts else None
 
     def open(self, encoding: Encoding, source: Connection, origin: Fraction, audio: bool) -> list[str]:
         """Write the header; returns what cannot be passed on, in sentences.
@@ -134,6 +137,10 @@ class Output:
         trouble = self.standard.trouble if self.standard else None
         return unknown_host(self.address, error) or reason(trouble or error)
 
+    def _look_at_parts(self) -> None:
+        if self.parts and self.parts.trouble:
+            raise self.parts.trouble
+
     def _failure(self, error: Exception) -> PhotoError:
         rest = f"; what came before is in {self.part}" if self.part and self.part.is_file() else ""
         return PhotoError(f"{self.name}: cannot be written ({self._why(error)}){rest}")
@@ -151,6 +158,7 @@ class Output:
         if self.address == PIPE:
             self.standard = Standard()
             return how | {"file": self.standard, "options": at_once | self.options}
+        how |= {"io_open": self.parts.open} if self.parts else {}
         return how | {"file": self.address, "options": at_once | self.options}
 
     def _add_tracks(self, source: Connection) -> list[str]:
@@ -201,6 +209,7 @@ class Output:
         try:
             for packet in packets:
                 self.container.mux(packet)
+            self._look_at_parts()
         except (av.FFmpegError, OSError, ValueError) as error:
             raise self._failure(error) from None
         return len(packets)
@@ -222,6 +231,7 @@ class Output:
     def _end(self) -> None:
         try:
             self.container.close()
+            self._look_at_parts()
             if self.part:
                 put(self.part, Path(self.address))
         except (av.FFmpegError, OSError) as error:
