@@ -454,7 +454,7 @@ def test_a_client_with_too_many_photos_gets_429_and_all_together_503(gated):
         waiting = [pool.submit(server.post, "/v1/derain", tiny(), x_forwarded_for="10.0.0.1") for _ in range(4)]
         wait_until(lambda: server.turns.present == 4)
         reply = server.post("/v1/derain", tiny(), x_forwarded_for="10.0.0.1")
-        assert reply.status == 429 and "retry-after" in reply.headers and "4 of your photos" in reply.json["error"]
+        assert reply.status == 429 and "retry-after" in reply.headers and "4 photos of yours" in reply.json["error"]
         waiting += [pool.submit(server.post, "/v1/score", tiny(), x_forwarded_for="2001:db8::1") for _ in range(2)]
         wait_until(lambda: server.turns.present == 6)
         reply = server.post("/v1/derain", tiny(), x_forwarded_for="10.0.0.3")

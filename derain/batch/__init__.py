@@ -15,16 +15,8 @@ from derain.lazy import parts_of
 
 if TYPE_CHECKING:
     from derain.batch.before_after import comparison, side_by_side
-    from derain.batch.running import (
-        Outcome,
-        Treatment,
-        as_json,
-        describe,
-        run,
-        separate,
-        skipped_as_json,
-        through_pipe,
-    )
+    from derain.batch.outcome import Outcome, as_json, describe, skipped_as_json
+    from derain.batch.running import Treatment, run, separate, through_pipe
 
 __all__ = [
     "Job",
@@ -48,5 +40,9 @@ __all__ = [
     "skipped_as_json",
     "through_pipe",
 ]
-_PAIRS = ("comparison", "side_by_side")
-__getattr__ = parts_of(__name__, {name: "before_after" if name in _PAIRS else "running" for name in __all__})
+_PARTS = {
+    "before_after": ("comparison", "side_by_side"),
+    "outcome": ("Outcome", "as_json", "describe", "skipped_as_json"),
+    "running": ("Treatment", "run", "separate", "through_pipe"),
+}
+__getattr__ = parts_of(__name__, {name: module for module, names in _PARTS.items() for name in names})

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from derain import text
 from derain.batch.before_after import comparison
 from derain.batch.jobs import NAMES, Job, ending_of, obstacle
 from derain.batch.journal import Journal
+from derain.batch.outcome import Outcome
 from derain.errors import PhotoError, UsageError, reason
 from derain.files.places import exists
 from derain.files.writing import is_protected, make_folder, replace_bytes, write_bytes, write_new
@@ -46,21 +46,6 @@ PIPED = Job(Path("stdin"), Path("stdout"))
 MOST_FILE_THREADS = 8  # that read at once, and as many that write
 MOST_PHOTO_THREADS = 6  # that take photos apart at once: the GPU waits while the processor judges what it found
 Watch = Callable[[Job, str], None]  # told what is being done to a photo
-UNTOLD = {  # of what is said of a photo as JSON
-    "input": "",
-    "output": None,
-    "rain": None,
-    "compare": None,
-    "width": 0,
-    "height": 0,
-    "seconds": 0.0,
-    "rain_coverage": 0.0,
-    "rain_left": None,
-    "untouched": False,
-    "skipped": None,
-    "notes": (),
-    "error": None,
-}
 DONE_BEFORE = "was derained in place by an earlier run that was cut off, and is left as it is"
 BYTES_WHILE_UNDER_WAY = 4  # of memory for each of a photo's until it is written: decoder, layers, encoder
 
@@ -89,27 +74,6 @@ class Treatment:
 
     def restorer(self, model: Derainer) -> Restorer:
         return Restorer(model, self.precision, self.tile, self.max_memory)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a job."""
-
-    job: Job
-    error: PhotoError | None = None
-    width: int = 0
-    height: int = 0
-    seconds: float = 0.0  # in the network
-    rain_coverage: float = 0.0  # share of pixels with rain that can be seen
-    rain_left: float | None = None  # share of the streaks' height that is evidently left; None: not looked for
-    dry: bool = False  # nothing was taken away
-    untouched: bool = False  # nor anything else changed: the result is the photo's own file, bit for bit
-    notes: tuple[str, ...] = ()  # what is to be known of the result, such as what it could not keep
-    node: str = ""  # of a cluster; empty without one
-
-    @property
-    def megapixels(self) -> float:
-        return self.width * self.height / 1e6
 
 
 def run(
@@ -386,42 +350,3 @@ def through_pipe(model: Derainer, treatment: Treatment, format: str | None = Non
         untouched=untouched,
         notes=finished.notes,
     )
-
-
-def describe(outcome: Outcome) -> str:
-    """What became of a photo, in a few words; of one that failed the sentence that says why."""
-    if outcome.error:
-        return f"failed: {outcome.error}"
-    if not outcome.width:  # nothing was to be done
-        return "; ".join(outcome.notes)
-    if outcome.dry:
-        found = "no rain found" if outcome.rain_coverage < DRY_COVERAGE else f"rain on {outcome.rain_coverage:.0%}"
-        return f"{found}, {'copied unchanged' if outcome.untouched else 'only saved anew'}"
-    found = f"{outcome.width}x{outcome.height} px, {outcome.seconds:.2f} s, rain on {outcome.rain_coverage:.0%}"
-    return found + (f", {outcome.rain_left:.0%} of it left" if outcome.rain_left else "")
-
-
-def as_json(outcome: Outcome) -> str:
-    """One object on one line."""
-    said = UNTOLD | {
-        "input": str(outcome.job.source),
-        "width": outcome.width,
-        "height": outcome.height,
-        "seconds": round(outcome.seconds, 4),
-        "rain_coverage": round(outcome.rain_coverage, 4),
-        "rain_left": None if outcome.rain_left is None else round(outcome.rain_left, 4),
-        "untouched": outcome.untouched,
-        "notes": outcome.notes,
-    }
-    said |= {"node": outcome.node} if outcome.node else {}
-    return text.as_json(said | ({"error": str(outcome.error)} if outcome.error else _paths(outcome.job)))
-
-
-def skipped_as_json(path: Path, why: str, job: Job | None = None) -> str:
-    """The object of a photo that nothing is done for, as :func:`as_json` has it."""
-    return text.as_json(UNTOLD | {"input": str(path), "skipped": why} | (_paths(job) if job else {}))
-
-
-def _paths(job: Job) -> dict[str, str | None]:
-    places = {"output": job.background, "rain": job.rain, "compare": job.compare}
-    return {name: str(path) if path else None for name, path in places.items()}

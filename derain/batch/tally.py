@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from derain.batch.running import Outcome
+    from derain.batch.outcome import Outcome
 
 
 @dataclass
