@@ -435,11 +435,18 @@ def test_an_empty_or_closed_stdin_is_told_as_that(tmp_path, monkeypatch):
         Streaming("-", str(tmp_path / "b.mkv")).run(Identity())
 
 
+def noise(index: int, size: tuple[int, int]) -> np.ndarray:
+    return np.random.default_rng(index).integers(0, 256, (*size, 3), np.uint8)
+
+
 def test_a_file_on_stdin_may_have_its_index_at_the_end(tmp_path, small_weights):
     source = make_clip(tmp_path / "a.mp4", 5)
     words = ["video", "-", "-o", tmp_path / "b.mkv", "--temporal", "off", "--weights", small_weights]
     done = piped(source.read_bytes(), *words)
     assert done.returncode == 0 and len(contents(tmp_path / "b.mkv")[0]) == 5, done.stderr
+    large = make_clip(tmp_path / "c.mp4", 4, "ffv1", size=(480, 640), draw=noise)  # more than waits in FFmpeg's buffers
+    with pytest.raises(PhotoError, match="sent no picture .its index is at its end"):
+        Streaming(Server(sends(large.read_bytes())).url, str(tmp_path / "d.mkv"), LOSSY).run(Identity())
 
 
 def test_a_reader_that_goes_away_is_a_broken_pipe(monkeypatch):

@@ -395,9 +395,10 @@ def test_what_is_animated_is_a_clip_whatever_its_name(tmp_path, small_weights, n
 
 @pytest.mark.parametrize("form", ["WEBP", "AVIF"])
 def test_what_is_animated_and_cannot_be_read_is_not_sent_in_a_circle(tmp_path, form):
-    source = animated(tmp_path / f"a.{form.lower()}", form)
-    with pytest.raises(UsageError, match=f"is an animated {form}.*convert it to an animated PNG or a GIF"):
-        process(source, tmp_path / "b.mp4", Identity())
+    for name in (f"a.{form.lower()}", "a.mp4"):
+        source = animated(tmp_path / name, form)
+        with pytest.raises(UsageError, match=f"{name}: is an animated {form}.*convert it to an animated PNG or a GIF"):
+            process(source, tmp_path / "b.mp4", Identity())
     (refused,) = batch.run(batch.plan([animated(tmp_path / "c.png", "PNG")]), Identity())
     assert "`derain video`" in str(refused.error)
 

@@ -124,7 +124,7 @@ def check_source(source: Path) -> None:
     except OSError as error:
         raise PhotoError(f"{source}: cannot be read ({reason(error)})") from None
     refuse_special(source)
-    if os.path.isfile(source) and source.suffix.lower() in SUFFIXES:
+    if os.path.isfile(source):
         _check_animated(source)
 
 
@@ -132,9 +132,9 @@ def _check_animated(source: Path) -> None:
     from derain.video.animated import animation
 
     found = animation(source)
-    if found is None:
+    if found is None and source.suffix.lower() in SUFFIXES:
         raise UsageError(f"{source}: is a photo; use `derain run`, or give its folder or a pattern such as %05d.png")
-    if not found.is_clip:
+    if found and not found.is_clip:
         raise UsageError(
             f"{source}: is an animated {found.form}, which derain does not read; "
             "convert it to an animated PNG or a GIF first"

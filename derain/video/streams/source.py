@@ -24,6 +24,7 @@ SILENCE = 10.0  # seconds without a word, after which a connection is taken to b
 LEAST_MISSING = 0.25  # seconds at the end of a stream, below which tracks may just be of different lengths
 FIRST_WAIT, LONGEST_WAIT = 0.1, 2.0  # seconds between two tries to connect again
 PASSED_ON = ("audio", "subtitle")
+INDEX_LAST = "its index is at its end, so it can be read only from a file: give its name, or pipe in another container"
 WITHOUT_PROTOCOL = "PyAV's FFmpeg does not know this protocol; pipe it in as MPEG-TS with the command ffmpeg"
 
 
@@ -211,7 +212,9 @@ class Source(Thread):
                     return
             self.cut = connection.cut
         except (av.FFmpegError, OSError) as error:
-            self.lost = _why(error)
+            backwards = isinstance(error, av.error.InvalidDataError) and not self.intake.arrived
+            is_mp4 = "mp4" in connection.container.format.name.split(",")
+            self.lost = INDEX_LAST if backwards and is_mp4 else _why(error)
 
     def _decoded(self, connection: Connection) -> Iterator[av.VideoFrame]:
         tracks = {stream.index: number for number, stream in enumerate(connection.passed_on)}
