@@ -79,6 +79,10 @@ def test_video_names_what_was_given(shell, tmp_path):
     assert "derain: --end 1: must be after --start 3\n" in shell("video", source, "--start", "3", "--end", "1")[1]
 
 
+def test_an_argument_before_a_colon_is_an_option_too(shell):
+    assert "derain: --start: a stream begins when" in shell("video", "udp://127.0.0.1:9", "-o", "-", "--start", "3")[1]
+
+
 def test_finetune_names_what_was_given(shell, tmp_path):
     folder, out = tmp_path / "rainy", tmp_path / "mine.safetensors"
     folder.mkdir()

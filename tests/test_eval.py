@@ -415,6 +415,8 @@ def test_what_cannot_be_scored_is_named_and_counted(paired_folders):
         (["--rainy", "{rainy}", "--csv", "{rainy}/../old"], "old: already exists"),
         (["--rainy", "{rainy}", "--report", "{rainy}", "--overwrite"], "rainy: is a folder; give the name of a file"),
         (["--rainy", "{rainy}", "--restored", "x={rainy}", "--restored", "x={rainy}"], "two methods are called x"),
+        (["--rainy", "{rainy}", "--restored", "={rainy}"], "give DIR or NAME=DIR"),
+        (["--rainy", "{rainy}", "--restored", "x="], "--restored x=: a part is empty"),
         (["--rainy", "{rainy}", "--restored", "truth={rainy}"], "two methods are called truth"),
         (["--rainy", "{rainy}", "--csv", "{rainy}/new", "--json", "{rainy}/../rainy/new"], "cannot hold two outputs"),
         (["--rainy", "{rainy}", "--csv", "-", "--json", "-"], "cannot hold two outputs"),
@@ -430,6 +432,13 @@ def test_wrong_usage_is_one_sentence(paired_folders, monkeypatch, arguments, sai
         (paired_folders / name).touch()
     done = call(*(a.format(rainy=paired_folders / "rainy") for a in arguments))
     assert isinstance(done.exception, UsageError) and said in str(done.exception)
+
+
+def test_a_folder_of_results_may_have_a_sign_of_equality_in_its_name(paired_folders):
+    (paired_folders / "tool a").rename(paired_folders / "alpha=3")
+    given = ("--rainy", paired_folders / "rainy", "--weights", "none", "--restored", paired_folders / "alpha=3")
+    done = call(*given, "--json", "-")
+    assert done.exit_code == 0 and list(json.loads(done.stdout)["methods"]) == ["input", "alpha=3"]
 
 
 def test_what_is_measured_is_never_replaced(paired_folders, small_weights, monkeypatch):

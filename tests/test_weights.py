@@ -227,7 +227,7 @@ def test_weights_that_are_not_finite_are_not_written(tmp_path):
 
 
 def test_an_empty_name_and_a_folder_are_no_weights_and_said_so(tmp_path):
-    with pytest.raises(WeightsError, match="the name is empty"):
+    with pytest.raises(WeightsError, match="the name of the weights is empty"):
         locate("")
     with pytest.raises(WeightsError, match="is a folder; give the weights file in it"):
         locate(tmp_path)

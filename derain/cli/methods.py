@@ -16,7 +16,7 @@ def method_names(weights: list[str], restored: list[str]) -> tuple[dict[str, str
     or the path's last part.
 
     Raises:
-        UsageError: two methods have one name.
+        UsageError: two methods have one name, or a name or a path is empty.
     """
     stems = [Path(name).stem for name in weights]
     plain = [stem for stem in stems if stems.count(stem) == 1 and stem not in NAMES_OF_NO_METHOD]
@@ -24,7 +24,10 @@ def method_names(weights: list[str], restored: list[str]) -> tuple[dict[str, str
     theirs: dict[str, Path] = {}
     for given in restored:
         name, sign, path = given.partition("=")
-        name, path = (name, path) if sign else (Path(given).name or given, given)
+        if not sign or Path(given).exists():
+            name, path = Path(given).name or given, given
+        if not (name and path):
+            raise UsageError(f"--restored {given}: a part is empty; give DIR or NAME=DIR")
         if name in ours or name in theirs or name in NAMES_OF_NO_METHOD:
             raise UsageError(f"two methods are called {name}; write --restored OTHER_NAME={path}")
         theirs[name] = Path(path)

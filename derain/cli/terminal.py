@@ -34,7 +34,7 @@ def console_of_results(is_taken: bool) -> Console:
     return talk if is_taken else Talk(highlight=False, soft_wrap=True, emoji=False)
 
 
-_ARGUMENT = re.compile(r"(?<![^\s(])`(\w+)`(?=[\s),;]|$)")
+_ARGUMENT = re.compile(r"(?<![^\s(])`(\w+)`(?=[\s),;]|: |$)")
 _options: dict[str, str] = {}  # of the command that runs, by the arguments of the Python API that they give
 
 

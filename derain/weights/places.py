@@ -19,7 +19,7 @@ def locate(weights: str | Path) -> Path:
     if str(weights).startswith("hf:"):
         return fetch(Reference.parse(str(weights)))
     if not str(weights):
-        raise WeightsError("`weights`: the name is empty; give a bundled name or a file")
+        raise WeightsError("the name of the weights is empty; give a bundled name or a file")
     path = Path(weights)
     if is_file_name(path) or (os.path.lexists(path) and str(weights) not in bundled_weights()):
         try:
