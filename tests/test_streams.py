@@ -9,10 +9,12 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from threading import Condition, Semaphore, Thread
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -451,11 +453,29 @@ def test_a_file_on_stdin_may_have_its_index_at_the_end(tmp_path, small_weights):
 
 def test_a_reader_that_goes_away_is_a_broken_pipe(monkeypatch):
     reading, writing = os.pipe()
+    monkeypatch.setattr(os, "dup", lambda number: writing)
+    Thread(target=lambda: (os.read(reading, 1000), os.close(reading)), daemon=True).start()
+    source = Server(sends(clip_bytes(range(40))))  # more than a pipe holds
+    raw = VideoSettings(temporal="off", codec="rawvideo")
+    with pytest.raises(PhotoError, match=r"stdout: .*\(Broken pipe\)"):
+        Streaming(source.url, "-", raw, StreamSettings(form="nut", live=False)).run(Identity())
+
+
+def test_a_broken_pipe_that_pyav_does_not_name_is_told_as_that(monkeypatch):
+    """Which of its calls meets the error, and with what words, is a matter of time."""
+
+    def fail():
+        raise av.error.PyAVCallbackError(1, "Error in PyAV callback")
+
+    reading, writing = os.pipe()
     os.close(reading)
     monkeypatch.setattr(os, "dup", lambda number: writing)
-    source = Server(sends(clip_bytes(range(3))))
+    output = Output("-", "nut", {})
+    output.encoder, output.container = SimpleNamespace(last_packets=list), SimpleNamespace(close=fail)
+    with suppress(BrokenPipeError):
+        output._how_to_open()["file"].write(b"picture")
     with pytest.raises(PhotoError, match=r"stdout: .*\(Broken pipe\)"):
-        Streaming(source.url, "-", LOSSLESS, StreamSettings(form="nut")).run(Identity())
+        output.close()
 
 
 def test_a_host_that_nobody_knows_is_told_as_that(monkeypatch):
