@@ -1,9 +1,11 @@
 """Streams through real sockets and pipes: frames, times, sound, lost connections, machines that are too slow."""
 
+import dataclasses
 import errno
 import io
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -23,13 +25,14 @@ import torch
 from typer.testing import CliRunner
 
 from derain.cli.app import app
+from derain.cli.streaming import _tell
 from derain.errors import PhotoError, UsageError
 from derain.models import build
 from derain.rain.weather import Weather
 from derain.video import VideoSettings
 from derain.video.encoding import Encoding
 from derain.video.fusion import fused
-from derain.video.streams import RawFrames, Streaming, StreamSettings
+from derain.video.streams import RawFrames, Streamed, Streaming, StreamSettings
 from derain.video.streams.addresses import shown, unknown_host
 from derain.video.streams.output import Output
 from derain.video.streams.parts import Part, Parts
@@ -476,6 +479,14 @@ def test_a_broken_pipe_that_pyav_does_not_name_is_told_as_that(monkeypatch):
         output._how_to_open()["file"].write(b"picture")
     with pytest.raises(PhotoError, match=r"stdout: .*\(Broken pipe\)"):
         output.close()
+
+
+def test_what_is_told_of_one_picture_is_in_the_singular():
+    said = []
+    fields = {"source": "a", "out": "b", "seconds": 0.1, "failed": [0], "latency_seconds": 0.1, "lost": "", "cut": ""}
+    ones = dict.fromkeys((field.name for field in dataclasses.fields(Streamed)), 1)
+    _tell(Streamed(**ones | fields), False, said.append, to_stdout=True)
+    assert len(said) > 6 and not re.search(r"\b1 \w{3,}s\b", " ".join(said)), said
 
 
 def test_a_host_that_nobody_knows_is_told_as_that(monkeypatch):
