@@ -683,7 +683,7 @@ def test_after_a_failed_run_no_copies_of_the_photos_stay(camera, bank, tmp_path,
         patch.setattr("derain.finetuning.finetune.train", fail)
         with pytest.raises(TrainingError, match="diverged"):
             finetune(camera, out, bank, steps=1, **QUICK)
-    assert not list(left.glob("*/*"))
+    assert not left.exists()  # there is no checkpoint to go on from with the same photos
     (left / "training").mkdir(exist_ok=True, parents=True)
     (left / "training" / "0099.png").write_bytes(b"of a run that was killed")
     finetune(camera, out, bank, steps=1, **QUICK)

@@ -51,6 +51,8 @@ class Run:
 def run_folder(out: Path, given: tuple[Path, ...], resume: bool, overwrite: bool) -> Iterator[Path]:
     """The folder of the run, in the end without copies of the user's pictures, and gone if nothing is left in it.
 
+    Which the pictures were stays known only where an unfinished run can go on.
+
     Raises:
         PhotoError: the folder cannot be made ready.
         UsageError: results that exist, or in the place of what is given.
@@ -58,6 +60,10 @@ def run_folder(out: Path, given: tuple[Path, ...], resume: bool, overwrite: bool
     work = begin(out, given, resume, overwrite)
     try:
         yield work
+    except Exception:
+        if not (resume or has_checkpoint(work)):
+            forget(work / PHOTOS)
+        raise
     finally:
         remove_copies(work / PHOTOS)
         remove_if_empty(work)
