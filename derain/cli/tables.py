@@ -41,7 +41,7 @@ def scores_table(evaluation: Evaluation, scores: Sequence[str]) -> Table:
         drawn.add_column("\n".join([*SCORES[score].heading.rsplit(" ", 1), SCORES[score].unit]).strip())
     for method in evaluation.methods:
         summary = {score: evaluation.summary(method)[score] for score in scores}
-        intervals = [interval(estimate, score).replace("…", "…\n") for score, estimate in summary.items()]
+        intervals = [interval(estimate, score).replace(" to ", " to\n") for score, estimate in summary.items()]
         means = [formatted(estimate.mean, score) for score, estimate in summary.items()]
         cells = [f"{mean}\n[dim]{bounds}[/dim]" for mean, bounds in zip(means, intervals)]
         drawn.add_row(escape(printable(method)), *cells)

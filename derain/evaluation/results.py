@@ -45,7 +45,7 @@ def formatted(value: float, score: str, sign: bool = False) -> str:
 def interval(estimate: Estimate, score: str, sign: bool = False) -> str:
     if not math.isfinite(estimate.low):
         return ""
-    return f"{formatted(estimate.low, score, sign)}…{formatted(estimate.high, score, sign)}"
+    return f"{formatted(estimate.low, score, sign)} to {formatted(estimate.high, score, sign)}"
 
 
 def verdict(difference: Estimate, score: str) -> str:
