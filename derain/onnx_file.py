@@ -4,7 +4,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from derain.errors import UsageError
-from derain.files.sparing import refuse_replacing
+from derain.files.sparing import check_file
 
 LIBRARIES = ("onnx", "onnxscript", "onnxruntime")
 
@@ -16,13 +16,9 @@ def check_onnx_file(out: Path, overwrite: bool, weights: str | Path) -> None:
     """
     if out.suffix.lower() != ".onnx":
         raise UsageError(f"{out}: not the name of an ONNX file; give one that ends in .onnx")
-    if out.is_dir():
-        raise UsageError(f"{out}: is a folder; give the name of a file")
-    refuse_replacing(out, {"weights": [Path(weights)]})
+    check_file(out, {"weights": [Path(weights)]})
     if out.exists() and not overwrite:
         raise UsageError(f"{out}: exists; give `overwrite` to replace it")
-    if not out.parent.is_dir():
-        raise UsageError(f"{out.parent}: no such folder")
 
 
 def refuse_missing_libraries() -> None:

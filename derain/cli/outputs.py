@@ -6,7 +6,7 @@ from pathlib import Path
 
 from derain.cli.terminal import say_error, tell_text
 from derain.errors import PhotoError, UsageError, reason
-from derain.files.sparing import refuse_replacing
+from derain.files.sparing import check_file
 from derain.files.writing import check_name, hindrance, is_special, write_named
 from derain.photos import SUFFIXES
 from derain.text import encoded
@@ -29,13 +29,9 @@ def refuse_unwritable(files: list[Path], overwrite: bool, read: Mapping[str, Ite
     for path in (path for path, place in zip(files, places) if places.count(place) > 1 and str(path) != os.devnull):
         raise UsageError(f"{path}: cannot hold two outputs; give each its own file")
     for path in (path for path in files if not (is_stdout(path) or is_special(path))):
-        if path.is_dir():
-            raise UsageError(f"{path}: is a folder; give the name of a file")
-        refuse_replacing(path, read)
+        check_file(path, read)
         if os.path.lexists(path) and not overwrite:
             raise UsageError(f"{path}: already exists; give another name or --overwrite")
-        if not path.parent.is_dir():
-            raise UsageError(f"{path.parent}: no such folder")
         check_name(path)
         if error := hindrance(path, "write it elsewhere"):
             raise error

@@ -27,6 +27,21 @@ def refuse_replacing(out: Path, read: Mapping[str, Iterable[Path]]) -> None:
             raise UsageError(f"{out}: would replace what is read as `{argument}`; give another name")
 
 
+def check_file(out: Path, read: Mapping[str, Iterable[Path]]) -> None:
+    """
+    Args:
+        read: as of :func:`refuse_replacing`.
+
+    Raises:
+        UsageError: ``out`` is a folder or what is read, or its folder is missing.
+    """
+    if out.is_dir():
+        raise UsageError(f"{out}: is a folder; give the name of a file")
+    refuse_replacing(out, read)
+    if not out.parent.is_dir():
+        raise UsageError(f"{out.parent}: no such folder")
+
+
 def _names(path: Path) -> set[object]:
     """What tells whether two names are one file's."""
     found: set[object] = {os.path.join(os.path.realpath(path.parent), path.name), os.path.realpath(path)}

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
+from derain.photos.directories import CAMERA, Directory, append, directory, entry, first_place, order_of
+
 EXIF = b"Exif\0\0"
 LONGEST = 65_533  # bytes that a JPEG's segment has for EXIF
-CAMERA = 0x8769  # tag that points to the directory of what belongs to the shot
 BYTES, TEXT, SHORT, LONG, RATIO, UNDEFINED = 1, 2, 3, 4, 5, 7  # kinds of values
 EMPTY = b"II*\0" + struct.pack("<IHI", 8, 0, 0)
-HEAD, ROW = 2, 12  # bytes of a directory's count, and of an entry
 DAMAGED = (struct.error, KeyError, IndexError)
 
 
@@ -49,9 +49,9 @@ def texts_of(exif: bytes) -> dict[int, bytes]:
     tiff = exif.removeprefix(EXIF)
     if not tiff:
         return {}
-    order, rows = _order(tiff), _directory(tiff, _first(tiff)).rows
+    order, rows = order_of(tiff), directory(tiff, first_place(tiff)).rows
     camera = _pointer(order, rows)
-    every = rows | (_directory(tiff, camera).rows if camera else {})
+    every = rows | (directory(tiff, camera).rows if camera else {})
     return {tag: _value(tiff, order, row) for tag, row in every.items()}
 
 
@@ -62,43 +62,18 @@ def with_entries(exif: bytes, entries: list[Entry]) -> bytes:
         struct.error: it is damaged; KeyError and IndexError, too.
     """
     file = bytearray(exif.removeprefix(EXIF) or EMPTY)
-    order, first = _order(file), _directory(file, _first(file))
-    added = _added(file, order, [entry for entry in entries if not entry.of_camera])
-    if of_camera := [entry for entry in entries if entry.of_camera]:
+    order, first = order_of(file), directory(file, first_place(file))
+    added = _added(file, order, [new for new in entries if not new.of_camera])
+    if of_camera := [new for new in entries if new.of_camera]:
         place = _pointer(order, first.rows)
-        before = _directory(file, place) if place else _Directory(_added(file, order, [VERSION]), bytes(4))
+        before = directory(file, place) if place else Directory(_added(file, order, [VERSION]), bytes(4))
         rows = before.rows | _added(file, order, of_camera)
-        added[CAMERA] = struct.pack(order + "HHII", CAMERA, LONG, 1, _append(file, order, rows, before.next))
-    struct.pack_into(order + "I", file, 4, _append(file, order, first.rows | added, first.next))
+        added[CAMERA] = struct.pack(order + "HHII", CAMERA, LONG, 1, append(file, order, rows, before.next))
+    struct.pack_into(order + "I", file, 4, append(file, order, first.rows | added, first.next))
     return EXIF + bytes(file)
 
 
 VERSION = Entry(0x9000, UNDEFINED, tuple(b"0232"))  # of the standard, which its directory has to name
-
-
-@dataclass(frozen=True)
-class _Directory:
-    rows: dict[int, bytes]  # by tag
-    next: bytes  # where the next directory is
-
-
-def _order(tiff: bytes | bytearray) -> str:
-    return {b"II": "<", b"MM": ">"}[bytes(tiff[:2])]
-
-
-def _first(tiff: bytes | bytearray) -> int:
-    return int(struct.unpack_from(_order(tiff) + "I", tiff, 4)[0])
-
-
-def _directory(tiff: bytes | bytearray, place: int) -> _Directory:
-    order = _order(tiff)
-    (count,) = struct.unpack_from(order + "H", tiff, place)
-    end = place + HEAD + ROW * count
-    if end > len(tiff):
-        raise IndexError(place)
-    rows = (bytes(tiff[at : at + ROW]) for at in range(place + HEAD, end, ROW))
-    following = bytes(tiff[end : end + 4]).ljust(4, b"\0")  # some writers leave it out at the end
-    return _Directory({struct.unpack_from(order + "H", row)[0]: row for row in rows}, following)
 
 
 def _pointer(order: str, rows: Mapping[int, bytes]) -> int:
@@ -119,23 +94,7 @@ def _value(tiff: bytes, order: str, row: bytes) -> bytes:
 def _added(file: bytearray, order: str, entries: list[Entry]) -> dict[int, bytes]:
     """Rows of the entries, whose longer values are appended to the file."""
     rows = {}
-    for entry in entries:
-        count, value = entry.packed(order)
-        if len(value) > 4:
-            place = _end(file)
-            file += value
-            value = struct.pack(order + "I", place)
-        rows[entry.tag] = struct.pack(order + "HHI", entry.tag, entry.kind, count) + value.ljust(4, b"\0")
+    for new in entries:
+        count, value = new.packed(order)
+        rows[new.tag] = entry(file, order, new.tag, new.kind, count, value)
     return rows
-
-
-def _append(file: bytearray, order: str, rows: Mapping[int, bytes], following: bytes) -> int:
-    """Where the directory is that was appended."""
-    place = _end(file)
-    file += struct.pack(order + "H", len(rows)) + b"".join(rows[tag] for tag in sorted(rows)) + following
-    return place
-
-
-def _end(file: bytearray) -> int:
-    file += bytes(len(file) % 2)
-    return len(file)

@@ -23,6 +23,7 @@ from derain.errors import PhotoError
 from derain.photos import captions, segments
 from derain.photos.captions import Captions
 from derain.photos.codec import EXIF, QUALITY, Codec, NewPhoto, tells_resolution
+from derain.photos.directories import CAMERA, PLACE
 from derain.photos.original import Original, upright
 from derain.photos.previews import LEFT_OUT, STILL_RAINY, Previews
 from derain.photos.segments import Segment
@@ -54,7 +55,6 @@ BLOCKS_A_BYTE = 8  # of 64 pixels: each takes one bit at the least
 LONGEST_XMP, LONGEST_EXIF, LONG = 65_502, 65_533, 1000  # bytes: of what a segment holds, and of one value
 LONGEST_SEGMENT, IPTC_MARKER = 65_533, 0xED
 RESOLUTION_UNITS = 1, 2  # of JFIF: inches, centimetres
-CAMERA, PLACE = 0x8769, 0x8825  # EXIF tags
 
 
 class Jpeg(Codec):

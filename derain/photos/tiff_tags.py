@@ -8,9 +8,9 @@ import numpy as np
 from PIL import Image
 
 from derain.photos import captions
+from derain.photos.directories import CAMERA, PLACE, append, directory, entry, first_place
 from derain.photos.previews import Previews
 
-CAMERA, PLACE = 0x8769, 0x8825  # tags that point to the directories of the EXIF standard
 INTEROPERABILITY = 0xA005  # points to a directory of no use outside its old file
 STRUCTURE = {  # tags that say how the pixels lie in the file
     *(254, 255, 256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 317, 320, 322, 323, 324, 325, 338, 339),
@@ -29,9 +29,9 @@ def without_structure(tags: Image.Exif) -> Image.Exif:
     """The tags that speak of the photo and not of its file."""
     kept = Image.Exif()
     kept.update({tag: value for tag, value in tags.items() if tag not in STRUCTURE | {CAMERA, PLACE}})
-    for directory in (CAMERA, PLACE):
-        if found := tags.get_ifd(directory):
-            kept.get_ifd(directory).update(found)
+    for pointer in (CAMERA, PLACE):
+        if found := tags.get_ifd(pointer):
+            kept.get_ifd(pointer).update(found)
     return kept
 
 
@@ -86,24 +86,21 @@ def with_tags_of(plain: bytes, source: bytes, place: int, previews: Previews | N
     if previews and PHOTOSHOP in tags:
         kind, count, value = tags[PHOTOSHOP]
         tags[PHOTOSHOP] = kind, count, previews.in_photoshop(value)
-    (first,) = struct.unpack_from("<I", file, 4)
     kept = {tag: value for tag, value in tags.items() if tag not in STRUCTURE}
-    return _with_entries(file, _copied(file, reader, kept) | _entries(file, first))
+    return _with_entries(file, _copied(file, reader, kept) | directory(file, first_place(file)).rows)
 
 
 def with_changed(plain: bytes, tags: Mapping[int, tuple[int, ...]]) -> bytes:
     """``plain``, a little-endian TIFF of one picture, with these tags, of small numbers, instead of its own."""
     file = bytearray(plain)
-    own = _entries(file, struct.unpack_from("<I", file, 4)[0])
+    own = directory(file, first_place(file)).rows
     short = {tag: (3, len(values), struct.pack(f"<{len(values)}H", *values)) for tag, values in tags.items()}
     return _with_entries(file, own | _copied(file, _Reader(plain), short))
 
 
 def _with_entries(file: bytearray, entries: Mapping[int, bytes]) -> bytes:
     """The file with another first directory."""
-    place = _end(file)
-    file += _rows(entries)
-    struct.pack_into("<I", file, 4, place)
+    struct.pack_into("<I", file, 4, append(file, "<", entries))
     return bytes(file)
 
 
@@ -146,28 +143,6 @@ def _copied(file: bytearray, reader: _Reader, tags: dict[int, Value], depth: int
             if not depth:
                 raise IndexError(tag)
             inner = _copied(file, reader, reader.directory(int.from_bytes(value, "little")), depth - 1)
-            kind, count, value = 4, 1, struct.pack("<I", _end(file))
-            file += _rows(inner)
-        elif len(value) > 4:
-            place = _end(file)
-            file += value
-            value = struct.pack("<I", place)
-        entries[tag] = struct.pack("<HHI", tag, kind, count) + value.ljust(4, b"\0")
+            kind, count, value = 4, 1, struct.pack("<I", append(file, "<", inner))
+        entries[tag] = entry(file, "<", tag, kind, count, value)
     return entries
-
-
-def _rows(entries: Mapping[int, bytes]) -> bytes:
-    return struct.pack("<H", len(entries)) + b"".join(entries[tag] for tag in sorted(entries)) + bytes(4)
-
-
-def _entries(file: bytearray, place: int) -> dict[int, bytes]:
-    """The 12 bytes of each entry of the directory at ``place``, by tag."""
-    (count,) = struct.unpack_from("<H", file, place)
-    rows = (bytes(file[place + 2 + 12 * i : place + 14 + 12 * i]) for i in range(count))
-    return {struct.unpack_from("<H", row)[0]: row for row in rows}
-
-
-def _end(file: bytearray) -> int:
-    """The even length of the file, where a directory may begin."""
-    file += bytes(len(file) % 2)
-    return len(file)
