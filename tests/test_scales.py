@@ -14,6 +14,7 @@ from derain.restoring.giving_back import keep_rain
 from derain.restoring.on_device import backgrounds_on_device, layers_on_device
 from derain.restoring.restorer import Restorer
 from derain.restoring.scales import is_evident
+from derain.restoring.tiling import windows_around
 
 SIDE = 300
 
@@ -49,8 +50,8 @@ def test_wide_streaks_of_a_large_photo_are_found_in_the_reduced_one(scene, depth
         larger(photo[:side, :side], 9).astype(depth) * depth(1 if depth is np.uint8 else 257) for photo in scene
     )
     background, rain = derain.restore(derain.load(), rainy)
-    assert own[0].shape == rainy.shape
-    assert error(background, clean) < 0.5 * error(own[0], clean)
+    at_its_own_scale = next(found for found in own if found.shape == rainy.shape)
+    assert error(background, clean) < 0.5 * error(at_its_own_scale, clean)
     assert np.array_equal(background + rain, rainy) and background.dtype == depth
 
 
@@ -111,6 +112,7 @@ class Lamps(Derainer):
 def test_a_glimpse_at_a_large_photo_tells_whether_it_is_worth_a_look(scene, monkeypatch, rains):
     photo = larger(scene[int(rains)], 8)
     whole, glimpsed = Lamps(), Lamps()
+    monkeypatch.setattr(confirming, "LEAST_CONFIRMED", np.inf)
     monkeypatch.setattr(scales, "WORTH_A_GLIMPSE", 1e9)
     expected = derain.restore(whole, photo)
     monkeypatch.setattr(scales, "WORTH_A_GLIMPSE", 0)
@@ -125,9 +127,10 @@ class Grass(Derainer):
 
     def __init__(self, anywhere=False):
         super().__init__()
-        self.weight, self.anywhere = torch.nn.Parameter(torch.zeros(1)), anywhere
+        self.weight, self.anywhere, self.seen = torch.nn.Parameter(torch.zeros(1)), anywhere, list[int]()
 
     def layers(self, rainy):
+        self.seen.append(rainy.shape[-2] * rainy.shape[-1])
         around = rainy
         for size, margin in (((31, 1), (15, 0)), ((1, 31), (0, 15))):
             around = torch.nn.functional.avg_pool2d(around, size, 1, margin, count_include_pad=False)
@@ -166,3 +169,37 @@ def test_a_small_photo_keeps_what_only_its_own_scale_shows(scene):
     taken = photo - Restorer(Grass(), "float32").layers_at_own_scale(photo).background
     for background in backgrounds(Grass(), photo):
         assert (photo - background).sum(dtype=int) > 0.8 * taken.sum(dtype=int)
+
+
+@pytest.mark.parametrize("corners", [(), (0,), (0, 3), (1, 2)])
+def test_of_a_large_photo_the_network_sees_only_where_the_reduced_one_shows_rain(scene, monkeypatch, corners):
+    monkeypatch.setattr(confirming, "LEAST_CONFIRMED", 0)
+    photo = np.full((6 * SIDE, 6 * SIDE, 3), 90, np.uint8)
+    for corner in corners:
+        down, right = (5 * SIDE * each for each in divmod(corner, 2))
+        photo[down : down + SIDE, right : right + SIDE] = scene[1]
+    model, all_of_it = Grass(anywhere=True), Grass(anywhere=True)
+    found = Restorer(model, "float32").layers(photo)
+    assert sum(model.seen) < (0.27 + 0.1 * len(corners)) * 36 * SIDE**2
+    monkeypatch.setattr(confirming, "SEEN", -1)
+    expected = Restorer(all_of_it, "float32").layers(photo)
+    assert max(all_of_it.seen) == 36 * SIDE**2
+    assert np.array_equal(found.background, expected.background) and np.array_equal(found.rain, expected.rain)
+    assert bool(corners) == found.rain.any()
+
+
+def test_windows_hold_all_marked_squares_and_what_the_network_sees_around_them(rng):
+    model = Grass()
+    model.halo, model.multiple = 32, 16
+    for _ in range(30):
+        squares = rng.random((17, 40)) < 10 ** rng.uniform(-3, -0.5)
+        held, seen = np.zeros((2, 17 * 36 + 5, 40 * 36), int)
+        for inner, outer in windows_around(squares, *held.shape, model):
+            held[inner] += 1
+            seen[outer] += 1
+            assert all(each.start % 16 == 0 for each in outer)
+            padded = cv2.dilate((held > 0).astype(np.uint8), np.ones((65, 65), np.uint8)).astype(bool)
+            assert (seen[padded] > 0).all()
+        marked = cv2.resize(squares.astype(np.uint8), held.shape[::-1], interpolation=cv2.INTER_NEAREST)
+        assert held.max(initial=0) <= 1 and (held[marked > 0] == 1).all()
+        assert (held.sum() > 0) == squares.any()

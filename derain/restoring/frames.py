@@ -17,8 +17,8 @@ from derain.restoring.confirming import is_confirmed
 from derain.restoring.conversion import UNIT_OF_BYTE, padded_to_multiple, write_if_finite
 from derain.restoring.devices import suppress_out_of_memory
 from derain.restoring.giving_back import keep_rain
-from derain.restoring.layers import Layers, shows_rain
-from derain.restoring.restorer import LARGE, NOT_FINITE, Restorer
+from derain.restoring.layers import Layers, take_too
+from derain.restoring.restorer import NOT_FINITE, Restorer
 from derain.restoring.scales import reduced_sizes
 from derain.restoring.tiling import tiles
 
@@ -48,25 +48,21 @@ class FrameRestorer:
 
     def _takes_whole(self, frame: Pixels) -> bool:
         height, width = frame.shape[:2]
-        if self.restorer.device.type != "cpu" or height * width > LARGE:
+        if self.restorer.device.type != "cpu" or is_confirmed(height, width):
             return False
         tile = next(self.restorer.tiles_to_try(height, width, frame.nbytes))
         return len(list(tiles(height, width, tile, self.restorer.model))) == 1
 
     def _at_every_scale(self, frame: Pixels) -> Pixels:
         background, rain = self._at_own_scale(frame), None
-        height, width = frame.shape[:2]
-        sizes = list(reduced_sizes(width, height, self.restorer.model.reductions))
         if background is not frame:
             rain = np.asarray(cv2.subtract(frame, background))
-            if sizes and is_confirmed(height, width) and shows_rain(rain):
-                is_all = self.restorer.confirm(frame, Layers(background, rain), sizes[0])
-                sizes = sizes[1:] if is_all else sizes
-        for size in sizes:
+        for size in reduced_sizes(frame.shape[1], frame.shape[0], self.restorer.model.reductions):
             wide = self.restorer.rain_seen_reduced(background, rain, size)
             if wide is not None:
-                background = np.asarray(cv2.subtract(background, wide))
-                rain = np.asarray(cv2.subtract(frame, background))
+                if rain is None:
+                    background, rain = frame.copy(), np.empty_like(frame)
+                take_too(frame, Layers(background, rain), wide)
         if rain is not None and self.restorer.model.only_removes:
             keep_rain(frame, Layers(background, rain))
         return background

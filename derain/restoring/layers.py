@@ -28,6 +28,13 @@ def empty_layers(photo: Pixels) -> Layers:
     return Layers(np.empty_like(photo), np.empty_like(photo))
 
 
+def take_too(photo: Pixels, layers: Layers, rain: Pixels) -> None:
+    """Take from the background, in the layers that are given, more rain, which was found in the photo at any size."""
+    more = np.asarray(cv2.resize(rain, photo.shape[1::-1], interpolation=cv2.INTER_CUBIC))
+    cv2.subtract(layers.background, more, dst=layers.background)  # not below 0
+    np.subtract(photo, layers.background, out=layers.rain)
+
+
 def shows_rain(rain: Pixels) -> bool:
     """Whether there is more of it anywhere than a grey level of 255 over a square of some px."""
     height, width = rain.shape[:2]

@@ -10,6 +10,7 @@ from functools import cached_property
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from derain.allocation import give_back_freed_memory
@@ -17,7 +18,7 @@ from derain.arrays import Pixels, UnitRgb
 from derain.errors import PhotoError, UsageError
 from derain.models.contract import Derainer
 from derain.models.strips import Map
-from derain.restoring.confirming import is_confirmed, shares_found_again
+from derain.restoring.confirming import is_confirmed, shares_found_again, squares_with_rain
 from derain.restoring.conversion import (
     in_unit,
     is_finite,
@@ -35,7 +36,7 @@ from derain.restoring.devices import (
 )
 from derain.restoring.fused import fused
 from derain.restoring.giving_back import keep_rain, keep_share
-from derain.restoring.layers import Layers, empty_layers, heights_of, shows_rain
+from derain.restoring.layers import Layers, empty_layers, heights_of, shows_rain, take_too
 from derain.restoring.names import SMALLEST_TILE, check_precision, check_tile
 from derain.restoring.on_device import layers_on_device
 from derain.restoring.scales import glimpses, is_evident, reduced_sizes, stand_out
@@ -46,6 +47,8 @@ from derain.restoring.tiling import (
     Window,
     fitting_tile,
     tiles,
+    whole,
+    windows_around,
     within,
 )
 
@@ -118,37 +121,53 @@ class Restorer:
                 give_back_freed_memory()
 
     def _layers_at_every_scale(self, photo: Pixels, watch: Watch | None) -> Layers:
-        found = self.layers_at_own_scale(photo, watch)
         height, width = photo.shape[:2]
         sizes = list(reduced_sizes(width, height, self.model.reductions))
-        if sizes and is_confirmed(height, width) and shows_rain(found.rain):
-            is_all = self.confirm(photo, found, sizes[0], watch)
+        if sizes and is_confirmed(height, width):
+            found, is_all = self._confirmed_layers(photo, sizes[0], watch)
             sizes = sizes[1:] if is_all else sizes
-        background, rain = found.background, found.rain
+        else:
+            found = self.layers_at_own_scale(photo, watch)
         for size in sizes:
-            wide = self.rain_seen_reduced(background, rain, size, watch)
+            wide = self.rain_seen_reduced(found.background, found.rain, size, watch)
             if wide is not None:
-                cv2.subtract(background, wide, dst=background)  # not below 0
-                np.subtract(photo, background, out=rain)
+                take_too(photo, found, wide)
         return found
 
-    def confirm(self, photo: Pixels, found: Layers, size: tuple[int, int], watch: Watch | None = None) -> bool:
-        """Give back, in the layers, what is no rain in the photo reduced to width and height ``size``; tells whether
-        they hold all rain that is seen there.
+    def _confirmed_layers(self, photo: Pixels, size: tuple[int, int], watch: Watch | None) -> tuple[Layers, bool]:
+        """Layers of what is rain in the photo reduced to width and height ``size``, too, and whether they hold all
+        rain that is seen there.
         """
-        reduced, before = (
-            np.asarray(cv2.resize(each, size, interpolation=cv2.INTER_AREA)) for each in (photo, found.rain)
-        )
+        reduced = np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_AREA))
         again = self.layers_at_own_scale(reduced, watch).rain
+        heights = torch.from_numpy(heights_of(again))
+        found = self._layers_where(photo, squares_with_rain(heights), watch)
+        if not shows_rain(found.rain):
+            if is_evident(again, np.zeros_like(again)):
+                take_too(photo, found, again)
+            return found, True
+        before = np.asarray(cv2.resize(found.rain, size, interpolation=cv2.INTER_AREA))
         with torch.inference_mode():
-            shares = shares_found_again(*(torch.from_numpy(heights_of(layer)) for layer in (before, again)))
+            shares = shares_found_again(torch.from_numpy(heights_of(before)), heights)
         keep_share(photo, found, shares.numpy())
-        return not is_evident(np.asarray(cv2.subtract(again, before)), before)
+        return found, not is_evident(np.asarray(cv2.subtract(again, before)), before)
+
+    def _layers_where(self, photo: Pixels, squares: NDArray[np.bool_], watch: Watch | None) -> Layers:
+        """Layers that hold rain only in the marked ones of the squares that the photo is evenly made of."""
+        height, width = photo.shape[:2]
+        windows = list(windows_around(squares, height, width, self.model))
+        if self.model.halo is None or windows and windows[0][0] == whole(height, width):
+            return self.layers_at_own_scale(photo, watch)
+        layers = Layers(photo.copy(), np.zeros_like(photo))
+        for inner, outer in windows:
+            seen, part = self.layers_at_own_scale(photo[outer], watch).at(within(inner, outer)), layers.at(inner)
+            part.background[...], part.rain[...] = seen.background, seen.rain
+        return layers
 
     def rain_seen_reduced(
         self, background: Pixels, rain: Pixels | None, size: tuple[int, int], watch: Watch | None = None
     ) -> Pixels | None:
-        """Rain that is only seen in a photo of width and height ``size``, as large as the background.
+        """Rain that is only seen in the photo reduced to width and height ``size``, as large as that.
 
         Args:
             rain: that was found before; ``None`` if there is none.
@@ -161,9 +180,7 @@ class Restorer:
         if not self._may_be_evident(reduced, before):
             return None
         wide = self.layers_at_own_scale(reduced, watch).rain
-        if not is_evident(wide, before):
-            return None
-        return np.asarray(cv2.resize(wide, background.shape[1::-1], interpolation=cv2.INTER_CUBIC))
+        return wide if is_evident(wide, before) else None
 
     def _may_be_evident(self, reduced: Pixels, before: Pixels) -> bool:
         """Whether a glimpse at the photo leaves it open that :func:`is_evident` will hold of its rain."""
@@ -219,7 +236,7 @@ class Restorer:
     def _in_tiles(self, photo: Pixels, tile: int | Tile | None, watch: Watch | None) -> Layers:
         photo = np.ascontiguousarray(photo)  # one that was turned is a view
         if isinstance(tile, int) and self.model.halo is None and max(photo.shape[:2]) > tile:
-            all_of_it = slice(0, photo.shape[0]), slice(0, photo.shape[1])
+            all_of_it = whole(photo.shape[0], photo.shape[1])
             return self._in_strips(photo, min(tile**2, MOST_STRIP_PIXELS), all_of_it, empty_layers(photo))
         layers = empty_layers(photo)
         around = list(tiles(photo.shape[0], photo.shape[1], tile, self.model))

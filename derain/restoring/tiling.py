@@ -3,6 +3,9 @@
 import math
 from collections.abc import Iterator
 
+import numpy as np
+from numpy.typing import NDArray
+
 from derain.models.contract import Derainer
 
 LEAST_AUTOMATIC_TILE = 256  # px
@@ -48,13 +51,60 @@ def tiles(height: int, width: int, tile: int | Tile | None, model: Derainer) -> 
     Outer windows start on the model's padding grid, so that pixel-unshuffle falls on the same pixels as in the whole.
     """
     if tile is None or isinstance(tile, int) and max(height, width) <= tile + (model.halo or 0):
-        whole = (slice(0, height), slice(0, width))
-        yield whole, whole
+        yield whole(height, width), whole(height, width)
         return
     tall, wide = (tile, tile) if isinstance(tile, int) else tile
     for rows, outer_rows in spans(height, tall, model):
         for columns, outer_columns in spans(width, wide, model):
             yield (rows, columns), (outer_rows, outer_columns)
+
+
+def windows_around(
+    squares: NDArray[np.bool_], height: int, width: int, model: Derainer
+) -> Iterator[tuple[Window, Window]]:
+    """Windows that hold all marked squares of a photo, each with the window around it that the network has to see.
+
+    They are parted where that spares the network more than it costs. Outer windows start on its padding grid.
+
+    Args:
+        squares: ``(h, w)``, of which the photo is evenly made.
+    """
+    grid, halo = model.multiple, model.halo or 0
+    scales = height / squares.shape[0], width / squares.shape[1]
+    for window in _parts(squares, (2 * halo / scales[0], 2 * halo / scales[1])):
+        inner, outer = [], []
+        for part, scale, length in zip(window, scales, (height, width)):
+            start, stop = int(part.start * scale) // grid * grid, math.ceil(part.stop * scale / grid) * grid
+            inner.append(slice(start, min(stop, length)))
+            outer.append(slice(max(start - halo, 0), min(stop + halo, length)))
+        yield (inner[0], inner[1]), (outer[0], outer[1])
+
+
+def _parts(
+    squares: NDArray[np.bool_], widest_gaps: tuple[float, float], top: int = 0, left: int = 0
+) -> Iterator[Window]:
+    """Windows that hold all marked squares, with no wider gap in any of them."""
+    rows, columns = (np.flatnonzero(squares.any(axis)) for axis in (1, 0))
+    if not rows.size:
+        return
+    if cut := _end_before_gap(rows, widest_gaps[0]):
+        yield from _parts(squares[:cut], widest_gaps, top, left)
+        yield from _parts(squares[cut:], widest_gaps, top + cut, left)
+    elif cut := _end_before_gap(columns, widest_gaps[1]):
+        yield from _parts(squares[:, :cut], widest_gaps, top, left)
+        yield from _parts(squares[:, cut:], widest_gaps, top, left + cut)
+    else:
+        yield slice(top + rows[0], top + rows[-1] + 1), slice(left + columns[0], left + columns[-1] + 1)
+
+
+def _end_before_gap(marked: NDArray[np.intp], widest: float) -> int:
+    """Where the widest gap between ascending numbers begins if it is wider than ``widest``, or 0."""
+    gaps = np.diff(marked, append=marked[-1:]) - 1
+    return int(marked[gaps.argmax()]) + 1 if gaps.max() > widest else 0
+
+
+def whole(height: int, width: int) -> Window:
+    return slice(0, height), slice(0, width)
 
 
 def within(inner: Window, outer: Window) -> Window:
