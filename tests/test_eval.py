@@ -25,7 +25,7 @@ from derain.cli.tables import scores_tables, speed_table
 from derain.errors import UsageError
 from derain.evaluation import evaluate as evaluation
 from derain.evaluation import scores as table_of_scores
-from derain.evaluation.benchmark import Speed, as_markdown, benchmark
+from derain.evaluation.benchmark import Speed, as_markdown, benchmark, large_photos
 from derain.evaluation.evaluate import Evaluation, evaluate
 from derain.evaluation.matching import find_candidates, match
 from derain.evaluation.metrics import luma, psnr, ssim, values
@@ -39,6 +39,7 @@ from derain.evaluation.self_test import draw_scene, rendered_samples
 from derain.evaluation.statistics import estimated
 from derain.rain.render import line_kernel
 from derain.restoring import devices
+from derain.restoring.restorer import Restorer
 from tests.conftest import SMALL
 
 
@@ -574,11 +575,24 @@ def test_benchmark_measures_each_precision(small_weights, monkeypatch):
     assert all(s.seconds_per_megapixel > 0 and 50 < s.peak_memory_mb < 2000 for s in found)
     assert all(s.megapixels_per_second == pytest.approx(1 / s.seconds_per_megapixel) for s in found)
     assert all(s.photo_megapixels_per_second > 0 and "thread" in s.machine for s in found)
+    assert all(s.dry_photo_megapixels_per_second > 0 for s in found)
     rows = as_markdown(found).splitlines()[2:]
     minutes = [f"{speed.seconds_a_minute_of_1080p:.0f}" for speed in found]
     assert [row.split(" | ")[-2] for row in rows] == minutes and all(float(minute) > 1 for minute in minutes)
     shown = speed_table(found)
     assert shown.row_count == 2 and found[0].machine in str(shown.caption)
+
+
+def test_the_rain_of_the_benchmark_is_seen_by_the_default_network(monkeypatch):
+    monkeypatch.setattr("derain.evaluation.benchmark.PICTURE_SIDE", 400)
+    monkeypatch.setattr("derain.restoring.confirming.LEAST_CONFIRMED", 0)
+    model, seen = derain.load(), []
+    model.register_forward_pre_hook(lambda _, given: seen.append(given[0].shape[-1]))
+    monkeypatch.setattr(Restorer, "quick", None)  # which would see instead
+    for photo, is_seen in zip(large_photos(), (True, False)):
+        seen.clear()
+        Restorer(model, "float32", tile=0).layers(photo)
+        assert (len(photo) in seen) == is_seen
 
 
 def test_clips_are_scored_frame_by_frame(tmp_path, rng):

@@ -58,11 +58,12 @@ def scores_table(evaluation: Evaluation, scores: Sequence[str]) -> Table:
 def speed_table(speeds: list[Speed]) -> Table:
     drawn = Table()
     drawn.add_column("weights", overflow="fold", max_width=LONGEST_NAME)
-    for heading in ("device", "precision", "seconds\nper MP", "MP per\nsecond", "of a\nphoto", "memory\nin MB"):
+    rates = "MP per\nsecond", "in the\nrain", "dry\nphoto"
+    for heading in ("device", "precision", "seconds\nper MP", *rates, "memory\nin MB"):
         drawn.add_column(heading, no_wrap=True)
     for s in speeds:
-        rates = (f"{speed:.2f}" for speed in (s.megapixels_per_second, s.photo_megapixels_per_second))
-        times = (f"{s.seconds_per_megapixel:.3f}", *rates, f"{s.peak_memory_mb:.0f}")
+        speeds_of = s.megapixels_per_second, s.photo_megapixels_per_second, s.dry_photo_megapixels_per_second
+        times = (f"{s.seconds_per_megapixel:.3f}", *(f"{speed:.2f}" for speed in speeds_of), f"{s.peak_memory_mb:.0f}")
         drawn.add_row(escape(printable(s.weights)), s.device, s.precision, *times)
         drawn.caption = escape(printable(s.machine))
     return drawn
