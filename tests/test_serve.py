@@ -16,7 +16,7 @@ import tracemalloc
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from email.parser import BytesParser
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPResponse
 from itertools import islice
 
 import cv2
@@ -45,7 +45,9 @@ from derain.serve.limits import Limits  # noqa: E402
 from derain.serve.listening import Server, listen  # noqa: E402
 from derain.serve.options import FOR_DERAIN, PARTS  # noqa: E402
 from derain.serve.packing import PIECE, Unpacking  # noqa: E402
+from derain.serve.protocol import Protocol  # noqa: E402
 from derain.serve.service import Service  # noqa: E402
+from tests.forks import command  # noqa: E402
 
 SECONDS = 60  # that nothing here should take
 
@@ -71,7 +73,7 @@ class Running:
     def __init__(self, app, turns, to_ask=SECONDS, **settings):
         self.address = listen("127.0.0.1", 0)
         self.port = self.address.socket.getsockname()[1]
-        given = {"http": "h11", "ws": "none", "lifespan": "off", "log_config": None, "proxy_headers": False}
+        given = {"http": Protocol, "ws": "none", "lifespan": "off", "log_config": None, "proxy_headers": False}
         self.server = Server(uvicorn.Config(app, **(given | settings)), turns, to_ask)
         self.thread = threading.Thread(target=self.server.run, args=([self.address.socket],))
         self.turns = turns
@@ -227,6 +229,40 @@ def test_a_form_does_the_same_and_names_the_result(server, tmp_path, rng):
     reply = server.post("/v1/derain", form, content_type="multipart/form-data; boundary=xyz")
     assert reply.status == 200 and reply.body == server.post("/v1/derain", content).body
     assert reply.headers["content-disposition"].endswith("filename*=UTF-8''nass%20%C3%BC.derained.JPG")
+
+
+def test_a_name_that_browsers_escape_in_a_form_comes_back_as_it_was(server):
+    form = form_of(("photo", '; filename="5%22 %0Dü%41.bmp"', tiny()))
+    kind = "multipart/form-data; boundary=xyz"
+    told = server.post("/v1/derain", form, content_type=kind).headers["content-disposition"]
+    assert told == "inline; filename=\"5_ _r_%41.derained.bmp\"; filename*=UTF-8''5%22%20%0D%C3%BC%2541.derained.bmp"
+    assert server.post("/v1/score", form, content_type=kind).json["input"] == '5" \\rü%41.bmp'
+    parts = server.post("/v1/derain?parts=result", form, content_type=kind).body
+    assert 'filename="5%22 %0Dü%41.derained.bmp"'.encode() in parts
+
+
+@pytest.mark.parametrize(
+    "given, said",
+    [
+        (["--host", ""], "--host is empty"),
+        (["--allow-host", "a b"], "--allow-host 'a b': not a host name"),
+        (["--allow-host", "https://example.org"], "not a host name"),
+        (["--allow-host", "example.org:80"], "not a host name"),
+        (["--allow-host", ""], "--allow-host '': not a host name"),
+        (["--proxy", "localhost"], "--proxy 'localhost': not an IP address"),
+        (["--proxy", ""], "--proxy '': not an IP address"),
+    ],
+)
+def test_names_that_nobody_could_ask_for_are_told_at_once(given, said, monkeypatch):
+    monkeypatch.setattr("derain.serve.app", None)
+    done = command("serve", *given)
+    assert done.returncode == 2 and said in done.stderr
+
+
+def test_limits_may_be_without_end(restorer):
+    with running(restorer, Limits(megabytes=float("inf"), waiting_megabytes=float("inf"))) as server:
+        assert server.post("/v1/derain", tiny()).status == 200
+        assert server.ask("GET", "/healthz").json["limits"]["megabytes"] is None
 
 
 def test_the_rain_layer_is_that_of_derain_run(server, restorer, tmp_path, rng):
@@ -399,11 +435,63 @@ def test_connections_that_never_ask_are_closed():
         assert server.ask("GET", "/healthz").status == 200
 
 
-def test_what_is_no_http_gets_an_answer_and_hinders_nobody(server):
+@pytest.mark.parametrize(
+    "sent, status",
+    [
+        (b"\x16\x03\x01 hello\r\n\r\n", 400),
+        (b"GET  /healthz HTTP/1.1\r\n\r\n", 400),
+        (b"GET /healthz HTTP/1.1\r\n\r\n", 400),  # without a host
+        (b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 70_000, 431),
+        (b"POST /v1/score HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: gzip\r\n\r\n", 501),
+    ],
+)
+def test_what_is_no_http_gets_an_answer_in_json_and_hinders_nobody(server, sent, status):
     with socket.create_connection(("127.0.0.1", server.port), timeout=SECONDS) as other:
-        other.sendall(b"\x16\x03\x01 hello\r\n\r\n")
-        assert other.recv(1000).startswith(b"HTTP/1.1 400 ")
+        other.sendall(sent)
+        reply = HTTPResponse(other)
+        reply.begin()
+        said = json.loads(reply.read())
+    assert reply.status == said["status"] == status and said["error"] and said["reason"] == reply.reason
+    assert reply.headers["content-type"] == "application/json"
     assert server.post("/v1/derain", tiny()).status == 200
+
+
+def test_what_is_no_http_after_an_answer_ends_the_connection(server, caplog):
+    with socket.create_connection(("127.0.0.1", server.port), timeout=SECONDS) as other:
+        head = b"POST /v1/derain HTTP/1.1\r\nHost: evil.example\r\nExpect: 100-continue\r\n"
+        other.sendall(head + b"Transfer-Encoding: chunked\r\n\r\n")
+        assert other.recv(1000).startswith(b"HTTP/1.1 421 ")
+        other.sendall(b"no chunk\r\n")
+        assert not other.recv(1000)
+    assert not [record for record in caplog.records if record.name == "asyncio"]  # whose tracebacks go to stderr
+
+
+@pytest.mark.parametrize("asked, status", [("bytes=99999999-", 416), ("lines=1-2", 400), ("bytes=5-2", 400)])
+@pytest.mark.parametrize("path", ["/", "/page/main.js"])
+def test_a_part_of_the_page_that_is_not_there_is_refused_in_json(server, path, asked, status):
+    reply = server.ask("GET", path, range=asked)
+    assert (
+        reply.status == reply.json["status"] == status and f"{path}: cannot be sent in this part" in reply.json["error"]
+    )
+    assert reply.headers["x-content-type-options"] == "nosniff"
+    assert server.ask("GET", path, range="bytes=0-3").status == 206
+
+
+def test_more_connections_than_are_allowed_are_told_in_json(restorer):
+    with running(restorer, Limits(connections=2)) as server, contextlib.ExitStack() as open_ones:
+        for _ in range(2):
+            open_ones.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+        wait_until(lambda: len(server.turns.connections) == 2)
+        reply = server.ask("GET", "/healthz")
+        assert reply.status == 503 and "3 connections are open" in reply.json["error"]
+        assert reply.headers["retry-after"]
+
+
+def test_what_goes_wrong_in_the_application_itself_is_told_in_json(restorer, monkeypatch):
+    with running(restorer) as server:
+        monkeypatch.setattr("derain.serve.metrics.choose_encoder", None)
+        reply = server.ask("GET", "/metrics")
+        assert reply.status == 500 and reply.json["error"].startswith("/metrics: failed")
 
 
 def test_forms_stay_in_memory(server, monkeypatch):
@@ -627,6 +715,21 @@ def test_the_command_serves_until_a_signal(small_weights):
         _, err = process.communicate(timeout=SECONDS)
         assert process.returncode == ends[number][0] and "Traceback" not in err, err
         assert ("anyone who can reach this machine can use it" in err) is bool(ends[number][1])
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
+def test_an_address_that_stdout_does_not_take_is_told_on_stderr(small_weights):
+    code = "from derain.__main__ import main; main()"
+    words = ["serve", "--port", "0", "--weights", str(small_weights), "--device", "cpu", "--quiet"]
+    with open("/dev/full", "w") as full:
+        process = subprocess.Popen([sys.executable, "-c", code, *words], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert "stdout cannot be written (No space left on device)" in process.stderr.readline()
+    port = int(re.fullmatch(r"listening on http://127.0.0.1:(\d+)/\n", process.stderr.readline())[1])
+    with contextlib.closing(HTTPConnection("127.0.0.1", port, timeout=SECONDS)) as connection:
+        connection.request("GET", "/healthz")
+        assert connection.getresponse().status == 200
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate(timeout=SECONDS)[1] == "" and process.returncode == 1
 
 
 def test_a_missing_library_is_named_with_the_line_that_installs_it():

@@ -6,7 +6,7 @@ import typer
 
 from derain.cli.inputs import check_weights
 from derain.cli.options import Device, MaxMemory, Precision, Quiet, Threads
-from derain.cli.terminal import say, tell
+from derain.cli.terminal import is_lost, say, tell
 
 
 def serve(
@@ -28,7 +28,7 @@ def serve(
         Optional[str], typer.Option(metavar="ADDRESS", help="Trust X-Forwarded-For from this address.")
     ] = None,
     max_megabytes: Annotated[float, typer.Option(min=0.001, metavar="MB", help="Refuse larger uploads.")] = 200.0,
-    max_megapixels: Annotated[float, typer.Option(min=0, metavar="MP", help="Refuse larger photos.")] = 100.0,
+    max_megapixels: Annotated[float, typer.Option(min=0.001, metavar="MP", help="Refuse larger photos.")] = 100.0,
     max_waiting: Annotated[int, typer.Option(min=1, metavar="N", help="Requests to accept at once.")] = 64,
     max_per_client: Annotated[
         int, typer.Option(min=1, metavar="N", help="Requests to accept at once from one client.")
@@ -48,6 +48,10 @@ def serve(
     from derain.serve.names import by_name
 
     refuse_missing_libraries()
+    from derain.serve.clients import check_hosts, check_proxy
+
+    check_hosts(hosts or [])
+    check_proxy(proxy)
     named = list(by_name(weights or ["derain"]).values())
     check_weights(*map(str, named))
     from derain.serve.listening import listen
@@ -72,4 +76,6 @@ def serve(
     if not address.loopback:
         say(f"{host}: anyone who can reach this machine can use it; there is no password", "yellow")
     tell(address.url)
-    run(service, address, limits.connections, proxy)
+    if is_lost():
+        say(f"listening on {address.url}")
+    run(service, address, proxy)

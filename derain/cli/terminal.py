@@ -122,6 +122,12 @@ def open_streams() -> Results:
     return results
 
 
+def is_lost() -> bool:
+    """Whether stdout did not take what was told."""
+    results = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+    return isinstance(results, Results) and results.said
+
+
 def _as_text(outlet: Outlet, before: Any) -> io.TextIOWrapper:
     encoding = before.encoding if before else "utf-8"
     return io.TextIOWrapper(io.BufferedWriter(outlet), encoding, "backslashreplace", line_buffering=True)

@@ -16,6 +16,7 @@ from derain.batch.running import Separated, finished_file, keeps_its_file
 from derain.errors import PhotoError
 from derain.photos import Original, encode, to_8_bit
 from derain.photos.names import FORMATS
+from derain.serve.forms import escaped
 from derain.serve.options import Wanted
 from derain.text import as_json, printable
 
@@ -160,8 +161,7 @@ def _form(parts: dict[str, Part], headers: dict[str, str]) -> Answer:
     boundary = f"derain-{secrets.token_hex(16)}"
     body = bytearray()
     for field, part in parts.items():
-        name = quote(part.name, safe=" ()[]+,;=@&!", errors="replace")  # nothing that a parser might trip over
-        body += f'--{boundary}\r\nContent-Disposition: form-data; name="{field}"; filename="{name}"\r\n'.encode()
-        body += f"Content-Type: {part.media_type}\r\n\r\n".encode() + part.content + b"\r\n"
+        body += f'--{boundary}\r\nContent-Disposition: form-data; name="{field}"; filename="'.encode()
+        body += escaped(part.name) + f'"\r\nContent-Type: {part.media_type}\r\n\r\n'.encode() + part.content + b"\r\n"
     body += f"--{boundary}--\r\n".encode()
     return Answer(bytes(body), f"multipart/form-data; boundary={boundary}", headers)

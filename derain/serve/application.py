@@ -23,9 +23,10 @@ from derain.serve.clients import client_of, refuse_foreign, unless, until_gone
 from derain.serve.metrics import Counting
 from derain.serve.openapi import openapi
 from derain.serve.options import options_of_derain, options_of_score, read_options
-from derain.serve.refusals import Refusal, client_left, not_found, refused
+from derain.serve.refusals import InJson, Refusal, client_left, failed, not_found, refused
 from derain.serve.sending import InPieces
 from derain.serve.service import Service
+from derain.serve.turns import Turns
 from derain.serve.uploads import Receiving, Upload
 from derain.text import as_json
 
@@ -55,12 +56,14 @@ def application(service: Service, hosts: Collection[str] | None = None) -> Starl
         routes=routes,
         middleware=[
             Middleware(Counting, metrics=service.metrics),
-            Middleware(Guarded, hosts=hosts),
+            Middleware(Guarded, turns=service.turns, hosts=hosts),
+            Middleware(InJson),
         ],
         exception_handlers={
             Refusal: refused,
             ClientDisconnect: client_left,
             HTTPException: not_found,
+            Exception: failed,
         },
     )
     app.state.service = service
@@ -70,8 +73,8 @@ def application(service: Service, hosts: Collection[str] | None = None) -> Starl
 class Guarded:
     """Refuses what other sites send browsers to ask for, and tells browsers to be strict."""
 
-    def __init__(self, app: ASGIApp, hosts: Collection[str] | None) -> None:
-        self.app, self.hosts = app, hosts
+    def __init__(self, app: ASGIApp, turns: Turns, hosts: Collection[str] | None) -> None:
+        self.app, self.turns, self.hosts = app, turns, hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -86,6 +89,7 @@ class Guarded:
             await send(message)
 
         try:
+            self.turns.refuse_crowd()
             refuse_foreign(Headers(scope=scope), scope["method"], self.hosts)
         except Refusal as error:
             response = await refused(Request(scope, receive), error)

@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import re
 from collections.abc import Collection, Coroutine
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -9,9 +10,11 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 
+from derain.errors import UsageError
 from derain.serve.refusals import Refusal
 from derain.text import printable
 
+HOST_NAME = re.compile(r"[\w-]+(\.[\w-]+)*\.?", re.ASCII)  # as browsers send it, other letters as xn--...
 IPV6_NETWORK = 64  # bits that one client has
 Result = TypeVar("Result")
 
@@ -78,6 +81,28 @@ def refuse_foreign(headers: Headers, method: str, hosts: Collection[str] | None)
         foreign = origin is not None and urlsplit(origin).netloc.lower() != host.lower()
     if foreign:
         raise Refusal(403, "pages of other sites cannot send photos here")
+
+
+def check_hosts(hosts: Collection[str]) -> None:
+    """
+    Raises:
+        UsageError: what no browser would ever ask for as a host.
+    """
+    for host in hosts:
+        if not HOST_NAME.fullmatch(host):
+            raise UsageError(f"`hosts` {host!r}: not a host name; give one such as photos.example.org")
+
+
+def check_proxy(address: str | None) -> None:
+    """
+    Raises:
+        UsageError: neither an address nor a network, so that no client would ever have it.
+    """
+    for each in [] if address is None or address == "*" else address.split(","):
+        try:
+            ipaddress.ip_network(each.strip())
+        except ValueError:
+            raise UsageError(f"`proxy` {each!r}: not an IP address; give one such as 10.0.0.2, or *") from None
 
 
 def _is_ours(host: str, hosts: Collection[str]) -> bool:

@@ -1,5 +1,6 @@
 """What requests may take."""
 
+import sys
 from dataclasses import dataclass
 
 
@@ -17,8 +18,8 @@ class Limits:
 
     @property
     def bytes(self) -> int:
-        return int(self.megabytes * 1e6)
+        return int(min(self.megabytes * 1e6, sys.maxsize))
 
     @property
     def waiting_bytes(self) -> int:
-        return int(self.waiting_megabytes * 1e6)
+        return int(min(self.waiting_megabytes * 1e6, sys.maxsize))

@@ -18,6 +18,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from derain.errors import UsageError
+from derain.serve.protocol import Protocol
 from derain.serve.turns import Turns
 
 SECONDS_TO_SEND = 10  # that finished answers have to reach their clients once the server is to end
@@ -60,6 +61,8 @@ def listen(host: str, port: int) -> Address:
     Raises:
         UsageError: the host is none of this machine's, or the port is taken.
     """
+    if not host:
+        raise UsageError("`host` is empty; give an address of this machine, such as 127.0.0.1")
     try:
         family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     except (OSError, UnicodeError):
@@ -73,18 +76,17 @@ def listen(host: str, port: int) -> Address:
         raise UsageError(f"`port` {port}: {why} on {host}; give another `port`") from None
 
 
-def serve(app: Starlette, address: Address, connections: int, proxy: str | None = None) -> None:
+def serve(app: Starlette, address: Address, proxy: str | None = None) -> None:
     """Serve until SIGINT, which raises KeyboardInterrupt, or SIGTERM; the photos under way are finished first.
 
     Args:
-        connections: open at once at the most.
         proxy: address whose ``X-Forwarded-For`` is believed.
     """
     for name in ("uvicorn.error", "python_multipart"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # what clients do wrong is their affair
     config = uvicorn.Config(
         app,
-        http="h11",
+        http=Protocol,
         ws="none",
         lifespan="off",
         log_config=None,
@@ -92,7 +94,6 @@ def serve(app: Starlette, address: Address, connections: int, proxy: str | None 
         server_header=False,
         proxy_headers=proxy is not None,
         forwarded_allow_ips=proxy,
-        limit_concurrency=connections,
     )
     server = Server(config, app.state.service.turns)
     with _ending_by_sigterm():
@@ -107,6 +108,7 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, turns: Turns, to_ask: float = SECONDS_TO_ASK) -> None:
         super().__init__(config)
         self.turns, self.to_ask = turns, to_ask
+        turns.connections = self.server_state.connections
         self.interrupted = False  # by SIGINT
         self._silent: dict[Any, float] = {}  # connections that have not asked yet, and since when
 

@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import Mapping
 from http import HTTPStatus
 
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from derain.errors import PhotoError
+from derain.errors import PhotoError, reason
 from derain.photos.formats import BY_NAME
 from derain.photos.reading import TooLargeError, UnknownFormatError
 from derain.text import as_json, printable
@@ -66,16 +68,49 @@ async def not_found(request: Request, error: Exception) -> Response:
     return _answer(error.status_code, sentence, dict(error.headers or allowed))
 
 
+async def failed(request: Request, error: Exception) -> Response:
+    return _answer(500, f"{request.url.path}: failed ({reason(error)})")
+
+
 async def client_left(request: Request, error: Exception) -> Response:
     return Response(status_code=CLIENT_LEFT)
+
+
+class InJson:
+    """Refuses in JSON what Starlette refuses in plain text: parts of files that are not there."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answer: Response | None = None
+
+        async def unless_plain(message: Message) -> None:
+            nonlocal answer
+            if message["type"] == "http.response.start" and message["status"] >= 400:
+                headers = dict(Headers(raw=message["headers"]))
+                if headers.pop("content-type", "").startswith("text/plain"):
+                    del headers["content-length"]
+                    sentence = f"{scope['path']}: cannot be sent in this part; ask for the whole file, without a range"
+                    answer = _answer(message["status"], sentence, headers)
+            if answer is None:
+                await send(message)
+
+        await self.app(scope, receive, unless_plain)
+        if answer is not None:
+            await answer(scope, receive, send)
 
 
 def _answer(status: int, sentence: str, headers: dict[str, str] | None = None) -> Response:
     headers = {"cache-control": "no-store"} | (headers or {})
     if status in RETRY_AFTER:
         headers["retry-after"] = RETRY_AFTER[status]
-    body = as_json({"error": printable(sentence), "status": status, "reason": HTTPStatus(status).phrase})
-    return Response(body, status, headers, "application/json")
+    return Response(said_of(status, sentence), status, headers, "application/json")
+
+
+def said_of(status: int, sentence: str) -> str:
+    """The body of a refusal."""
+    return as_json({"error": printable(sentence), "status": status, "reason": HTTPStatus(status).phrase})
 
 
 async def _drain(request: Request) -> None:

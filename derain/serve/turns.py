@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
 from derain.serve.limits import Limits
@@ -24,6 +24,7 @@ class Turns:
         self._bytes = 0  # of uploads that are present
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}  # by client, the one whose turn is next first
         self._closing = asyncio.Event()
+        self.connections: Collection[object] = ()  # that are open, where the server tells
 
     @property
     def waiting(self) -> int:
@@ -41,6 +42,14 @@ class Turns:
     @property
     def closed(self) -> bool:
         return self._closing.is_set()
+
+    def refuse_crowd(self) -> None:
+        """
+        Raises:
+            Refusal: too many connections are open.
+        """
+        if len(self.connections) > self.limits.connections:
+            raise Refusal(503, f"{len(self.connections)} connections are open; try again later")
 
     @asynccontextmanager
     async def presence(self, client: str) -> AsyncIterator[None]:

@@ -10,6 +10,7 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
+from derain.serve.forms import unescaped
 from derain.serve.packing import Unpacking
 from derain.serve.refusals import Refusal
 from derain.serve.turns import Turns
@@ -81,7 +82,7 @@ class Receiving:
             file = next((value for _, value in form.multi_items() if isinstance(value, UploadFile)), None)
             if file is None:
                 raise Refusal(400, "the form has no photo; put a file into its field")
-            return Upload(await file.read(), file.filename or "")
+            return Upload(await file.read(), unescaped(file.filename or ""))
         finally:
             await form.close()
 
