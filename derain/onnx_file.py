@@ -12,11 +12,12 @@ LIBRARIES = ("onnx", "onnxscript", "onnxruntime")
 def check_onnx_file(out: Path, overwrite: bool, weights: str | Path) -> None:
     """
     Raises:
-        UsageError: ``out`` exists, is not the name of an ONNX file, holds the ``weights``, or its folder is missing.
+        PhotoError: ``out`` cannot be written where it is to be.
+        UsageError: it exists, is not the name of an ONNX file, holds the ``weights``, or its folder is missing.
     """
     if out.suffix.lower() != ".onnx":
         raise UsageError(f"{out}: not the name of an ONNX file; give one that ends in .onnx")
-    check_file(out, {"weights": [Path(weights)]})
+    check_file(out, {"weights": [Path(weights)]}, "give another `out`")
     if out.exists() and not overwrite:
         raise UsageError(f"{out}: exists; give `overwrite` to replace it")
 

@@ -813,6 +813,7 @@ def test_only_better_weights_of_a_whole_run_are_uploaded(camera, monkeypatch, st
     found = Result(Path("w"), Path("s"), scores(), scores(), steps, interrupted)
     uploaded = []
     monkeypatch.setattr("derain.finetuning.finetune.finetune", lambda *arguments, **options: found)
+    monkeypatch.setattr("derain.cli.finetune.check_push", lambda repo: None)
     monkeypatch.setattr("derain.weights.publish.push", lambda repo, weights: uploaded.append(repo) or repo)
     done = CliRunner().invoke(app, ["finetune", str(camera), "--push", "me/mine"])
     assert done.exit_code == code and uploaded == (["me/mine"] if said == "uploaded to" else [])

@@ -136,6 +136,8 @@ import gc, json, os, sys
 import derain.batch.planning, derain.evaluation.samples, derain.photos.formats, derain.serve.listening
 import derain.training.config, derain.video.formats, derain.video.naming, derain.video.streams
 from derain.cli.app import main
+may = os.access
+os.access = lambda path, mode: may(path, mode) and not (mode & os.W_OK and str(path) == "locked")
 gc.freeze()
 gc.disable()
 for words in json.loads(sys.argv[1]):
@@ -155,6 +157,7 @@ for words in json.loads(sys.argv[1]):
     said = open(reading).read()
     print(json.dumps([os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), said]))
 """
+LOCKED = ": cannot be written because you may not write in locked"
 TRAIN = "train --rainy photos --clean moving --out"
 WRONG_INPUTS = {
     "run phoot.jpg": (1, "phoot.jpg: no such file; did you mean photo.jpg?"),
@@ -202,18 +205,29 @@ WRONG_INPUTS = {
     f"{TRAIN} r --resume": (2, "checkpoint.pt: no checkpoint to resume; leave out --resume"),
     f"{TRAIN} begun": (2, "begun: already holds a run; give --resume"),
     f"{TRAIN} clip.mp4": (2, "clip.mp4: is not a folder; give another --out"),
+    "finetune moving --push me/mine": (1, "hf:me/mine: cannot be written without a token; set HF_TOKEN"),
+    "run photo.jpg -o locked": (1, f"photo.jpg{LOCKED}; write elsewhere with -o"),
+    "video clip.mp4 -o locked/a.mp4": (1, f"a.mp4{LOCKED}; write elsewhere with -o"),
+    "eval --rainy photo.jpg --csv locked/a.csv": (1, f"a.csv{LOCKED}; write it elsewhere"),
+    "eval --benchmark --json locked/a.json": (1, f"a.json{LOCKED}; write it elsewhere"),
+    "export onnx -o locked/a.onnx": (1, f"locked/a.onnx{LOCKED}; give another -o"),
+    "finetune moving -o locked/a.safetensors": (1, f"a.safetensors{LOCKED}; give another -o"),
+    f"{TRAIN} locked": (1, f"checkpoint.pt{LOCKED}; give another --out"),
+    f"{TRAIN} locked/deeper/run": (1, f"checkpoint.pt{LOCKED}; give another --out"),
 }
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks, so that a case takes no start of Python")
 def test_what_is_wrong_with_the_input_is_told_before_torch_is_loaded(tmp_path):
-    for name in ("empty", "moving", "photos", "begun"):
+    for name in ("empty", "moving", "photos", "begun", "locked"):
         (tmp_path / name).mkdir()
     for name in ("photo.jpg", "clip.mp4", "other.mp4", "moving/clip.mp4", "photos/1.jpg", "begun/checkpoint.pt"):
         (tmp_path / name).touch()
     (tmp_path / "a.toml").write_text("batch = 0")
     words = json.dumps([typed.split() for typed in WRONG_INPUTS])
-    done = subprocess.run([sys.executable, "-c", WITHOUT_TORCH, words], cwd=tmp_path, capture_output=True, text=True)
+    nobody = os.environ | {"HF_HOME": str(tmp_path / "empty"), "HF_HUB_OFFLINE": "0", "HF_TOKEN": ""}
+    call = [sys.executable, "-c", WITHOUT_TORCH, words]
+    done = subprocess.run(call, cwd=tmp_path, env=nobody, capture_output=True, text=True)
     found = dict(zip(WRONG_INPUTS, map(json.loads, done.stdout.splitlines()), strict=True))
     for typed, (code, sentence) in WRONG_INPUTS.items():
         ended, said = found[typed]

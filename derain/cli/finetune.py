@@ -12,7 +12,7 @@ from derain.cli.terminal import say, tell, training_bar
 from derain.errors import UsageError
 from derain.finetuning.change import check_change
 from derain.finetuning.places import LEAST_PHOTOS, check_result, work_folder
-from derain.weights.places import check_repo
+from derain.weights.places import check_push
 
 
 def finetune(
@@ -70,7 +70,7 @@ def finetune(
     check_weights(start)
     check_change(change)
     if push:
-        check_repo(push)
+        check_push(push)
     weights = out or Path(f"{photos.resolve().name}.safetensors")
     if resume and not (work_folder(weights).exists() or weights.exists()):
         raise UsageError(f"{work_folder(weights)}: no such folder, so there is nothing to resume; leave out --resume")

@@ -7,7 +7,7 @@ from pathlib import Path
 from derain.cli.terminal import say_error, tell_text
 from derain.errors import PhotoError, UsageError, reason
 from derain.files.sparing import check_file
-from derain.files.writing import check_name, hindrance, is_special, write_named
+from derain.files.writing import is_special, write_named
 from derain.photos import SUFFIXES
 from derain.text import encoded
 from derain.video.naming import CLIPS
@@ -32,9 +32,6 @@ def refuse_unwritable(files: list[Path], overwrite: bool, read: Mapping[str, Ite
         check_file(path, read)
         if os.path.lexists(path) and not overwrite:
             raise UsageError(f"{path}: already exists; give another name or --overwrite")
-        check_name(path)
-        if error := hindrance(path, "write it elsewhere"):
-            raise error
 
 
 def pictures_at(path: Path) -> list[Path]:

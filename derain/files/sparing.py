@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from derain.errors import UsageError
+from derain.files.writing import check_name, hindrance
 
 
 def is_same_file(one: Path, other: Path) -> bool:
@@ -27,19 +28,24 @@ def refuse_replacing(out: Path, read: Mapping[str, Iterable[Path]]) -> None:
             raise UsageError(f"{out}: would replace what is read as `{argument}`; give another name")
 
 
-def check_file(out: Path, read: Mapping[str, Iterable[Path]]) -> None:
+def check_file(out: Path, read: Mapping[str, Iterable[Path]], advice: str = "write it elsewhere") -> None:
     """
     Args:
         read: as of :func:`refuse_replacing`.
+        advice: what to do where it cannot be written.
 
     Raises:
-        UsageError: ``out`` is a folder or what is read, or its folder is missing.
+        PhotoError: ``out`` cannot be written where it is to be.
+        UsageError: it is a folder or what is read, its folder is missing, or its name too long.
     """
     if out.is_dir():
         raise UsageError(f"{out}: is a folder; give the name of a file")
     refuse_replacing(out, read)
     if not out.parent.is_dir():
         raise UsageError(f"{out.parent}: no such folder")
+    check_name(out)
+    if error := hindrance(out, advice):
+        raise error
 
 
 def _names(path: Path) -> set[object]:

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from derain.errors import UsageError
+from derain.files.writing import hindrance
 from derain.training.places import CHECKPOINT, has_checkpoint
 
 SUMMARY = "summary.html"
@@ -19,6 +20,7 @@ def work_folder(out: Path) -> Path:
 def check_result(out: Path, given: tuple[Path, ...], resume: bool, overwrite: bool) -> None:
     """
     Raises:
+        PhotoError: nothing can be written there.
         UsageError: not a name of weights, results that exist, or in the place of what is ``given``.
     """
     if out.suffix != ".safetensors":
@@ -31,6 +33,9 @@ def check_result(out: Path, given: tuple[Path, ...], resume: bool, overwrite: bo
     for path in given:
         if {out.resolve(), work.resolve()} & {path.resolve(), *path.resolve().parents}:
             raise UsageError(f"{out}: with {work.name} beside it, it would replace {path}; give another `out`")
+    for written in (out, work / SUMMARY):
+        if error := hindrance(written, "give another `out`"):
+            raise error
     if resume:
         if out.exists() and not has_checkpoint(work) and not (work / INTERRUPTED).exists():
             raise UsageError(f"{out}: is finished; there is nothing to resume; give `overwrite` to start over")

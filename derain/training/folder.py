@@ -1,7 +1,6 @@
 """What a training run leaves in its folder: the checkpoint, a log, previews, and the weights so far."""
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -53,8 +52,6 @@ def prepare_folder(out: Path, preset: str, resume: bool, photos: tuple[Path, ...
     try:
         out.mkdir(parents=True, exist_ok=True)
         make_folder(out / PREVIEWS, below=out)
-        if not os.access(out, os.W_OK):
-            raise PermissionError(13, "Permission denied")
     except OSError as error:
         raise PhotoError(f"{out}: cannot be written ({reason(error)})") from None
 

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from derain.errors import TrainingError
+from derain.files.writing import hindrance
 
 CHECKPOINT = "checkpoint.pt"
 PREVIEWS = "previews"
@@ -21,6 +22,7 @@ def check_run(out: Path, preset: str, resume: bool, photos: tuple[Path, ...]) ->
     """A run that is there already is only continued, never overwritten, and none is put among the ``photos``.
 
     Raises:
+        PhotoError: nothing can be written there.
         TrainingError: ``out`` is no folder or one of photos, holds a run or weights already, or none to resume.
     """
     for written in (out, out / PREVIEWS):
@@ -34,3 +36,5 @@ def check_run(out: Path, preset: str, resume: bool, photos: tuple[Path, ...]) ->
         raise TrainingError(f"{out}: already holds a run; give `resume` to continue it, or another `out`")
     if not resume and (weights := weights_in(out, preset)).exists():
         raise TrainingError(f"{weights}: exists and would be replaced; give another `out`")
+    if error := hindrance(out / CHECKPOINT, "give another `out`"):
+        raise error

@@ -4,7 +4,7 @@ import os
 import re
 from pathlib import Path
 
-from derain.errors import PhotoError, WeightsError
+from derain.errors import HubError, PhotoError, WeightsError
 from derain.files.writing import refuse_special
 from derain.weights.bundled import bundled_weights, locate_bundled
 from derain.weights.hub import Reference, fetch
@@ -46,3 +46,18 @@ def check_repo(repo: str) -> None:
     """
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo):
         raise WeightsError(f"{repo}: give a repository on the Hub as OWNER/REPO")
+
+
+def check_push(repo: str) -> None:
+    """
+    Raises:
+        HubError: nothing can be uploaded, as far as can be known without asking the Hub.
+        WeightsError: as :func:`check_repo`.
+    """
+    check_repo(repo)
+    from huggingface_hub import constants, get_token
+
+    if constants.HF_HUB_OFFLINE:
+        raise HubError(f"hf:{repo}: cannot be written because HF_HUB_OFFLINE is set; unset that, or leave out `push`")
+    if not get_token():
+        raise HubError(f"hf:{repo}: cannot be written without a token; set HF_TOKEN, or log in with `hf auth login`")
