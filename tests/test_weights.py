@@ -91,8 +91,8 @@ def nested(levels: int) -> str:
 HEADERS = {
     "a list": ("[]", "names no format"),
     "a number": ("1", "names no format"),
-    "no JSON": ("{", "not a checkpoint"),
-    "deep": (nested(50_000), "not a checkpoint"),
+    "no JSON": ("{", "not a checkpoint that derain wrote; its header is no JSON; give weights of derain"),
+    "deep": (nested(50_000), "its header is no JSON"),
     "deeper than it need be": (nested(400), "nested too deep"),
     "no config": ('{"format": "1", "preset": "derain", "training": {}}', "has no config"),
     "later format": ('{"format": "2"}', "format '2' is not 1; update derain"),
@@ -100,7 +100,7 @@ HEADERS = {
     "unknown preset": ('{"format": "1", "preset": "restormer", "config": {}, "training": {}}', "choose one of derain"),
     "preset of another kind": ('{"format": "1", "preset": ["derain"], "config": {}, "training": {}}', "unknown preset"),
     "preset for another network": ('{"format": "1", "preset": "nlcl", "config": {}, "training": {}}', "it lacks"),
-    "endless": ('{"format": "' + "9" * 2_000_000 + '"}', "a header of 2"),
+    "endless": ('{"format": "' + "9" * 2_000_000 + '"}', "its header is longer than any of derain's"),
 }
 
 
@@ -124,26 +124,42 @@ def with_offset(content: bytes, change: int) -> bytes:
     return len(text).to_bytes(8, "little") + text + content[8 + length :]
 
 
+CUT = "is damaged or cut short; download or copy it again"
 DAMAGES = {
-    "empty": lambda content: b"",
-    "cut in its length": lambda content: content[:5],
-    "cut in its header": lambda content: content[:100],
-    "cut in its numbers": lambda content: content[:-1],
-    "more than it says": lambda content: content + b"\0",
-    "longer header than file": lambda content: with_length(content, len(content)),
-    "endless header": lambda content: with_length(content, 2**62),
-    "negative header": lambda content: with_length(content, 2**64 - 1),
-    "empty header": lambda content: with_length(content, 0),
-    "overlapping tensors": lambda content: with_offset(content, -2),
-    "a gap": lambda content: with_offset(content, 2),
-    "a picture": lambda content: b"\x89PNG\r\n\x1a\n" + content,
+    "empty": (lambda content: b"", "is empty; give weights of derain"),
+    "cut in its length": (lambda content: content[:5], "not a checkpoint that derain wrote; give weights of derain"),
+    "cut in its header": (lambda content: content[:100], CUT),
+    "cut in its numbers": (lambda content: content[:-1], CUT),
+    "more than it says": (lambda content: content + b"\0", CUT),
+    "longer header than file": (lambda content: with_length(content, len(content)), CUT),
+    "endless header": (lambda content: with_length(content, 2**62), CUT),
+    "negative header": (lambda content: with_length(content, 2**64 - 1), CUT),
+    "empty header": (lambda content: with_length(content, 0), CUT),
+    "overlapping tensors": (lambda content: with_offset(content, -2), CUT),
+    "a gap": (lambda content: with_offset(content, 2), CUT),
+    "a picture": (lambda content: b"\x89PNG\r\n\x1a\n" + content, "derain wrote, but a photo (PNG); give weights"),
+    "a page": (lambda content: b"<!DOCTYPE html>", "derain wrote, but a web page; give weights"),
+    "a pointer": (lambda content: b"version https://git-lfs.github.com/spec/v1", "`git lfs pull`"),
+    "a text": (lambda content: b"Entry not found", "not a checkpoint that derain wrote; give weights of derain"),
 }
 
 
 @pytest.mark.parametrize("name", DAMAGES)
-def test_a_damaged_file_is_refused(small_weights, name):
-    small_weights.write_bytes(DAMAGES[name](small_weights.read_bytes()))
-    assert "not a checkpoint that derain wrote" in refused(small_weights)
+def test_a_damaged_file_is_refused_in_words_that_say_what_it_is(small_weights, name):
+    damaged, said = DAMAGES[name]
+    small_weights.write_bytes(damaged(small_weights.read_bytes()))
+    assert said in refused(small_weights) and "(" not in refused(small_weights).replace("(PNG)", "")
+
+
+def test_weights_of_others_are_told_as_such(tmp_path, small_weights):
+    save_file({"w": torch.zeros(1)}, tmp_path / "other.safetensors")
+    assert "derain wrote; its header says nothing of derain; give" in refused(tmp_path / "other.safetensors")
+    torch.save({"w": torch.zeros(1)}, tmp_path / "torch.safetensors")
+    assert "derain wrote, but a PyTorch or zip file; give" in refused(tmp_path / "torch.safetensors")
+    (tmp_path / "mine.onnx").write_bytes(b"\x08\x08\x12\x07pytorch")
+    assert "derain wrote, but an ONNX network for other software; give" in refused(tmp_path / "mine.onnx")
+    small_weights.rename(tmp_path / "mine.pth")
+    assert "NLCL weights, but a .safetensors file under another name; give" in refused(tmp_path / "mine.pth")
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf"), 1e30])
@@ -292,7 +308,9 @@ class Harm:
 def test_public_weights_that_are_none_are_refused(tmp_path):
     path = public_weights(tmp_path / "public.pth")
     whole, tensors = path.read_bytes(), torch.load(path)
-    for content in (b"", whole[:100], whole[:-100], whole[: len(whole) // 2], b"\x80\x02." + whole):
+    path.write_bytes(b"")
+    assert "is empty" in refused(path)
+    for content in (whole[:100], whole[:-100], whole[: len(whole) // 2], b"\x80\x02." + whole):
         path.write_bytes(content)
         assert "not the public NLCL weights" in refused(path)
     for other in ([1], torch.zeros(3), {"gen.0.weight": 3}, {3: torch.zeros(3)}, Harm(tmp_path / "harm")):
@@ -317,7 +335,7 @@ def test_public_weights_that_unpack_to_more_are_not_unpacked(tmp_path):
     path = tmp_path / "bomb.pth"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
         packed.writestr("archive/data.pkl", bytes(2**24))
-    assert "not the public NLCL weights (ValueError)" in refused(path)
+    assert "not the public NLCL weights" in refused(path)
 
 
 @pytest.fixture

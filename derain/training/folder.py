@@ -124,8 +124,12 @@ def load_checkpoint(folder: Path, preset: str) -> dict[str, Any]:
         state["learner"]
         state["step"], state["seconds"] = int(state["step"]), float(state["seconds"])
         state["trained"] = float(state.get("trained", state["seconds"]))  # older checkpoints count the loop alone
-    except Exception as error:  # torch.load raises many kinds, all of which mean a damaged file
-        raise TrainingError(f"{path}: damaged or not a checkpoint of derain ({type(error).__name__})") from None
+    except OSError as error:
+        raise TrainingError(f"{path}: cannot be read ({reason(error)})") from None
+    except Exception:  # torch.load raises many kinds, all of which mean a damaged file
+        raise TrainingError(
+            f"{path}: damaged or not a checkpoint of derain; give another `out` to start over"
+        ) from None
     if saved != preset:
         raise TrainingError(f"{path}: is of preset {saved!r}, not {preset!r}; give `preset` {saved} or another `out`")
     return state

@@ -1,6 +1,7 @@
 """What a checkpoint says of itself before its numbers, checked before anything is built or read."""
 
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,11 +12,13 @@ from typing import Any, NamedTuple
 import torch
 from safetensors import SafetensorError, safe_open
 
-from derain.errors import WeightsError
+from derain.errors import WeightsError, reason
 from derain.models import blank
 from derain.text import listed
+from derain.weights.kinds import ANEW, INSTEAD, is_safetensors, not_weights
 
 FORMAT_VERSION = "1"
+CHECKPOINT = "a checkpoint that derain wrote"
 LARGEST_HEADER = 2**20  # bytes; derain's own have some 20 kB
 DEEPEST_NESTING = 10  # of objects and lists in each other
 FLOAT_DTYPES = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32, "F64": torch.float64}
@@ -28,6 +31,10 @@ class Described(NamedTuple):
     shape: tuple[int, ...]
 
 
+class HeaderError(ValueError):
+    """What is wrong with a header, as a part of a sentence."""
+
+
 def read_header(path: Path) -> dict[str, Any]:
     """Format version, preset, architecture config and training summary of a checkpoint whose tensors fit them.
 
@@ -35,7 +42,7 @@ def read_header(path: Path) -> dict[str, Any]:
         WeightsError: no checkpoint that derain wrote, one of a later version, or one that is damaged.
     """
     with opened(path) as file:
-        header = parsed((file.metadata() or {})["derain"])
+        header = parsed((file.metadata() or {}).get("derain"))
         slices = {name: file.get_slice(name) for name in file.keys()}
         found = {name: Described(part.get_dtype(), tuple(part.get_shape())) for name, part in slices.items()}
     with naming(path):
@@ -52,33 +59,45 @@ def opened(path: Path) -> Iterator[Any]:
     Raises:
         WeightsError: it is none, or what is read of it in the block is not there.
     """
+    beginning = b""
     try:
         with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-        if length > LARGEST_HEADER:
-            raise ValueError(f"a header of {length} bytes")
+            beginning = file.read(9)
+            length = int.from_bytes(beginning[:8], "little")
+            if LARGEST_HEADER < length < file.seek(0, os.SEEK_END):
+                raise HeaderError("its header is longer than any of derain's")
         with safe_open(path, framework="pt") as found:
             yield found
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
-        said = " ".join(str(error).split()) if str(error).isprintable() else type(error).__name__
-        raise WeightsError(f"{path}: not a checkpoint that derain wrote ({said})") from None
+    except HeaderError as error:
+        raise WeightsError(f"{path}: not {CHECKPOINT}; {error}; {INSTEAD}") from None
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read ({reason(error)})") from None
+    except (SafetensorError, TypeError, ValueError):
+        if is_safetensors(beginning):
+            raise WeightsError(f"{path}: {ANEW}") from None
+        raise not_weights(path, CHECKPOINT) from None
 
 
-def parsed(text: str) -> dict[str, Any]:
+def parsed(text: str | None) -> dict[str, Any]:
     """The JSON of a header.
 
     Raises:
-        ValueError: another kind of JSON, or none.
+        HeaderError: another kind of JSON, or none.
     """
-    header = json.loads(text)
+    if text is None:
+        raise HeaderError("its header says nothing of derain")
+    try:
+        header = json.loads(text)
+    except (ValueError, RecursionError):
+        raise HeaderError("its header is no JSON") from None
     if not isinstance(header, dict) or "format" not in header:
-        raise ValueError("its header names no format")
+        raise HeaderError("its header names no format")
     if not _is_within(header, DEEPEST_NESTING):
-        raise ValueError("its header is nested too deep")
+        raise HeaderError("its header is nested too deep")
     if header["format"] == FORMAT_VERSION and (
         missing := [k for k in ("preset", "config", "training") if k not in header]
     ):
-        raise ValueError(f"its header has no {missing[0]}")
+        raise HeaderError(f"its header has no {missing[0]}")
     return header
 
 

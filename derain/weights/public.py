@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
-from derain.errors import WeightsError
 from derain.weights.header import FLOAT_DTYPES, Described, naming, refuse_misfit
+from derain.weights.kinds import not_weights
 
 PUBLIC_CONFIG = {"keep_colours": False}  # of the public network
 LARGEST_FILE = 2**23  # bytes, unpacked; the public ones have 1.3 MB
@@ -26,8 +26,8 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
             stored = torch.load(path, map_location="cpu", weights_only=True)
         renamed = {_from_public(name): tensor for name, tensor in stored.items()}
         found = {name: Described(_kind(tensor), tuple(tensor.shape)) for name, tensor in renamed.items()}
-    except Exception as error:  # torch.load raises many kinds, all of which mean that the file is no such thing
-        raise WeightsError(f"{path}: not the public NLCL weights ({type(error).__name__})") from None
+    except Exception:  # torch.load raises many kinds, all of which mean that the file is no such thing
+        raise not_weights(path, "the public NLCL weights") from None
     both = ("background_generator", "rain_generator")
     with naming(path):
         refuse_misfit({f"{g}.{name}": each for g in both for name, each in found.items()}, "nlcl", PUBLIC_CONFIG)
