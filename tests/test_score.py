@@ -107,6 +107,17 @@ def test_a_folder_of_clips_alone_is_scored(small_weights, tmp_path, rng):
     assert done.exit_code == 0 and done.stdout.startswith(f"{tmp_path / 'b.mkv'}\t0.00 s\t")
 
 
+def test_a_name_breaks_no_table(small_weights, tmp_path, rng):
+    names = ["a\tb.png", "a\nb.png", "a\x1b[31mb.png"]
+    for name in names:
+        Image.fromarray(rng.integers(0, 255, (40, 60, 3), dtype=np.uint8)).save(tmp_path / name)
+    rows = command("score", *names, "--weights", small_weights, cwd=tmp_path).stdout.splitlines()
+    assert [row.split("\t")[0] for row in rows] == [r"a\tb.png", r"a\nb.png", r"a\x1b[31mb.png"]
+    small_weights.rename(tmp_path / "a\nb.safetensors")
+    done = command("models", "verify", "./a\nb.safetensors", cwd=tmp_path)
+    assert done.stdout.endswith("  ./a\\nb.safetensors: intact\n") and len(done.stdout.splitlines()) == 1
+
+
 def test_only_rainy_photos_are_derained(small_weights, tmp_path, rng):
     photo = tmp_path / "photo.png"
     Image.fromarray(rng.integers(0, 255, (40, 60, 3), dtype=np.uint8)).save(photo)

@@ -1,12 +1,16 @@
 """`derain doctor`."""
 
-from typing import Annotated
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from derain.cli.options import Ray
 from derain.cli.terminal import say, talk, tell, tell_text
-from derain.text import as_json
+from derain.text import as_json, printable
+
+if TYPE_CHECKING:
+    from derain.cluster.examining import Found
 
 
 def doctor(
@@ -23,10 +27,7 @@ def doctor(
     if json:
         tell_text(as_json(found))
         return
-    tell("| what | found |")
-    tell("| --- | --- |")
-    for what, finding in found.items():
-        tell(f"| {what} | {finding} |")
+    tell_table(("what", "found"), found.items())
 
 
 def nodes(address: str, json: bool) -> None:
@@ -38,11 +39,19 @@ def nodes(address: str, json: bool) -> None:
     if json:
         tell_text(as_json({"nodes": [each.as_dict() for each in found], "differences": differences(found)}))
     else:
-        tell("| node | address | CPUs | GPUs | devices | memory | derain | torch | weights |")
-        tell("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
-        for each in found:
-            devices = ", ".join(each.devices or [each.trouble])
-            has = (each.node, each.address, each.cpus, each.gpus, devices, each.memory, each.derain, each.torch)
-            tell("| " + " | ".join(map(str, (*has, each.weights[:16]))) + " |")
+        headings = ("node", "address", "CPUs", "GPUs", "devices", "memory", "derain", "torch", "weights")
+        tell_table(headings, map(row, found))
     for sentence in differences(found):
         say(sentence)
+
+
+def row(node: "Found") -> tuple[object, ...]:
+    devices = ", ".join(node.devices or [node.trouble])
+    has = (node.node, node.address, node.cpus, node.gpus, devices, node.memory, node.derain, node.torch)
+    return *has, node.weights[:16]
+
+
+def tell_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """In Markdown, for a bug report."""
+    for cells in (headings, ["---"] * len(headings), *rows):
+        tell(f"| {' | '.join(printable(str(cell)) for cell in cells)} |")

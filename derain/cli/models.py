@@ -5,7 +5,7 @@ import typer
 from derain.cli.examples import epilog
 from derain.cli.inputs import check_weights
 from derain.cli.options import Command, WeightsArgument
-from derain.cli.terminal import tell, tell_text
+from derain.cli.terminal import tell, tell_row, tell_text
 from derain.text import as_json
 
 models = typer.Typer(
@@ -20,7 +20,7 @@ def list_models() -> None:
     from derain.weights.bundled import PURPOSES
 
     for name, path in bundled_weights().items():
-        tell(f"{name}\t{path.stat().st_size / 1e6:.1f} MB\t{path}\t{PURPOSES.get(name, '')}")
+        tell_row(name, f"{path.stat().st_size / 1e6:.1f} MB", path, PURPOSES.get(name, ""))
 
 
 @models.command(cls=Command)
@@ -57,4 +57,4 @@ def verify(weights: WeightsArgument = "derain") -> None:
     check_weights(weights)
     from derain.weights import verify
 
-    tell(f"{verify(weights)}  {weights}: intact")
+    tell_row(verify(weights), f"{weights}: intact", between="  ")

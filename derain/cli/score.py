@@ -12,7 +12,7 @@ import typer
 from derain.cli.inputs import absence, check_weights
 from derain.cli.left_out import LeftOut
 from derain.cli.options import Device, Precision, Quiet, Weights
-from derain.cli.terminal import progress_bar, say, say_error, tell, tell_text, with_options
+from derain.cli.terminal import progress_bar, say, say_error, tell_row, tell_text, with_options
 from derain.errors import PhotoError
 from derain.text import as_json
 
@@ -186,4 +186,4 @@ def _tell_row(source: str | Path, time: float | None, found: "Amount") -> None:
     parts += [f"{found.score:.3f}", "rainy" if found.rainy else "not rainy"]
     if streaks := found.streaks:
         parts.append(f"{streaks.degrees:+.0f} degrees, {streaks.length:.0f} px long, {streaks.width:.1f} px wide")
-    tell("\t".join(parts))
+    tell_row(*parts)

@@ -149,6 +149,11 @@ def tell(result: str) -> None:
         _write(_encoded(result))
 
 
+def tell_row(*cells: object, between: str = "\t") -> None:
+    """A row of a table on stdout, which no name in it breaks."""
+    tell(between.join(printable(str(cell)) for cell in cells))
+
+
 def tell_text(text: str) -> None:
     """Text for a script on stdout, in UTF-8 whatever the locale."""
     if sys.stdout.isatty():
