@@ -11,6 +11,11 @@ DerainError
     └── BrokenOffError  training that began well and cannot go on: exit code 1
 """
 
+import errno
+import os
+
+NO_ROOM = [os.strerror(getattr(errno, name)) for name in ("ENOSPC", "EDQUOT") if hasattr(errno, name)]
+
 
 class DerainError(Exception):
     """Base of everything that derain raises on purpose."""
@@ -57,3 +62,19 @@ def reason(error: BaseException) -> str:
     if isinstance(error, MemoryError):
         return "not enough memory"
     return getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
+
+
+def unreadable(error: BaseException, kind: str = "") -> str:
+    """That something cannot be read, why, and if rights are missing what to do.
+
+    Args:
+        kind: what it cannot be read as, such as " as video".
+    """
+    remedy = "; change its permissions or its folder's" if isinstance(error, PermissionError) else ""
+    return f"cannot be read{kind} ({reason(error)}){remedy}"
+
+
+def with_room(said: str) -> str:
+    """What is said of a result that failed; if the disk is full with what to do, in a command that can be repeated."""
+    full = any(why in said for why in NO_ROOM)
+    return f"{said}; make room, then give the same command again" if full else said

@@ -23,6 +23,7 @@ from derain.evaluation.evaluate import Evaluation
 from derain.evaluation.samples import open_samples
 from derain.files import parts
 from derain.files import writing as files
+from derain.files.attributes import keep
 from derain.files.writing import atomic, put, write_bytes, write_named
 from derain.finetuning.material import usable_files
 from derain.models import build
@@ -38,6 +39,7 @@ from tests.forks import command
 
 posix = pytest.mark.skipif(os.name != "posix", reason="has no such files")
 OWN = "user.rating"
+DENIED = "cannot be read (Permission denied); change its permissions or its folder's"
 
 
 @pytest.fixture
@@ -226,6 +228,7 @@ def test_two_photos_for_one_result_are_told_whichever_comes_first(tmp_path, rng,
     made = out.read_bytes()
     (outcome,) = batch.run(second, rainy_model)
     assert "out.compare.png: was created by another program" in str(outcome.error) and out.read_bytes() == made
+    assert "`overwrite` would replace what is there" in str(outcome.error)
     assert [outcome.error for outcome in batch.run(first, rainy_model)] == [None]  # the same once more
 
     def come(*_):
@@ -253,7 +256,7 @@ def test_a_folder_that_may_not_be_read_is_said_to_be_one(tmp_path, rng, monkeypa
     monkeypatch.setattr(os, "scandir", refused)
     monkeypatch.setattr("derain.batch.finding.find_photos", lambda folder: [Path(e.path) for e in refused(folder)])
     found = derained(rainy_model, tmp_path / "open")
-    assert found["a.png"] == "" and found["locked"].endswith("locked: cannot be read (Permission denied)")
+    assert found["a.png"] == "" and found["locked"].endswith(f"locked: {DENIED}")
 
 
 @posix
@@ -333,6 +336,43 @@ def test_a_write_protected_photo_is_replaced_only_if_asked(tmp_path, rng, rainy_
     assert photo.read_bytes() == content
     assert derained(rainy_model, photo, in_place=True, overwrite=True) == {"a.png": ""}
     assert photo.read_bytes() != content and photo.stat().st_mode & 0o777 == 0o444
+
+
+@posix
+def test_a_photo_that_may_not_be_read_is_told_with_what_to_do_and_not_called_write_protected(
+    tmp_path, rng, rainy_model, monkeypatch
+):
+    photo = picture(tmp_path / "a.png", rng)
+    photo.chmod(0)
+
+    def refused(path, limit=-1):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+
+    monkeypatch.setattr("derain.photos.reading.read_file", refused)
+    for in_place in (True, False):
+        assert derained(rainy_model, photo, in_place=in_place) == {"a.png": f"{photo}: {DENIED}"}
+
+
+@posix
+@pytest.mark.parametrize("lost", [["owner"], ["group"], ["owner", "group"], []])
+def test_it_is_told_whether_the_owner_the_group_or_both_are_lost(tmp_path, monkeypatch, lost):
+    old, new, look = tmp_path / "old", tmp_path / "new", os.lstat
+    old.touch()
+    new.touch()
+
+    def seen(path):
+        found = list(look(path))
+        if path == old:
+            found[4] += "owner" in lost
+            found[5] += "group" in lost
+        return os.stat_result(found)
+
+    def refuse(*_):
+        raise PermissionError
+
+    monkeypatch.setattr(os, "lstat", seen)
+    monkeypatch.setattr(os, "chown", refuse)
+    assert keep(old, new) == lost
 
 
 @posix

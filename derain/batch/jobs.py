@@ -8,7 +8,7 @@ from PIL import Image
 
 from derain.batch.listing import is_moving
 from derain.batch.reasons import for_video
-from derain.errors import PhotoError, UsageError, reason
+from derain.errors import PhotoError, UsageError, unreadable
 from derain.files.missing import absence
 from derain.files.places import Existing, is_folder, is_remote
 from derain.files.writing import hindrance
@@ -135,7 +135,7 @@ def obstacle(job: Job) -> PhotoError | None:
     except FileNotFoundError:
         return PhotoError(f"{job.source}: {absence(job.source)}")
     except OSError as error:
-        return PhotoError(f"{job.source}: cannot be read ({reason(error)})")
+        return PhotoError(f"{job.source}: {unreadable(error)}")
     if is_moving(job.source):
         return PhotoError(for_video([job.source]))
     advice = (

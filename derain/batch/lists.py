@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from derain.errors import UsageError, reason
+from derain.errors import UsageError, unreadable
 from derain.files.writing import read_option
 
 
@@ -49,5 +49,5 @@ def read_list(path: Path) -> Sequence[str]:
         else:
             text = content.decode("utf-8-sig", "surrogateescape" if str(path) == "-" else "strict")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read as a list of photos ({reason(error)})") from None
+        raise UsageError(f"{path}: {unreadable(error, ' as a list of photos')}") from None
     return Lines(text, "\0") if "\0" in text else Lines(text.replace("\r\n", "\n"), "\n")

@@ -15,7 +15,7 @@ from derain.batch.before_after import comparison
 from derain.batch.jobs import NAMES, Job, ending_of, obstacle
 from derain.batch.journal import Journal
 from derain.batch.outcome import Outcome
-from derain.errors import PhotoError, UsageError, reason
+from derain.errors import PhotoError, UsageError, reason, unreadable, with_room
 from derain.files.places import exists
 from derain.files.writing import is_protected, make_folder, replace_bytes, write_bytes, write_new
 from derain.models.contract import Derainer
@@ -174,9 +174,9 @@ def _open(job: Job, treatment: Treatment, patient: bool) -> JobUnderWay:
     try:
         if in_the_way := obstacle(job):
             raise in_the_way
+        original = read_original(job.source, treatment.max_megapixels, patient)
         if job.in_place and not treatment.overwrite and is_protected(job.source):
             raise PhotoError(f"{job.source}: is write-protected; give `overwrite` to replace it anyway")
-        original = read_original(job.source, treatment.max_megapixels, patient)
         if job.in_place and treatment.journal and treatment.journal.is_result(job.source, original.content):
             return JobUnderWay(job, notes=(DONE_BEFORE,))
         _check_suffix(job, original)  # before anything is computed
@@ -184,7 +184,7 @@ def _open(job: Job, treatment: Treatment, patient: bool) -> JobUnderWay:
     except PhotoError as error:
         return JobUnderWay(job, error=error)
     except Exception as error:  # whatever it is, the other photos go on
-        return JobUnderWay(job, error=PhotoError(f"{job.source}: cannot be read ({reason(error)})"))
+        return JobUnderWay(job, error=PhotoError(f"{job.source}: {unreadable(error)}"))
 
 
 def _check_suffix(job: Job, original: Original) -> None:
@@ -276,10 +276,9 @@ def _write(work: JobUnderWay, treatment: Treatment) -> Outcome:
         untouched = keeps_its_file(original, layers, to, treatment.quality)
         notes = _write_results(work, original, layers, treatment, partial(finished_file, to=to, untouched=untouched))
         return replace(done, rain_left=layers.rain_left, dry=layers.dry, untouched=untouched, notes=notes)
-    except PhotoError as error:
-        return replace(done, error=error)
     except Exception as error:  # whatever it is, the other photos go on
-        return replace(done, error=PhotoError(f"{job.background}: cannot be written ({reason(error)})"))
+        said = str(error) if isinstance(error, PhotoError) else f"{job.background}: cannot be written ({reason(error)})"
+        return replace(done, error=PhotoError(with_room(said)))
 
 
 def _write_results(
@@ -332,7 +331,7 @@ def through_pipe(model: Derainer, treatment: Treatment, format: str | None = Non
     try:
         content = sys.stdin.buffer.read()
     except OSError as error:
-        raise PhotoError(f"stdin: cannot be read ({reason(error)})") from None
+        raise PhotoError(f"stdin: {unreadable(error)}") from None
     original = decode(content, "stdin", treatment.max_megapixels)
     to = FORMATS[ending] if ending else original.format
     try:

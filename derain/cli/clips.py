@@ -13,7 +13,7 @@ import derain
 from derain.cli.inputs import known_weights
 from derain.cli.options import SLASHES
 from derain.cli.terminal import say_error, tell, tell_text, with_options
-from derain.errors import DerainError, PhotoError, UsageError, reason
+from derain.errors import DerainError, PhotoError, UsageError, unreadable
 from derain.text import as_json, counted
 
 if TYPE_CHECKING:
@@ -243,7 +243,7 @@ def clips_in(folder: Path) -> list[Path]:
     try:
         moving = sorted(p for p in folder.iterdir() if is_moving(p) and not p.name.startswith("."))
     except OSError as error:
-        raise UsageError(f"{folder}: cannot be read ({reason(error)})") from None
+        raise UsageError(f"{folder}: {unreadable(error)}") from None
     clips = [path for path in moving if not path.stem.endswith(DERAINED_MARK)]
     return [path for path in clips if path.is_file() or (path.is_symlink() and not os.path.exists(path))]
 

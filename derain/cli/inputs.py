@@ -1,10 +1,11 @@
 """What a command is given, looked at before torch is loaded, which takes seconds."""
 
+import errno
 import os
 from contextlib import suppress
 from pathlib import Path
 
-from derain.errors import DerainError, UsageError, reason
+from derain.errors import DerainError, UsageError, unreadable
 from derain.text import counted
 from derain.weights import locate, sha256
 from derain.weights.hub import Reference
@@ -44,7 +45,7 @@ def check_pictures(folder: Path, what: str, clips: bool = False, least: int = 1)
     if not folder.is_dir():
         raise UsageError(f"{folder}: not a folder; give a folder of {what}")
     if not os.access(folder, os.R_OK | os.X_OK):
-        raise UsageError(f"{folder}: cannot be read (Permission denied)")
+        raise UsageError(f"{folder}: {unreadable(PermissionError(errno.EACCES, os.strerror(errno.EACCES)))}")
     named = [path for path in folder.iterdir() if not path.name.startswith(".")]
     if clips and any(map(is_moving, named)):
         return
@@ -81,5 +82,5 @@ def missing(path: Path) -> str:
     except FileNotFoundError:
         return NO_FILE
     except OSError as error:
-        return f"cannot be read ({reason(error)})"
+        return unreadable(error)
     return ""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from derain.cli.terminal import say_error, tell_text
-from derain.errors import PhotoError, UsageError, reason
+from derain.errors import PhotoError, UsageError, unreadable
 from derain.files.sparing import check_file
 from derain.files.writing import is_special, write_named
 from derain.photos import SUFFIXES
@@ -45,7 +45,7 @@ def pictures_at(path: Path) -> list[Path]:
     try:
         return [file for file in path.iterdir() if file.suffix.lower() in SUFFIXES | CLIPS]
     except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({reason(error)})") from None
+        raise UsageError(f"{path}: {unreadable(error)}") from None
 
 
 def files_of(weights: Iterable[str]) -> list[Path]:

@@ -1,4 +1,4 @@
-"""What a file has beside its content: owner, permissions, extended attributes, times."""
+"""What a file has beside its content: owner, group, permissions, extended attributes, times."""
 
 import os
 import stat
@@ -26,26 +26,28 @@ def keep(old: Path, new: Path, times: bool = False) -> list[str]:
         return []
     if not stat.S_ISREG(before.st_mode):
         return []
-    lost = {"owner": not _keep_owner(before, new)}
-    lost["permissions"] = not _keep_permissions(before, new, all_of_them=not lost["owner"])
+    owners = _owners_lost(before, new)
+    lost = dict.fromkeys(owners, True)
+    lost["permissions"] = not _keep_permissions(before, new, all_of_them=not owners)
     lost["extended attributes"] = not _keep_extended(old, new)
     lost["hard links"] = times and before.st_nlink > 1
     lost["modification time"] = times and not _keep_times(before, new)
     return [name for name, is_lost in lost.items() if is_lost]
 
 
-def _keep_owner(before: os.stat_result, new: Path) -> bool:
-    def same() -> bool:
+def _owners_lost(before: os.stat_result, new: Path) -> list[str]:
+    def lost() -> list[str]:
         now = os.lstat(new)
-        return (now.st_uid, now.st_gid) == (before.st_uid, before.st_gid)
+        same = {"owner": now.st_uid == before.st_uid, "group": now.st_gid == before.st_gid}
+        return [name for name, is_same in same.items() if not is_same]
 
-    if os.name != "posix" or same():
-        return True
+    if os.name != "posix" or not lost():
+        return []
     for owner in (before.st_uid, -1):  # the group alone, if not both
         with suppress(OSError):
             os.chown(new, owner, before.st_gid)
             break
-    return same()
+    return lost()
 
 
 def _keep_permissions(before: os.stat_result, new: Path, all_of_them: bool) -> bool:

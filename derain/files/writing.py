@@ -127,7 +127,8 @@ def write_new(path: Path, content: bytes) -> None:
     except FileExistsError:
         if not _holds(path, content):
             what = "was created by another program in the meantime" if exists(path) else "is a broken link"
-            raise PhotoError(f"{path}: {what}; give another `output`, or `overwrite` to replace it") from None
+            advice = "give another `output`; `overwrite` would replace what is there"
+            raise PhotoError(f"{path}: {what}; {advice}") from None
     except OSError as error:
         raise PhotoError(f"{path}: cannot be written ({reason(error)})") from None
 

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from derain.arrays import Rgb8
-from derain.errors import PhotoError, TrainingError, UsageError, reason
+from derain.errors import PhotoError, TrainingError, UsageError, unreadable
 from derain.files.writing import make_folder, write_bytes
 from derain.finetuning.places import LEAST_PHOTOS
 from derain.models.contract import Derainer
@@ -266,7 +266,7 @@ def usable_files(rainy: Path, say: Callable[[str], None] = lambda sentence: None
         usable = (p for p in rainy.iterdir() if p.suffix.lower() in SUFFIXES | CLIPS)
         files = sorted(p for p in usable if not p.is_dir() and not p.name.startswith("."))
     except OSError as error:
-        raise TrainingError(f"{rainy}: cannot be read ({reason(error)})") from None
+        raise TrainingError(f"{rainy}: {unreadable(error)}") from None
     for path in [path for path in files if not path.is_file()]:
         files.remove(path)
         say(f"skipped {path}: not a regular file")

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import UnidentifiedImageError
 
 from derain.arrays import Rgb8
-from derain.errors import PhotoError, reason
+from derain.errors import PhotoError, reason, unreadable
 from derain.files.missing import absence
 from derain.files.places import is_remote, place, read_place
 from derain.files.writing import read_file
@@ -54,7 +54,7 @@ def read_original(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS, pati
     except FileNotFoundError:
         raise PhotoError(f"{path}: {absence(path)}") from None
     except OSError as error:
-        raise PhotoError(f"{path}: cannot be read ({error.strerror or error})") from None
+        raise PhotoError(f"{path}: {unreadable(error)}") from None
     return decode(content, str(path), max_megapixels, patient)
 
 

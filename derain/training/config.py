@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from derain.bounds import bounded, bounds_of, choice, is_like, out_of_bounds, share
-from derain.errors import TrainingError, reason
+from derain.errors import TrainingError, unreadable
 from derain.files.writing import read_option
 from derain.models import PRESETS
 from derain.restoring.names import check_device_name, check_precision
@@ -193,7 +193,7 @@ def read_toml(file: Path) -> dict[str, Any]:
             raise TrainingError(f"{file}: has more than {MOST_DOTS} dots in a line, too many for a settings file")
         found = tomllib.loads(content.decode())
     except OSError as error:
-        raise TrainingError(f"{file}: cannot be read ({reason(error)})") from None
+        raise TrainingError(f"{file}: {unreadable(error)}") from None
     except RecursionError:
         found = None
     except ValueError as error:  # of the encoding, of the syntax, or of a number with thousands of digits

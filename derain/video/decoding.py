@@ -10,7 +10,7 @@ from typing import Any
 import av
 from av.codec.hwaccel import HWAccel
 
-from derain.errors import PhotoError, reason
+from derain.errors import PhotoError, reason, unreadable
 from derain.video.containers.structure import structure
 from derain.video.damage import Damage
 from derain.video.seeking import LEAST_LEAP_BACK, Landing, landing
@@ -143,7 +143,7 @@ def _decoded_since(
             packets = packets_of(container, stream, damage=damage)
             yield from _decoded(decoder_of(stream), packets, damage, sure=threads > 1)
     except (av.FFmpegError, OSError, IndexError) as error:
-        raise PhotoError(f"{path}: cannot be read as video ({reason(error)})") from None
+        raise PhotoError(f"{path}: {unreadable(error, ' as video')}") from None
 
 
 def prepared(stream: Any, threads: int = 1) -> Any:

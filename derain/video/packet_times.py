@@ -5,7 +5,7 @@ from heapq import heappop, heappush
 
 import av
 
-from derain.errors import PhotoError, reason
+from derain.errors import PhotoError, unreadable
 from derain.video.damage import Damage
 from derain.video.decoding import MOST_WAITING, has_picture, opened, packets_of
 from derain.video.reading import Clip
@@ -41,7 +41,7 @@ def told_times(clip: Clip, since: float | None = None) -> Iterator[int]:
                     if _is_shown(clip, last, since):
                         yield last
     except (av.FFmpegError, OSError, IndexError) as error:
-        raise PhotoError(f"{clip.path}: cannot be read as video ({reason(error)})") from None
+        raise PhotoError(f"{clip.path}: {unreadable(error, ' as video')}") from None
     if damage:
         raise UntoldError
     while waiting:

@@ -16,7 +16,7 @@ import numpy as np
 from av.sidedata.sidedata import SideDataContainer
 from numpy.typing import NDArray
 
-from derain.errors import PhotoError, UsageError, reason
+from derain.errors import PhotoError, UsageError, reason, unreadable
 from derain.files.missing import absence
 from derain.files.writing import refuse_special
 from derain.photos import Photo, to_8_bit
@@ -105,7 +105,7 @@ class Clip(PictureTrack):
                 raise PhotoError(f"{path}: is empty")
             self.container = opened(path)
         except (av.FFmpegError, OSError) as error:
-            raise PhotoError(f"{path}: {unreadable(path) or f'cannot be read as video ({reason(error)})'}") from None
+            raise PhotoError(f"{path}: {fault(path) or unreadable(error, ' as video')}") from None
         videos = [stream for stream in self.container.streams.video if not is_cover(stream)]
         if not videos:
             self.container.close()
@@ -265,7 +265,7 @@ def is_mirrored(matrix: bytes) -> bool:
     return bool(right * left - down * up < 0)
 
 
-def unreadable(path: Path) -> str:
+def fault(path: Path) -> str:
     """What is wrong with a file that FFmpeg does not open, and what to do; empty if that is not known."""
     with suppress(OSError):
         if not path.stat().st_size:

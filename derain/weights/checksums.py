@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from derain.errors import WeightsError, reason
+from derain.errors import WeightsError, unreadable
 
 if TYPE_CHECKING:
     from derain.models.contract import Derainer
@@ -28,7 +28,7 @@ def digest(path: Path, kind: str, before: bytes = b"") -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, lambda: hashlib.new(kind, before, usedforsecurity=False)).hexdigest()
     except OSError as error:
-        raise WeightsError(f"{path}: cannot be read ({reason(error)})") from None
+        raise WeightsError(f"{path}: {unreadable(error)}") from None
 
 
 def fingerprint(model: "Derainer") -> str:
