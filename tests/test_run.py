@@ -1,5 +1,6 @@
 """`derain run` as a user meets it."""
 
+import errno
 import io
 import json
 import os
@@ -118,7 +119,7 @@ def test_one_bad_file_does_not_stop_the_others(photo, small_weights, tmp_path):
     assert done.returncode == 1
     assert [p.name for p in (tmp_path / "out").iterdir()] == [photo.name]
     assert "bad.jpg" in done.stderr and "missing.png: no such file" in done.stderr
-    assert "2 of 3 photos failed" in done.stderr and "Traceback" not in done.stderr
+    assert "1 of 3 photos done at" in done.stderr and "; 2 failed" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_existing_results_are_skipped_unless_overwritten(photo, small_weights):
@@ -128,6 +129,51 @@ def test_existing_results_are_skipped_unless_overwritten(photo, small_weights):
     assert skipped.returncode == 0 and "--overwrite" in skipped.stderr and result.read_bytes() == b"mine"
     replaced = command("run", photo, "--weights", small_weights, "--overwrite")
     assert replaced.returncode == 0 and result.read_bytes() != b"mine"
+
+
+def test_two_photos_of_one_name_with_one_folder_are_told_what_overwriting_costs(tmp_path, rng, small_weights):
+    pictures(tmp_path, rng, "one/a.png", "two/a.png", "two/b.png")
+    call = ("run", "-r", "-o", tmp_path / "out", "--weights", small_weights)
+    assert command(*call, tmp_path / "one").returncode == 0
+    skipped = command(*call, tmp_path / "two")
+    assert skipped.returncode == 0 and "even if it is another photo's; another -o keeps both" in skipped.stderr
+    skipped = command(*call, tmp_path / "two")
+    assert "2 skipped: results of their names exist" in skipped.stderr
+
+
+@pytest.mark.parametrize("many", [1, 5000])
+@pytest.mark.parametrize("read", ["--weights", "--files-from"])
+def test_no_result_takes_the_place_of_what_the_command_reads(tmp_path, rng, small_weights, monkeypatch, many, read):
+    """Be it that it is named as a photo, through a link, or as the second result of one."""
+    monkeypatch.setattr(planning, "MANY", many)
+    pictures(tmp_path, rng, "in/a.png", "in/b.png")
+    (tmp_path / "out").mkdir()
+    weights, photos = (tmp_path / "out" / name for name in ("b.rain.png", "a.png"))
+    weights.write_bytes(small_weights.read_bytes())
+    photos.write_text(str(tmp_path / "in" / "b.png"))
+    kept = weights.read_bytes(), photos.read_bytes()
+    (tmp_path / "linked").symlink_to(photos)
+    given = {"--weights": small_weights, "--files-from": tmp_path / "in" / "list"}
+    given["--files-from"].write_text(str(tmp_path / "in" / "b.png"))
+    given[read] = weights if read == "--weights" else tmp_path / "linked"
+    words = ["run", tmp_path / "in", "--rain", "-o", tmp_path / "out", "--overwrite"]
+    done = CliRunner().invoke(app, [str(w) for w in (*words, *(w for pair in given.items() for w in pair))])
+    assert isinstance(done.exception, UsageError)
+    assert f"would replace what is read as `{read[2:].replace('-', '_')}`" in str(done.exception)
+    assert (weights.read_bytes(), photos.read_bytes()) == kept and len(list((tmp_path / "out").iterdir())) == 2
+
+
+def test_the_end_of_a_run_says_each_thing_once_and_no_speed_where_nothing_was_done(tmp_path):
+    job, tally = batch.Job(tmp_path / "a.png", tmp_path / "b.png"), batch.Tally()
+    failed = running.Outcome(job, PhotoError("b.png: cannot be written"), 1000, 1000, 1.0)
+    tally.add(failed)
+    assert str(tally) == "1 of 1 photos failed"
+    tally.add(running.Outcome(job, notes=("was done before",)))
+    tally.add(running.Outcome(job, None, 1000, 1000, 1.0))
+    assert str(tally) == "2 of 3 photos done at 1.0 MP/s; 1 failed"
+    tally = batch.Tally()
+    tally.add(running.Outcome(job, notes=("was done before",)))
+    assert tally.pace == "" and str(tally) == "1 of 1 photos done"
 
 
 def test_what_exists_is_kept_when_another_result_is_asked_for(photo, small_weights):
@@ -771,6 +817,20 @@ def test_a_full_disk_is_a_sentence_and_leaves_nothing(photo, small_weights, tmp_
     done = command("run", photo, "-o", tmp_path / "out", "--weights", small_weights, before=limit)
     assert done.returncode == 1 and "cannot be written" in done.stderr and "Traceback" not in done.stderr
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_full_disk_is_told_with_what_to_do_whatever_found_it_out(tmp_path, rng, monkeypatch):
+    pictures(tmp_path, rng, "a.png", "b.png")
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    advice = "cannot be written (No space left on device); make room, then give the same command again"
+    for where, name, in_place in ((Path, "write_bytes", False), (running, "replace_bytes", True)):
+        with monkeypatch.context() as patched:
+            patched.setattr(where, name, full)
+            outcomes = list(batch.run(batch.plan([tmp_path], batch.Target(in_place=in_place)), rainy_model()))
+        assert [str(o.error) for o in outcomes] == [f"{o.job.background}: {advice}" for o in outcomes] and outcomes
 
 
 @pytest.mark.slow

@@ -235,6 +235,25 @@ def test_comparison_strength_and_preview(tmp_path):
     assert frame[:, 64:].mean() == pytest.approx(frame[:, :64].mean() * 0.9, rel=0.03)
 
 
+def test_neither_a_preview_nor_a_result_takes_the_place_of_what_is_read(tmp_path, rng, small_weights):
+    frames_in = tmp_path / "frames"
+    frames_in.mkdir()
+    for n in range(2):
+        Image.fromarray(rng.integers(0, 256, (48, 64, 3), dtype=np.uint8)).save(frames_in / f"{n:05d}.png")
+    before = [path.read_bytes() for path in sorted(frames_in.iterdir())]
+    for source in (frames_in, frames_in / "%05d.png"):
+        settings = VideoSettings(temporal="off", preview=frames_in / "00001.png")
+        with pytest.raises(UsageError, match="00001.png: would replace what is read as `source`"):
+            process(source, tmp_path / "dry", Darker(), settings)
+    weights = small_weights.rename(tmp_path / "w.gif")
+    kept = weights.read_bytes()
+    Image.new("RGB", (64, 48)).save(tmp_path / "a.gif")
+    for words in (["--output", weights, "--overwrite"], ["--preview", weights]):
+        done = command("video", tmp_path / "a.gif", "--weights", weights, *words)
+        assert done.returncode == 2 and "w.gif: would replace what is read as --weights" in done.stderr, done.stderr
+    assert weights.read_bytes() == kept and before == [path.read_bytes() for path in sorted(frames_in.iterdir())]
+
+
 @pytest.mark.parametrize("ending", [".mp4", ".mov"])
 def test_hevc_is_named_as_apples_players_want_it(tmp_path, ending):
     clip = make_clip(tmp_path / f"a{ending}", codec="libx265", sound=1)

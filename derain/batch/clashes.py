@@ -2,7 +2,7 @@
 
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from derain.errors import UsageError
 from derain.files.places import is_remote
 
 Clash = Callable[["Job", str], None]
+Read = Mapping[str, Iterable[Path]]  # files that are read beside the photos, by the argument that names them
 
 
 class Taken:
@@ -49,13 +50,16 @@ def encoded_name(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode()
 
 
-def refuse_collisions(jobs: list[Job], in_place: bool) -> None:
+def refuse_collisions(jobs: list[Job], in_place: bool, read: Read) -> None:
+    arguments = {place: name for name, files in read.items() for path in files for place in (_real(path), _place(path))}
     taken = {place: job.source for job in jobs for place in (_real(job.source), _place(job.source))}
     for job in jobs:
         for path in job.outputs:
             if in_place and path == job.background:
                 continue
-            if (place := _place(path)) in taken:
+            if (place := _place(path)) in arguments:
+                raise UsageError(f"{path}: would replace what is read as `{arguments[place]}`; give another `output`")
+            if place in taken:
                 if path == job.background and taken[place] == job.source:
                     raise UsageError(f"{path}: is the photo itself; give another `output`, or only `in_place`")
                 raise UsageError(

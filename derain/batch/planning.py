@@ -3,10 +3,11 @@
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
+from types import MappingProxyType
 
-from derain.batch.clashes import Clash, Taken, encoded_name, refuse_collisions
+from derain.batch.clashes import Clash, Read, Taken, encoded_name, refuse_collisions
 from derain.batch.finding import NamedTogether, photos_named
 from derain.batch.jobs import BESIDE, Job, Target, check_target, ending_of, job_for
 from derain.batch.listing import is_moving
@@ -14,7 +15,7 @@ from derain.batch.reasons import Leave, Reason, for_video, nothing_found, result
 from derain.errors import UsageError
 from derain.files.missing import is_unmatched
 from derain.files.places import is_folder, is_remote, place
-from derain.photos.names import results_among
+from derain.photos.names import SUFFIXES, results_among
 
 MANY = 5000  # photos, from which on work begins before all are found
 
@@ -24,6 +25,7 @@ def plan(
     target: Target = BESIDE,
     recursive: bool = False,
     leave: Leave = lambda path, why: None,
+    read: Read = MappingProxyType({}),
 ) -> list[Job]:
     """One job for each photo named, matched by a pattern, or found in a folder; results of earlier runs are left out.
 
@@ -31,9 +33,11 @@ def plan(
 
     Args:
         leave: called with each file that is left out, and the reason.
+        read: files that are read beside the photos, by the argument that names them.
 
     Raises:
-        UsageError: nothing to do, options that contradict each other, or two results in one place.
+        UsageError: nothing to do, options that contradict each other, two results in one place, or one in the place of
+            what is read.
     """
     check_target(target)
     left: dict[Path, Reason] = {}
@@ -60,7 +64,7 @@ def plan(
     if target.in_place and (remote := next(filter(is_remote, found), None)):
         raise UsageError(f"{remote}: `in_place` works only on local files; give an `output` instead")
     jobs = [job_for(photo, place, target, ending or photo.suffix, as_file) for photo, place in found.items()]
-    refuse_collisions(jobs, target.in_place)
+    refuse_collisions(jobs, target.in_place, read)
     return jobs
 
 
@@ -98,12 +102,18 @@ def plan_as_found(
                 clash(job, other)
 
 
-def is_long(inputs: Sequence[str | Path], target: Target, recursive: bool, overwrite: bool = False) -> bool:
+def is_long(
+    inputs: Sequence[str | Path],
+    target: Target,
+    recursive: bool,
+    overwrite: bool = False,
+    read: Read = MappingProxyType({}),
+) -> bool:
     """Whether there are many photos, so that work is better begun before all are found.
 
-    Not so if results that replace files might replace photos that are found later.
+    Not so if results that replace files might replace photos that are found later, or what else is read.
     """
-    if overwrite and not _is_apart(inputs, target):
+    if overwrite and (not _is_apart(inputs, target) or any(map(_is_named_as_photo, chain(*read.values())))):
         return False
     if len(inputs) >= MANY:
         return True
@@ -111,6 +121,10 @@ def is_long(inputs: Sequence[str | Path], target: Target, recursive: bool, overw
         return False
     found = (pair for given in inputs for pair in photos_named(given, recursive, target, lambda path, why: None))
     return len(list(islice(found, MANY))) == MANY
+
+
+def _is_named_as_photo(path: Path) -> bool:
+    return any(os.path.splitext(name)[1].lower() in SUFFIXES for name in (path, os.path.realpath(path)))
 
 
 def _is_apart(inputs: Sequence[str | Path], target: Target) -> bool:

@@ -26,12 +26,14 @@ class Tally:
 
     @property
     def pace(self) -> str:
-        """Megapixels per second in the network."""
-        return f"{self.megapixels / self.seconds:.1f} MP/s" if self.seconds else "0 MP/s"
+        """Megapixels per second in the network, as the end of a phrase; empty while nothing was done."""
+        return f" at {self.megapixels / self.seconds:.1f} MP/s" if self.seconds else ""
 
     def __str__(self) -> str:
         """The end of a run in a sentence."""
-        done = f"{self.photos - self.failed} of {self.photos} photos done at {self.pace}"
+        if self.photos == self.failed:
+            return f"{self.failed} of {self.photos} photos failed"
+        done = f"{self.photos - self.failed} of {self.photos} photos done{self.pace}"
         copied = f", {self.untouched} copied unchanged"
-        failed = f"; {self.failed} of {self.photos} photos failed"
+        failed = f"; {self.failed} failed"
         return done + copied * bool(self.untouched) + failed * bool(self.failed)

@@ -30,6 +30,7 @@ from derain.text import listed
 
 if TYPE_CHECKING:
     from derain.batch import Job, Target
+    from derain.batch.clashes import Read
     from derain.batch.journal import Journal
     from derain.batch.reasons import Reason
 
@@ -104,6 +105,7 @@ def run(
     you give --in-place. A photo without rain is copied unchanged.
     """
     from derain import batch
+    from derain.cli.outputs import files_of
 
     side = side_of(tile)
     if not (inputs or files_from):
@@ -139,7 +141,8 @@ def run(
             decisive = (strength, quality, precision, only_if_rainy, rainy_from)
             journal = _journal(named, target, recursive, overwrite, weights, str(decisive))
             held.enter_context(journal.kept() if journal else nullcontext())
-            todo = _todo(named, target, recursive, overwrite, telling, journal)
+            read = {"weights": files_of([weights]), "files_from": [files_from] if files_from else []}
+            todo = _todo(named, target, recursive, overwrite, telling, journal, read)
         if not (todo or piped):
             telling.finish(journal)
             return
@@ -188,7 +191,7 @@ def run(
                 telling.done(outcome, journal)
                 total, found = telling.progress.total, telling.progress.planned
                 so_far = "" if total else f", {found} found so far"
-                said = f"photos, {telling.tally.pace}{so_far}"
+                said = f"photos{telling.tally.pace}{so_far}"
                 bar.update(task, advance=1, total=total, description=said, doing="reading and writing")
         telling.finish(journal)
         if telling.tally.failed:
@@ -244,14 +247,15 @@ def _todo(
     overwrite: bool,
     telling: Telling,
     journal: "Journal | None",
+    read: "Read",
 ) -> "Iterable[Job]":
     """What is to be done, where there is much of it as it is found; ends the command if nothing can be."""
     from derain import batch
 
-    if batch.is_long(named, target, recursive, overwrite):
+    if batch.is_long(named, target, recursive, overwrite, read):
         return telling.found(named, target, recursive, overwrite, journal)
     left = dict[Path, "Reason"]()
-    jobs = batch.plan(named, target, recursive, left.__setitem__)
+    jobs = batch.plan(named, target, recursive, left.__setitem__, read)
     is_done = done_before(journal, overwrite)
     todo = [job for job in jobs if not is_done(job)]
     telling.skipped(left, jobs, set(todo), journal)

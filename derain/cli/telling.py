@@ -31,6 +31,7 @@ class Progress:
     planned: int = 0  # photos that are to be done
     total: int | None = None  # the same, once all are planned
     there: int = 0  # photos whose results exist
+    elsewhere: bool = False  # whether those are not beside the photos, and may be other photos'
     left_out: LeftOut = field(default_factory=LeftOut)
     without_quality: set[str] = field(default_factory=set)  # formats of which that was said
 
@@ -56,7 +57,7 @@ class Telling:
         for path, why in left_out.items():
             self.progress.left_out.add(path, why)
         there = [job for job in jobs if job not in todo]
-        self.progress.there = len(there)
+        self.progress.there, self.progress.elsewhere = len(there), any(job.below is not None for job in there)
         self.say_skipped(len(jobs), journal)
         if self.json and (left_out or there):
             from derain.batch import skipped_as_json
@@ -75,6 +76,10 @@ class Telling:
             self.say(f"continuing: {done}; to start over, {journal.how_to_forget}")
         elif known.there:
             one, many = "its result exists (--overwrite replaces it)", "their results exist (--overwrite replaces them)"
+            if known.elsewhere:
+                one = "a result of its name exists (--overwrite replaces it, even if it is another photo's"
+                many = "results of their names exist (--overwrite replaces them, even if they are other photos'"
+                one, many = f"{one}; another -o keeps both)", f"{many}; another -o keeps both)"
             self.say(f"{known.there} skipped: {one if known.there == 1 else many}")
 
     def found(
@@ -95,6 +100,7 @@ class Telling:
                 yield job
                 continue
             known.there += 1
+            known.elsewhere = job.below is not None
             if known.there == 1 and journal:
                 self.say("continuing where an earlier run stopped")
             if self.json:

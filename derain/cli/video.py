@@ -18,6 +18,7 @@ from derain.cli.options import Device, MaxMemory, Precision, Quiet, RainyFrom, R
 from derain.cli.streaming import raw_frames, stream
 from derain.cli.terminal import progress_bar, say
 from derain.errors import PhotoError, UsageError
+from derain.files.sparing import refuse_replacing
 
 if TYPE_CHECKING:
     from derain.models.contract import Derainer
@@ -126,10 +127,11 @@ def video(
         out = inside(out, sources[0])
     clips = [] if len(sources) == 1 and not Path(sources[0]).is_dir() else clips_of(sources, out)
     source = sources[0]
+    from derain.cli.outputs import files_of
     from derain.rain.amount import threshold
     from derain.video.formats import choose_encoder
     from derain.video.holding import check_codec_of
-    from derain.video.naming import check_names, default_result
+    from derain.video.naming import check_names, check_preview, default_result
     from derain.video.settings import VideoSettings, check_settings
     from derain.video.streams import StreamSettings, is_stream
     from derain.video.streams.addresses import shown
@@ -178,6 +180,8 @@ def video(
         rainy_from=threshold(True, rainy_from) if only_if_rainy or rainy_from is not None else None,
     )
     check_settings(settings)
+    if preview:
+        check_preview(preview, [clip for clip, _ in clips] or [Path(source)], files_of([weights]))
     if not is_streamed:  # of a stream its options are looked at before
         check_weights(weights)
         if codec:
@@ -220,6 +224,7 @@ def video(
                 continue
             try:
                 place = telling.place_for(clip, given) if clips else given or default_result(clip)
+                refuse_replacing(place, {"weights": files_of([weights])})
                 if clips and os.path.lexists(place) and not overwrite:
                     telling.skipped(clip, place)
                     continue

@@ -2,11 +2,13 @@
 
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from derain.errors import PhotoError, UsageError, reason
+from derain.errors import PhotoError, UsageError, unreadable
 from derain.files.missing import absence
+from derain.files.sparing import refuse_replacing
 from derain.files.writing import UNFINISHED_SUFFIX, check_name, hindrance, refuse_special
 from derain.photos import SUFFIXES, find_photos
 
@@ -122,7 +124,7 @@ def check_source(source: Path) -> None:
         if not is_pattern(source):
             raise PhotoError(f"{source}: {absence(source)}") from None
     except OSError as error:
-        raise PhotoError(f"{source}: cannot be read ({reason(error)})") from None
+        raise PhotoError(f"{source}: {unreadable(error)}") from None
     refuse_special(source)
     if os.path.isfile(source):
         _check_animated(source)
@@ -168,8 +170,7 @@ def check_names(source: Path, out: Path | None, overwrite: bool) -> None:
         UsageError: as :func:`check_source`, :func:`check_result` and :func:`check`; or a folder holds no pictures.
     """
     check_source(source)
-    if os.path.isdir(source) or is_pattern(source):
-        list_pictures(source)
+    files_in(source)
     if out is None and not (os.path.isdir(source) or is_sequence(source) or source.suffix.lower() in FORMATS):
         return  # the clip decides
     out = out or default_result(source)
@@ -178,6 +179,24 @@ def check_names(source: Path, out: Path | None, overwrite: bool) -> None:
         raise error
     if not (is_sequence(source) or is_sequence(out)):
         check(source, out, overwrite)
+
+
+def check_preview(preview: Path, sources: Iterable[Path], weights: Iterable[Path] = ()) -> None:
+    """
+    Raises:
+        UsageError: ``preview`` would replace something that is read.
+    """
+    read = {"source": [path for source in sources for path in files_in(source)], "weights": weights}
+    refuse_replacing(preview, read)
+
+
+def files_in(source: Path) -> list[Path]:
+    """A clip, or the pictures of a folder or pattern.
+
+    Raises:
+        UsageError: as :func:`list_pictures`.
+    """
+    return list_pictures(source) if os.path.isdir(source) or is_pattern(source) else [source]
 
 
 def list_pictures(source: Path) -> list[Path]:

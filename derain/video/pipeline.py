@@ -1,6 +1,5 @@
 """From a clip to its derained clip: decoder, network and encoder side by side, in segments that can be resumed."""
 
-import errno
 import json
 import os
 import time
@@ -15,7 +14,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from derain.errors import PhotoError, UsageError, reason
+from derain.errors import PhotoError, UsageError, reason, with_room
 from derain.files.writing import alone, clear, make_folder, put, write_bytes
 from derain.models.contract import Derainer
 from derain.photos import Photo
@@ -31,7 +30,16 @@ from derain.video.holding import check_codec_of
 from derain.video.joining import Track, join
 from derain.video.judging import LOOKS, RAINY_LOOKS, count_rainy
 from derain.video.keeping import say_lost
-from derain.video.naming import FORMATS, check, check_result, check_source, is_gif, is_sequence, unfinished
+from derain.video.naming import (
+    FORMATS,
+    check,
+    check_preview,
+    check_result,
+    check_source,
+    is_gif,
+    is_sequence,
+    unfinished,
+)
 from derain.video.notes import Notes
 from derain.video.reading import Clip, Frame
 from derain.video.sequences import check_sequence, process_sequence
@@ -93,6 +101,8 @@ def process(
     check_settings(settings)
     check_source(source)
     check_result(out)
+    if settings.preview:
+        check_preview(settings.preview, [source])
     if settings.rainy_from is not None and is_gif(source):
         raise UsageError(f"{source}: is a GIF, for which `only_if_rainy` and `rainy_from` do not work; leave them out")
     if is_sequence(source) or is_sequence(out):
@@ -153,15 +163,14 @@ def kept_for(out: Path) -> Iterator[None]:
         raise _of_result(out, error) from None
     except OSError as error:
         named = error.filename if out.name in str(error.filename) else out
-        raise PhotoError(f"{named}: cannot be read or written ({reason(error)})") from None
+        raise PhotoError(with_room(f"{named}: cannot be read or written ({reason(error)})")) from None
 
 
 def _of_result(out: Path, error: PhotoError) -> PhotoError:
     said, folder = str(error), f"{unfinished(out)}{os.sep}"
     if said.startswith(folder):
         said = f"{out}: {said.removeprefix(folder).partition(': ')[2]}"
-    if os.strerror(errno.ENOSPC) in said:
-        said += "; make room, then give the same command again"
+    said = with_room(said)
     return error if said == str(error) else PhotoError(said)
 
 
