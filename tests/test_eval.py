@@ -533,7 +533,9 @@ def test_tables_break_nothing_in_eighty_columns(scores):
 
 
 def test_a_speed_table_breaks_nothing_in_eighty_columns():
-    speed = Speed("derain", "cuda:0", "bfloat16", 0.0123, 1234.56, 12345, 5, "NVIDIA H100 80GB HBM3", 345.67, 8.9)
+    speed = Speed(
+        "derain", "cuda:0", "bfloat16", 0.0123, 1234.56, 12345, 5, "NVIDIA H100 80GB HBM3", 345.67, 678.9, 8.9
+    )
     text = io.StringIO()
     Console(file=text, width=80).print(speed_table([speed]))
     assert "1234.56" in text.getvalue() and "12345" in text.getvalue() and "bfloat16" in text.getvalue()
