@@ -47,6 +47,7 @@ from derain.serve.options import FOR_DERAIN, PARTS  # noqa: E402
 from derain.serve.packing import PIECE, Unpacking  # noqa: E402
 from derain.serve.protocol import Protocol  # noqa: E402
 from derain.serve.service import Service  # noqa: E402
+from derain.serve.turns import Turns  # noqa: E402
 from tests.forks import command  # noqa: E402
 
 SECONDS = 60  # that nothing here should take
@@ -343,6 +344,7 @@ def cut_jpeg(rng):
             "form with one photo",
         ),
         (421, "/v1/derain", tiny(), {"host": "rebound.example"}, "rebound.example: not a name of this server"),
+        (403, "/v1/derain", tiny(), {"origin": "http://[::1"}, "pages of other sites"),
         (403, "/v1/derain", tiny(), {"origin": "http://other.example"}, "pages of other sites"),
         (403, "/v1/derain", tiny(), {"origin": "null"}, "pages of other sites"),
         (403, "/v1/derain", tiny(), {"sec_fetch_site": "cross-site"}, "pages of other sites"),
@@ -604,6 +606,15 @@ def test_a_server_that_ends_finishes_what_has_begun_and_refuses_what_waits():
         assert first.result(SECONDS).status == 200
         assert read.result(SECONDS).status == 503
     assert network.seen == [1]
+
+
+def test_a_second_ctrl_c_waits_for_no_photo(monkeypatch):
+    ended = []
+    monkeypatch.setattr("derain.serve.listening.os._exit", ended.append)
+    server = Server(uvicorn.Config(None), Turns(Limits()))
+    for number, codes in [(signal.SIGTERM, []), (signal.SIGINT, []), (signal.SIGINT, [130])]:
+        server.handle_exit(number, None)
+        assert ended == codes and server.should_exit
 
 
 def test_what_fails_in_the_network_is_told_and_the_next_photo_goes_on():

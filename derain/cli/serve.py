@@ -42,7 +42,7 @@ def serve(
     """Serve a page and an HTTP API that remove the rain from photos.
 
     Uploads are not stored. Only this machine can reach the server, unless you give --host. Ctrl-C stops it after the
-    current photo.
+    current photo, a second Ctrl-C at once.
     """
     from derain.serve import Limits, app, refuse_missing_libraries
     from derain.serve.names import by_name

@@ -14,7 +14,7 @@ from derain.errors import UsageError
 from derain.serve.refusals import Refusal
 from derain.text import printable
 
-HOST_NAME = re.compile(r"[\w-]+(\.[\w-]+)*\.?", re.ASCII)  # as browsers send it, other letters as xn--...
+HOST_NAME = re.compile(r"[\w-]+(\.[\w-]+)*", re.ASCII)  # as browsers send it, other letters as xn--...
 IPV6_NETWORK = 64  # bits that one client has
 Result = TypeVar("Result")
 
@@ -78,9 +78,17 @@ def refuse_foreign(headers: Headers, method: str, hosts: Collection[str] | None)
     if site is not None:  # of browsers that know us to be safe; a proxy may have changed the host
         foreign = site not in ("same-origin", "none")
     else:
-        foreign = origin is not None and urlsplit(origin).netloc.lower() != host.lower()
+        foreign = origin is not None and _place_of(origin) != host.lower()
     if foreign:
         raise Refusal(403, "pages of other sites cannot send photos here")
+
+
+def _place_of(origin: str) -> str:
+    """Host and port of an Origin header; empty of one that is none."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""
 
 
 def check_hosts(hosts: Collection[str]) -> None:

@@ -79,6 +79,8 @@ def listen(host: str, port: int) -> Address:
 def serve(app: Starlette, address: Address, proxy: str | None = None) -> None:
     """Serve until SIGINT, which raises KeyboardInterrupt, or SIGTERM; the photos under way are finished first.
 
+    A second SIGINT ends the process at once.
+
     Args:
         proxy: address whose ``X-Forwarded-For`` is believed.
     """
@@ -113,6 +115,8 @@ class Server(uvicorn.Server):
         self._silent: dict[Any, float] = {}  # connections that have not asked yet, and since when
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self.interrupted and sig == signal.SIGINT:
+            os._exit(130)  # who asks twice waits for no photo, and nothing else cuts one that is in the network
         self.interrupted = self.interrupted or sig == signal.SIGINT
         super().handle_exit(sig, frame)
 
