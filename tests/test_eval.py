@@ -32,11 +32,11 @@ from derain.evaluation.metrics import luma, psnr, ssim, values
 from derain.evaluation.no_truth import Sequel, Unpaired, flicker, motion
 from derain.evaluation.pictures import read_picture
 from derain.evaluation.report import Gallery, as_html
-from derain.evaluation.results import as_csv, as_json, formatted
+from derain.evaluation.results import as_csv, as_json, formatted, verdict
 from derain.evaluation.samples import INPUT, Sample, Samples, open_samples
 from derain.evaluation.scores import SCORES, Score, paired_scores, unpaired_scores
 from derain.evaluation.self_test import draw_scene, rendered_samples
-from derain.evaluation.statistics import estimated
+from derain.evaluation.statistics import Estimate, estimated
 from derain.rain.render import line_kernel
 from derain.restoring import devices
 from derain.restoring.restorer import Restorer
@@ -334,6 +334,24 @@ def failing_once(real):
     return fails
 
 
+@pytest.mark.parametrize(
+    "low, high, score, against, said",
+    [
+        (1.0, 2.0, "flicker", INPUT, "worse"),
+        (-1.0, 2.0, "flicker", INPUT, "noise"),
+        (0.001, 0.004, "flicker", INPUT, "equal"),
+        (0.001, 0.007, "flicker", "other", "equal"),
+        (-0.007, -0.001, "psnr_rgb", INPUT, "equal"),
+        (1.0, 2.0, "colour_shift", INPUT, ""),
+        (1.0, 2.0, "change_outside", INPUT, ""),
+        (1.0, 2.0, "colour_shift", "other", "worse"),
+    ],
+)
+def test_a_verdict_is_about_what_is_shown_and_what_could_be_otherwise(low, high, score, against, said):
+    assert verdict(Estimate((low + high) / 2, low, high, 5), score, against) == said
+    assert formatted(-0.001, score, sign=True) == "+0.00"
+
+
 def test_differences_are_paired(rng):
     """Scores that spread widely between pictures, but always 1 dB apart: a sure gain."""
 
@@ -416,7 +434,7 @@ def test_what_cannot_be_scored_is_named_and_counted(paired_folders):
         (["--rainy", "{rainy}", "--csv", "{rainy}/../old"], "old: already exists"),
         (["--rainy", "{rainy}", "--report", "{rainy}", "--overwrite"], "rainy: is a folder; give the name of a file"),
         (["--rainy", "{rainy}", "--restored", "x={rainy}", "--restored", "x={rainy}"], "two methods are called x"),
-        (["--rainy", "{rainy}", "--restored", "={rainy}"], "give DIR or NAME=DIR"),
+        (["--rainy", "{rainy}", "--restored", "={rainy}"], "give PATH or NAME=PATH"),
         (["--rainy", "{rainy}", "--restored", "x="], "--restored x=: a part is empty"),
         (["--rainy", "{rainy}", "--restored", "truth={rainy}"], "two methods are called truth"),
         (["--rainy", "{rainy}", "--csv", "{rainy}/new", "--json", "{rainy}/../rainy/new"], "cannot hold two outputs"),
@@ -597,7 +615,7 @@ def test_the_rain_of_the_benchmark_is_seen_by_the_default_network(monkeypatch):
         assert (len(photo) in seen) == is_seen
 
 
-def test_clips_are_scored_frame_by_frame(tmp_path, rng):
+def test_clips_are_scored_frame_by_frame(tmp_path, rng, small_weights):
     av = pytest.importorskip("av")
     scene = bytes_of(draw_scene(rng, 64))
     for name, count in (("rainy", 5), ("still", 4)):
@@ -615,3 +633,6 @@ def test_clips_are_scored_frame_by_frame(tmp_path, rng):
     )
     assert found.summary(INPUT)["flicker"].n == 3
     assert found.problems == [f"{tmp_path / 'still.mkv'}: ends after 4 frames, before the others"]
+    done = call("--rainy", tmp_path / "rainy.mkv", "--frames", "1", "--weights", small_weights)
+    assert done.exit_code == 0 and done.stderr.count("frame by frame, without fusion") == 1, done.stderr
+    assert "compare only results of one kind" in " ".join(done.stdout.split())

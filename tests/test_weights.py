@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from derain.errors import PhotoError, WeightsError
 from derain.models import PRESETS, build
 from derain.restoring.restorer import restore
-from derain.weights import about, load, read_header, save, sha256, verify
+from derain.weights import about, load, read_header, save, sha256, verified, verify
 from derain.weights import bundled as store
 from derain.weights.bundled import PURPOSES, bundled_weights
 from derain.weights.places import locate
@@ -25,11 +24,10 @@ from tests.forks import command
 
 
 def rewritten(path: Path, header: object | None = None, **tensors: torch.Tensor) -> Path:
-    """The file with another header or other tensors; ``header`` may be JSON already."""
-    with safe_open(path, framework="pt") as file:
-        text = file.metadata()["derain"]
-    if header is not None:
-        text = header if isinstance(header, str) else json.dumps(header)
+    """The file with another header or other tensors and no digest; ``header`` may be JSON already."""
+    if header is None or isinstance(header, dict):
+        header = {name: value for name, value in (header or read_header(path)).items() if name != "digest"}
+    text = header if isinstance(header, str) else json.dumps(header)
     changed = {name: tensor.contiguous() for name, tensor in tensors.items()}
     save_file(load_file(path) | changed, path, metadata={"derain": text})
     return path
@@ -149,6 +147,42 @@ def test_a_damaged_file_is_refused_in_words_that_say_what_it_is(small_weights, n
     damaged, said = DAMAGES[name]
     small_weights.write_bytes(damaged(small_weights.read_bytes()))
     assert said in refused(small_weights) and "(" not in refused(small_weights).replace("(PNG)", "")
+
+
+def with_one_bit_changed(path: Path, place: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+
+
+def test_a_single_wrong_number_is_found_by_the_digest_in_the_file(small_weights):
+    whole, before = small_weights.read_bytes(), load(small_weights).state_dict()
+    for place in (len(whole) - 1, len(whole) // 2, whole.index(b"clipping") - 10):
+        small_weights.write_bytes(whole)
+        assert verified(small_weights).compared
+        with_one_bit_changed(small_weights, place)
+        for read in (load, verify):
+            with pytest.raises(WeightsError, match="small.safetensors: "):
+                read(small_weights)
+    small_weights.write_bytes(whole)
+    save(
+        load(small_weights), small_weights, {"steps": 3, "rate": 0.1, "seen": (1, None), "loss": float("nan"), "ä": "ö"}
+    )
+    assert all(torch.equal(before[name], tensor) for name, tensor in load(small_weights).state_dict().items())
+
+
+def test_weights_without_a_digest_are_not_called_intact(small_weights):
+    said = command("models", "verify", small_weights).stdout
+    assert said.endswith("small.safetensors: intact\n")
+    rewritten(small_weights)
+    done = command("models", "verify", small_weights)
+    assert done.stdout.endswith("can be read, but there is no digest to compare it with\n") and done.returncode == 0
+    sums = small_weights.parent / "SHA256SUMS"
+    sums.write_text(f"{sha256(small_weights)}  small.safetensors\n")
+    assert command("models", "verify", small_weights).stdout.endswith("small.safetensors: intact\n")
+    with_one_bit_changed(small_weights, -1)
+    done = command("models", "verify", small_weights)
+    assert done.returncode == 2 and "is not the file that SHA256SUMS beside it names" in done.stderr
 
 
 def test_weights_of_others_are_told_as_such(tmp_path, small_weights):

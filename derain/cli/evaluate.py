@@ -35,7 +35,9 @@ def evaluate(
     ] = None,
     restored: Annotated[
         Optional[list[str]],
-        typer.Option(metavar="DIR", help="Results of another tool, as DIR or NAME=DIR; repeatable."),
+        typer.Option(
+            metavar="PATH", help="Results of another tool or of `derain video`: PATH or NAME=PATH; repeatable."
+        ),
     ] = None,
     report: Annotated[
         Optional[Path], typer.Option(metavar="FILE", parser=to_file, help="Write an HTML report.")
@@ -62,6 +64,9 @@ def evaluate(
 
     Each score comes with a 95% interval and the score of the rainy input beside it. Pictures in --rainy and --clean are
     matched by name. All --weights and --restored are compared in one table.
+
+    A clip is scored frame by frame, without the fusion of `derain video`. To score what that makes of the clip, give it
+    with --restored.
     """
     if sum((rainy is not None, self_test, benchmark)) != 1:
         raise UsageError("give one of --rainy, --self-test or --benchmark")
@@ -95,6 +100,8 @@ def evaluate(
     given = opened or rendered_samples()
     for left in given.left_out:
         say(left)
+    if given.in_sequence and ours:
+        say("weights are scored frame by frame, without fusion; to score what `derain video` makes, give --restored")
     found, gallery = _score(given, {name: load(file, chosen) for name, file in ours.items()}, workers, shown)
     title = "/".join(rainy.resolve().parts[-2:]) if rainy else "Self-test"
     all_written = write_all(

@@ -27,7 +27,7 @@ def method_names(weights: list[str], restored: list[str]) -> tuple[dict[str, str
         if not sign or Path(given).exists():
             name, path = Path(given).name or given, given
         if not (name and path):
-            raise UsageError(f"--restored {given}: a part is empty; give DIR or NAME=DIR")
+            raise UsageError(f"--restored {given}: a part is empty; give PATH or NAME=PATH")
         if name in ours or name in theirs or name in NAMES_OF_NO_METHOD:
             raise UsageError(f"two methods are called {name}; write --restored OTHER_NAME={path}")
         theirs[name] = Path(path)

@@ -14,6 +14,10 @@ from derain.evaluation.scores import SCORES
 from derain.text import counted, printable
 
 LONGEST_NAME = 24  # characters of a method's name in a line
+NO_TRUTH = (
+    "Without --clean, compare only results of one kind: fine lines of the scene count as rain left, too, "
+    "and a change may be for the better."
+)
 
 
 def scores_tables(evaluation: Evaluation, width: int) -> Iterator[Table]:
@@ -23,8 +27,10 @@ def scores_tables(evaluation: Evaluation, width: int) -> Iterator[Table]:
         count = len(left)
         while count > 1 and widest(scores_table(evaluation, left[:count])) > width:
             count -= 1
-        yield scores_table(evaluation, left[:count])
-        left = left[count:]
+        table, left = scores_table(evaluation, left[:count]), left[count:]
+        if not left and not any(SCORES[score].needs_truth for score in evaluation.known_scores):
+            table.caption, table.caption_justify = NO_TRUTH, "left"
+        yield table
 
 
 def widest(table: Table) -> int:
@@ -50,7 +56,7 @@ def scores_table(evaluation: Evaluation, scores: Sequence[str]) -> Table:
         cells = []
         for score in scores:
             difference = evaluation.difference(method, other, score)
-            cells.append(f"{formatted(difference.mean, score, True)}\n[dim]{verdict(difference, score)}[/dim]")
+            cells.append(f"{formatted(difference.mean, score, True)}\n[dim]{verdict(difference, score, other)}[/dim]")
         drawn.add_row(escape(printable(f"{method} – {other}")), *cells)
     return drawn
 

@@ -194,7 +194,7 @@ def _differences(evaluation: Evaluation) -> str:
         cells = []
         for score in evaluation.known_scores:
             difference = evaluation.difference(method, other, score)
-            word = verdict(difference, score)
+            word = verdict(difference, score, other)
             value = formatted(difference.mean, score, sign=True)
             cells.append(
                 f"<td class='{word}'>{value}<small>{interval(difference, score, sign=True)} {word}</small></td>"

@@ -19,7 +19,8 @@ from derain.text import cell, printable
 
 COMPARISONS_EXPLAINED = {
     "intervals": "95%, Student's t over pictures taken as independent, which frames of one clip are not",
-    "differences": "picture by picture; called noise where the interval holds zero",
+    "differences": "picture by picture; called noise where the interval holds zero, equal where none is to be seen, "
+    "and nothing where the input's own score is 0 by definition",
 }
 
 
@@ -39,7 +40,7 @@ def formatted(value: float, score: str, sign: bool = False) -> str:
     """A score with its digits; a dash where it is not defined."""
     if math.isnan(value):
         return "–"
-    return f"{value:{'+' if sign else ''}.{SCORES[score].digits}f}"
+    return f"{value:{'+' if sign else ''}z.{SCORES[score].digits}f}"
 
 
 def interval(estimate: Estimate, score: str, sign: bool = False) -> str:
@@ -48,16 +49,21 @@ def interval(estimate: Estimate, score: str, sign: bool = False) -> str:
     return f"{formatted(estimate.low, score, sign)} to {formatted(estimate.high, score, sign)}"
 
 
-def verdict(difference: Estimate, score: str) -> str:
-    """In a word, what a difference is worth."""
-    if difference.n == 0:
+def verdict(difference: Estimate, score: str, against: str) -> str:
+    """In a word, what a difference from a method is worth; empty where it could not be but one thing."""
+    if difference.n == 0 or (against == INPUT and SCORES[score].of_change):
         return ""
     if difference.n == 1:
         return "one picture"
-    if difference.low == difference.high == 0:
+    mean, low, high = (
+        round(value, SCORES[score].digits) for value in (difference.mean, difference.low, difference.high)
+    )
+    if low == high == 0:
         return "equal"
     if difference.is_noise:
         return "noise"
+    if mean == 0:
+        return "equal"
     return "better" if (difference.mean > 0) == SCORES[score].higher_is_better else "worse"
 
 
@@ -77,7 +83,7 @@ def as_json(evaluation: Evaluation) -> str:
         "settings": conditions(evaluation),
         "methods": {m: {s: plain(e) for s, e in evaluation.summary(m).items()} for m in evaluation.methods},
         "differences": [
-            {"method": m, "against": o, "score": s, "verdict": verdict(d, s), **plain(d)}
+            {"method": m, "against": o, "score": s, "verdict": verdict(d, s, o), **plain(d)}
             for m, o in comparisons(evaluation)
             for s in evaluation.scores
             for d in [evaluation.difference(m, o, s)]

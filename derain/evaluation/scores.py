@@ -52,6 +52,7 @@ class Score(Generic[Scored]):
     explanation: dict[str, str]  # by the term that it explains
     digits: int = 2
     bounds: tuple[float, float] = (0.0, math.inf)  # outside of which no picture's score can be
+    of_change: bool = False  # from the input, whose own score is 0 by definition
 
     @property
     def needs_truth(self) -> bool:
@@ -106,7 +107,7 @@ SCORES: dict[str, Score[Any]] = {
         rain_left,
         {
             "rain left": "height of thin bright lines along the input's main direction, in its flattest third, "
-            "relative to the input's"
+            "relative to the input's; lines of the scene count as well, so more detail can look like more rain"
         },
     ),
     "change_outside": Score(
@@ -116,6 +117,7 @@ SCORES: dict[str, Score[Any]] = {
         Unpaired,
         change_outside,
         {"change outside rain": "RMS of the change beside bright, colourless streaks"},
+        of_change=True,
     ),
     "colour_shift": Score(
         "colour shift",
@@ -124,6 +126,7 @@ SCORES: dict[str, Score[Any]] = {
         Unpaired,
         colour_shift,
         {"colour shift": "mean absolute change of the channels minus their mean"},
+        of_change=True,
     ),
     "sharpness_kept": Score(
         "sharpness kept",

@@ -1,6 +1,7 @@
 """Weights as files: self-describing safetensors, the bundled ones by name, and the public NLCL ``.pth`` files."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,11 @@ from derain.models.contract import LARGEST_NUMBER, Derainer
 from derain.restoring.devices import choose_device, place
 from derain.text import listed
 from derain.weights import public
+from derain.weights.bundled import digests
 from derain.weights.checksums import sha256
-from derain.weights.header import FORMAT_VERSION, naming, opened, read_header, without_paths
+from derain.weights.header import FORMAT_VERSION, contents_digest, naming, opened, read_header, without_paths
+from derain.weights.hub import known_digest
+from derain.weights.kinds import ANEW
 from derain.weights.places import locate
 
 
@@ -29,7 +33,8 @@ def load(weights: str | Path = "derain", device: str | torch.device = "cpu") -> 
 
     Raises:
         UsageError: a device that is unknown or not there.
-        WeightsError: there are no such weights, derain cannot use them, or bundled ones have a wrong SHA-256 digest.
+        WeightsError: there are no such weights, derain cannot use them, or they have another SHA-256 digest than is
+            noted in the file, or beside bundled ones.
     """
     device = choose_device(device) if isinstance(device, str) else device
     path = locate(weights)
@@ -53,19 +58,43 @@ def about(weights: str | Path) -> dict[str, Any]:
     return {**header, "file": str(path), "bytes": path.stat().st_size, "sha256": sha256(path)}
 
 
+@dataclass(frozen=True)
+class Verified:
+    """Weights that can be used."""
+
+    sha256: str  # of the file
+    compared: bool  # with a digest that was noted before; otherwise damage to single numbers cannot be told
+
+
 def verify(weights: str | Path) -> str:
-    """The SHA-256 digest of weights, once they are known to be intact.
+    """The SHA-256 digest of weights that can be used and fit every digest that is noted of them.
 
     Raises:
-        WeightsError: as :func:`load`.
+        WeightsError: as :func:`verified`.
+    """
+    return verified(weights).sha256
+
+
+def verified(weights: str | Path) -> Verified:
+    """Weights compared with the digests in the file, in a ``SHA256SUMS`` beside it, and of the Hub.
+
+    Raises:
+        WeightsError: as :func:`load`, or the file is not that of ``SHA256SUMS``.
     """
     path = locate(weights)
     _read(path)
-    return sha256(path)
+    found = sha256(path)
+    noted = digests(path.parent).get(path.name) if (path.parent / "SHA256SUMS").is_file() else None
+    if noted not in (None, found):
+        raise WeightsError(f"{path}: is not the file that SHA256SUMS beside it names; download or copy it again")
+    of_hub = str(weights).startswith("hf:") and known_digest(path)
+    return Verified(found, bool(noted or of_hub or (not public.is_public(path) and "digest" in read_header(path))))
 
 
 def save(model: Derainer, path: Path, training: dict[str, Any] | None = None) -> None:
-    """Write a self-describing checkpoint; float32 is stored as float16, of paths in ``training`` only the last part.
+    """Write a self-describing checkpoint with a digest of its contents.
+
+    float32 is stored as float16, of paths in ``training`` only the last part.
 
     Raises:
         PhotoError: the file cannot be written.
@@ -76,6 +105,7 @@ def save(model: Derainer, path: Path, training: dict[str, Any] | None = None) ->
     tensors = {name: t.detach().cpu().half().contiguous() for name, t in model.state_dict().items()}
     with naming(path):
         refuse_not_finite(tensors)
+    header["digest"] = contents_digest(header, tensors)
     write_bytes(path, as_bytes(tensors, metadata={"derain": json.dumps(header)}))
 
 
@@ -89,14 +119,16 @@ def refuse_not_finite(tensors: dict[str, torch.Tensor]) -> None:
 
 
 def _read(path: Path) -> Derainer:
-    """The network in a file; its header, shapes and numbers are checked."""
+    """The network in a file; its header, shapes and numbers are checked, and its digest where it has one."""
     if public.is_public(path):
         preset, config, tensors = "nlcl", public.PUBLIC_CONFIG, public.read_tensors(path)
     else:
         header = read_header(path)
         preset, config = header["preset"], header["config"]
         with opened(path) as file:
-            tensors = {name: file.get_tensor(name).float() for name in file.keys()}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+        if "digest" in header and header["digest"] != contents_digest(header, tensors):
+            raise WeightsError(f"{path}: {ANEW}")
     with naming(path):
         refuse_not_finite(tensors)
     model = network_of(preset, config)  # whose shapes are those of the tensors

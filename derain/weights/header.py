@@ -1,5 +1,6 @@
 """What a checkpoint says of itself before its numbers, checked before anything is built or read."""
 
+import hashlib
 import json
 import os
 import re
@@ -38,6 +39,8 @@ class HeaderError(ValueError):
 def read_header(path: Path) -> dict[str, Any]:
     """Format version, preset, architecture config and training summary of a checkpoint whose tensors fit them.
 
+    Older files lack the ``digest`` of their contents.
+
     Raises:
         WeightsError: no checkpoint that derain wrote, one of a later version, or one that is damaged.
     """
@@ -50,6 +53,15 @@ def read_header(path: Path) -> dict[str, Any]:
             raise WeightsError(f"format {shortened(header['format'])} is not {FORMAT_VERSION}; update derain")
         refuse_misfit(found, header["preset"], header["config"])
     return header
+
+
+def contents_digest(header: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> str:
+    """SHA-256 of all that a checkpoint holds: what it says of itself, but for this digest, and its numbers."""
+    said = {name: value for name, value in header.items() if name != "digest"}
+    found = hashlib.sha256(json.dumps(said).encode())
+    for _, tensor in sorted(tensors.items()):
+        found.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
 
 
 @contextmanager

@@ -140,20 +140,25 @@ def _weights_of(reference: Reference) -> str:
     return weights[0]
 
 
+def known_digest(path: Path) -> str:
+    """The digest that the cache, which has it from the Hub, calls a file by; empty if it keeps none."""
+    link = Path(os.readlink(path)) if path.is_symlink() else path  # a blob may itself lead on, to a store of all repos
+    told = link.name.lower() if link.parent.name == "blobs" else ""  # without links the cache keeps no digests
+    return told if re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", told) else ""
+
+
 def refuse_damaged(path: Path, reference: Reference) -> None:
     """
     Raises:
-        WeightsError: the file has another digest than the one that the cache, which has it from the Hub, calls it by.
+        WeightsError: the file has another digest than its :func:`known_digest`.
     """
-    link = Path(os.readlink(path)) if path.is_symlink() else path  # a blob may itself lead on, to a store of all repos
-    told = link.name.lower() if link.parent.name == "blobs" else ""  # without links the cache keeps no digests
-    blob = path.resolve()
-    if re.fullmatch(r"[0-9a-f]{64}", told):
-        found = {digest(blob, "sha256")}
-    elif re.fullmatch(r"[0-9a-f]{40}", told):  # small files are called as Git does, by some mirrors by their own SHA-1
-        found = {digest(blob, "sha1", b"blob %d\0" % blob.stat().st_size), digest(blob, "sha1")}
-    else:
+    told, blob = known_digest(path), path.resolve()
+    if not told:
         return
+    if len(told) == 64:
+        found = {digest(blob, "sha256")}
+    else:  # small files are called as Git does, by some mirrors by their own SHA-1
+        found = {digest(blob, "sha1", b"blob %d\0" % blob.stat().st_size), digest(blob, "sha1")}
     if told not in found:
         kind = "SHA-256" if len(told) == 64 else "SHA-1"
         raise WeightsError(f"{reference}: damaged, {kind} is not the expected {told}; delete {blob} and try again")
