@@ -4,6 +4,7 @@ import json
 import shlex
 import shutil
 import sys
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from derain.cli.clips import clips_of
 from derain.errors import PhotoError, UsageError
 from derain.files.writing import alone
 from derain.finetuning.finetune import finetune
+from derain.restoring.restorer import Restorer
 from derain.training.config import TrainConfig
 from derain.training.loop import train
 from derain.video import Done, VideoSettings, process
@@ -114,6 +116,26 @@ def test_a_segment_that_vanishes_is_made_again(tmp_path, monkeypatch):
         process(source, out, Identity(), FRAME_BY_FRAME, report=interrupt)
     (tmp_path / "b.mp4.unfinished" / "000000.nut").unlink()
     assert process(source, out, Identity(), FRAME_BY_FRAME).frames == len(list(frames(out))) == 12
+
+
+def test_a_clip_that_goes_on_is_computed_as_it_began(tmp_path, monkeypatch):
+    monkeypatch.setattr("derain.video.pipeline.SEGMENT_FRAMES", 4)
+    source, out, used = make_clip(tmp_path / "a.mp4"), tmp_path / "b.mp4", []
+
+    def interrupt(done, total, seconds):
+        if done == 5:
+            raise KeyboardInterrupt
+
+    def noted(model, precision, *others):
+        used.append(precision)
+        return Restorer(model, precision, *others)
+
+    monkeypatch.setattr("derain.video.treatment.Restorer", noted)
+    for faster in (True, False):
+        monkeypatch.setattr("derain.restoring.devices.half_is_faster", lambda *_, half=faster: half)
+        with suppress(KeyboardInterrupt):
+            process(source, out, Identity(), FRAME_BY_FRAME, report=interrupt if faster else None)
+    assert used == ["bfloat16"] * 2 and len(list(frames(out))) == 12
 
 
 def test_the_default_name_is_always_one_that_works(tmp_path, monkeypatch):

@@ -17,10 +17,10 @@ import derain
 from derain.cluster.connecting import connected
 from derain.cluster.crew import cause_of
 from derain.cluster.seats import Share, living, neighbours, share_of
-from derain.cluster.worker import find_seat, settled_precision, share_of_memory, threads_of
+from derain.cluster.worker import find_seat, share_of_memory, threads_of
 from derain.errors import DerainError, PhotoError, UsageError
 from derain.models.contract import Derainer
-from derain.restoring.devices import choose_device, place
+from derain.restoring.devices import choose_device, place, settled_precision
 from derain.video.notes import Notes
 from derain.video.packet_times import UntoldError, told_times
 from derain.video.pieces import OwnWork, Piece, Times, is_made, make, note_first, pieces
@@ -173,13 +173,13 @@ class Workers:
     def _sender(self, clip: Clip, work: Work, run: Run) -> Any:
         """A function that has a piece made, and returns Ray's reference to what becomes of it."""
         nodes = len(living(self.ray.nodes()))
-        settings = replace(run.settings, precision=settled_precision(run.settings.precision, self.share.device))
+        precision = settled_precision(run.settings.precision, torch.device(self.share.device))
         task = Task(
             clip.path,
             int(work.own.name.removeprefix("track")) if work.own != work.folder else 0,
             run.out,
             work.origin,
-            settings,
+            replace(run.settings, precision=precision),
             self.share.device,
             self.share.cpus or 1,
             neighbours(nodes, self._seats),

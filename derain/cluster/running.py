@@ -4,12 +4,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import chain
 
+import torch
+
 from derain.batch import Job, Outcome, Treatment
 from derain.cluster.connecting import connected
 from derain.cluster.crew import Crew
 from derain.cluster.seats import living, share_of
-from derain.cluster.worker import settled_precision
 from derain.models.contract import Derainer
+from derain.restoring.devices import settled_precision
 
 AS_USUAL = Treatment()
 
@@ -40,5 +42,5 @@ def run(
         return
     with connected(address, say) as ray:
         share = share_of(living(ray.nodes()), device, threads)
-        treatment = replace(treatment, precision=settled_precision(treatment.precision, share.device))
+        treatment = replace(treatment, precision=settled_precision(treatment.precision, torch.device(share.device)))
         yield from Crew(ray, share, ray.put(model), treatment).outcomes(chain([first], source))

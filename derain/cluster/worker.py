@@ -15,7 +15,6 @@ from derain.restoring.devices import (
     FREE_MEMORY_SHARE,
     choose_device,
     free_memory,
-    half_precision,
     place,
     used_memory,
 )
@@ -83,13 +82,6 @@ class Worker:
 def threads_of(device: str, threads: int, neighbours: int) -> int:
     """How many threads compute on the processor: beside a GPU its share of them, where Ray would have just one."""
     return threads if device == "cpu" else max((os.cpu_count() or 1) // neighbours, 1)
-
-
-def settled_precision(precision: str, device: str) -> str:
-    """One for all workers: by ``auto`` each would measure for itself on a CPU, and they might differ."""
-    if device == "cuda" or precision != "auto":
-        return precision
-    return "bfloat16" if half_precision("auto", torch.device("cpu")) else "float32"
 
 
 def share_of_memory(neighbours: int) -> float:

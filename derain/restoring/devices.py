@@ -105,25 +105,32 @@ def repeatable_precision(precision: str, device: torch.device) -> str:
     return "bfloat16" if half else "float32"
 
 
+def settled_precision(precision: str, device: torch.device) -> str:
+    """The same for all parts of a work that belong together: by ``auto`` a processor is measured for each of them."""
+    if precision != "auto" or device.type != "cpu":
+        return precision
+    return "bfloat16" if half_precision(precision, device) else "float32"
+
+
 @cache
 def half_is_faster(device: torch.device, threads: int) -> bool:
     """Whether bfloat16 takes less time than float32 here, by some convolutions like a network's, in some ms.
 
-    That a processor has instructions for it does not tell: some are slower by them than in float32.
+    That a processor has instructions for it does not tell: some are slower by them than in float32. The processor's
+    own time is taken, which depends little on what else the machine does.
     """
     with torch.random.fork_rng(devices=[]):  # random numbers of the caller stay as they are
         convolve = place(nn.Conv2d(24, 24, 3, padding=1), device)
-    side = 128 if device.type == "cpu" else 1024  # px: enough that a GPU does more than begin
-    image = torch.zeros(1, 24, side, side, device=device).to(memory_format=torch.channels_last)
+    image = torch.zeros(1, 24, 128, 128, device=device).to(memory_format=torch.channels_last)
 
     def seconds(half: bool) -> float:
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=half):
-            began = time.perf_counter()
+            began = time.process_time()
             x = convolve(image)
             for _ in range(3):
                 x = convolve(x.relu_()).add_(x)
             x.float().sum().item()  # waits for the device
-            return time.perf_counter() - began
+            return time.process_time() - began
 
     spent = [(seconds(True), seconds(False)) for _ in range(5)][1:]  # the first warms up
     half, full = (min(each) for each in zip(*spent))

@@ -19,6 +19,7 @@ from derain.files.writing import alone, clear, make_folder, put, write_bytes
 from derain.models.contract import Derainer
 from derain.photos import Photo
 from derain.restoring.ahead import drawn_ahead
+from derain.restoring.devices import settled_precision
 from derain.text import counted
 from derain.video.animated import animation
 from derain.video.damage import Damage
@@ -179,6 +180,8 @@ def _process_clips(clips: list[Clip], run: Run) -> Done:
     origin, folder = manifest(run), unfinished(out)
     works = [Work(out, origin, track) for track in range(len(clips))]
     run.notes.keep_in(folder)
+    if not run.elsewhere:  # which settles it for itself
+        run = replace(run, settings=replace(settings, precision=works[0].precision_of(run)))
     try:
         if any(work.done for work in works):
             run.say(f"continuing after {counted(sum(work.frames for work in works), 'frame')} done before")
@@ -253,6 +256,14 @@ class Work:
     @property
     def frames(self) -> int:
         return len(self.shown)
+
+    def precision_of(self, run: Run) -> str:
+        """What the run computes in, which is what it began with."""
+        place = self.folder / "precision"
+        if not place.is_file():
+            device = next(run.model.parameters()).device
+            write_bytes(place, settled_precision(run.settings.precision, device).encode())
+        return place.read_text()
 
     @property
     def matrix(self) -> bytes:
