@@ -72,9 +72,10 @@ def test_run_names_options_in_json_and_on_stderr(shell, folders):
 def test_video_names_what_was_given(shell, tmp_path):
     source, out = tmp_path / "a.mp4", tmp_path / "b.mp4"
     source.touch(), out.touch()
-    assert python(process, source, out).endswith("give another `out`, or `overwrite` if it is not the source itself")
+    assert python(process, source, out).endswith("exists; give another `out`, or `overwrite` to replace it")
     _, err = shell("video", source, "-o", out)
-    assert err.strip().endswith("give another -o, or --overwrite if it is not the source itself")
+    assert err.strip().endswith("give another -o, or --overwrite to replace it")
+    assert python(process, source, source, overwrite=True).endswith("a.mp4: is the source itself; give another `out`")
     assert python(process, source, out, settings=VideoSettings(start=3, end=1)).startswith("`end` 1: must be after `st")
     assert "derain: --end 1: must be after --start 3\n" in shell("video", source, "--start", "3", "--end", "1")[1]
 

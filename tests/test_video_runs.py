@@ -183,9 +183,9 @@ def test_what_cannot_be_is_said_before_weights_are_loaded(tmp_path):
         ("in", "b.mp4", "picture files"),
         ("in", "in", "pictures themselves"),
         ("a.gif", "b.mp4", "can only become a GIF"),
-        ("a.gif", "a.gif", "exists"),
+        ("a.gif", "a.gif", "is the source itself"),
         ("a.mp4", "b.txt", "must end in"),
-        ("a.mp4", "a.mp4", "exists"),
+        ("a.mp4", "a.mp4", "is the source itself"),
         ("a.mp4", f"{LONG}.mp4", "name is too long"),
         ("in", LONG, "name is too long"),
     ]
@@ -343,6 +343,16 @@ def test_clips_that_mp4_has_no_name_for_go_to_a_folder_in_a_container_that_can_b
     done = CliRunner().invoke(app, [*words, "--weights", str(small_weights)])
     assert done.exit_code == 0, done.stderr
     assert done.stdout.splitlines() == [str(tmp_path / "dry" / name) for name in ("00001.mp4", "00002.mp4")]
+
+
+def test_patterns_that_no_shell_expanded_are_clips(tmp_path, small_weights):
+    for name in ("w 1.mp4", "w 2.mp4", "other.mp4"):
+        make_clip(tmp_path / name, count=1)
+    (tmp_path / "w 3.txt").touch()
+    done = command("video", "w*", "--weights", small_weights, "--device", "cpu", cwd=tmp_path)
+    assert done.returncode == 0 and done.stdout.splitlines() == ["w 1.derained.mp4", "w 2.derained.mp4"], done.stderr
+    again = command("video", "*.txt", "--weights", small_weights, "--device", "cpu", cwd=tmp_path)
+    assert again.returncode == 1 and "*.txt: matches no file of the right kind" in again.stderr
 
 
 def test_results_of_an_earlier_run_among_named_clips_are_left_out(tmp_path, small_weights):

@@ -1,5 +1,6 @@
 """Several clips at once for `derain video`: which they are, where their results go, and what is told of them."""
 
+import glob
 import os
 import time
 from collections.abc import Callable
@@ -170,6 +171,20 @@ def nothing_of(clip: Path, place: Path | None) -> dict[str, Any]:
     }
 
 
+def matched(sources: list[str]) -> list[str]:
+    """The sources with the clips that patterns match in their place, which a shell did not expand."""
+    from derain.batch.listing import DERAINED_MARK, is_moving
+    from derain.files.missing import is_unmatched
+    from derain.video.streams.addresses import is_stream
+
+    found: list[str] = []
+    for source in sources:
+        names = sorted(glob.glob(source)) if not is_stream(source) and is_unmatched(Path(source)) else []
+        clips = [name for name in names if is_moving(Path(name)) and not Path(name).stem.endswith(DERAINED_MARK)]
+        found += clips or [source]
+    return found
+
+
 def inside(out: str, source: str) -> str:
     """Where the result of a single source goes: of a clip into ``out`` if that means a folder for it.
 
@@ -195,10 +210,12 @@ def inside(out: str, source: str) -> str:
 
 def becomes_frames(source: str, out: str) -> bool:
     """Whether a clip is to become pictures, which only the lack of an ending in ``out`` says."""
-    from derain.video.naming import is_pattern, is_sequence
+    from derain.files.writing import is_special
+    from derain.video.naming import is_gif, is_pattern, is_sequence
 
     place = Path(out)
-    return os.path.isfile(source) and not is_sequence(Path(source)) and is_sequence(place) and not is_pattern(place)
+    is_told = is_pattern(place) or is_gif(place) or is_special(place)
+    return os.path.isfile(source) and not is_sequence(Path(source)) and is_sequence(place) and not is_told
 
 
 def clips_of(sources: list[str], out: str | None) -> list[tuple[Path, Path | None]]:

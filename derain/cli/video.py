@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from derain.cli.clips import Telling, becomes_frames, clips_of, inside, journal_of_clips
+from derain.cli.clips import Telling, becomes_frames, clips_of, inside, journal_of_clips, matched
 from derain.cli.inputs import check_weights
 from derain.cli.options import Device, MaxMemory, Precision, Quiet, RainyFrom, Ray, Strength, Threads, Weights, to_file
 from derain.cli.streaming import raw_frames, stream
@@ -123,6 +123,7 @@ def video(
     Frames keep their times; sound, subtitles, chapters and tags are copied. To continue an interrupted run, give the
     same command again. A stream runs until it ends or you press Ctrl-C, and nothing of it is kept on disk.
     """
+    sources = matched(sources)
     if len(sources) == 1 and out is not None:
         out = inside(out, sources[0])
     clips = [] if len(sources) == 1 and not Path(sources[0]).is_dir() else clips_of(sources, out)

@@ -17,11 +17,11 @@ def absence(path: Path) -> str:
         return f"is {broken(path)}"
     if not glob.has_magic(str(path)):
         return f"no such file{near(path)}"
-    return "matches no photo" if not is_remote(path) and glob.glob(str(path)) else "matches no file"
+    return "matches no file of the right kind" if not is_remote(path) and glob.glob(str(path)) else "matches no file"
 
 
 def is_unmatched(path: Path) -> bool:
-    """Whether a name is a pattern that matches no photo."""
+    """Whether a name is a pattern, and no file's name."""
     return not is_remote(path) and glob.has_magic(str(path)) and not os.path.lexists(path)
 
 

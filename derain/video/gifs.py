@@ -1,7 +1,6 @@
 """GIFs: every picture at its time, with transparency and all that the file says beside the pictures."""
 
 import io
-import os
 import struct
 import time
 from collections.abc import Iterator
@@ -12,9 +11,10 @@ import numpy as np
 from PIL import Image, ImageSequence, UnidentifiedImageError
 
 from derain.arrays import Pixels
-from derain.errors import PhotoError, UsageError
+from derain.errors import PhotoError
 from derain.files.writing import write_bytes
 from derain.video.colour import PICTURE
+from derain.video.naming import refuse_existing
 from derain.video.reading import Frame, Plane
 from derain.video.treatment import Done, Network, Run, alpha_shown, derained, stretch
 
@@ -69,8 +69,7 @@ def process_gif(run: Run) -> Done:
         UsageError: the result exists or is the source.
     """
     source, out, settings = run.source, run.out, run.settings
-    if os.path.lexists(out) and (not run.overwrite or out.resolve() == source.resolve()):
-        raise UsageError(f"{out}: exists; give another `out`, or `overwrite` if it is not the source itself")
+    refuse_existing(source, out, run.overwrite)
     began = time.monotonic()
     network, preview = Network(run.model, settings, run.say), run.preview()
     pictures, alphas, kept = list[Pixels](), list[Plane | None](), list[int]()

@@ -157,9 +157,22 @@ def check(source: Path, out: Path, overwrite: bool) -> None:
         UsageError: what cannot be, before any work.
     """
     if out.suffix.lower() not in FORMATS:
-        raise UsageError(f"{out}: the result must end in one of {' '.join(FORMATS)}")
-    if os.path.lexists(out) and (not overwrite or out.resolve() == source.resolve()):
-        raise UsageError(f"{out}: exists; give another `out`, or `overwrite` if it is not the source itself")
+        pictures = (
+            "; for its frames as pictures, give a name such as %05d.png" if out.suffix.lower() in SUFFIXES else ""
+        )
+        raise UsageError(f"{out}: the result must end in one of {' '.join(FORMATS)}{pictures}")
+    refuse_existing(source, out, overwrite)
+
+
+def refuse_existing(source: Path, out: Path, overwrite: bool) -> None:
+    """
+    Raises:
+        UsageError: the result is the source itself, or exists and is not to be replaced.
+    """
+    if os.path.lexists(out) and out.resolve() == source.resolve():
+        raise UsageError(f"{out}: is the source itself; give another `out`")
+    if os.path.lexists(out) and not overwrite:
+        raise UsageError(f"{out}: exists; give another `out`, or `overwrite` to replace it")
 
 
 def check_names(source: Path, out: Path | None, overwrite: bool) -> None:

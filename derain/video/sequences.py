@@ -24,7 +24,16 @@ from derain.text import counted as of_number
 from derain.video.colour import PICTURE
 from derain.video.fusion import REACH
 from derain.video.gifs import process_gif
-from derain.video.naming import FORMATS, NUMBERED_NAME, counted, is_gif, is_pattern, list_pictures, unfinished
+from derain.video.naming import (
+    FORMATS,
+    NUMBERED_NAME,
+    counted,
+    is_gif,
+    is_pattern,
+    list_pictures,
+    refuse_existing,
+    unfinished,
+)
 from derain.video.reading import Clip, Frame
 from derain.video.treatment import (
     Done,
@@ -48,8 +57,7 @@ def check_sequence(source: Path, out: Path, settings: VideoSettings, overwrite: 
     if is_gif(source) != is_gif(out):
         raise UsageError(f"{out}: a GIF can only become a GIF, and nothing else can; give another `out`")
     if is_gif(source):
-        if os.path.lexists(out) and (not overwrite or out.resolve() == source.resolve()):
-            raise UsageError(f"{out}: exists; give another `out`, or `overwrite` if it is not the source itself")
+        refuse_existing(source, out, overwrite)
         return
     as_file = out.suffix.lower() in {*FORMATS, *SUFFIXES} and not is_pattern(out)
     if as_file and not out.is_dir() or out.is_file():
