@@ -382,3 +382,12 @@ def test_the_codec_and_container_that_are_said_to_keep_more_do(tmp_path, source,
     process(clip, better, Identity(), VideoSettings(temporal="off", codec=codec), say=said.append)
     with av.open(str(clip)) as before, av.open(str(better)) as after:
         assert not lost(before.streams.video[0].format.name, 8, after.streams.video[0].format.name)
+
+
+@pytest.mark.parametrize(
+    ("pixel_format", "codec", "is_told"), [("rgb24", "libx264rgb", True), ("yuv420p", "libx264", False)]
+)
+def test_rgb_that_becomes_yuv_is_told(tmp_path, pixel_format, codec, is_told):
+    clip, said = make_clip(tmp_path / "a.mkv", 2, codec, pixel_format), []
+    process(clip, tmp_path / "b.mp4", Identity(), FRAME_BY_FRAME, say=said.append)
+    assert any("RGB is stored as yuv" in line for line in said) == is_told

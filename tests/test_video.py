@@ -436,7 +436,7 @@ def test_bad_input_is_one_clear_sentence(tmp_path):
         process(tmp_path / "sound.mp4", tmp_path / "out.mp4", Identity())
     with pytest.raises(UsageError, match="must end in"):
         process(good, tmp_path / "out.txt", Identity())
-    with pytest.raises(UsageError, match="exists"):
+    with pytest.raises(UsageError, match="is the source itself"):
         process(good, good, Identity(), overwrite=True)
     with pytest.raises(UsageError, match="`codec` nothing"):
         process(good, tmp_path / "out.mp4", Identity(), VideoSettings(codec="nothing"))

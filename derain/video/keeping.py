@@ -45,6 +45,8 @@ def say_lost(
         say(f"{encoding.codec} cannot hold HDR's mastering display and content light; the container keeps what it held")
     if is_grey(form) and not is_grey(encoding.pixel_format):
         say(f"{encoding.codec}: grey is stored as {encoding.pixel_format}, which looks the same")
+    if is_rgb(form) and not is_rgb(encoding.pixel_format):
+        say(f"{encoding.codec}: RGB is stored as {encoding.pixel_format}, which rounds colours a little")
     if losses := lost(form, frame.colours.bits, encoding.pixel_format):
         better = what_keeps_more(form, encoding, ending, others)
         verb = "keep" if " and " in better else "keeps"
