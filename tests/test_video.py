@@ -22,10 +22,11 @@ import derain
 from derain.errors import PhotoError, UsageError
 from derain.models.contract import Derainer
 from derain.video import VideoSettings, frames, process, sample_frames
+from derain.video.clock import Part, StreamClock
 from derain.video.colour import Colours, from_rgb
 from derain.video.formats import choose_encoder, choose_pixel_format
-from derain.video.joining import write_in_header
-from derain.video.reading import StreamClock
+from derain.video.joining import decoding_times, write_in_header
+from derain.video.reading import Clip
 from tests.forks import command
 
 QUARTER_TURN = struct.pack("=9i", 0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30)
@@ -780,6 +781,82 @@ def test_only_times_that_go_back_begin_anew():
     assert [signs.moved(at, length) for at, length in ((500, 6000), (1000, 500), (3000, 500), (7000, 10))] == [0] * 4
     joined = StreamClock(Fraction(1, 1000))
     assert [joined.moved(at, 40) for at in (0, 40, 2000, 0, 40)] == [0, 0, 0, 2040, 2040]
+
+
+def broadcast(path: Path, begins: float, **how) -> Path:
+    """A clip of a second whose clock begins then."""
+    return make_clip(path, count=25, sound=1, muxing={"output_ts_offset": str(begins)}, **how)
+
+
+def times_of(path: Path) -> tuple[list[float], list[float]]:
+    """When pictures are shown, and when sound is heard."""
+    found = facts(path)
+    return [float(at) for at in found["times"]], [at for _, at in found["packets"][1]]
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".mov", ".mkv"])
+@pytest.mark.parametrize("name", ["a.ts", "a.flv"])
+def test_a_clock_that_may_begin_anywhere_begins_at_0_where_files_count_from_there(tmp_path, name, ending):
+    how = {"base": Fraction(1, 1000)} if name == "a.flv" else {}
+    source = broadcast(tmp_path / name, 40_000, **how)
+    process(source, tmp_path / f"b{ending}", Identity(), FRAME_BY_FRAME)
+    before, after = times_of(source), times_of(tmp_path / f"b{ending}")
+    begins = min(map(min, before))
+    for one, other in zip(before, after):
+        assert other == pytest.approx([at - begins for at in one], abs=0.002)
+    with av.open(str(tmp_path / f"b{ending}")) as clip:
+        assert clip.start_time == 0 and clip.duration / av.time_base < 1.1
+
+
+@pytest.mark.parametrize("begins", [(500, 0), (500, 90_000, 0), (90_000, 0), (0, 30_000)])
+@pytest.mark.parametrize("ending", [".mp4", ".mkv"])
+def test_what_follows_a_jump_of_the_clock_comes_right_there_picture_and_sound_alike(tmp_path, begins, ending):
+    parts = [broadcast(tmp_path / f"{begin}.ts", begin) for begin in begins]
+    (tmp_path / "all.ts").write_bytes(b"".join(part.read_bytes() for part in parts))
+    done = process(tmp_path / "all.ts", tmp_path / f"b{ending}", Identity(), FRAME_BY_FRAME)
+    assert done.frames == 25 * len(parts) and "its clock jumps after 1.0" in "".join(done.notes) and not done.damage
+    shown, heard = times_of(tmp_path / f"b{ending}")
+    assert max(np.diff(shown)) < 0.1 and max(np.diff(heard)) < 0.1 and min(np.diff(heard)) > 0
+    first, length = (times_of(parts[0])[kind][0] for kind in (0, 1)), len(heard) // len(parts)
+    apart = np.subtract(*first)
+    for number in range(len(parts)):
+        assert shown[25 * number] - heard[length * number] == pytest.approx(apart, abs=0.002)
+    with av.open(str(tmp_path / f"b{ending}")) as clip:
+        assert clip.duration / av.time_base < 1.1 * len(parts)
+
+
+def test_a_clip_whose_clock_jumps_is_as_long_as_its_parts_and_can_be_cut_in_the_last(tmp_path):
+    parts = [broadcast(tmp_path / f"{begin}.ts", begin) for begin in (500, 0)]
+    (tmp_path / "all.ts").write_bytes(b"".join(part.read_bytes() for part in parts))
+    with Clip(tmp_path / "all.ts") as clip:
+        assert clip.seconds == pytest.approx(2.05, abs=0.1)
+    cut = VideoSettings(temporal="off", start=1.5)
+    assert 12 <= process(tmp_path / "all.ts", tmp_path / "b.mp4", Identity(), cut).frames <= 15
+    assert facts(tmp_path / "b.mp4")["length"] < 0.7
+
+
+def test_a_clock_that_turns_over_goes_on(tmp_path):
+    source = broadcast(tmp_path / "a.ts", 2**33 / 90_000 - 2)
+    done = process(source, tmp_path / "b.mp4", Identity(), FRAME_BY_FRAME)
+    assert done.frames == 25 and not done.notes
+    assert np.diff(times_of(tmp_path / "b.mp4")[0]) == pytest.approx(0.04, abs=0.001)
+
+
+def test_a_stream_that_is_silent_for_long_finds_the_part_of_the_clip(tmp_path):
+    parts = [Part({0: (0, 9000), 1: (50, 50)}), Part({0: (3000, 8000), 1: (7000, 7000)}, shift=Fraction(6))]
+    titles = StreamClock(Fraction(1, 1000), 1)
+    assert [titles.moved(at, 10, parts) for at in (50, 7000)] == [0, 6000]
+
+
+def test_a_gap_in_time_makes_no_picture_wait_before_it(tmp_path):
+    even = [0, 80, 40, 160, 120]
+    assert decoding_times(even) == [-40, 0, 40, 80, 120]
+    assert decoding_times([*even, 20_040, 200, 20_000]) == [-40, 0, 40, 80, 120, 160, 200, 20_000]
+    source = make_clip(tmp_path / "a.mp4", times=[512 * index + 256_000 * (index > 9) for index in range(12)])
+    process(source, tmp_path / "b.mp4", Identity(), FRAME_BY_FRAME)
+    with av.open(str(tmp_path / "b.mp4")) as clip:
+        decoded = [packet.dts * packet.time_base for packet in clip.demux(video=0) if packet.size]
+    assert -0.16 <= decoded[0] < 0 and facts(tmp_path / "b.mp4")["times"] == facts(source)["times"]
 
 
 def test_tags_of_any_bytes_and_colons_in_names(tmp_path, monkeypatch):

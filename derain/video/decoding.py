@@ -11,9 +11,10 @@ import av
 from av.codec.hwaccel import HWAccel
 
 from derain.errors import PhotoError, reason, unreadable
+from derain.video.clock import begins_anew
 from derain.video.containers.structure import structure
 from derain.video.damage import Damage
-from derain.video.seeking import LEAST_LEAP_BACK, Landing, landing
+from derain.video.seeking import Landing, landing
 
 ANY_BYTES = "surrogateescape"  # tags need not be UTF-8, and are written back as they were
 ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
@@ -299,7 +300,7 @@ class Due:
     def _is_new_clip(self, packet: Any) -> bool:
         """Whether this begins another clip that was put after the one before."""
         before, at = self.last and time_of(self.last), time_of(packet)
-        return before is not None and at is not None and bool((at - before) * packet.time_base < -LEAST_LEAP_BACK)
+        return before is not None and at is not None and begins_anew(before, at, packet.time_base)
 
 
 def has_picture(codec: str, packet: Any) -> bool:

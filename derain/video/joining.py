@@ -9,7 +9,7 @@ import struct
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +17,19 @@ import av
 
 from derain.errors import PhotoError, reason
 from derain.text import counted
+from derain.video.clock import CONTINUOUS, Part, StreamClock
 from derain.video.containers.matroska_header import set_aspect
+from derain.video.damage import MOST_LISTED
 from derain.video.decoding import opened, packets_of
 from derain.video.encoder import open_output
 from derain.video.headers import BOXES, DAMAGE, ELEMENTS, Header
-from derain.video.reading import Clip, StreamClock, is_cover
+from derain.video.reading import Clip, is_cover
 
 MATRIX_PLACE = {0: 40, 1: 52}  # of the display matrix in a tkhd box, by its version
 FILE_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder"}  # tags that speak of the old file
 CODEC_PLACE = 12  # of the codec's name in an stsd box
 LEAST_FREE = 1 << 20  # bytes, below which the disk is full
+GAP = 10  # usual steps between frames, from which a longer one is a gap
 LONGEST_STEP = 10  # seconds that a last frame may stay
 ROUNDED = 0.02  # of the shape of a pixel, in containers that count how wide the picture is shown
 Timed = tuple[float, Any]  # seconds, packet
@@ -73,6 +76,15 @@ class Joining:
     def source(self) -> Clip:
         return self.tracks[0].clip
 
+    @property
+    def origin(self) -> float:
+        """Seconds of the source at which the result begins."""
+        if self.stretch[0] or not self.source.origin:
+            return self.stretch[0]
+        return float(
+            min(self.source.origin, *(min(map(min, _times(track))) * track.clip.time_base for track in self.tracks))
+        )
+
 
 def join(
     tracks: list[Track],
@@ -98,6 +110,7 @@ def join(
         PhotoError: the container cannot hold the video, or the disk is full.
     """
     joining, lost = Joining(tracks, out, form, stretch, audio, say, cut=cut), list[str]()
+    _say_jumps(joining)
     while True:
         try:
             return lost + _write(joining)
@@ -111,6 +124,16 @@ def join(
                 raise
             lost = ["the other tracks are too damaged to be written and are left out"]
             joining = replace(joining, keep_others=False)
+
+
+def _say_jumps(joining: Joining) -> None:
+    """Tell where the source's clock jumps."""
+    ends = [float(part.ends + part.shift) for part in joining.source.parts[:-1]]
+    begin, end = joining.origin, joining.stretch[1]
+    if places := [f"{at - begin:.2f} s" for at in ends if begin < at < end]:
+        more = f" and in {len(places) - MOST_LISTED} more places" if len(places) > MOST_LISTED else ""
+        where = f"{', '.join(places[:MOST_LISTED])}{more}"
+        joining.say(f"its clock jumps after {where}, as where recordings were joined; what follows comes right there")
 
 
 def _is_full(out: Path) -> bool:
@@ -133,10 +156,10 @@ def _write(joining: Joining) -> list[str]:
             container.metadata.update(_tags(source))
             pictures, copied = _add_streams(container, joining, header)
             if not header.has_chapters:
-                _set_chapters(container, source, *joining.stretch)
+                _set_chapters(container, source, joining.origin, joining.stretch[1])
             packets = heapq.merge(
-                *(_video_packets(track, new, joining.stretch[0], header.whole) for track, new in pictures),
-                _other_packets(source, copied, joining.stretch, beside),
+                *(_video_packets(track, new, joining.origin, header.whole) for track, new in pictures),
+                _other_packets(joining, copied, beside),
                 key=lambda timed: timed[0],
             )
             for _, packet in packets:
@@ -276,17 +299,17 @@ def _set_chapters(container: Any, source: Clip, begin: float, end: float) -> Non
         container.set_chapters([c | {"end": int(c["end"])} for c in kept])
 
 
-def _video_packets(track: Track, stream: Any, begin: float, whole: bool) -> Iterator[Timed]:
-    """Packets in the order of decoding; each is decoded as late as all may be, in even steps."""
+def _video_packets(track: Track, stream: Any, origin: float, whole: bool) -> Iterator[Timed]:
+    """Packets in the order of decoding."""
     segments, base, times = track.segments, track.clip.time_base, _times(track)
-    shown = sorted(pts for segment in times for pts in segment)
     in_order = [pts for segment in times for pts in segment]
-    late = max(early - pts for early, pts in zip(shown, in_order))
+    shown, decoded = sorted(in_order), decoding_times(in_order)
     steps = [after - before for before, after in pairwise(shown)]
     steps += [_last_step(track.clip, shown[-1]) or steps[-1]] if steps and whole else steps[-1:]
     lasts = dict(zip(shown, steps))
-    lasts |= {in_order[-1]: steps[-1]} if steps else {}  # what MP4 and MOV take for the time after the last decoding
-    shift, index = round(begin / base), 0
+    if steps:  # what MP4 and MOV take for the time after the last decoding
+        lasts[in_order[-1]] = decoded[0] + shown[-1] - shown[0] + steps[-1] - decoded[-1]
+    shift, index = round(origin / base), 0
     for path in segments:
         with opened(path) as container:
             for packet in container.demux(video=0):
@@ -294,9 +317,27 @@ def _video_packets(track: Track, stream: Any, begin: float, whole: bool) -> Iter
                     continue
                 step = lasts.get(in_order[index]) or round(packet.duration * packet.time_base / base)
                 packet.stream, packet.time_base, packet.duration = stream, base, step
-                packet.pts, packet.dts = in_order[index] - shift, shown[index] - late - shift
+                packet.pts, packet.dts = in_order[index] - shift, decoded[index] - shift
                 yield float(packet.dts * base), packet
                 index += 1
+
+
+def decoding_times(in_order: list[int]) -> list[int]:
+    """When pictures are decoded that are shown at these times: in the steps in which they are shown, as late as may be.
+
+    One that is shown before a gap in time, but decoded after one beyond it, does not make all wait as long as the gap.
+    """
+    shown = sorted(in_order)
+    steps = [after - before for before, after in pairwise(shown)]
+    usual = sorted(steps)[len(steps) // 2] if steps else 0
+    closer = accumulate((step if step <= GAP * usual else usual for step in steps), initial=0)  # without gaps
+    place = dict(zip(shown, closer))
+    late = max(place[early] - place[pts] for early, pts in zip(shown, in_order))
+    decoded = [early - late for early in shown]
+    latest = in_order[-1] + 1
+    for index in reversed(range(len(decoded))):
+        latest = decoded[index] = min(decoded[index], in_order[index], latest - 1)
+    return decoded
 
 
 def _last_step(clip: Clip, last: int) -> int:
@@ -305,21 +346,20 @@ def _last_step(clip: Clip, last: int) -> int:
     return told if 0 < told * clip.time_base < LONGEST_STEP else 0
 
 
-def _other_packets(
-    source: Clip, copied: dict[int, Any], stretch: tuple[float, float], beside: Beside
-) -> Iterator[Timed]:
+def _other_packets(joining: Joining, copied: dict[int, Any], beside: Beside) -> Iterator[Timed]:
     """The source's packets of the streams that are copied, from the beginning."""
     if not copied:
         return
-    with Clip(source.path) as clip:
+    parts = joining.source.parts
+    with Clip(joining.source.path) as clip:
         streams = [clip.container.streams[index] for index in copied]
-        clocks = {stream.index: StreamClock(stream.time_base) for stream in streams}
+        clocks = {stream.index: StreamClock(stream.time_base, stream.index) for stream in streams}
         damaged = set[int]()  # streams whose last packet is
         for packet in packets_of(clip.container, streams):
             index, clock = packet.stream.index, clocks[packet.stream.index]
             jump = clock.jump
             try:
-                timed = _moved(packet, clock, *stretch)
+                timed = _moved(packet, clock, parts, joining)
             except (ArithmeticError, ValueError, TypeError):  # at times that no file holds
                 beside.refused += 1
                 continue
@@ -334,14 +374,17 @@ def _other_packets(
                 yield timed
 
 
-def _moved(packet: Any, clock: StreamClock, begin: float, end: float) -> Timed | None:
+def _moved(packet: Any, clock: StreamClock, parts: list[Part], joining: Joining) -> Timed | None:
     """A packet at its time in the result; None if it is not in the stretch, or without a time."""
+    origin, (begin, end) = joining.origin, joining.stretch
+    if packet.stream.type not in CONTINUOUS:  # it may come long before them
+        begin = origin
     if is_cover(packet.stream):
-        packet.pts = packet.dts = math.ceil(begin / packet.time_base)
+        packet.pts = packet.dts = math.ceil(origin / packet.time_base)
     if packet.dts is None and packet.pts is None:
         return None
     base, pts, dts = packet.time_base, packet.pts, packet.dts
-    moved = clock.moved(pts if dts is None else dts, packet.duration or 0)
+    moved = clock.moved(pts if dts is None else dts, packet.duration or 0, parts)
     pts, dts = (None if t is None else t + moved for t in (pts, dts))
     late = math.ceil(begin / base) - (dts if pts is None else pts)
     if begin and packet.stream.type == "subtitle" and 0 < late < packet.duration:  # it shows at the beginning
@@ -350,9 +393,9 @@ def _moved(packet: Any, clock: StreamClock, begin: float, end: float) -> Timed |
     time = float((dts if pts is None else pts) * base)
     if begin and time < begin or time >= end:
         return None
-    shift = round(begin / base)
+    shift = round(origin / base)
     packet.pts, packet.dts = (None if t is None else t - shift for t in (pts, dts))
-    return float((pts if dts is None else dts) * base) - begin, packet
+    return float((pts if dts is None else dts) * base) - origin, packet
 
 
 def write_in_header(path: Path, *matrices: bytes) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,12 @@ from derain.files.missing import absence
 from derain.files.writing import refuse_special
 from derain.photos import Photo, to_8_bit
 from derain.restoring.ahead import ahead
+from derain.video.clock import LONGEST_PAUSE, Part, StreamClock, begins_anywhere, may_begin_anew, parts_of
 from derain.video.colour import Colours, to_rgb
 from derain.video.containers.boxes import top_level
 from derain.video.damage import Damage
-from derain.video.decoding import decoded, opened
+from derain.video.decoding import decoded, opened, packets_of
 from derain.video.deinterlacing import deinterlaced
-from derain.video.seeking import LEAST_LEAP_BACK
 from derain.video.sides import has_sides_to_take_over
 
 Plane = NDArray[Any]
@@ -130,14 +131,39 @@ class Clip(PictureTrack):
     @property
     def seconds(self) -> float:
         """Length, 0 if the file does not tell."""
-        if self.stream.duration:
-            return float(self.stream.duration * self.time_base)
-        return (self.container.duration or 0) / av.time_base
+        told = float((self.stream.duration or 0) * self.time_base) or (self.container.duration or 0) / av.time_base
+        if told > LONGEST_PAUSE and len(self.parts) > 1:  # it is from the first time to the last of a clock that jumps
+            return float(self.parts[-1].ends + self.parts[-1].shift) - self.begins
+        return told
 
     @property
     def begins(self) -> float:
         """Seconds at which the clip's own clock begins."""
         return (self.container.start_time or 0) / av.time_base
+
+    @property
+    def origin(self) -> Fraction:
+        """Seconds at which a file that counts from 0 begins, if this one's clock may begin anywhere; else 0."""
+        if not begins_anywhere(self.container):
+            return Fraction(0)
+        streams = [*self.container.streams.video, *self.container.streams.audio]
+        known = [stream for stream in streams if stream.start_time is not None]
+        return min((stream.start_time * stream.time_base for stream in known), default=Fraction(0))
+
+    @cached_property
+    def parts(self) -> list[Part]:
+        """The parts in each of which the clock goes on, for which the whole file is read; none if it always does.
+
+        Raises:
+            PhotoError: the file cannot be read.
+        """
+        if not may_begin_anew(self.container):
+            return []
+        try:
+            with opened(self.path) as container:
+                return parts_of(packets_of(container, list(container.streams)))
+        except (av.FFmpegError, OSError) as error:
+            raise PhotoError(f"{self.path}: {unreadable(error, ' as video')}") from None
 
     @property
     def interlaced(self) -> bool:
@@ -171,7 +197,7 @@ class Clip(PictureTrack):
     def _decoded(self, since: float | None, threads: int = 1) -> Iterator["Decoded"]:
         """Frames as they are stored, at times that rise."""
         last: int | None = None
-        clock, step = StreamClock(self.time_base), round(1 / self.rate / self.time_base)
+        clock, step = StreamClock(self.time_base, self.stream.index), round(1 / self.rate / self.time_base)
         size: tuple[int, int] | None = None
         whole = since is None or since <= self.begins + NEAR_BEGINNING
         first = None if whole else self._first()
@@ -182,7 +208,7 @@ class Clip(PictureTrack):
                 raise PhotoError(f"{self.path}: its frames have no timestamps; remux it, for example to .mkv")
             own = frame.time_base or self.time_base  # the deinterlacer has another than the clip
             pts = (last or 0) + step if pts is None else round(pts * own / self.time_base)
-            pts += clock.moved(pts, step)
+            pts += clock.moved(pts, step, self.parts if clock.begins_anew(pts) else ())
             if last is not None and pts <= last:
                 self.damage.behind.add(pts)
                 continue  # a frame that no player would show
@@ -278,22 +304,6 @@ def fault(path: Path) -> str:
                 "the camera that made it may repair it, or else the tool untrunc, with a whole clip from that camera"
             )
     return ""
-
-
-class StreamClock:
-    """The times of a stream: where clips were put one after the other, each begins anew."""
-
-    def __init__(self, base: Fraction) -> None:
-        self.leap = round(LEAST_LEAP_BACK / base)
-        self.last, self.ends, self.jump = -(2**62), 0, 0
-
-    def moved(self, at: int, duration: int) -> int:
-        """How far what is at this time is to be moved, so that it comes after all before."""
-        if at + self.jump < self.last - self.leap:
-            self.jump = self.ends - at
-        self.last = at + self.jump
-        self.ends = max(self.ends, self.last + duration)
-        return self.jump
 
 
 def is_cover(stream: Any) -> bool:
