@@ -806,6 +806,9 @@ def test_a_clock_that_may_begin_anywhere_begins_at_0_where_files_count_from_ther
         assert other == pytest.approx([at - begins for at in one], abs=0.002)
     with av.open(str(tmp_path / f"b{ending}")) as clip:
         assert clip.start_time == 0 and clip.duration / av.time_base < 1.1
+    silent = VideoSettings(temporal="off", audio=False)
+    process(source, tmp_path / f"c{ending}", Identity(), silent)
+    assert facts(tmp_path / f"c{ending}")["times"][0] == 0
 
 
 @pytest.mark.parametrize("begins", [(500, 0), (500, 90_000, 0), (90_000, 0), (0, 30_000)])

@@ -9,6 +9,7 @@ import struct
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
@@ -76,14 +77,13 @@ class Joining:
     def source(self) -> Clip:
         return self.tracks[0].clip
 
-    @property
+    @cached_property
     def origin(self) -> float:
         """Seconds of the source at which the result begins."""
         if self.stretch[0] or not self.source.origin:
             return self.stretch[0]
-        return float(
-            min(self.source.origin, *(min(map(min, _times(track))) * track.clip.time_base for track in self.tracks))
-        )
+        first = [min(map(min, _times(track))) * track.clip.time_base for track in self.tracks]
+        return float(min([*first, self.source.origin] if self.audio else first))
 
 
 def join(
