@@ -838,6 +838,23 @@ def test_a_clip_whose_clock_jumps_is_as_long_as_its_parts_and_can_be_cut_in_the_
     assert facts(tmp_path / "b.mp4")["length"] < 0.7
 
 
+@pytest.mark.parametrize("damaged", [0, 1], ids=["a picture", "sound"])
+def test_a_time_that_is_damaged_is_no_jump_of_the_clock(tmp_path, damaged):
+    source = broadcast(tmp_path / "a.ts", 500)
+    process(source, tmp_path / "whole.mp4", Identity(), FRAME_BY_FRAME)
+    content = bytearray(source.read_bytes())
+    with av.open(str(source)) as clip:
+        places = sorted({packet.pos for packet in clip.demux(clip.streams[damaged]) if packet.pos})
+    place = content.index(b"\0\0\1", places[len(places) // 2])  # of what holds its times
+    for time in (9, 14)[: 1 + (content[place + 7] >> 6 & 1)]:
+        content[place + time + 1] ^= 8
+    source.write_bytes(content)
+    done = process(source, tmp_path / "b.mp4", Identity(), FRAME_BY_FRAME)
+    assert done.frames == 25 and not done.notes
+    for one, other in zip(times_of(tmp_path / "whole.mp4"), times_of(tmp_path / "b.mp4")):
+        assert other == pytest.approx(one, abs=0.03)
+
+
 def test_a_clock_that_turns_over_goes_on(tmp_path):
     source = broadcast(tmp_path / "a.ts", 2**33 / 90_000 - 2)
     done = process(source, tmp_path / "b.mp4", Identity(), FRAME_BY_FRAME)

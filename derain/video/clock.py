@@ -14,6 +14,7 @@ from derain.video.seeking import LEAST_LEAP_BACK
 MPEG_BASE, MPEG_TURN = Fraction(1, 90000), 1 << 33  # MPEG's clock, and where it turns over to 0
 LONGEST_PAUSE_IN_TURN = 60  # seconds; what goes on later than that after the clock's end was begun anew
 LONGEST_PAUSE = 6 * 3600  # seconds; MP4 holds no pause that is much longer
+LONGEST_USUAL_STEP = 10  # seconds
 CONTINUOUS = ("video", "audio")  # kinds of streams that go on all the time
 ALSO_FROM_ANYWHERE = {"flv"}  # recordings of live streams; the others' formats say so of themselves
 
@@ -35,7 +36,7 @@ def begins_anew(before: int, at: int, base: Fraction) -> bool:
     return not -LEAST_LEAP_BACK <= (at - before) * base <= longest
 
 
-@dataclass
+@dataclass(eq=False)
 class Part:
     """A part of a clip in which its clock goes on."""
 
@@ -58,20 +59,41 @@ class Part:
         return first <= last and first - leap <= at <= last + leap
 
 
+@dataclass
+class Place:
+    """Where a stream is, as its packets come."""
+
+    part: Part
+    last: int  # time
+    before: "Place | None" = None  # where it was before the last jump
+    since: int = 0  # time after that
+
+    def returns(self, at: int, base: Fraction) -> bool:
+        """Whether it goes on where it was before the last jump, which was only to a few damaged times."""
+        short = (self.last - self.since) * base < LEAST_LEAP_BACK and len(self.part.spans) == 1
+        return short and self.before is not None and not begins_anew(self.before.last, at, base)
+
+
 def parts_of(packets: Iterable[Any]) -> list[Part]:
     """The parts that the packets of all streams of a clip, as they stand in the file, are of."""
-    parts, number, last = [Part()], dict[int, int](), dict[int, int]()
+    parts, places = [Part()], dict[int, Place]()
     for packet in packets:
-        index, decoded = packet.stream.index, packet.pts if packet.dts is None else packet.dts
-        if decoded is None:
+        index, base, at = packet.stream.index, packet.time_base, packet.pts if packet.dts is None else packet.dts
+        if at is None:
             continue
-        jumps = begins_anew(last.get(index, decoded), decoded, packet.time_base)
-        if packet.stream.type not in CONTINUOUS or index not in last or jumps:
-            if jumps and packet.stream.type in CONTINUOUS and number[index] == len(parts) - 1:
+        place = places.get(index) or Place(parts[-1], at)
+        if packet.stream.type not in CONTINUOUS:
+            place = Place(parts[-1], at)
+        elif begins_anew(place.last, at, base) and place.returns(at, base) and place.before:
+            parts.remove(place.part)
+            place = place.before
+        elif begins_anew(place.last, at, base):
+            if place.part is parts[-1]:
                 parts.append(Part())
-            number[index] = len(parts) - 1
-        last[index] = decoded
-        parts[number[index]].add(packet, decoded if packet.pts is None else packet.pts)
+            place = Place(parts[-1], at, place, at)
+        places[index], place.last = place, at
+        far = packet.pts is None or abs(packet.pts - at) * base > LEAST_LEAP_BACK
+        place.part.add(packet, at if far else packet.pts)
     for before, after in pairwise(parts):
         after.shift = before.ends + before.shift - after.begins
     return parts
@@ -88,10 +110,11 @@ class StreamClock:
         self.base, self.index = base, index
         self.leap = round(LEAST_LEAP_BACK / base)
         self.last: int | None = None
-        self.number, self.ends, self.jump = 0, 0, 0
+        self.number, self.jump, self.ends = 0, 0, -(2**62)
 
-    def begins_anew(self, at: int) -> bool:
-        return self.last is not None and begins_anew(self.last, at, self.base)
+    def is_odd(self, at: int) -> bool:
+        """Whether a time is far from the one before."""
+        return self.last is not None and not -self.leap <= at - self.last <= LONGEST_USUAL_STEP / self.base
 
     def moved(self, at: int, duration: int, parts: Sequence[Part] = ()) -> int:
         """How far what is at this time is to be moved.
@@ -99,9 +122,12 @@ class StreamClock:
         Args:
             parts: of the clip; without them it comes right after all before of this stream.
         """
-        anew = self.begins_anew(at)
-        later = range(self.number + anew, len(parts))
-        if number := next((each for each in later if parts[each].holds(self.index, at, self.leap)), 0):
+        holding = [each for each in range(self.number, len(parts)) if parts[each].holds(self.index, at, self.leap)]
+        if parts and not holding:  # the time is damaged
+            self.ends += duration
+            return self.ends - duration - at
+        anew = self.last is not None and begins_anew(self.last, at, self.base)
+        if number := next((each for each in holding if each >= self.number + anew), 0):
             self.number, self.jump = number, round(parts[number].shift / self.base)
         elif self.last is not None and at < self.last - self.leap:
             self.jump = self.ends - at

@@ -208,7 +208,7 @@ class Clip(PictureTrack):
                 raise PhotoError(f"{self.path}: its frames have no timestamps; remux it, for example to .mkv")
             own = frame.time_base or self.time_base  # the deinterlacer has another than the clip
             pts = (last or 0) + step if pts is None else round(pts * own / self.time_base)
-            pts += clock.moved(pts, step, self.parts if clock.begins_anew(pts) else ())
+            pts += clock.moved(pts, step, self.parts if clock.is_odd(pts) else ())
             if last is not None and pts <= last:
                 self.damage.behind.add(pts)
                 continue  # a frame that no player would show
