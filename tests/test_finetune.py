@@ -1,6 +1,7 @@
 """`derain finetune`: better on one's own camera or honestly no better, and safe from kills and bad input."""
 
 import json
+import math
 import random
 import shutil
 import signal
@@ -24,7 +25,7 @@ import derain
 from derain.cli.app import app
 from derain.errors import PhotoError, TrainingError, UsageError, WeightsError
 from derain.evaluation.self_test import draw_scene
-from derain.finetuning.best import Best
+from derain.finetuning.best import Best, described
 from derain.finetuning.chance import interval
 from derain.finetuning.finetune import Result, finetune
 from derain.finetuning.guide import load_guide
@@ -33,6 +34,7 @@ from derain.finetuning.judge import Extent, Judge, Scores, readable, to_bytes, t
 from derain.finetuning.material import (
     LEAST_JUDGING,
     Material,
+    Reading,
     Source,
     _share_out,
     at_the_scale_of_its_rain,
@@ -41,7 +43,7 @@ from derain.finetuning.material import (
     prepare,
     remove_copies,
 )
-from derain.finetuning.places import work_folder
+from derain.finetuning.places import LEAST_PHOTOS, work_folder
 from derain.finetuning.summary import notes
 from derain.finetuning.verdict import verdict
 from derain.photos import find_photos, read_photo
@@ -539,6 +541,30 @@ def test_where_more_time_would_find_no_more_photos_that_is_said(tmp_path):
         prepare(tmp_path, tmp_path / "material", load(), scales=1, clock=Clock(1, began=time.monotonic() - 60))
 
 
+def clip_of(path: Path, frames: int) -> None:
+    """Of twenty frames a second."""
+    with av.open(str(path), "w") as clip:
+        stream = clip.add_stream("mpeg4", rate=20, width=128, height=128, pix_fmt="yuv420p")
+        for index in range(frames):
+            picture = rainy_picture(index)[:128, :128]
+            clip.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")))
+        clip.mux(stream.encode())
+
+
+def test_a_clip_that_is_too_short_is_told_as_a_clip_and_how_long_it_must_be(tmp_path):
+    clip_of(tmp_path / "short.mp4", frames=30)
+    with pytest.raises(TrainingError, match="3 usable photos, counting moments of clips; .* a clip of 2 seconds"):
+        prepare(tmp_path, tmp_path / "material", load(), scales=1)
+    clip_of(tmp_path / "short.mp4", frames=40)
+    assert len(list(Reading(pytest.fail).pictures(tmp_path / "short.mp4", 0))) >= LEAST_PHOTOS
+
+
+def test_scores_that_were_not_measured_are_not_told():
+    before, after = scores(matched=math.nan, rain_left=math.nan), scores(matched=math.nan, rain_left=0.4, timed=36.0)
+    assert described(before, after).startswith("re-pasted rain 25.00 -> 25.00 dB, unchanged elsewhere")
+    assert "nan" not in described(before, after)
+
+
 def test_bad_input_is_one_clear_sentence(camera, tmp_path):
     out = tmp_path / "mine.safetensors"
     few, dry, small = (tmp_path / name for name in ("few", "dry", "small"))
@@ -552,7 +578,10 @@ def test_bad_input_is_one_clear_sentence(camera, tmp_path):
     (few / "broken.jpg").write_bytes(b"\xff\xd8nothing")
     (few / "broken.mp4").write_bytes(b"nothing")
     for folder, sentence in (
-        (few, "1 usable photo; finetuning needs 4 rainy ones .*broken"),
+        (
+            few,
+            "1 usable photo, counting moments of clips; finetuning needs 4 rainy ones, and .* 2 seconds .*broken",
+        ),
         (dry, "no rain found in any of its 5 photos"),
         (small, "0 usable photos.*90x90 px is too small"),
         (tmp_path / "missing", "not a folder"),

@@ -36,7 +36,11 @@ def finetune(
     ] = None,
     steps: Annotated[
         Optional[int],
-        typer.Option(min=1, metavar="N", help="Train for this many steps instead, however long they take."),
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Train for this many steps instead, however long they take. Looking and judging take minutes besides.",
+        ),
     ] = None,
     change: Annotated[
         str,

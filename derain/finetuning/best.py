@@ -94,12 +94,17 @@ class Best:
 
 
 def described(before: Scores, after: Scores) -> str:
-    """Scores in a line, those of the start first."""
-    return (
-        f"re-pasted rain {before.repasted:.2f} -> {after.repasted:.2f} dB, "
-        f"rain like it on clean pictures {before.matched:.2f} -> {after.matched:.2f} dB, "
-        f"rain left {before.rain_left:.2f} -> {after.rain_left:.2f}, "
-        f"unchanged elsewhere {before.unchanged:.1f} -> {after.unchanged:.1f} dB, "
-        f"rendered rain {before.rendered:.2f} -> {after.rendered:.2f} dB"
-        + ("" if math.isnan(before.timed) else f", rain found by time {before.timed:.2f} -> {after.timed:.2f} dB")
+    """Scores in a line, those of the start first, as far as they were measured."""
+    told = (
+        ("re-pasted rain", before.repasted, after.repasted, ".2f", " dB"),
+        ("rain like it on clean pictures", before.matched, after.matched, ".2f", " dB"),
+        ("rain left", before.rain_left, after.rain_left, ".2f", ""),
+        ("unchanged elsewhere", before.unchanged, after.unchanged, ".1f", " dB"),
+        ("rendered rain", before.rendered, after.rendered, ".2f", " dB"),
+        ("rain found by time", before.timed, after.timed, ".2f", " dB"),
+    )
+    return ", ".join(
+        f"{what} {one:{form}} -> {other:{form}}{unit}"
+        for what, one, other, form, unit in told
+        if not (math.isnan(one) or math.isnan(other))
     )

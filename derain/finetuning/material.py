@@ -31,6 +31,7 @@ LEAST_RAINY = 2  # of them: one to train on, one to judge by
 INDEX = "material.json"
 HELD_OUT_FOLDER = "held out"  # name of the folder
 FRAMES_A_CLIP = 16  # of a clip; three of them judge
+LEAST_SECONDS = 2  # of a clip that has as many; of a shorter one every tenth frame is taken
 LEAST_JUDGING = 3  # held-out photos, and moments of clips, from which a difference can be told from chance
 PHOTO_SHARE = 4  # of so many photos one at the most is held out to have as many
 HELD_OUT_EVERY = 5  # one photo in so many, and the last frames of a clip
@@ -162,7 +163,8 @@ def prepare(
             break
     material = replace(material, unseen=len(files) - len(digests))
     unseen = (path for path in files if path.name not in digests)
-    refuse_few(rainy, reading.count_up_to(LEAST_PHOTOS, len(material.sources), unseen), reading.problems)
+    usable = reading.count_up_to(LEAST_PHOTOS, len(material.sources), unseen)
+    refuse_few(rainy, usable, reading.problems, files)
     if material.unseen and not material.enough:
         raise OutOfTime
     refuse_dry(rainy, material)
@@ -405,16 +407,23 @@ def _large_enough(path: Path, photo: Rgb8) -> Rgb8:
     return photo
 
 
-def refuse_few(rainy: Path, usable: int, problems: list[str]) -> None:
+def counting(names: Iterable[str]) -> str:
+    """What to add to a number of pictures, if some of the files are clips."""
+    return ", counting moments of clips" if any(Path(name).suffix.lower() in CLIPS for name in names) else ""
+
+
+def refuse_few(rainy: Path, usable: int, problems: list[str], files: list[Path]) -> None:
     """
     Raises:
-        TrainingError: there are fewer usable photos than finetuning needs.
+        TrainingError: the files have fewer usable photos and moments of clips than finetuning needs.
     """
     if usable < LEAST_PHOTOS:
-        why = f" (first problem: {problems[0]})" if problems else ""
-        raise TrainingError(
-            f"{rainy}: {counted(usable, 'usable photo')}; finetuning needs {LEAST_PHOTOS} rainy ones{why}"
+        clips = counting(path.name for path in files)
+        needed = f"{LEAST_PHOTOS} rainy ones" + (
+            f", and a clip of {LEAST_SECONDS} seconds gives as many" if clips else ""
         )
+        why = f" (first problem: {problems[0]})" if problems else ""
+        raise TrainingError(f"{rainy}: {counted(usable, 'usable photo')}{clips}; finetuning needs {needed}{why}")
 
 
 def refuse_dry(rainy: Path, material: Material) -> None:
@@ -423,9 +432,9 @@ def refuse_dry(rainy: Path, material: Material) -> None:
         TrainingError: there is rain in fewer photos than finetuning needs.
     """
     if (found := sum(source.rainy for source in material.sources)) < LEAST_RAINY:
-        usable = len(material.sources)
+        photos = f"{len(material.sources)} photos{counting(source.name for source in material.sources)}"
         what = "clear streaks" if any(source.seen and not source.rainy for source in material.sources) else "rain"
-        said = f"{what} found in one of {usable} photos" if found else f"no {what} found in any of its {usable} photos"
+        said = f"{what} found in one of {photos}" if found else f"no {what} found in any of its {photos}"
         raise TrainingError(f"{rainy}: {said}; give {LEAST_RAINY} rainy ones at least")
 
 

@@ -12,7 +12,7 @@ from derain.finetuning.judge import WEIGHTS, Scores, gain
 from derain.finetuning.material import LEAST_JUDGING, PHOTO_SHARE
 from derain.text import counted
 
-MORE_PHOTOS = f"give {LEAST_JUDGING * PHOTO_SHARE} photos or more, and more minutes if time was short"
+MORE_PHOTOS = f"give {LEAST_JUDGING * PHOTO_SHARE} photos or more, or longer clips, and more minutes if time was short"
 ENOUGH_SIGNS = 7  # photos and moments from which the signs of their gains alone tell what is chance
 GROUPS = (("repasted", "rain_left", "photos"), ("matched", "rendered", "pictures"), ("timed",))  # judged by one picture
 
@@ -32,10 +32,11 @@ class Verdict:
         if found.n < LEAST_JUDGING:
             judged = f"only {counted(found.n, 'photo')} judged, and {LEAST_JUDGING} are needed"
             return f"not certainly better: {judged}; {MORE_PHOTOS}"
-        interval = f"{found.mean:+.2f} dB, 95% interval {found.low:+.2f} to {found.high:+.2f}, judged by {found.n}"
+        truth = f"without the luck of the best look, 95% interval {found.low:+.2f} to {found.high:+.2f} dB"
+        worth = f"{found.mean:+.2f} dB measured by {found.n}; {truth}"
         if self.better:
-            return f"better than the starting weights: {interval}"
-        return f"no better than the starting weights: the difference may be chance ({interval})"
+            return f"better than the starting weights: {worth}"
+        return f"no better than the starting weights: the difference may be chance ({worth})"
 
 
 def verdict(start: Scores, scores: Scores, rivals: Sequence[Scores] = ()) -> Verdict:
