@@ -17,6 +17,7 @@ from derain.batch import planning
 from derain.cli.app import app
 from derain.errors import PhotoError, UsageError
 from derain.files.places import place
+from tests.forks import command
 from tests.test_run import rainy_model
 
 fsspec = pytest.importorskip("fsspec", reason="needs derain[cloud]")
@@ -97,6 +98,38 @@ def test_results_of_photos_elsewhere_are_overwritten_if_that_is_asked_for(
     for further, results in (([], 1), ([], 0), (["--overwrite"], 1)):
         ran = CliRunner().invoke(app, [*words, *further])
         assert ran.exit_code == 0 and len(ran.stdout.splitlines()) == results, ran.stderr
+
+
+def test_photos_elsewhere_are_scored_and_clips_there_are_refused(elsewhere, rng, small_weights):
+    for name in ("a.png", "b.png", "c.mp4"):
+        elsewhere.pipe_file(f"/trip/{name}", png(rng))
+    words = ["score", "--weights", str(small_weights), "--json", "-q"]
+    for given in (["memory://trip/a.png", "memory://trip/b.png"], ["memory://trip"], ["memory://trip/*.png"]):
+        ran = CliRunner().invoke(app, [*words, *given])
+        assert ran.exit_code == 0 and len(ran.stdout.splitlines()) == 2, ran.stderr
+    ran = CliRunner().invoke(app, [*words, "memory://trip/c.mp4"])
+    assert ran.exit_code == 1 and "memory://trip/c.mp4: only clips on this machine can be looked at" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (
+            "eval --rainy s3://arch/a",
+            "s3://arch/a: only files and folders on this machine are read; copy it here first",
+        ),
+        ("eval --rainy {} --clean s3://arch/a", "s3://arch/a: only files and folders on this machine"),
+        ("eval --rainy {} --restored s3://arch/a", "s3://arch/a: only files and folders on this machine"),
+        ("finetune s3://arch/a", "s3://arch/a: only files and folders on this machine"),
+        ("train --rainy s3://arch/a --clean {} --out x", "s3://arch/a: only files and folders on this machine"),
+        ("train --rainy {} --clean {} --out s3://arch/a", "s3://arch/a: is written only on this machine"),
+        ("export onnx -o s3://arch/a.onnx", "s3://arch/a.onnx: is written only on this machine"),
+    ],
+)
+def test_commands_for_files_on_this_machine_say_so_of_addresses(tmp_path, words, said):
+    ran = command(*words.format(tmp_path, tmp_path).split(), cwd=tmp_path)
+    assert ran.returncode == 2 and said in ran.stderr, ran.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_address_that_nothing_opens_is_a_sentence():

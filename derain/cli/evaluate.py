@@ -79,6 +79,7 @@ def evaluate(
     from derain.evaluation.samples import open_samples
 
     ours, theirs = method_names([w for w in weights or ["derain"] if w != "none"], restored or [])
+    check_there(*theirs.values())
     if benchmark and (report or csv):
         raise UsageError("--benchmark can write --json only; leave out --report and --csv")
     outputs = [path for path in (report, json, csv) if path]

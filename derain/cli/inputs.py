@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from derain.weights import locate, sha256
 from derain.weights.hub import Reference
 
 NO_FILE = "no such file or folder"
+HERE_ONLY = "only files and folders on this machine are read; copy it here first"
+SHORTENED = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+:)/(?!/)")  # an address, as a path has it
 
 
 def check_weights(*weights: str) -> None:
@@ -39,9 +42,10 @@ def check_pictures(folder: Path, what: str, clips: bool = False, least: int = 1)
     """
     from derain.batch.listing import is_moving
     from derain.photos import SUFFIXES
+    from derain.photos.raw import raws_left_out
 
     if why := missing(folder):
-        raise UsageError(f"{folder}: {why}; give a folder of {what}")
+        raise UsageError(f"{as_given(folder)}: {why}; give a folder of {what}")
     if not folder.is_dir():
         raise UsageError(f"{folder}: not a folder; give a folder of {what}")
     if not os.access(folder, os.R_OK | os.X_OK):
@@ -51,7 +55,8 @@ def check_pictures(folder: Path, what: str, clips: bool = False, least: int = 1)
         return
     photos = sum(path.suffix.lower() in SUFFIXES for path in named)
     if not photos:
-        raise UsageError(f"{folder}: holds no photos{' or clips' if clips else ''}; give a folder of {what}")
+        otherwise = raws_left_out(sorted(named)) or [f"give a folder of {what}"]
+        raise UsageError(f"{folder}: holds no photos{' or clips' if clips else ''}; {otherwise[0]}")
     if photos < least:
         raise UsageError(f"{folder}: holds {counted(photos, 'photo')}; give {least} or more")
 
@@ -63,7 +68,16 @@ def check_there(*paths: Path) -> None:
     """
     for path in paths:
         if why := missing(path):
-            raise UsageError(f"{path}: {why}")
+            raise UsageError(f"{as_given(path)}: {why}")
+
+
+def check_here(out: Path) -> None:
+    """
+    Raises:
+        UsageError: what is to be written has an address, as if it could be elsewhere.
+    """
+    if is_address(out):
+        raise UsageError(f"{as_given(out)}: is written only on this machine; give a folder here")
 
 
 def absence(source: Path) -> str:
@@ -75,12 +89,22 @@ def absence(source: Path) -> str:
     return none_there.absence(source) if why == NO_FILE else why
 
 
+def is_address(path: Path) -> bool:
+    """Whether a path was an address before a slash was taken from it."""
+    return bool(SHORTENED.match(str(path)))
+
+
+def as_given(path: Path) -> str:
+    """A path, or the address that it was."""
+    return SHORTENED.sub(r"\1//", str(path), count=1) if is_address(path) else str(path)
+
+
 def missing(path: Path) -> str:
     """Why nothing can be found there; empty if something is."""
     try:
         os.stat(path)
     except FileNotFoundError:
-        return NO_FILE
+        return HERE_ONLY if is_address(path) else NO_FILE
     except OSError as error:
         return unreadable(error)
     return ""

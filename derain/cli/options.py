@@ -136,8 +136,12 @@ def to_file(name: str | Path) -> Any:
     """The path that a word, or a default, names, of a file that is to be written.
 
     Raises:
-        UsageError: it is the name of a folder.
+        UsageError: it is the name of a folder, or an address.
     """
+    from derain.files.places import ADDRESS  # which help needs not
+
     if str(name).endswith(SLASHES):
         raise UsageError(f"{name}: ends as a folder's name does; give the name of a file")
+    if ADDRESS.match(str(name)):
+        raise UsageError(f"{name}: is written only on this machine; give the name of a file here")
     return Path(name)

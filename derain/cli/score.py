@@ -36,7 +36,9 @@ UNKNOWN: dict[str, Any] = {  # of a picture that cannot be read
 def score(
     inputs: Annotated[
         list[str],
-        typer.Argument(metavar="PHOTO", help="Photos, folders, patterns such as 'trip/*.jpg', clips, or URLs."),
+        typer.Argument(
+            metavar="PHOTO", help="Photos, folders, patterns such as 'trip/*.jpg', clips, buckets, or URLs."
+        ),
     ],
     recursive: Annotated[bool, typer.Option("-r", "--recursive", help="Include subfolders.")] = False,
     every: Annotated[int, typer.Option(min=1, metavar="N", help="In a clip or stream, look at every Nth frame.")] = 25,
@@ -92,11 +94,13 @@ def _show_part(bar: "Progress", task: "TaskID", name: str, time: float | None, p
 def _sources(inputs: list[str], recursive: bool, left_out: LeftOut) -> list[str | Path]:
     """Streams, photos and clips, in the order they are given."""
     from derain.batch.finding import found_to_look_at
+    from derain.files.places import is_elsewhere
     from derain.video.streams.addresses import is_stream
 
-    files = [given for given in inputs if not is_stream(given)]
+    streams = {given for given in inputs if is_stream(given) and not is_elsewhere(given)}
+    files = [given for given in inputs if given not in streams]
     found = iter(found_to_look_at(files, recursive, left_out.add) if files else [])
-    return [source for given in inputs for source in ([given] if is_stream(given) else next(found))]
+    return [source for given in inputs for source in ([given] if given in streams else next(found))]
 
 
 def _pictures(source: str | Path, every: int) -> "Iterator[tuple[float | None, Pixels]]":
@@ -106,11 +110,14 @@ def _pictures(source: str | Path, every: int) -> "Iterator[tuple[float | None, P
         PhotoError: it cannot be read; of a clip that is damaged after what can be.
     """
     from derain.batch.listing import is_moving
+    from derain.files.places import is_remote
 
     if isinstance(source, str):
         from derain.video.streams.looking import look_at
 
         yield from ((frame.time, frame.pixels) for frame in look_at(source, every, say))
+    elif is_moving(source) and is_remote(source):
+        raise PhotoError(f"{source}: only clips on this machine can be looked at; copy it here first")
     elif is_moving(source):
         from derain.video.reading import Clip
 

@@ -6,7 +6,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from derain.cli.inputs import check_pictures, check_weights
+from derain.cli.inputs import check_here, check_pictures, check_weights
 from derain.cli.options import Workers
 from derain.cli.terminal import say, tell, training_bar
 
@@ -52,6 +52,7 @@ def train(
     cannot be used are passed over with a message, which leaves the exit code 0.
     """
     began = time.monotonic()
+    check_here(out)
     check_pictures(rainy, "rainy photos", clips=True)
     check_pictures(clean, "photos without rain", clips=True)
     from derain.training.config import named, read_config

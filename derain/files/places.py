@@ -14,6 +14,7 @@ from derain.files.parts import new_name
 
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # two letters at least: one is a drive
 OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "oci"}  # an object is there when all of it is
+BY_FFMPEG = {"http", "https", "ftp", "file"}  # streams as well, where both are read
 MISSING = "needs an extra; install it with: pip install 'derain[cloud]'"
 
 
@@ -35,6 +36,18 @@ def place(name: str | Path) -> Path:
     except ValueError as error:
         raise UsageError(f"{name}: cannot be opened ({reason(error)})") from None
     return cast(Path, found)
+
+
+def is_elsewhere(name: str) -> bool:
+    """Whether an address leads to files in a bucket, or wherever only fsspec opens them, and to no stream."""
+    scheme = name.partition("://")[0].lower() if ADDRESS.match(name) else ""
+    if scheme in OBJECT_STORES or not scheme:
+        return bool(scheme)
+    try:
+        from fsspec import available_protocols
+    except ImportError:
+        return False
+    return scheme in set(available_protocols()) - BY_FFMPEG
 
 
 def is_remote(path: PurePath) -> bool:

@@ -25,7 +25,9 @@ LEAST_MISSING = 0.25  # seconds at the end of a stream, below which tracks may j
 FIRST_WAIT, LONGEST_WAIT = 0.1, 2.0  # seconds between two tries to connect again
 PASSED_ON = ("audio", "subtitle")
 INDEX_LAST = "its index is at its end, so it can be read only from a file: give its name, or pipe in another container"
-WITHOUT_PROTOCOL = "PyAV's FFmpeg does not know this protocol; pipe it in as MPEG-TS with the command ffmpeg"
+WITHOUT_PROTOCOL = (
+    "PyAV's FFmpeg does not know this protocol; pipe it in as MPEG-TS with the command ffmpeg, or copy it here first"
+)
 
 
 class Connection(PictureTrack):
