@@ -298,6 +298,21 @@ def test_a_failed_write_leaves_nothing(tmp_path):
     assert not list(tmp_path.glob(".derain*"))
 
 
+def test_what_is_being_written_as_ctrl_c_comes_is_named(tmp_path, rng):
+    for name in ("a.png", "b.png", "c.png"):
+        Image.fromarray(rng.integers(0, 255, (24, 32, 3), dtype=np.uint8)).save(tmp_path / name)
+
+    def interrupt(job: batch.Job, doing: str) -> None:
+        if job.source.name == "b.png":
+            raise KeyboardInterrupt
+
+    done = []
+    with pytest.raises(KeyboardInterrupt):
+        for outcome in batch.run(batch.plan([tmp_path]), rainy_model(), watch=interrupt):
+            done += outcome.job.outputs
+    assert done == [tmp_path / "a.derained.png"] == list(tmp_path.glob("*.derained.png"))
+
+
 def test_animated_pictures_are_refused(tmp_path):
     frames = [Image.new("RGB", (8, 8), c) for c in ("red", "blue")]
     frames[0].save(tmp_path / "moving.webp", save_all=True, append_images=frames[1:])
@@ -472,6 +487,7 @@ def test_patterns_lists_suffix_and_format(tmp_path, rng):
     for wrong in (
         batch.Target(format="gif"),
         batch.Target(tmp_path, in_place=True),
+        batch.Target(suffix=".x", in_place=True),
         batch.Target(suffix=""),
         batch.Target(suffix="dry/x"),
     ):

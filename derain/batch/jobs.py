@@ -53,8 +53,8 @@ def check_target(target: Target) -> None:
     Raises:
         UsageError: options that contradict each other.
     """
-    if target.in_place and (target.output or target.format):
-        raise UsageError("`in_place` cannot be combined with `output` or `format`")
+    if target.in_place and (target.output or target.format or target.suffix != BESIDE.suffix):
+        raise UsageError("`in_place` cannot be combined with `output`, `format` or `suffix`")
     if Path(target.suffix).name != target.suffix:
         raise UsageError(f"`suffix` {target.suffix}: must be part of a file name; use `output` to name a folder")
     ending_of(target.format)

@@ -81,7 +81,8 @@ def run(
 ) -> Iterator[Outcome]:
     """Do the jobs in order. While the network works, the next photo is read and the previous one written.
 
-    On a CPU ``watch`` is told what is being done to each photo.
+    On a CPU ``watch`` is told what is being done to each photo. Ctrl-C ends the run after the outcomes of photos that
+    are being written.
 
     A file that declares a photo much larger than its bytes suggest waits until all others are done.
     """
@@ -126,7 +127,7 @@ def _run(
     opened = ahead(lambda job: _open(job, treatment, patient=late is None), jobs, pace.most_read, pace.files)
     wanted = (pace.seen(work) for work in opened if not _is_put_off(work, late))
     separated = ahead(lambda work: _separate(work, restorer, treatment, watch), wanted, pace.photos, pace.photos)
-    yield from ahead(lambda work: _write(work, treatment), separated, pace.files, pace.files)
+    yield from ahead(lambda work: _write(work, treatment), separated, pace.files, pace.files, ends=BaseException)
 
 
 @dataclass

@@ -136,7 +136,7 @@ def run(
             listed = batch.read_list(files_from) if files_from else []
             named = [*inputs, *listed] if inputs else listed
             target = target_of(output, suffix=suffix, format=format, in_place=in_place, rain=rain, compare=compare)
-            if suffix not in (SUFFIX, "") and (output or in_place):
+            if suffix not in (SUFFIX, "") and output:
                 telling.say(f"--suffix {suffix}: is added only to results that go beside their photos")
             decisive = (strength, quality, precision, only_if_rainy, rainy_from)
             journal = _journal(named, target, recursive, overwrite, weights, str(decisive))

@@ -12,7 +12,11 @@ END = object()
 
 
 def ahead(
-    work: Callable[[Item], Result], items: Iterable[Item], most: int | Callable[[Item], float], threads: int = 1
+    work: Callable[[Item], Result],
+    items: Iterable[Item],
+    most: int | Callable[[Item], float],
+    threads: int = 1,
+    ends: type[BaseException] = Exception,
 ) -> Iterator[Result]:
     """``work`` of each item in order, done in threads ahead of who asks; items are drawn in the caller's own thread.
 
@@ -20,6 +24,7 @@ def ahead(
         most: how many items are in work, or done and not yet asked for, at the most; or how many there may be as a
             certain item begins. One there always is.
         threads: with 0 each item is drawn and done when it is asked for, in the caller's own thread.
+        ends: what may end the drawing; ``BaseException`` includes Ctrl-C.
 
     What ``work`` raises is raised at its item's place, and ends it; what drawing raises comes after all before it.
     """
@@ -27,10 +32,10 @@ def ahead(
         yield from map(work, items)
         return
     waiting: deque[Future[Result]] = deque()
-    failure: list[Exception] = []
+    failure: list[BaseException] = []
     with ThreadPoolExecutor(threads) as pool:
         try:
-            for item in _until_failure(items, failure):
+            for item in _until_failure(items, failure, ends):
                 room = most(item) if callable(most) else most
                 while waiting and len(waiting) + 1 > room:
                     yield waiting.popleft().result()
@@ -44,10 +49,12 @@ def ahead(
         raise failure[0]
 
 
-def _until_failure(items: Iterable[Item], failure: list[Exception]) -> Iterator[Item]:
+def _until_failure(items: Iterable[Item], failure: list[BaseException], ends: type[BaseException]) -> Iterator[Item]:
     try:
         yield from items
-    except Exception as error:
+    except GeneratorExit:
+        raise
+    except ends as error:
         failure.append(error)
 
 
