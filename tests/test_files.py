@@ -17,6 +17,8 @@ from PIL import Image
 import derain
 from derain import batch
 from derain.cli import outputs
+from derain.cli.inputs import check_pictures
+from derain.cli.left_out import LeftOut
 from derain.errors import PhotoError, TrainingError, UsageError, WeightsError
 from derain.evaluation import results
 from derain.evaluation.evaluate import Evaluation
@@ -453,6 +455,39 @@ def test_results_are_left_out_beside_their_photo_alone_and_that_is_said(tmp_path
     assert left["a.rain.png"] == "a result of a.jpg"
     with pytest.raises(UsageError, match="results of earlier runs, such as"):
         batch.plan([f"{tmp_path}/*.png"])
+
+
+def test_raw_files_of_a_folder_are_told_and_a_folder_of_them_alone_as_such(tmp_path, rng):
+    for name in ("a.CR2", "b.nef", ".c.nef"):
+        (tmp_path / name).write_bytes(b"II*\0")
+    for given in (tmp_path, f"{tmp_path}/*", f"{tmp_path}/*.CR2"):
+        with pytest.raises(UsageError, match="no photos found, but .*a.CR2, which is a camera's raw file; develop it"):
+            batch.plan([given])
+    with pytest.raises(
+        UsageError, match="no photos in it; 2 raw files left out, such as .*a.CR2: develop them to TIFF"
+    ):
+        open_samples(tmp_path)
+    with pytest.raises(UsageError, match="holds no photos or clips; 2 raw files left out, such as"):
+        check_pictures(tmp_path, "rainy photos", clips=True)
+    picture(tmp_path / "a.jpg", rng)
+    left = LeftOut()
+    assert len(batch.plan([tmp_path], leave=left.add)) == 1
+    (sentence,) = left.sentences("derain", "")
+    assert sentence == f"2 raw files left out, such as {tmp_path / 'a.CR2'}: develop them to TIFF, PNG or JPEG first"
+    assert open_samples(tmp_path).left_out == [sentence]
+    said = list[str]()
+    assert len(usable_files(tmp_path, said.append)) == 1 and said == [sentence]
+
+
+def test_what_finetuning_left_among_the_photos_is_no_photo(tmp_path, rng):
+    (tmp_path / "trip.finetune" / "previews").mkdir(parents=True)
+    picture(tmp_path / "trip.finetune" / "previews" / "0000001.jpg", rng)
+    (tmp_path / "trip.safetensors").write_bytes(b"weights")
+    photo, left = picture(tmp_path / "a.jpg", rng), LeftOut()
+    assert [job.source for job in batch.plan([tmp_path], recursive=True, leave=left.add)] == [photo]
+    assert "trip.finetune is a folder of `derain finetune`, which is left out" in left.sentences("", "")[0]
+    assert Crops(tmp_path, 16).skipped == {}
+    assert len(batch.plan([tmp_path / "trip.finetune"], recursive=True)) == 1  # named by itself
 
 
 def test_scoring_and_training_say_what_they_leave_out(folders):

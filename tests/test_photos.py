@@ -300,11 +300,35 @@ def same_tags(before: Image.Exif, after: Image.Exif) -> bool:
     return first == second and 271 in first[0] and 0x9286 in first[1] and 1 in first[2]
 
 
-@pytest.mark.parametrize("file_format", ["GIF", "WEBP", "TIFF", "PNG"])
-def test_moving_pictures_are_refused(rgb, file_format):
+@pytest.mark.parametrize(
+    "file_format, said",
+    [
+        ("GIF", "derain video` for GIFs"),
+        ("WEBP", "is animated; save one picture of it, or convert it to a GIF or an animated PNG for `derain video`"),
+        ("TIFF", "has several pages; save the one that you want"),
+        ("PNG", "is animated; `derain video` takes it"),
+    ],
+)
+def test_moving_pictures_are_refused_with_what_takes_them(rgb, file_format, said):
     frames = [Image.fromarray(rgb), Image.fromarray(255 - rgb)]
-    with pytest.raises(PhotoError, match="animated" if file_format != "GIF" else "derain video` for GIFs"):
+    with pytest.raises(PhotoError, match=said):
         decode(saved(frames[0], file_format, save_all=True, append_images=frames[1:]))
+
+
+@pytest.mark.parametrize("name", ["a.CR2", "a.nef", "a.DNG", "a.arw", "a.orf", "a.rw2", "a.raf", "a.cr3"])
+def test_raw_files_are_told_as_such_and_never_as_damaged(rgb, name):
+    for content in (saved(Image.fromarray(rgb), "TIFF"), saved(Image.fromarray(rgb), "TIFF")[:60], b"of its own kind"):
+        with pytest.raises(PhotoError, match=f"{name}: is a camera's raw file; develop it to TIFF, PNG or JPEG first"):
+            decode(content, name)
+    assert decode(saved(Image.fromarray(rgb), "PNG"), name).format == "PNG"
+
+
+@pytest.mark.parametrize(
+    "begins", [b"II*\0\x10\0\0\0CR\2\0", b"FUJIFILMCCD-RAW 0201", b"IIRO\x08", b"\0\0\0\x18ftypcrx "]
+)
+def test_raw_files_without_a_name_are_told_by_their_beginning(begins):
+    with pytest.raises(PhotoError, match="is a camera's raw file"):
+        decode(begins + bytes(100), "stdin")
 
 
 def test_floats_and_giants_are_refused(rgb):
@@ -403,7 +427,7 @@ def test_16_bit_tiff_of_every_kind_is_read_right_or_refused(rng):
     half = np.full((HEIGHT, WIDTH, 4), (10_000, 20_000, 5_000, 32_768), np.uint16)
     associated = decode(deep_tiff(half, photometric="rgb", extrasamples=["assocalpha"]))
     assert np.abs(associated.pixels.astype(int) - [20_000, 40_000, 10_000]).max() < 3
-    with pytest.raises(PhotoError, match="develop it first"):
+    with pytest.raises(PhotoError, match="develop it to TIFF"):
         decode(deep_tiff(four[..., :3], photometric="rgb", extratags=[(50706, "B", 4, (1, 4, 0, 0), True)]))
 
 

@@ -7,8 +7,8 @@ from functools import cached_property
 from pathlib import Path, PurePath
 
 from derain.batch.jobs import BESIDE, Target
-from derain.batch.listing import DERAINED_MARK, Folder, folders, is_clip, is_moving
-from derain.batch.reasons import BY_NAME, CLIP, Kind, Leave, Reason, nothing_found, result_of
+from derain.batch.listing import DERAINED_MARK, Folder, folders, is_clip, is_moving, is_raw, is_work
+from derain.batch.reasons import BY_NAME, CLIP, RAW, WORK, Kind, Leave, Reason, nothing_found, result_of
 from derain.errors import UsageError, reason
 from derain.files.missing import broken
 from derain.files.places import is_folder, is_remote, matching, place
@@ -45,6 +45,8 @@ def _photos_in(path: Path, recursive: bool, target: Target, leave: Leave) -> Ite
             yield found
         for name in folder.listing.linked_folders if folder.listing and recursive else ():
             leave_out(folder.path / name, Reason(Kind.LINK, "a link to a folder"))
+        for name in filter(is_work, folder.listing.folders if folder.listing and recursive else ()):
+            leave_out(folder.path / name, WORK)
     if is_empty:
         below = " of its own (`recursive` includes subfolders)" if has_folders and not recursive else ""
         leave(path, Reason(Kind.FOLDER, f"a folder without photos{below}"))
@@ -76,6 +78,8 @@ def _photos_of(folder: Folder, named: Path, target: Target, leave: Leave) -> Ite
             yield photo, folder.below / name
     for clip in folder.listing.clips:
         leave(folder.path / clip, CLIP)
+    for raw in folder.listing.raws:
+        leave(folder.path / raw, RAW)
 
 
 def _leads_astray(link: Path, home: Path | None) -> str:
@@ -100,9 +104,11 @@ def _matched(path: Path, pattern: str, target: Target, leave: Leave) -> Iterator
     for found in matched:
         if is_clip(found.name) and (is_remote(found) or not found.is_dir()):
             leave(found, CLIP)
+        elif is_raw(found.name) and (is_remote(found) or not found.is_dir()):
+            leave(found, RAW)
         elif found in photos and not _is_left(found, beside, leave):
             yield found, PurePath(found.name)
-    if not photos and not any(map(is_moving, matched)):
+    if not photos and not any(is_moving(found) or is_raw(found.name) for found in matched):
         yield path, PurePath(path.name)
 
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
 from derain.files.places import entries, is_remote
+from derain.finetuning.places import WORK_SUFFIX
 from derain.photos.names import SUFFIXES
+from derain.photos.raw import is_named_raw
 
 MOVING_SUFFIXES = {
     ".gif",
@@ -43,6 +45,7 @@ class Listing:
     clips: list[str] = field(default_factory=list)  # but for results
     links: frozenset[str] = frozenset()  # of the photos' names
     linked_folders: list[str] = field(default_factory=list)
+    raws: list[str] = field(default_factory=list)  # cameras' raw files
 
     def made_of(self, name: str, marks: tuple[str, ...]) -> str | None:
         """The photo that a file is, by its name, a result of; ``None`` if of none that is here."""
@@ -72,8 +75,9 @@ def scan(folder: Path) -> Listing:
     """
     if is_remote(folder):
         files, folders = entries(folder)
-        return Listing(sorted(filter(is_photo, files)), sorted(folders), sorted(filter(is_clip, files)))
-    photos, folders, clips, links, linked_folders = [], [], [], set(), []
+        photos, clips, raws = (sorted(filter(chosen, files)) for chosen in (is_photo, is_clip, is_raw))
+        return Listing(photos, sorted(folders), clips, raws=raws)
+    photos, folders, clips, links, linked_folders, raws = [], [], [], set(), [], []
     with os.scandir(folder) as found:
         for entry in found:
             if entry.is_dir(follow_symlinks=False):
@@ -86,7 +90,11 @@ def scan(folder: Path) -> Listing:
                 linked_folders.append(entry.name)
             elif is_clip(entry.name) and entry.is_file():
                 clips.append(entry.name)
-    return Listing(sorted(photos), sorted(folders), sorted(clips), frozenset(links), sorted(linked_folders))
+            elif is_raw(entry.name):
+                raws.append(entry.name)
+    return Listing(
+        sorted(photos), sorted(folders), sorted(clips), frozenset(links), sorted(linked_folders), sorted(raws)
+    )
 
 
 def is_photo(name: str) -> bool:
@@ -98,6 +106,16 @@ def is_clip(name: str) -> bool:
     """Whether a file is a clip or a GIF by its name, not hidden, and no result."""
     stem, ending = os.path.splitext(name)
     return ending.lower() in MOVING_SUFFIXES and not (name.startswith(".") or stem.endswith(DERAINED_MARK))
+
+
+def is_raw(name: str) -> bool:
+    """Whether a file is a camera's raw file by its name, and not hidden."""
+    return is_named_raw(name) and not name.startswith(".")
+
+
+def is_work(folder: str) -> bool:
+    """Whether a folder is, by its name, the one in which a finetuning has its previews."""
+    return folder.endswith(WORK_SUFFIX)
 
 
 @dataclass(frozen=True)
@@ -123,7 +141,7 @@ def folders(path: Path, recursive: bool, spared: Path | None = None, below: Pure
     yield Folder(path, below, listing)
     for name in listing.folders if recursive else ():
         inner = path / name
-        if not _is_spared(inner, spared):
+        if not (is_work(name) or _is_spared(inner, spared)):
             yield from folders(inner, recursive, spared, below / name)
 
 

@@ -6,11 +6,14 @@ from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
 
+from derain.photos.raw import WHAT
+
 
 class Kind(Enum):
     """What is left out."""
 
     CLIP = "a clip"
+    RAW = "a camera's raw file"
     RESULT = "a result"
     LINK = "a link"
     FOLDER = "a folder"
@@ -28,6 +31,8 @@ class Reason(str):
 
 
 CLIP = Reason(Kind.CLIP)
+RAW = Reason(Kind.RAW)
+WORK = Reason(Kind.FOLDER, "a folder of `derain finetune`, which is left out")
 BY_NAME = Reason(Kind.RESULT, "a result, by its name")
 Leave = Callable[[Path, Reason], None]
 
@@ -51,6 +56,8 @@ def nothing_found(left: dict[Path, Reason], what: str = "photos", doing: str = "
         return f"no photos found, but clips: {for_video(list(left))}"
     if result := next((path for path, why in left.items() if why.kind is Kind.RESULT), None):
         return f"found only results of earlier runs, such as {result}; name one explicitly to {doing} it again"
+    if raw := next((path for path, why in left.items() if why.kind is Kind.RAW), None):
+        return f"no {what} found, but {raw}, which {WHAT}"
     if others:
         path, why = next(iter(others.items()))
         return f"no {what} found: {path} is {why}; give {what}, or folders that contain some"

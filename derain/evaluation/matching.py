@@ -14,6 +14,7 @@ from pathlib import Path
 
 from derain.errors import UsageError
 from derain.photos import find_photos, without_results
+from derain.photos.raw import raws_left_out
 from derain.text import listed
 
 START_OF_MARK = r"(?:^|[-_ .]|(?<=\d))"  # no mark is the end of a word: cab is not the truth of cabin
@@ -123,5 +124,6 @@ def _photos(folder: Path) -> list[Path]:
         raise UsageError(f"{folder}: not a folder; give a folder of photos")
     photos = find_photos(folder)
     if not photos:
-        raise UsageError(f"{folder}: no photos in it")
+        raws = raws_left_out(sorted(folder.iterdir()))
+        raise UsageError(f"{folder}: no photos in it{''.join(f'; {raw}' for raw in raws)}")
     return photos

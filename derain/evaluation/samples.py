@@ -12,6 +12,7 @@ from derain.evaluation.metrics import Picture
 from derain.evaluation.pictures import read_picture
 from derain.photos import find_photos
 from derain.photos.names import left_out, results_among
+from derain.photos.raw import raws_left_out
 from derain.text import counted
 from derain.video.naming import CLIPS
 
@@ -37,7 +38,7 @@ class Samples:
     tools: list[str] = field(default_factory=list)
     total: int | None = None  # unknown for clips
     in_sequence: bool = False  # the frames of a clip
-    left_out: list[str] = field(default_factory=list)  # a sentence for each result of derain that lies among the photos
+    left_out: list[str] = field(default_factory=list)  # sentences about what lies among the photos
 
 
 def open_samples(
@@ -64,7 +65,7 @@ def open_samples(
     problems: list[str] = []
     if all(path.is_dir() for path in paths):
         entries, problems = match(rainy, clean, restored)
-        left = left_out(results_among(find_photos(rainy)))
+        left = left_out(results_among(find_photos(rainy))) + raws_left_out(sorted(rainy.iterdir()))
         return Samples(folder_samples(entries, problems), problems, list(restored), len(entries), left_out=left)
     if all(path.suffix.lower() in CLIPS for path in paths):
         return Samples(clip_samples(rainy, clean, restored, problems, frames), problems, list(restored), frames, True)

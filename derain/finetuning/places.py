@@ -8,13 +8,14 @@ from derain.files.writing import hindrance
 from derain.training.places import CHECKPOINT, has_checkpoint
 
 SUMMARY = "summary.html"
+WORK_SUFFIX = ".finetune"  # of a folder whose previews are no photos of the user's
 LEAST_PHOTOS = 4
 INTERRUPTED = "interrupted"  # an empty file: the weights that were handed back are not the end
 
 
 def work_folder(out: Path) -> Path:
     """Where the run that makes ``out`` has its checkpoint, log, previews and summary."""
-    return out.with_suffix(".finetune")
+    return out.with_suffix(WORK_SUFFIX)
 
 
 def check_result(out: Path, given: tuple[Path, ...], resume: bool, overwrite: bool) -> None:

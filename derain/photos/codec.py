@@ -119,7 +119,7 @@ class Codec:
             PhotoError: there are several photos, or it is no finished one.
         """
         if getattr(image, "n_frames", 1) > 1:
-            raise PhotoError(SEVERAL)
+            raise PhotoError(MOVING.get(image.format or "", SEVERAL))
         return ()
 
     def read(self, image: ImageFile, content: bytes) -> Original:
@@ -239,9 +239,9 @@ class Codec:
 
 
 SIMPLER = "save it as a TIFF or PNG with 8 or 16 bits a channel"
-SEVERAL = (
-    "animated and multi-page files are not supported; save one picture of it (`derain video` is for animated PNGs)"
-)
+SEVERAL = "holds several pictures; save the one that you want as a file of its own"
+ANIMATED = "is animated; save one picture of it, or convert it to a GIF or an animated PNG for `derain video`"
+MOVING = {"PNG": "is animated; `derain video` takes it", "WEBP": ANIMATED, "AVIF": ANIMATED}  # by Pillow's name
 
 
 def fewer_bits(bits: int) -> tuple[str, ...]:

@@ -12,9 +12,10 @@ from PIL.ImageFile import ImageFile
 from derain.errors import PhotoError
 from derain.photos import tiff_tags
 from derain.photos.captions import Captions
-from derain.photos.codec import SEVERAL, Codec, NewPhoto, fewer_bits, has_bytes, read_plain, with_channels
+from derain.photos.codec import Codec, NewPhoto, fewer_bits, has_bytes, read_plain, with_channels
 from derain.photos.original import WHITE, Original, upright
 from derain.photos.previews import LEFT_OUT, has_thumbnail
+from derain.photos.raw import WHAT
 from derain.photos.tiff_strips import (
     BITS,
     CHANNELS_A_PIXEL,
@@ -55,7 +56,7 @@ class Tiff(Codec):
         others = _pages(image).left_out
         tags = tags_of(image)
         if RAW in tags or (tags.get(REDUCED, 0) & IS_REDUCED and FURTHER in tags):
-            raise PhotoError("is a camera's raw file; develop it first")
+            raise PhotoError(WHAT)
         return others
 
     def read(self, image: ImageFile, content: bytes) -> Original:
@@ -157,7 +158,7 @@ def _pages(image: ImageFile) -> _Pages:
         kinds[index], sizes[index] = int(tags_of(image).get(REDUCED, 0)), image.size
     photos = [index for index, kind in kinds.items() if not kind & (IS_REDUCED | IS_MASK)] or list(kinds)
     if len(photos) != 1:
-        raise PhotoError(SEVERAL)
+        raise PhotoError("has several pages; save the one that you want as a file of its own")
     image.seek(photos[0])
     masks = [i for i, kind in kinds.items() if kind == IS_MASK and sizes[i] == image.size and i != photos[0]]
     others = [kind for index, kind in kinds.items() if index not in (photos[0], *masks[:1])]

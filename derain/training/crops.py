@@ -24,6 +24,7 @@ from derain.video.reading import sample_frames
 FRAMES = 10  # of a clip, that are photos
 CHOICES = 3  # crops of which the most textured is taken
 MOST_THREADS = 8  # that decode photos
+WEIGHTS = ".safetensors"  # which `derain finetune` may have left among the photos
 
 
 def cores() -> int:
@@ -78,7 +79,8 @@ class Crops:
         self.skipped: dict[Path, str] = {}
         self.photos: list[Path] = []
         self._cache: dict[Path, Rgb8] = {}
-        files = sorted(p for p in folder.iterdir() if not p.is_dir() and not p.name.startswith("."))
+        named = (p for p in folder.iterdir() if not p.name.startswith(".") and p.suffix != WEIGHTS)
+        files = sorted(p for p in named if not p.is_dir())
         results = results_among(files)
         self.skipped |= dict(zip(results, left_out(results)))
         self.footage = [Footage(path) for path in files if path not in results and path.suffix.lower() in CLIPS]
