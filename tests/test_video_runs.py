@@ -425,6 +425,13 @@ def test_what_is_animated_is_a_clip_whatever_its_name(tmp_path, small_weights, n
     assert len(list(frames(tmp_path / "a.derained.mp4"))) == 3
 
 
+def test_a_raw_file_is_told_as_one(tmp_path):
+    Image.new("RGB", (64, 48)).save(tmp_path / "a.tif")
+    (tmp_path / "a.tif").rename(tmp_path / "a.CR2")
+    with pytest.raises(UsageError, match="a.CR2: is a camera's raw file; develop it to TIFF"):
+        process(tmp_path / "a.CR2", tmp_path / "b.mp4", Identity(), FRAME_BY_FRAME)
+
+
 @pytest.mark.parametrize("form", ["WEBP", "AVIF"])
 def test_what_is_animated_and_cannot_be_read_is_not_sent_in_a_circle(tmp_path, form):
     for name in (f"a.{form.lower()}", "a.mp4"):

@@ -11,6 +11,7 @@ from derain.files.missing import absence
 from derain.files.sparing import refuse_replacing
 from derain.files.writing import UNFINISHED_SUFFIX, check_name, hindrance, refuse_special
 from derain.photos import SUFFIXES, find_photos
+from derain.photos.raw import WHAT, is_named_raw
 
 if TYPE_CHECKING:
     from derain.video.reading import Clip
@@ -134,6 +135,8 @@ def _check_animated(source: Path) -> None:
     from derain.video.animated import animation
 
     found = animation(source)
+    if is_named_raw(source.name):
+        raise UsageError(f"{source}: {WHAT}")
     if found is None and source.suffix.lower() in SUFFIXES:
         raise UsageError(f"{source}: is a photo; use `derain run`, or give its folder or a pattern such as %05d.png")
     if found and not found.is_clip:
