@@ -60,7 +60,7 @@ def is_like(value: Any, default: Any, any_length: bool = False) -> bool:
     """Whether a value may stand where this default stands, by its type; whole numbers do for a fraction.
 
     Args:
-        any_length: whether a tuple may be longer or shorter than its default.
+        any_length: whether a tuple may be longer or shorter than its default; for an empty one, of whole numbers.
     """
     if type(default) is float:
         return isinstance(value, int | float) and not isinstance(value, bool)
@@ -68,6 +68,6 @@ def is_like(value: Any, default: Any, any_length: bool = False) -> bool:
         if not isinstance(value, list | tuple):
             return False
         if any_length:
-            return all(is_like(part, default[0]) for part in value)
+            return all(is_like(part, default[0] if default else 0) for part in value)
         return len(value) == len(default) and all(is_like(v, d) for v, d in zip(value, default))
     return type(value) is type(default)

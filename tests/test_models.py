@@ -18,6 +18,7 @@ from derain.restoring import devices
 from derain.restoring.restorer import Restorer, restore
 from derain.restoring.tiling import fitting_tile, tiles
 from derain.training.learner import grown
+from derain.weights import save
 from tests.conftest import SMALL, scene, stripes
 
 REPOSITORY = Path(__file__).parents[1]
@@ -118,6 +119,22 @@ def test_a_network_that_learns_fading_begins_as_the_one_before():
     after = grown(before, DerainNet(DerainConfig(widths=(4, 4), blocks=(1, 0), fading=True)), "before").eval()
     photo = torch.rand(1, 3, 16, 16)
     assert torch.equal(before(photo)[0], after(photo)[0])
+
+
+def test_blocks_may_be_narrower_than_their_level(tmp_path, rng):
+    inner = (5, 6, 7, 8, 9, 10)
+    model = DerainNet(DerainConfig(widths=(8, 12), blocks=(2, 2), inner=inner)).eval()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+        parameter.data = parameter.data.half().float()  # as weights are stored
+    assert [block.first.out_channels for part in (*model.encoder, *model.decoder) for block in part] == list(inner)
+    save(model, tmp_path / "narrow.safetensors")
+    loaded = derain.load(tmp_path / "narrow.safetensors")
+    photo = rng.integers(0, 256, (90, 130, 3), dtype=np.uint8)
+    expected = derain.restore(model, photo)
+    for other in (derain.restore(loaded, photo), derain.restore(model, photo, tile=64)):
+        assert all(np.abs(a.astype(int) - b).max() <= 1 for a, b in zip(expected, other))
+    assert expected[1].any()
 
 
 def test_deployable_network_is_small_and_sees_far():

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 import torch.nn.functional as F
@@ -30,6 +31,8 @@ class DerainConfig(Config):
     widths: tuple[int, ...] = bounded((24, 48, 96, 96), 1, 512, lengths=(1, 6))
     # residual blocks at each level, the last at the bottom
     blocks: tuple[int, ...] = bounded((1, 2, 2, 3), 0, 32, lengths=(1, 6))
+    # channels within each residual block, those of the encoder's levels first; none: as many as at its level
+    inner: tuple[int, ...] = bounded((), 1, 512, lengths=(0, 400))
     # how far the rain's colour channels may differ, as a share of its height
     chroma: float = bounded(0.1, 0, 1)
     # whether there may be any less rain in a channel that the camera clipped
@@ -41,15 +44,25 @@ class DerainConfig(Config):
         super().__post_init__()
         if len(self.widths) != len(self.blocks):
             raise WeightsError(f"widths has {len(self.widths)} levels and blocks {len(self.blocks)}; give as many")
+        count = sum(self.blocks) + sum(self.blocks[:-1])
+        if self.inner and len(self.inner) != count:
+            raise WeightsError(f"inner has {len(self.inner)} numbers and the levels {count} blocks; give as many")
+
+    def blocks_of_levels(self) -> Iterator[tuple[int, tuple[int, ...]]]:
+        """Of the encoder's levels and then the decoder's: the width, and the channels within each block."""
+        levels = [*zip(self.widths, self.blocks), *zip(self.widths[:-1], self.blocks[:-1])]
+        inner = iter(self.inner or [width for width, blocks in levels for _ in range(blocks)])
+        for width, blocks in levels:
+            yield width, tuple(islice(inner, blocks))
 
 
 class ResidualBlock(nn.Module):
     """conv3x3, ReLU, conv3x3, plus the skip; no normalisation, so that tiles agree."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, inner: int) -> None:
         super().__init__()
-        self.first = nn.Conv2d(width, width, 3, padding=1)
-        self.second = nn.Conv2d(width, width, 3, padding=1)
+        self.first = nn.Conv2d(width, inner, 3, padding=1)
+        self.second = nn.Conv2d(inner, width, 3, padding=1)
         nn.init.zeros_(self.second.weight)
         nn.init.zeros_(self.second.bias)  # type: ignore[arg-type]
 
@@ -57,8 +70,8 @@ class ResidualBlock(nn.Module):
         return self.second(F.relu(self.first(x), inplace=True)).add_(x)
 
 
-def stack(width: int, count: int) -> nn.Sequential:
-    return nn.Sequential(*(ResidualBlock(width) for _ in range(count)))
+def stack(width: int, inner: Sequence[int]) -> nn.Sequential:
+    return nn.Sequential(*(ResidualBlock(width, each) for each in inner))
 
 
 class DerainNet(Derainer):
@@ -78,12 +91,13 @@ class DerainNet(Derainer):
     def __init__(self, config: DerainConfig = DerainConfig()) -> None:
         super().__init__()
         self.config = config
-        widths, blocks = config.widths, config.blocks
+        widths = config.widths
+        stacks = [stack(width, inner) for width, inner in config.blocks_of_levels()]
         self.head = nn.Conv2d(12, widths[0], 3, padding=1)
-        self.encoder = nn.ModuleList(stack(w, b) for w, b in zip(widths, blocks))
+        self.encoder = nn.ModuleList(stacks[: len(widths)])
         self.down = nn.ModuleList(nn.Conv2d(a, b, 3, 2, 1) for a, b in zip(widths, widths[1:]))
         self.up = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in zip(widths, widths[1:]))
-        self.decoder = nn.ModuleList(stack(w, b) for w, b in zip(widths[:-1], blocks[:-1]))
+        self.decoder = nn.ModuleList(stacks[len(widths) :])
         self.tail = nn.Conv2d(widths[0], 16, 3, padding=1)
         if not self.tail.weight.is_meta:  # torch would load its compiler for that, which takes a second
             nn.init.normal_(self.tail.weight, std=1e-2)
