@@ -7,7 +7,13 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+
+import derain
+from derain.models.deployable import DerainConfig, DerainNet
+from derain.weights import save
+from tests.conftest import SMALL
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -51,6 +57,20 @@ def test_clip(rainy, tmp_path):
     assert "140x132" in example("clip.py", "clip.mkv", "dry.mkv", cwd=tmp_path)
     with av.open(str(tmp_path / "dry.mkv")) as dry:
         assert sum(1 for _ in dry.decode(video=0)) == 3
+
+
+def test_make_lean_leaves_out_what_never_happens(rainy, tmp_path):
+    network = DerainNet(DerainConfig(**SMALL))
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.15)
+    dead = network.encoder[0][0].first.bias
+    dead.data[2:5] = -100
+    save(network, tmp_path / "whole.safetensors")
+    said = example("make_lean.py", "lean.safetensors", "rainy", "--weights", "whole.safetensors", cwd=tmp_path)
+    assert "channels within the blocks: 5 8 8 8 8" in said
+    photo = np.asarray(Image.open(EXAMPLES / "rainy.jpg"))
+    found = [derain.restore(derain.load(tmp_path / f"{name}.safetensors"), photo)[1] for name in ("whole", "lean")]
+    assert np.abs(found[0].astype(int) - found[1]).max() <= 1 and found[0].any()
 
 
 @pytest.mark.slow
