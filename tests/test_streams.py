@@ -22,8 +22,10 @@ import av
 import numpy as np
 import pytest
 import torch
+from av.stream import Disposition
 from typer.testing import CliRunner
 
+from derain import video
 from derain.cli.app import app
 from derain.cli.streaming import _tell
 from derain.errors import PhotoError, UsageError
@@ -32,15 +34,17 @@ from derain.rain.weather import Weather
 from derain.video import VideoSettings
 from derain.video.encoding import Encoding
 from derain.video.fusion import fused
+from derain.video.joining import write_in_header
 from derain.video.streams import RawFrames, Streamed, Streaming, StreamSettings
 from derain.video.streams.addresses import shown, unknown_host
+from derain.video.streams.copying import aac_config, check_held
 from derain.video.streams.output import Output
 from derain.video.streams.parts import Part, Parts
 from derain.video.streams.timeline import Timeline
 from derain.weights import save
 from tests.conftest import SMALL
 from tests.forks import piped
-from tests.test_video import Darker, Identity, make_clip, picture
+from tests.test_video import BT709_FULL, HDR, QUARTER_TURN, Darker, Identity, facts, make_clip, picture
 
 LOSSLESS = VideoSettings(temporal="off", codec="ffv1")
 LOSSY = VideoSettings(temporal="off", codec="libx264")
@@ -65,6 +69,12 @@ def clip_bytes(numbers: range, form: str = "nut", sound: bool = True, begins: in
                 clip.mux(audio.encode(tone))
         clip.mux(video.encode())
     return file.getvalue()
+
+
+def streamed(source: Path, out: Path, settings: VideoSettings = LOSSY, **streaming) -> Streamed:
+    """A file that comes as a stream, without a machine too slow for it."""
+    given = StreamSettings(live=False, **streaming)
+    return Streaming(Server(sends(source.read_bytes())).url, str(out), settings, given).run(Darker())
 
 
 def contents(file: io.BytesIO | Path) -> tuple[list[np.ndarray], list[Fraction], list[Fraction], list[bytes]]:
@@ -279,7 +289,6 @@ def test_messages_hide_what_is_secret_in_an_address(url, said):
         ["-", "-o", "b.mkv", "--reconnect", "5"],
         ["udp://127.0.0.1:9", "-o", "b.mkv", "--hwaccel"],
         ["udp://127.0.0.1:9", "-o", "b.mkv", "--pixel-format", "nothing", "--size", "64x48"],
-        ["udp://127.0.0.1:9", "-o", "no/such/folder/b.mkv"],
     ],
 )
 def test_what_cannot_be_combined_is_refused_before_weights_are_loaded(options):
@@ -298,10 +307,10 @@ def test_a_disk_that_lets_nothing_be_removed_either_ends_a_stream_in_a_sentence(
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
     monkeypatch.setattr(Path, "unlink", refuse)
-    output = Output(f"{tmp_path}/no/b.mkv", "matroska", {})
+    output = Output(f"{tmp_path}/b.webm", "webm", {})
     encoding = Encoding("ffv1", 64, 48, "yuv420p", Fraction(25), Fraction(1, 25))
-    with pytest.raises(PhotoError, match="b.mkv: cannot be opened as matroska"):
-        output.open(encoding, None, Fraction(0), False)
+    with pytest.raises(PhotoError, match="b.webm: cannot be"):
+        output.open(encoding, None, None, Fraction(0), False)
 
 
 def test_a_second_clock_goes_on_where_the_first_one_ended():
@@ -427,7 +436,7 @@ def test_an_output_option_that_counts_for_nothing_is_told_in_a_sentence(tmp_path
     streaming = StreamSettings(output_options={"foo": "bar", "reserve_index_space": "1000"})
     Streaming(source.url, str(tmp_path / "b.mkv"), LOSSLESS, streaming, say=said.append).run(Identity())
     assert [line for line in said if "nothing" in line] == [
-        f"{tmp_path / 'b.mkv'}: matroska has no output option foo, so it counts for nothing"
+        f"{source.url}: matroska has no output option foo, so it counts for nothing"
     ]
     assert "not used" not in caplog.text
 
@@ -525,3 +534,110 @@ def test_a_full_disk_ends_a_stream_that_is_written_in_many_files(tmp_path, monke
     with pytest.raises(PhotoError, match=r"b: cannot be .*No space left"):
         stream(tmp_path)
     assert "Traceback" not in "".join(capfd.readouterr())
+
+
+BT601 = {"color_range": 1, "colorspace": 6, "color_primaries": 6, "color_trc": 6}
+LIGHT = "log-level=error:master-display=G(8500,39850)B(6550,2300)R(35400,14600)WP(15635,16450)L(10000000,1):max-cll=9,4"
+TAGGED = {
+    "full range": lambda p: make_clip(p, 3, tags=BT709_FULL),
+    "full range of its own format": lambda p: make_clip(p, 3, pixel_format="yuvj420p", tags=BT709_FULL),
+    "oblong pixels": lambda p: make_clip(p, 3, tags=BT601 | {"sample_aspect_ratio": Fraction(4, 3)}),
+    "PQ": lambda p: make_clip(p, 3, "libx265", "yuv420p10le", tags=HDR, options={"x265-params": LIGHT}),
+    "HLG": lambda p: make_clip(p, 3, "libx265", "yuv420p10le", tags=HDR | {"color_trc": 18}),
+    "VP9": lambda p: make_clip(p, 3, "libvpx-vp9", tags=BT709_FULL),
+    "FFV1": lambda p: make_clip(p, 3, "ffv1", tags=BT601),
+}
+
+
+def told(path: Path) -> list[object]:
+    """What a file says of its pictures, in its container and in the stream of its codec."""
+    with av.open(str(path)) as clip:
+        video = clip.streams.video[0]
+        frame = next(clip.decode(video))
+        sides = {side.type.name: bytes(side) for side in frame.side_data if side.type.name != "SEI_UNREGISTERED"}
+        tags = [
+            (int(of.colorspace), int(of.color_range), int(of.color_primaries), int(of.color_trc))
+            for of in (frame, video.codec_context)
+        ]
+        return [*tags, video.codec_context.pix_fmt, video.sample_aspect_ratio or 1, frame.interlaced_frame, sides]
+
+
+@pytest.mark.parametrize("name", TAGGED)
+def test_a_stream_says_of_its_pictures_what_the_result_of_a_clip_says(tmp_path, name):
+    source = TAGGED[name](tmp_path / "a.mkv")
+    video.process(source, tmp_path / "clip.mkv", Darker(), VideoSettings(temporal="off"))
+    streamed(source, tmp_path / "stream.mkv", VideoSettings(temporal="off"))
+    assert told(tmp_path / "stream.mkv") == told(tmp_path / "clip.mkv")
+
+
+@pytest.mark.parametrize("form", ["mpegts", "nut", "mp4"])
+def test_colours_are_tagged_in_every_container(tmp_path, form):
+    source = make_clip(tmp_path / "a.mkv", 3, tags=BT709_FULL)
+    streamed(source, tmp_path / "b", form=form)
+    assert told(tmp_path / "b")[0] == (1, 2, 1, 1)
+
+
+@pytest.mark.parametrize(("codec", "form"), [("libx264", "nut"), ("rawvideo", "mov")])
+@pytest.mark.parametrize(("turn", "shape"), [(b"", (64, 48, Fraction(4, 3))), (QUARTER_TURN, (48, 64, Fraction(3, 4)))])
+def test_oblong_pixels_stay_oblong_also_where_they_are_turned_upright(tmp_path, codec, form, turn, shape):
+    source = make_clip(tmp_path / "a.mp4", 2, tags={"sample_aspect_ratio": Fraction(4, 3)})
+    write_in_header(source, turn)
+    settings = replace(LOSSY, codec=codec)
+    Streaming(str(source), f"{tmp_path}/b", settings, StreamSettings(form=form)).run(Identity())
+    with av.open(str(tmp_path / "b")) as clip:
+        video = clip.streams.video[0]
+        assert (video.width, video.height, video.sample_aspect_ratio) == shape
+
+
+def test_oblong_pixels_that_a_container_cannot_name_are_told(tmp_path):
+    source = make_clip(tmp_path / "a.mkv", 2, tags={"sample_aspect_ratio": Fraction(4, 3)})
+    done = streamed(source, tmp_path / "b.nut", replace(LOSSY, codec="rawvideo"))
+    assert any("shape of its pixels, 4:3, cannot be kept in nut" in sentence for sentence in done.notes)
+
+
+def test_aac_with_headers_gets_the_description_that_rtsp_wants(tmp_path):
+    source = make_clip(tmp_path / "a.ts", 12, sound=1)
+    with av.open(str(source)) as clip:
+        sound = clip.streams.audio[0]
+        assert not sound.codec_context.extradata and aac_config(sound.codec_context) == bytes.fromhex("1210")
+        check_held("rtsp", sound)
+    streamed(source, tmp_path / "b.nut")
+    with av.open(str(tmp_path / "b.nut")) as clip:
+        assert clip.streams.audio[0].codec_context.extradata == bytes.fromhex("1210")
+        assert sum(frame.samples for frame in clip.decode(audio=0)) > 8000
+
+
+def test_what_the_output_cannot_hold_is_left_out_and_listed(tmp_path):
+    source = make_clip(tmp_path / "a.mkv", 3, base=Fraction(1, 1000), subtitles=True)
+    done = streamed(source, tmp_path / "no" / "such" / "b.m3u8")
+    assert done.notes == ["stream 1 (subtitle, srt) is left out: hls cannot hold it"]
+    assert (tmp_path / "no" / "such" / "b.m3u8").is_file()
+
+
+def test_fields_that_are_made_into_frames_are_told_and_listed(tmp_path):
+    source = make_clip(tmp_path / "a.mkv", 4, options={"x264-params": "tff=1"})
+    done = streamed(source, tmp_path / "b.mkv")
+    assert done.notes == ["is interlaced; its frames are deinterlaced"]
+    assert streamed(make_clip(tmp_path / "c.mkv", 2), tmp_path / "d.mkv").notes == []
+
+
+def test_title_languages_chapters_and_what_tracks_are_for_go_along(tmp_path):
+    source = make_clip(tmp_path / "a.mkv", 12, base=Fraction(1, 1000), sound=2, subtitles=True)
+    with av.open(str(source)) as before, av.open(str(tmp_path / "b.mkv"), "w") as clip:
+        clip.metadata.update(before.metadata)
+        clip.set_chapters(before.chapters())
+        copies = {stream.index: clip.add_stream_from_template(stream, opaque=True) for stream in before.streams}
+        for stream in before.streams:
+            copies[stream.index].metadata.update(stream.metadata)
+        copies[0].metadata["title"] = "Garten"
+        copies[2].disposition = Disposition.dub | Disposition.comment
+        for packet in before.demux():
+            if packet.size:
+                packet.stream = copies[packet.stream.index]
+                clip.mux(packet)
+    streamed(tmp_path / "b.mkv", tmp_path / "c.mkv")
+    for what in ("title", "streams", "chapters"):
+        assert facts(tmp_path / "c.mkv")[what] == facts(tmp_path / "b.mkv")[what], what
+    with av.open(str(tmp_path / "c.mkv")) as clip:
+        assert clip.streams[0].metadata["title"] == "Garten"
+        assert clip.streams[2].disposition == Disposition.dub | Disposition.comment

@@ -134,9 +134,14 @@ def from_rgb(picture: Photo, colours: Colours, pixel_format: str) -> VideoFrame:
     form = ("rgba64le" if alpha else "rgb48le") if picture.dtype == np.uint16 else ("rgba" if alpha else "rgb24")
     frame = VideoFrame.from_numpy_buffer(np.ascontiguousarray(picture), form)
     frame = _converted(frame, pixel_format, colours, ColorRange.JPEG, colours.converter_range)
-    frame.colorspace, frame.color_range = colours.matrix, colours.range
-    if (is_rgb(colours.pixel_format) or colours.matrix == 0) and not is_rgb(pixel_format):
-        frame.colorspace = next(code for code, matrix in MATRICES.items() if matrix == colours.converter_matrix)
-        frame.color_range = colours.converter_range
+    frame.colorspace, frame.color_range = matrix_and_range(colours, pixel_format)
     frame.color_primaries, frame.color_trc = colours.primaries, colours.transfer
     return frame
+
+
+def matrix_and_range(colours: Colours, pixel_format: str) -> tuple[int, int]:
+    """Tags of a frame of ``pixel_format`` that stands for colours as ``colours`` tells."""
+    if (is_rgb(colours.pixel_format) or colours.matrix == 0) and not is_rgb(pixel_format):
+        code = next(code for code, matrix in MATRICES.items() if matrix == colours.converter_matrix)
+        return code, int(colours.converter_range)
+    return colours.matrix, colours.range

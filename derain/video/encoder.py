@@ -13,7 +13,7 @@ from av.video.reformatter import ColorRange
 from derain.errors import PhotoError, reason
 from derain.files.writing import write_bytes
 from derain.photos import Photo
-from derain.video.colour import Colours, from_rgb
+from derain.video.colour import Colours, from_rgb, matrix_and_range
 from derain.video.decoding import ANY_BYTES
 from derain.video.encoding import Encoding
 from derain.video.formats import NVENC, has_alpha
@@ -63,7 +63,7 @@ class PictureEncoder:
                 self.stream.codec_context.sample_aspect_ratio = encoding.aspect
         except (av.FFmpegError, OSError, ValueError) as error:
             raise PhotoError(f"{named}: cannot be written ({reason(error)})") from None
-        self._opened, self.carrier = False, Carrier()
+        self.carrier = Carrier()
 
     def _colours(self, frame: Frame) -> Colours:
         if self.encoding.codec == "mpeg4":  # has no tags, so what players take for granted
@@ -71,6 +71,16 @@ class PictureEncoder:
         if self.encoding.codec == "mjpeg" and frame.colours.converter_range != ColorRange.JPEG:  # knows only these
             return replace(frame.colours, pixel_format=self.encoding.pixel_format, matrix=5, range=2)
         return frame.colours
+
+    def tag(self, frame: Frame) -> None:
+        """Tell the encoder what the colours of frames like this one stand for.
+
+        To be called before anything opens it: the first packet, or the header of the container.
+        """
+        colours, context = self._colours(frame), self.stream.codec_context
+        context.colorspace, _ = matrix_and_range(colours, self.encoding.pixel_format)
+        context.color_range = int(colours.converter_range)
+        context.color_primaries, context.color_trc = colours.primaries, colours.transfer
 
     def converted(self, frame: Frame, picture: Photo) -> av.VideoFrame:
         """``picture``, which stands as the stored frame does, as the encoder takes it, at the time of ``frame``."""
@@ -101,11 +111,8 @@ class PictureEncoder:
             self.exact.append(frame.pts)
         if frame.decoded not in (None, encoded) and self.encoding.takes_over:
             encoded = self.carrier.carried(frame.decoded, encoded, frame.sides)
-        if not self._opened:
-            context = self.stream.codec_context
-            context.colorspace, context.color_range = encoded.colorspace, int(self._colours(frame).converter_range)
-            context.color_primaries, context.color_trc = encoded.color_primaries, encoded.color_trc
-            self._opened = True
+        if not self.stream.codec_context.is_open:
+            self.tag(frame)
         return self._encode(encoded)
 
     def last_packets(self) -> list[Any]:

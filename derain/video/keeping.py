@@ -42,7 +42,8 @@ def say_lost(
     """Say what the pixels lose, and what stands beside them; arguments as of :func:`what_keeps_more`."""
     light, form = Light.of(frame.sides), frame.colours.pixel_format
     if (light.mastering or light.content) and not light.options(encoding.codec):
-        say(f"{encoding.codec} cannot hold HDR's mastering display and content light; the container keeps what it held")
+        kept = "; the container keeps what it held" if others else ""
+        say(f"{encoding.codec} cannot hold HDR's mastering display and content light{kept}")
     if is_grey(form) and not is_grey(encoding.pixel_format):
         say(f"{encoding.codec}: grey is stored as {encoding.pixel_format}, which looks the same")
     if is_rgb(form) and not is_rgb(encoding.pixel_format):

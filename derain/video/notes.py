@@ -8,9 +8,9 @@ from derain.files.writing import write_bytes
 
 
 class Notes:
-    """Sentences for the user about one clip, each with its name."""
+    """Sentences for the user about one clip or stream, each with its name."""
 
-    def __init__(self, source: Path, say: Callable[[str], None]) -> None:
+    def __init__(self, source: Path | str, say: Callable[[str], None]) -> None:
         self._begins, self._say = f"{source}: ", say
         self._place: Path | None = None
         self.told: list[str] = []  # in which the result differs from its source, without the clip's name

@@ -5,6 +5,7 @@ from dataclasses import replace
 from derain.photos import Photo
 from derain.video.encoding import Encoding, encoding_of
 from derain.video.formats import choose_encoder
+from derain.video.headers import BOXES
 from derain.video.reading import Frame
 from derain.video.settings import VideoSettings
 from derain.video.sides import Light
@@ -18,6 +19,7 @@ WITHOUT_DELAY = {  # options of encoders that give each picture at once
     "h264_nvenc": {"tune": "ull", "delay": "0", "zerolatency": "1"},
     "hevc_nvenc": {"tune": "ull", "delay": "0", "zerolatency": "1"},
 }
+TELL_ASPECT = {"libx264", "libx265", "mpeg4", "mjpeg", "png", "h264_nvenc", "hevc_nvenc"}  # in what they encode
 KEYFRAMES = 2  # seconds between two
 RAW = "rawvideo"
 
@@ -45,9 +47,20 @@ def encoding_for(
         raw: what came in, if it has no container.
     """
     height, width = picture.shape[:2]
+    aspect = connection.stream.sample_aspect_ratio or None
+    if aspect and frame.rotation % 180:  # which is undone
+        aspect = 1 / aspect
     if is_raw(form, settings):
         pixel_format = raw.pixel_format if raw else frame.colours.pixel_format
-        return Encoding(RAW, width, height, pixel_format, connection.rate, connection.time_base)
+        return Encoding(RAW, width, height, pixel_format, connection.rate, connection.time_base, aspect)
     chosen = encoding_of(connection, frame, picture, ENDINGS.get(form, ".ts"), Light.of(frame.sides), settings)
     at_once = WITHOUT_DELAY.get(chosen.codec, {}) | {"g": str(max(round(KEYFRAMES * chosen.rate), 1))}
-    return replace(chosen, options=chosen.options | at_once | settings.options)
+    return replace(chosen, aspect=aspect, options=chosen.options | at_once | settings.options)
+
+
+def lost_aspect(encoding: Encoding, form: str) -> str:
+    """A sentence about pixels that are not square, but look so in the container: PyAV tells few of it."""
+    if encoding.aspect in (None, 1) or encoding.codec in TELL_ASPECT or form in BOXES:
+        return ""
+    shape = f"{encoding.aspect.numerator}:{encoding.aspect.denominator}"
+    return f"the shape of its pixels, {shape}, cannot be kept in {form} with this codec; set it in the player"

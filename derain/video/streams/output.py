@@ -14,17 +14,18 @@ import av
 import av.container.output
 
 from derain.errors import PhotoError, UsageError, reason
-from derain.files.writing import put
+from derain.files.writing import make_folder, put
 from derain.photos import Photo
 from derain.video.decoding import ANY_BYTES
 from derain.video.encoder import PictureEncoder
 from derain.video.encoding import Encoding
 from derain.video.headers import ELEMENTS
-from derain.video.joining import try_header
+from derain.video.joining import FILE_TAGS
 from derain.video.naming import unfinished
 from derain.video.reading import Frame
 from derain.video.streams import parts
 from derain.video.streams.addresses import PIPE, URL, shown_output, unknown_host
+from derain.video.streams.copying import Copied, check_held
 from derain.video.streams.intake import Sound
 from derain.video.streams.source import Connection
 
@@ -34,6 +35,7 @@ NO_BUFFERS = {  # of a container that waits for nothing
     "max_interleave_delta": "1000000",  # µs that pictures wait for sound which does not come
 }
 NO_CLUSTERS = {"cluster_time_limit": "0"}  # of Matroska, which else holds a second back
+MEASURED = FILE_TAGS | {"duration", "bps", "number_of_frames", "number_of_bytes"}  # tags that speak of the old file
 UNUSED = re.compile(r"options were not used: (\{.*\})", re.DOTALL)
 MOST_HELD = 2000  # packets of sound that wait for the first picture
 
@@ -54,6 +56,15 @@ def _unused() -> Iterator[list[str]]:
         yield found
     finally:
         log.removeFilter(look)
+
+
+def tags_of(described: Any) -> dict[str, str]:
+    """What a container or a stream says of itself, but for what is true of the old file alone."""
+    return {
+        key: value
+        for key, value in described.metadata.items()
+        if key.lower().partition("-")[0] not in MEASURED and not key.startswith("_")  # as those of statistics
+    }
 
 
 class Standard:
@@ -91,34 +102,40 @@ class Output:
         self.address, self.form, self.options = address, form, options
         self.name = shown_output(address)
         self.encoder: PictureEncoder | None = None
-        self.tracks: dict[int, Any] = {}  # streams of the sound that is passed on, by the numbers of the source's
-        self.last: dict[int, int] = {}  # their times of decoding
+        self.tracks: dict[int, Copied] = {}  # sound that is passed on, by the numbers of the source's streams
         self.held: list[Sound] = []  # sound that came before the first picture
         self.origin = Fraction(0)  # when the first picture was shown, by the source's clock
-        is_file = address != PIPE and not URL.match(address) and form not in WITHOUT_FILE
-        self.part = unfinished(Path(address)) if is_file else None
+        is_here = address != PIPE and not URL.match(address)
+        self.folder = Path(address).parent if is_here else None
+        self.part = unfinished(Path(address)) if is_here and form not in WITHOUT_FILE else None
         self.standard: Standard | None = None
         in_parts = form in parts.FORMS and not URL.match(address) and not {*options} & {*parts.ENCRYPTED}
         self.parts = parts.Parts() if in_parts else None
 
-    def open(self, encoding: Encoding, source: Connection, origin: Fraction, audio: bool) -> list[str]:
+    def open(self, encoding: Encoding, first: Frame, source: Connection, origin: Fraction, audio: bool) -> list[str]:
         """Write the header; returns what cannot be passed on, in sentences.
+
+        Args:
+            first: the frame that is written next.
+            origin: when the first one was shown, by the source's clock.
 
         Raises:
             PhotoError: it cannot be opened, or the encoder does not take its settings.
         """
         self.origin, self.base = origin, encoding.time_base
+        if self.folder:
+            make_folder(self.folder)
         if self.part and os.path.lexists(self.part):
             raise PhotoError(f"{self.part}: belongs to a run that is still going or was killed; move it away")
         try:
             self.container: Any = av.open(**self._how_to_open())
             encoder = PictureEncoder(self.container, encoding, self.name)
+            encoder.tag(first)
             said = self._add_tracks(source) if audio else []
+            self._describe(source, encoder.stream)
             with _unused() as unused:
                 self.container.start_encoding()
-            said += [
-                f"{self.name}: {self.form} has no output option {name}, so it counts for nothing" for name in unused
-            ]
+            said += [f"{self.form} has no output option {name}, so it counts for nothing" for name in unused]
         except (av.error.ProtocolNotFoundError, av.error.MuxerNotFoundError):
             raise UsageError(f"{self.name}: PyAV's FFmpeg does not know this protocol") from None
         except PhotoError:
@@ -162,30 +179,43 @@ class Output:
         return how | {"file": self.address, "options": at_once | self.options}
 
     def _add_tracks(self, source: Connection) -> list[str]:
-        left = [*source.left_out]
+        said = [f"stream {stream.index} ({stream.type}) is left out" for stream in source.left_out]
         for number, stream in enumerate(source.passed_on):
             try:
                 if self.form == "rawvideo" or self.container.default_audio_codec in ("none", None, ""):
                     raise ValueError("pictures alone")
-                try_header("mpegts" if self.form in WITHOUT_FILE else self.form, stream)
-                self.tracks[number] = self.container.add_stream_from_template(stream)
-                self.tracks[number].metadata.update(stream.metadata)
+                check_held(self.form, stream)
+                self.tracks[number] = Copied(self.container, stream)
             except (av.FFmpegError, ValueError, TypeError):
-                left.append(stream)
-        return [f"stream {stream.index} ({stream.type}) is left out" for stream in left]
+                what = f"{stream.type}, {stream.codec_context.name}"
+                said.append(f"stream {stream.index} ({what}) is left out: {self.form} cannot hold it")
+        return said
 
-    def write(self, frame: Frame, picture: Photo, unchanged: av.VideoFrame | None) -> int:
+    def _describe(self, source: Connection, pictures: Any) -> None:
+        """Tell of the whole and of its streams what the source tells."""
+        self.container.metadata.update(tags_of(source.container))
+        self.container.set_chapters(list(self._chapters(source)))
+        copied = [(source.passed_on[number], track.stream) for number, track in self.tracks.items()]
+        for old, new in [(source.stream, pictures), *copied]:
+            new.metadata.update(tags_of(old))
+            new.disposition = old.disposition
+
+    def _chapters(self, source: Connection) -> Iterator[Any]:
+        """Those of the source that end after the first picture, by its clock."""
+        for chapter in source.container.chapters():
+            shift = round(self.origin / chapter["time_base"])
+            if chapter["end"] > shift:
+                yield chapter | {"start": max(chapter["start"] - shift, 0), "end": chapter["end"] - shift}
+
+    def write(self, frame: Frame, picture: Photo, same: bool) -> int:
         """Encode a picture; returns how many have left the encoder by that.
 
         Args:
-            unchanged: the frame as it was decoded, if that is to be shown.
+            same: whether the picture is the frame as it is stored.
         """
         assert self.encoder is not None
-        if unchanged is not None and unchanged.format.name == self.encoder.encoding.pixel_format:
-            encoded = self.encoder.timed(frame, unchanged)
-            encoded.pict_type = 0  # the encoder chooses
-        else:
-            encoded = self.encoder.converted(frame, picture)
+        unchanged = self.encoder.unchanged(frame) if same else None
+        encoded = self.encoder.converted(frame, picture) if unchanged is None else unchanged
         return self._mux(self.encoder.packets(frame, encoded))
 
     def copy(self, sound: Sound) -> None:
@@ -193,17 +223,16 @@ class Output:
         if self.encoder is None:
             self.held = [*self.held[-MOST_HELD:], sound]
             return
-        stream, packet = self.tracks.get(sound.track), sound.packet
-        if stream is None:
+        track, packet = self.tracks.get(sound.track), sound.packet
+        if track is None:
             return
         moved = round((sound.shift - self.origin) / packet.time_base)
         packet.pts, packet.dts = (None if at is None else at + moved for at in (packet.pts, packet.dts))
         at = packet.pts if packet.dts is None else packet.dts
-        if at < 0 or at <= self.last.get(sound.track, -1):
+        if at < 0 or at <= track.last:
             return
-        self.last[sound.track] = at
-        packet.stream = stream
-        self._mux([packet])
+        track.last = at
+        self._mux(track.taken(packet))
 
     def _mux(self, packets: list[Any]) -> int:
         try:

@@ -160,6 +160,7 @@ class Source(Thread):
         self.failure: Exception | None = None  # of opening, or of anything that nobody foresaw
         self.lost = ""  # why the stream ended, if it was not by itself
         self.cut = ""  # how much is missing at its end
+        self.interlaced = False  # whether a picture was, so far
         self.reconnections = self.damaged = 0
         self.opened = Condition()
 
@@ -235,7 +236,9 @@ class Source(Thread):
 
     def _pictures(self, decoder: Any, packet: Any) -> Iterator[av.VideoFrame]:
         try:
-            yield from decoder.decode(packet)
+            for frame in decoder.decode(packet):
+                self.interlaced |= frame.interlaced_frame
+                yield frame
         except av.error.EOFError:
             return
         except (av.FFmpegError, OSError):

@@ -18,13 +18,16 @@ from derain.models.contract import Derainer
 from derain.photos import Photo
 from derain.rain.amount import coverage
 from derain.rain.weather import Weather
+from derain.video.encoding import Encoding
 from derain.video.formats import ENCODERS, choose_encoder
 from derain.video.holding import check_codec
 from derain.video.keeping import say_lost
 from derain.video.naming import check_result
+from derain.video.notes import Notes
 from derain.video.pipeline import DEFAULT_SETTINGS
 from derain.video.reading import UNREADABLE, Decoded, Frame, upright
 from derain.video.settings import VideoSettings, check_settings
+from derain.video.sides import lost_sides
 from derain.video.streams.addresses import (
     ENDINGS,
     PIPE,
@@ -36,7 +39,7 @@ from derain.video.streams.addresses import (
     shown,
     shown_output,
 )
-from derain.video.streams.encoding import check_encoder, encoding_for
+from derain.video.streams.encoding import check_encoder, encoding_for, lost_aspect
 from derain.video.streams.intake import Intake, Sound
 from derain.video.streams.known_options import unknown_to_ffmpeg
 from derain.video.streams.latency import Latency
@@ -77,6 +80,7 @@ class Streamed:
     lost: str  # why the source ended, if it did not end by itself
     cut: str  # how much of the source is missing at its end, if its header tells
     interrupted: bool
+    notes: list[str]  # in which the result differs from the source
 
 
 def ignore(sentence: str) -> None:
@@ -108,7 +112,7 @@ class Streaming:
         say: Callable[[str], None] = ignore,
     ) -> None:
         self.address, self.settings, self.streaming = source, settings, streaming
-        self.report, self.say = report, say
+        self.report, self.say, self.notes = report, say, Notes(shown(source), say)
         check(source, out, settings, streaming, overwrite)
         self.output = Output(out, container_of(out, streaming), streaming.output_options)
         self.intake = Intake(bool(streaming.live), self._report)
@@ -117,6 +121,7 @@ class Streaming:
         self.latency = Latency()
         self.late = self.passed = 0
         self.origin: Fraction | None = None
+        self.encoding: Encoding | None = None  # of what goes out, once that is known
         self.interrupted = False
 
     def open(self) -> None:
@@ -193,6 +198,7 @@ class Streaming:
             self.source.lost,
             self.source.cut,
             self.interrupted,
+            self.notes.told,
         )
 
     def _report(self) -> None:
@@ -233,6 +239,8 @@ class Streaming:
                 self.output.copy(item)
                 continue
             self.origin = item.time if self.origin is None else self.origin
+            if self.source.interlaced:
+                self.notes.note("is interlaced; its frames are deinterlaced")
             size = size or (item.frame.width, item.frame.height)
             pts = round((item.time - self.origin) / base)
             if pts <= last:
@@ -258,22 +266,26 @@ class Streaming:
         return self.latency.left + len(self.latency.on_their_way) - 1
 
     def _write(self, frame: Frame, picture: Photo) -> None:
-        if self.output.encoder is None:
-            self._begin(frame, picture)
+        encoding = self.encoding = self.encoding or self._begin(frame, picture)
+        taken_over = encoding.takes_over if self.settings.fps_limit is None else frozenset()
+        for loss in lost_sides(frame.sides, taken_over):
+            self.notes.note(f"{loss} cannot be kept")
         as_stored = not (frame.rotation or frame.mirrored)
         same = self.settings.layer == "background" and as_stored and np.array_equal(picture, frame.pixels)
-        stored = with_alpha(picture, frame, self.settings)
-        self.latency.leave(self.output.write(frame, stored, frame.untouched if same else None))
+        self.latency.leave(self.output.write(frame, with_alpha(picture, frame, self.settings), same))
         self._report()
 
-    def _begin(self, frame: Frame, picture: Photo) -> None:
+    def _begin(self, frame: Frame, picture: Photo) -> Encoding:
         form, raw = self.output.form, self.streaming.raw
         encoding = encoding_for(self.connection, frame, picture, form, raw, self.settings)
-        say_lost(frame, encoding, ENDINGS.get(form, ".ts"), self.say, others=())
-        try_options(encoding, self.settings, self.output.name, self.say)
+        say_lost(frame, encoding, ENDINGS.get(form, ".ts"), self.notes.note, others=())
+        if sentence := lost_aspect(encoding, form):
+            self.notes.note(sentence)
+        try_options(encoding, self.settings, shown(self.address), self.notes.note)
         origin = self.origin or Fraction(0)
-        for sentence in self.output.open(encoding, self.connection, origin, self.settings.audio):
-            self.say(sentence)
+        for sentence in self.output.open(encoding, frame, self.connection, origin, self.settings.audio):
+            self.notes.note(sentence)
+        return encoding
 
 
 def check(source: str, out: str, settings: VideoSettings, streaming: StreamSettings, overwrite: bool) -> None:
@@ -309,7 +321,5 @@ def check(source: str, out: str, settings: VideoSettings, streaming: StreamSetti
         raise UsageError(f"{shown_output(out)}: is the source itself; give another `out`")
     if path.exists() and not overwrite:
         raise UsageError(f"{shown_output(out)}: exists; give another `out`, or `overwrite`")
-    if not path.absolute().parent.is_dir():
-        raise UsageError(f"{path.parent}: no such folder")
     if error := hindrance(path, "write elsewhere with `out`"):
         raise error
