@@ -4,6 +4,9 @@ import derain
 
 model = derain.load()
 background, rain = model(image)  # (N, 3, H, W) in [0, 1]
+background, rain = derain.restore(model, photo)  # (H, W, 3), 8 or 16 bits
+
+The two differ: ``restore`` also looks at reduced sizes of a large photo, and gives back what is not like its rain.
 """
 
 from importlib import import_module

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from derain.errors import UsageError
+
 Pixels = NDArray[Any]  # (H, W, 3) uint8 or uint16, as a file has them
 Rgb8 = NDArray[np.uint8]  # (H, W, 3)
 UnitRgb = NDArray[np.float32]  # (H, W, 3) in [0, 1]
@@ -14,6 +16,22 @@ Grey = NDArray[np.float32]  # (H, W) brightness, in the units that are said
 Mask = NDArray[np.bool_]  # (H, W)
 
 NUMBERS_IN_CACHE = 2**18
+
+
+def check_pixels(name: str, given: object, such_as: str) -> None:
+    """
+    Args:
+        name: of the argument.
+        such_as: what would be right.
+
+    Raises:
+        UsageError: no :data:`Pixels`, or none of them.
+    """
+    wanted = f"`{name}`: give an (H, W, 3) array of uint8 or uint16"
+    if not isinstance(given, np.ndarray):
+        raise UsageError(f"{wanted}, such as {such_as}, not {type(given).__name__}")
+    if given.ndim != 3 or given.shape[2] != 3 or 0 in given.shape or given.dtype not in (np.uint8, np.uint16):
+        raise UsageError(f"{wanted}, not one of {given.dtype} with shape {given.shape}")
 
 
 def rows_in_cache(picture: NDArray[Any]) -> Iterator[slice]:

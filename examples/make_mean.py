@@ -18,7 +18,12 @@ if __name__ == "__main__":
     asked = parser.parse_args()
     if len(asked.parts) % 2:
         parser.error("give each weights' share behind them")
-    shares = {name: float(share) for name, share in zip(asked.parts[::2], asked.parts[1::2])}
+    shares: dict[str, float] = {}
+    for name, share in zip(asked.parts[::2], asked.parts[1::2]):
+        try:
+            shares[name] = shares.get(name, 0.0) + float(share)
+        except ValueError:
+            parser.error(f"{share}: is no share; give a number")
     if asked.out.exists():
         parser.error(f"{asked.out}: exists; give another name")
     if abs(sum(shares.values()) - 1) > 1e-6:
@@ -26,6 +31,12 @@ if __name__ == "__main__":
     networks = {name: load(name) for name in shares}
     tensors = {name: network.state_dict() for name, network in networks.items()}
     mean = networks[max(tensors, key=lambda name: len(tensors[name]))]
+    for name, own in tensors.items():
+        whole = mean.state_dict()
+        if type(networks[name]) is not type(mean) or any(
+            t not in whole or whole[t].shape != numbers.shape for t, numbers in own.items()
+        ):
+            parser.error(f"{name}: is of another architecture; give weights of one")
     none = {t: torch.zeros_like(numbers) for t, numbers in mean.state_dict().items()}
     mean.load_state_dict({t: sum(shares[n] * tensors[n].get(t, none[t]) for n in shares) for t in none})
     save(mean, asked.out, {"mean": [{"share": shares[n], "sha256": about(n)["sha256"]} for n in shares]})

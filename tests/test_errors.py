@@ -2,10 +2,12 @@
 
 import ast
 import json
+import math
 import re
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
 
@@ -15,7 +17,9 @@ from derain.cli.app import app, main
 from derain.errors import DerainError
 from derain.export import export_onnx
 from derain.finetuning.finetune import finetune
+from derain.rain.amount import amount
 from derain.restoring.devices import choose_device
+from derain.serve import Limits
 from derain.training.config import TrainConfig
 from derain.training.loop import train
 from derain.video import VideoSettings, process
@@ -76,7 +80,7 @@ def test_video_names_what_was_given(shell, tmp_path):
     _, err = shell("video", source, "-o", out)
     assert err.strip().endswith("give another -o, or --overwrite to replace it")
     assert python(process, source, source, overwrite=True).endswith("a.mp4: is the source itself; give another `out`")
-    assert python(process, source, out, settings=VideoSettings(start=3, end=1)).startswith("`end` 1: must be after `st")
+    assert python(VideoSettings, start=3, end=1).startswith("`end` 1: must be after `st")
     assert "derain: --end 1: must be after --start 3\n" in shell("video", source, "--start", "3", "--end", "1")[1]
 
 
@@ -138,3 +142,44 @@ def test_no_module_but_those_of_the_command_line_speaks_of_options():
                 lines = [line for line in node.value.split("\n") if "derain " not in line.split(" -")[0]]
                 found += [f"{path.name}:{node.lineno} {line}" for line in lines if spoken.search(line)]
     assert not found
+
+
+@pytest.mark.parametrize(
+    "made, given, said",
+    [
+        (Treatment, {"strength": 1.5}, "`strength` 1.5: give a number from 0 to 1"),
+        (Treatment, {"strength": math.nan}, "`strength` nan: give a number from 0 to 1"),
+        (Treatment, {"quality": 200}, "`quality` 200: give a whole number from 1 to 100"),
+        (Treatment, {"tile": "auto"}, "`tile` auto: give a side of 64 px or more"),
+        (Treatment, {"overwrite": "no"}, "`overwrite` 'no': give True or False"),
+        (Target, {"output": 5}, "`output`: give a path, as str or Path, not int"),
+        (VideoSettings, {"layer": "x"}, "`layer` x: choose background, rain or compare"),
+        (VideoSettings, {"fps_limit": 0}, "`fps_limit` 0: give a number, 0.001 or more"),
+        (VideoSettings, {"start": "a"}, "`start` 'a': give a number from 0 to"),
+        (VideoSettings, {"options": {"a": 1}}, "`options` {'a': 1}: give a dict of texts"),
+        (Limits, {"waiting": 0}, "`waiting` 0: give a whole number, 1 or more"),
+        (derain.load, {"weights": None}, "`weights`: give a path, as str or Path, not NoneType"),
+        (derain.photos.read_photo, {"path": 5}, "`path`: give a path, as str or Path, not int"),
+    ],
+)
+def test_python_refuses_what_the_command_line_refuses_as_soon_as_it_is_given(made, given, said):
+    assert python(made, **given).startswith(said)
+
+
+def test_names_do_for_paths(tmp_path):
+    assert Target(output=str(tmp_path)) == Target(tmp_path)
+    for missing in (train, finetune):
+        before = (TrainConfig(),) if missing is train else ()
+        after = (str(tmp_path / "out"),) if missing is train else ()
+        assert "folder of" in python(missing, *before, str(tmp_path / "no"), str(tmp_path / "x.safetensors"), *after)
+
+
+def test_pixels_that_cannot_be_are_refused(tmp_path):
+    layer = np.zeros((4, 5, 3), np.uint8)
+    for wrong in (layer[:0], layer[..., :1], layer[..., 0], layer.astype(float), None):
+        assert python(derain.photos.write_photo, tmp_path / "a.png", wrong).startswith(
+            "`photo`: give an (H, W, 3) array"
+        )
+        assert python(amount, wrong).startswith("`rain`: give an (H, W, 3) array")
+    derain.photos.write_photo(tmp_path / "a.png", layer)
+    assert derain.photos.read_photo(str(tmp_path / "a.png")).flags.writeable

@@ -27,7 +27,7 @@ from derain.cli.options import to_output
 from derain.cli.run import target_of
 from derain.errors import PhotoError, UsageError, WeightsError
 from derain.files.writing import atomic
-from derain.models import describe
+from derain.models import build, describe
 from derain.photos import decode, read_original, read_photo, write_photo
 from derain.restoring import devices, tiling
 from derain.restoring.restorer import Restorer
@@ -652,7 +652,7 @@ def test_a_tile_that_is_too_small_is_refused_with_the_limit(photo, side):
     assert done.returncode == 2 and f"--tile {side}: give auto, none, or a side of 64 px or more" in done.stderr
 
 
-@pytest.mark.parametrize("taken", [batch.Treatment, partial(Restorer, None)], ids=["batch", "Restorer"])
+@pytest.mark.parametrize("taken", [batch.Treatment, partial(Restorer, build("derain"))], ids=["batch", "Restorer"])
 def test_a_tile_that_is_too_small_is_refused_in_python_too(taken):
     with pytest.raises(UsageError, match="`tile` 63: give a side of 64 px or more"):
         taken(tile=63)

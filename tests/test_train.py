@@ -22,6 +22,7 @@ from typer.testing import CliRunner
 from derain.cli.app import app
 from derain.errors import PhotoError, TrainingError, UsageError
 from derain.files.writing import alone
+from derain.models.contract import Derainer
 from derain.nlcl.losses import similarity
 from derain.rain.likeness import likeness
 from derain.rain.render import streaks
@@ -564,7 +565,7 @@ def test_rainy_crops_get_the_weather_and_the_camera(rng):
     )
 
 
-class Streaks(torch.nn.Module):
+class Streaks(Derainer):
     """Finds a share of the height of what is brighter than the background."""
 
     def __init__(self, share) -> None:

@@ -20,7 +20,7 @@ def photos_named(given: str | Path, recursive: bool, target: Target, leave: Leav
     """Photos, each with its place below the folder or pattern that named it; a pattern itself that matches none."""
     if given == "":
         raise UsageError("a name is empty; use . for the current folder")
-    path = place(given)
+    path = place(given, "inputs")
     if is_folder(path) and not (is_remote(path) and glob.has_magic(path.name)):
         yield from _photos_in(path, recursive, target, leave)
     elif (is_remote(path) or not os.path.exists(path)) and glob.has_magic(str(given)):  # the shell did not expand it

@@ -10,8 +10,9 @@ from derain.batch.listing import is_moving
 from derain.batch.reasons import for_video
 from derain.errors import PhotoError, UsageError, unreadable
 from derain.files.missing import absence
-from derain.files.places import Existing, is_folder, is_remote
+from derain.files.places import Existing, Place, is_folder, is_remote
 from derain.files.writing import hindrance
+from derain.given import check, check_fields
 from derain.photos import SUFFIXES
 from derain.photos.names import FORMATS, MARKS
 
@@ -22,13 +23,20 @@ NAMES = {"jpg": ".jpg", "jpeg": ".jpg", "png": ".png", "webp": ".webp", "tiff": 
 class Target:
     """Where results go and what is written."""
 
-    output: Path | None = None  # file or folder; default: beside the photo
+    output: Place = Place()  # file or folder; default: beside the photo
     suffix: str = ".derained"  # goes before the photo's own, beside the photo
     format: str | None = None  # jpg, png, webp, tiff, avif, bmp; default: the photo's own
     in_place: bool = False  # replace the photo itself
     rain: bool = False
     compare: bool = False
     is_folder: bool = False  # whether `output` is a folder, be it called as a file; default: as its name says
+
+    def __post_init__(self) -> None:
+        """
+        Raises:
+            UsageError: a value of another type.
+        """
+        check_fields(self)
 
     @property
     def as_file(self) -> bool:
@@ -53,6 +61,7 @@ def check_target(target: Target) -> None:
     Raises:
         UsageError: options that contradict each other.
     """
+    check("target", target, Target)
     if target.in_place and (target.output or target.format or target.suffix != BESIDE.suffix):
         raise UsageError("`in_place` cannot be combined with `output`, `format` or `suffix`")
     if Path(target.suffix).name != target.suffix:

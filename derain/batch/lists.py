@@ -7,6 +7,7 @@ from pathlib import Path
 
 from derain.errors import UsageError, unreadable
 from derain.files.writing import read_option
+from derain.given import to_path
 
 
 class Lines(Sequence[str]):
@@ -32,7 +33,7 @@ class Lines(Sequence[str]):
         return list(self)[index]
 
 
-def read_list(path: Path) -> Sequence[str]:
+def read_list(path: str | Path) -> Sequence[str]:
     """Paths from a text file, one per line or separated by zeros as by ``find -print0``; ``-`` is stdin.
 
     Names from stdin need not be valid UTF-8.
@@ -43,7 +44,7 @@ def read_list(path: Path) -> Sequence[str]:
     if str(path) == "-" and sys.stdin is None:
         raise UsageError("-: there is no stdin to read a list from")
     try:
-        content = sys.stdin.buffer.read() if str(path) == "-" else read_option(path)
+        content = sys.stdin.buffer.read() if str(path) == "-" else read_option(to_path("path", path))
         if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # of PowerShell
             text = content.decode("utf-16")
         else:

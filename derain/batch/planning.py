@@ -40,13 +40,13 @@ def plan(
             what is read.
     """
     check_target(target)
+    inputs = inputs if isinstance(inputs, Iterable) and not isinstance(inputs, str) else [inputs]
     left: dict[Path, Reason] = {}
 
     def leave_out(path: Path, why: Reason) -> None:
         left[path] = why
         leave(path, why)
 
-    inputs = [inputs] if isinstance(inputs, (str, Path)) else inputs
     named = dict(pair for given in inputs for pair in photos_named(given, recursive, target, leave_out))
     # the shell expands *.jpg to photos and to what an earlier run made of them
     results = results_among(list(named), target.marks)

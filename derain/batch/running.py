@@ -1,5 +1,6 @@
 """Photos one after the other: one failure does not stop the rest."""
 
+import math
 import os
 import sys
 import time
@@ -15,9 +16,11 @@ from derain.batch.before_after import comparison
 from derain.batch.jobs import NAMES, Job, ending_of, obstacle
 from derain.batch.journal import Journal
 from derain.batch.outcome import Outcome
+from derain.bounds import bounded, share
 from derain.errors import PhotoError, UsageError, reason, unreadable, with_room
 from derain.files.places import exists
 from derain.files.writing import is_protected, make_folder, replace_bytes, write_bytes, write_new
+from derain.given import check, check_fields
 from derain.models.contract import Derainer
 from derain.photos import (
     MAX_MEGAPIXELS,
@@ -38,7 +41,7 @@ from derain.rain.remaining import rain_left
 from derain.restoring.ahead import ahead
 from derain.restoring.devices import FREE_MEMORY_SHARE, free_memory, used_memory
 from derain.restoring.layers import Layers
-from derain.restoring.names import check_tile
+from derain.restoring.names import check_precision, check_tile
 from derain.restoring.restorer import Restorer
 from derain.restoring.strength import at_strength
 
@@ -56,11 +59,13 @@ class Treatment:
 
     tile: int | None = None  # px; None: by the free memory
     precision: str = "auto"  # auto | float32 | bfloat16
-    strength: float = 1.0  # share of the rain that is taken away, 0 to 1
-    quality: int | None = None  # of lossy formats; default: the photo's own
-    max_megapixels: float = MAX_MEGAPIXELS
-    max_memory: float | None = None  # bytes that the process should take; None: a share of what is free
-    rainy_from: float = DRY_COVERAGE  # share of pixels with rain that can be seen, under which a photo stays as it is
+    strength: float = share(1.0)  # share of the rain that is taken away
+    quality: int | None = bounded(None, 1, 100)  # of lossy formats; default: the photo's own
+    max_megapixels: float = bounded(MAX_MEGAPIXELS, 0, math.inf)
+    # bytes that the process should take; None: a share of what is free
+    max_memory: float | None = bounded(None, 0, math.inf)
+    # share of pixels with rain that can be seen, under which a photo stays as it is
+    rainy_from: float = share(DRY_COVERAGE)
     look_for_rest: bool = False  # tell where rain was found and some of it is evidently left
     overwrite: bool = False  # replace files that exist, instead of leaving them; in place the photo goes either way
     journal: Journal | None = None  # of photos that are replaced; without one nothing is noted
@@ -68,9 +73,11 @@ class Treatment:
     def __post_init__(self) -> None:
         """
         Raises:
-            UsageError: tiles that are too small.
+            UsageError: a value that cannot be.
         """
         check_tile(self.tile)
+        check_precision(self.precision)
+        check_fields(self)
 
     def restorer(self, model: Derainer) -> Restorer:
         return Restorer(model, self.precision, self.tile, self.max_memory)
@@ -85,8 +92,17 @@ def run(
     are being written.
 
     A file that declares a photo much larger than its bytes suggest waits until all others are done.
+
+    Raises:
+        UsageError: the model or the treatment is none.
     """
-    restorer = treatment.restorer(model)
+    check("treatment", treatment, Treatment)
+    return _run_patiently(jobs, treatment.restorer(model), treatment, watch)
+
+
+def _run_patiently(
+    jobs: Iterable[Job], restorer: Restorer, treatment: Treatment, watch: Watch | None
+) -> Iterator[Outcome]:
     late: dict[Job, str] = {}
     yield from _run(jobs, restorer, treatment, late, watch)
     for outcome in _run(list(late), restorer, treatment, None, watch):

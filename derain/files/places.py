@@ -7,10 +7,11 @@ import os
 import re
 from functools import lru_cache
 from pathlib import Path, PurePath
-from typing import Any, cast
+from typing import Any, cast, overload
 
 from derain.errors import PhotoError, UsageError, reason
 from derain.files.parts import new_name
+from derain.given import to_path
 
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # two letters at least: one is a drive
 OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "oci"}  # an object is there when all of it is
@@ -18,14 +19,14 @@ BY_FFMPEG = {"http", "https", "ftp", "file"}  # streams as well, where both are 
 MISSING = "needs an extra; install it with: pip install 'derain[cloud]'"
 
 
-def place(name: str | Path) -> Path:
+def place(name: str | Path, argument: str = "path") -> Path:
     """The place that a name or an address stands for.
 
     Raises:
-        UsageError: nothing opens such addresses, or what does isn't installed.
+        UsageError: nothing opens such addresses, or what does isn't installed; or neither a name nor a place.
     """
     if not isinstance(name, str) or not ADDRESS.match(name):
-        return cast(Path, name) if not isinstance(name, str) else Path(name)
+        return cast(Path, name) if hasattr(name, "fs") else to_path(argument, name)
     try:
         from upath import UPath
 
@@ -48,6 +49,23 @@ def is_elsewhere(name: str) -> bool:
     except ImportError:
         return False
     return scheme in set(available_protocols()) - BY_FFMPEG
+
+
+class Place:
+    """A field of a dataclass that takes a name, too, and holds the place that it stands for; ``None`` by default."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    @overload
+    def __get__(self, given: None, owner: type) -> None: ...
+    @overload
+    def __get__(self, given: object, owner: type) -> Path | None: ...
+    def __get__(self, given: object, owner: type) -> Path | None:
+        return None if given is None else cast(Path | None, vars(given)[self.name])
+
+    def __set__(self, given: object, value: str | Path | None) -> None:
+        vars(given)[self.name] = None if value is None else place(value, self.name)
 
 
 def is_remote(path: PurePath) -> bool:

@@ -33,6 +33,7 @@ from derain.finetuning.recipe import configured
 from derain.finetuning.run import PHOTOS, Run, clean_up, remembered, run_folder
 from derain.finetuning.summary import notes, summarise
 from derain.finetuning.verdict import MORE_PHOTOS
+from derain.given import to_path
 from derain.models import describe
 from derain.models.contract import Derainer
 from derain.photos import find_photos
@@ -76,11 +77,12 @@ class Result:
 
 def one_at_a_time(
     tune: Callable[Concatenate[Path, Path, P], "Result"],
-) -> Callable[Concatenate[Path, Path, P], "Result"]:
+) -> Callable[Concatenate[str | Path, str | Path, P], "Result"]:
     """The same for one run at a time of those that make the same weights."""
 
     @wraps(tune)
-    def alone_with(rainy: Path, out: Path, *rest: P.args, **settings: P.kwargs) -> Result:
+    def alone_with(rainy: str | Path, out: str | Path, *rest: P.args, **settings: P.kwargs) -> Result:
+        rainy, out = to_path("rainy", rainy), to_path("out", out)
         check_name(out, UNFINISHED_SUFFIX)
         with alone(out.with_name(out.name + UNFINISHED_SUFFIX), out):
             return tune(rainy, out, *rest, **settings)
@@ -92,11 +94,11 @@ def one_at_a_time(
 def finetune(  # the whole of what a caller may choose
     rainy: Path,
     out: Path,
-    clean: Path | None = None,
+    clean: str | Path | None = None,
     minutes: float | None = None,
     steps: int | None = None,
     change: str = "medium",
-    start: str = "derain",
+    start: str | Path = "derain",
     device: str = "auto",
     resume: bool = False,
     overwrite: bool = False,
@@ -132,7 +134,8 @@ def finetune(  # the whole of what a caller may choose
         WeightsError: weights that are missing, or of another preset.
     """
     say = say or (lambda sentence: None)
-    bank = clean or bundled_folder() / "finetune" / "clean"
+    start = str(start)
+    bank = to_path("clean", clean) if clean else bundled_folder() / "finetune" / "clean"
     lr = checked(change, rainy, bank)
     recipe = {"start": start, "device": device, "lr": lr, "minutes": minutes, "steps": steps} | settings
     scales = configured((0.0, TrainConfig.jpeg_quality), recipe).scales  # refused before anything is loaded

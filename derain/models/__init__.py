@@ -64,18 +64,20 @@ def blank(preset: str, config: dict[str, Any] | None = None) -> "Derainer":
     Raises:
         WeightsError: as :func:`build`.
     """
-    import torch
-
-    with torch.device("meta"):
-        network = network_of(preset, config)
+    network = network_of(preset, config, "meta")
     millions = sum(parameter.numel() for parameter in network.parameters()) / 1e6
     if millions > MOST_MILLIONS:
         raise WeightsError(f"a network of {millions:.0f} million parameters; {MOST_MILLIONS} million are the most")
     return network
 
 
-def network_of(preset: str, config: dict[str, Any] | None) -> "Derainer":
-    """As :func:`build`, of any size: for a config whose network :func:`blank` has been before."""
+def network_of(preset: str, config: dict[str, Any] | None, device: str = "cpu") -> "Derainer":
+    """As :func:`build`, of any size: for a config whose network :func:`blank` has been before.
+
+    Its numbers are float32 on ``device``, whatever torch's defaults are.
+    """
+    import torch
+
     if not isinstance(preset, str) or preset not in PRESETS:
         raise WeightsError(f"unknown preset {shortened(preset)}: choose one of {', '.join(PRESETS)}")
     config_type, network = PRESETS[preset].config, PRESETS[preset].network
@@ -85,7 +87,8 @@ def network_of(preset: str, config: dict[str, Any] | None) -> "Derainer":
     if unknown := [name for name in config or {} if name not in known]:
         raise WeightsError(f"this version of derain cannot build preset {preset!r} with {shortened(unknown[0])}")
     values = {name: tuple(v) if isinstance(v, list) else v for name, v in (config or {}).items()}
-    return network(config_type(**values))
+    with torch.device(device):
+        return network(config_type(**values)).float()
 
 
 def describe(model: "Derainer") -> tuple[str, dict[str, Any]]:

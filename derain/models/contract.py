@@ -86,6 +86,15 @@ class Derainer(nn.Module):
         return background[..., :height, :width], rain[..., :height, :width]
 
 
+def check_model(model: object) -> None:
+    """
+    Raises:
+        UsageError: it is none.
+    """
+    if not isinstance(model, Derainer):
+        raise UsageError(f"`model`: give a network, such as derain.load(), not {type(model).__name__}")
+
+
 def is_rgb(shape: torch.Size) -> bool:
     return len(shape) == 4 and shape[1] == 3 and 0 not in shape
 

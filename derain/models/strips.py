@@ -92,7 +92,8 @@ class Map:
     def mean(self, numbers: Callable[..., Tensor], *others: "Map") -> Tensor:
         """Mean over the whole map of what are means over a strip of this map and of others; in float64."""
         of = self.then(numbers, *others)
-        return torch.as_tensor(sum(of.rows(a, b).double() * (b - a) for a, b in self.strips())) / self.height
+        first, *more = (of.rows(a, b).double() * (b - a) for a, b in self.strips())
+        return sum(more, first) / self.height
 
     def kept(self, exactly: bool = False) -> "Kept":
         """The whole map, worked out once; in half precision, or exactly.

@@ -1,23 +1,28 @@
 """Photos by the names of their files."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from derain.errors import PhotoError
+from derain.files.places import place
+from derain.given import to_path
 from derain.photos.formats import FORMATS
 
 SUFFIXES = frozenset(FORMATS)
 MARKS = (".derained", ".rain", ".compare")  # ends of the stems of results
 
 
-def find_photos(folder: Path) -> list[Path]:
+def find_photos(folder: str | Path) -> list[Path]:
     """Photos directly in ``folder``, by suffix, sorted by name; hidden files are left out."""
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+    found = to_path("folder", folder).iterdir()
+    return sorted(p for p in found if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
 
 
-def without_results(files: list[Path], marks: tuple[str, ...] = MARKS) -> list[Path]:
+def without_results(files: Iterable[str | Path], marks: tuple[str, ...] = MARKS) -> list[Path]:
     """The files without those that, by their names, derain made from another of them."""
-    results = results_among(files, marks)
-    return [file for file in files if file not in results]
+    paths = [to_path("files", file) for file in files]
+    results = results_among(paths, marks)
+    return [file for file in paths if file not in results]
 
 
 def left_out(results: dict[Path, Path]) -> list[str]:
@@ -31,12 +36,13 @@ def results_among(files: list[Path], marks: tuple[str, ...] = MARKS) -> dict[Pat
     return {file: made[file.parent, file.stem] for file in files if (file.parent, file.stem) in made}
 
 
-def format_of(path: Path) -> str:
+def format_of(path: str | Path) -> str:
     """Pillow's name of the format that the suffix names.
 
     Raises:
         PhotoError: the suffix is not that of a photo.
     """
+    path = place(path)
     try:
         return FORMATS[path.suffix.lower()]
     except KeyError:

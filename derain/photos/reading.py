@@ -126,9 +126,12 @@ def _check_size(width: int, height: int, max_megapixels: float) -> None:
 
 
 def read_photo(path: str | Path) -> Rgb8:
-    """An upright ``(H, W, 3)`` RGB photo in 8 bits.
+    """An upright ``(H, W, 3)`` RGB photo in 8 bits, in an array that may be changed.
+
+    Of what else the file holds, such as EXIF and an ICC profile, :func:`read_original` knows.
 
     Raises:
         PhotoError: as :func:`read_original`.
+        UsageError: no path.
     """
-    return np.ascontiguousarray(to_8_bit(read_original(path).pixels))
+    return np.require(to_8_bit(read_original(path).pixels), requirements=("C", "W"))

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from derain.arrays import Pixels
+from derain.arrays import Pixels, check_pixels
 from derain.errors import PhotoError
 from derain.files.places import place
 from derain.files.writing import write_bytes
@@ -100,8 +100,12 @@ def holds_colours(original: Original, target: Format) -> bool:
 def write_photo(path: str | Path, photo: Pixels, write: Callable[[Path, bytes], None] = write_bytes) -> None:
     """Write a new ``(H, W, 3)`` RGB picture in the format that the suffix names, whole or not at all.
 
+    It has no EXIF and no ICC profile; :func:`encode` keeps those of the photo that it was made of.
+
     Raises:
         PhotoError: the format is unknown, or the folder cannot be written.
+        UsageError: no path, or no such picture.
     """
     path = place(path)
+    check_pixels("photo", photo, "derain.restore() returns")
     write(path, encode(Original(photo, ""), photo, format_of(path)))

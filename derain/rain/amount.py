@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from derain.arrays import Heights, Mask, Pixels, rows_in_cache
-from derain.errors import UsageError
+from derain.arrays import Heights, Mask, Pixels, check_pixels, rows_in_cache
 from derain.rain.likeness import likeness
 
 VISIBLE_HEIGHT = 2 / 255  # height from which rain can be seen
@@ -46,8 +45,7 @@ def amount(rain: Pixels) -> Amount:
     Raises:
         UsageError: it is something else.
     """
-    if not isinstance(rain, np.ndarray) or rain.ndim != 3 or rain.dtype.kind != "u":
-        raise UsageError("`rain`: give an (H, W, 3) array of uint8 or uint16, as derain.restore() returns it")
+    check_pixels("rain", rain, "derain.restore() returns")
     heights = np.asarray(rain.max(axis=2), np.float32) / np.float32(np.iinfo(rain.dtype).max)
     seen = visible(rain)
     score = float(seen.mean())
@@ -86,4 +84,4 @@ def _streaks(heights: Heights) -> Streaks | None:
     found = likeness(part)
     if found.length > LONGEST_SHARE * min(part.shape) or found.width > WIDEST_SHARE * found.length:
         return None  # splashes, spray, or light that was taken for rain
-    return Streaks(found.degrees, found.length, found.width)
+    return Streaks(float(found.degrees), float(found.length), float(found.width))

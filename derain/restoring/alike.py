@@ -103,7 +103,7 @@ def _mirrored(first: int, last: int, size: int, device: torch.device) -> Tensor:
 
 
 def _fading(device: torch.device) -> Tensor:
-    window = torch.hann_window(SIDE, periodic=True, device=device)
+    window = torch.hann_window(SIDE, periodic=True, dtype=torch.float32, device=device)
     return window[:, None] * window
 
 
@@ -182,8 +182,8 @@ def _smoothed(energy: Tensor) -> Tensor:
 @cache
 def _kernels(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     """Gaussians over the rows and columns of a spectrum; beyond its first and last column lies its own mirror image."""
-    frequencies = torch.arange(SIDE, device=device)
-    kept = torch.arange(STEP + 1, device=device)
+    frequencies = torch.arange(SIDE, dtype=torch.float32, device=device)
+    kept = torch.arange(STEP + 1, dtype=torch.float32, device=device)
     down, right = _gaussian(frequencies, frequencies), _gaussian(frequencies, kept)
     mirrored = torch.zeros_like(right[: STEP + 1])
     mirrored[1:STEP] = right[STEP + 1 :].flip(0)

@@ -27,12 +27,14 @@ OUT_OF_MEMORY_PHRASES = (
 Module = TypeVar("Module", bound=nn.Module)
 
 
-def choose_device(name: str = "auto") -> torch.device:
-    """``auto`` (CUDA, then MPS, then CPU), or the named device.
+def choose_device(name: str | torch.device = "auto") -> torch.device:
+    """``auto`` (CUDA, then MPS, then CPU), or the named device; one of torch's is taken as it is.
 
     Raises:
         UsageError: a device that is unknown or not there; derain never falls back silently.
     """
+    if isinstance(name, torch.device):
+        return name
     check_device_name(name)
     if name == "auto":
         return _best_device()
@@ -120,8 +122,8 @@ def half_is_faster(device: torch.device, threads: int) -> bool:
     own time is taken, which depends little on what else the machine does.
     """
     with torch.random.fork_rng(devices=[]):  # random numbers of the caller stay as they are
-        convolve = place(nn.Conv2d(24, 24, 3, padding=1), device)
-    image = torch.zeros(1, 24, 128, 128, device=device).to(memory_format=torch.channels_last)
+        convolve = place(nn.Conv2d(24, 24, 3, padding=1, dtype=torch.float32, device="cpu"), device)
+    image = torch.zeros(1, 24, 128, 128, dtype=torch.float32, device=device).to(memory_format=torch.channels_last)
 
     def seconds(half: bool) -> float:
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=half):

@@ -61,7 +61,7 @@ def fused(model: Derainer, dtype: torch.dtype) -> Derainer | None:
     try:
         _fuse(copy)
         with torch.inference_mode():
-            copy(torch.zeros(1, 3, 64, 64))
+            copy(torch.zeros(1, 3, 64, 64, dtype=torch.float32, device="cpu"))
     except (AttributeError, RuntimeError):  # the operators are there where oneDNN is
         return None
     return copy

@@ -1,6 +1,7 @@
 """Devices, precisions and tiles as they are given: checked without torch, which takes seconds to load."""
 
 import re
+from numbers import Integral
 
 from derain.errors import UsageError
 
@@ -13,7 +14,7 @@ def check_device_name(name: str) -> None:
     Raises:
         UsageError: no name of a device; whether it is there is another question.
     """
-    if name != "auto" and not DEVICE_NAME.fullmatch(name):
+    if name != "auto" and not (isinstance(name, str) and DEVICE_NAME.fullmatch(name)):
         raise UsageError(f"`device` {name}: choose auto, cpu, cuda, one GPU such as cuda:1, or mps")
 
 
@@ -29,7 +30,9 @@ def check_precision(precision: str) -> None:
 def check_tile(tile: int | None) -> None:
     """
     Raises:
-        UsageError: a side in px that is too small; 0 takes the photo whole, and ``None`` leaves the choice to derain.
+        UsageError: no side in px, or one that is too small; 0 takes the photo whole, ``None`` lets derain choose.
     """
-    if tile and tile < SMALLEST_TILE:
+    if tile is None:
+        return
+    if not isinstance(tile, Integral) or isinstance(tile, bool) or 0 != tile < SMALLEST_TILE:
         raise UsageError(f"`tile` {tile}: give a side of {SMALLEST_TILE} px or more, or 0 for no tiles")

@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from derain.allocation import give_back_freed_memory
-from derain.arrays import Pixels, UnitRgb
-from derain.errors import PhotoError, UsageError
-from derain.models.contract import Derainer
+from derain.arrays import Pixels, UnitRgb, check_pixels
+from derain.bounds import bounded
+from derain.errors import PhotoError
+from derain.given import check_fields
+from derain.models.contract import Derainer, check_model
 from derain.models.strips import Map
 from derain.restoring.confirming import is_confirmed, shares_found_again, squares_with_rain
 from derain.restoring.conversion import (
@@ -78,17 +80,19 @@ class Restorer:
         max_memory: bytes that the process should take on the device at the most; default: a share of what is free.
 
     Raises:
-        UsageError: an unknown precision, or tiles that are too small.
+        UsageError: no network, an unknown precision, tiles that are too small, or memory that is no number.
     """
 
     model: Derainer
     precision: str = "auto"
     tile: int | None = None
-    max_memory: float | None = None
+    max_memory: float | None = bounded(None, 0, math.inf)
 
     def __post_init__(self) -> None:
+        check_model(self.model)
         check_precision(self.precision)
         check_tile(self.tile)
+        check_fields(self)
 
     @cached_property
     def device(self) -> torch.device:
@@ -207,7 +211,7 @@ class Restorer:
         if self.model.halo is None and not self.model.takes_strips:
             yield None
             raise PhotoError(TOO_LARGE)
-        tile = self.first_tile(height, width, size) if self.tile is None else self.tile or None
+        tile = self.first_tile(height, width, size) if self.tile is None else int(self.tile) or None
         yield tile
         side = min(int(np.max(tile or longest)), longest) // 2
         while side >= SMALLEST_TILE:
@@ -350,8 +354,8 @@ class Restorer:
 
 def trial(device: torch.device) -> Tensor:
     """A small picture of all brightnesses with lines over it, ``(1, 3, H, W)``."""
-    ramp = torch.linspace(0, 1, 256, device=device)
-    lines = (torch.arange(256, device=device) % 11 == 0) * 0.3
+    ramp = torch.linspace(0, 1, 256, dtype=torch.float32, device=device)
+    lines = (torch.arange(256, device=device) % 11 == 0).float() * 0.3
     return (ramp[:, None] * 0.7 + lines).expand(1, 3, 256, 256)
 
 
@@ -369,13 +373,7 @@ def restore(
     Raises:
         UsageError: the photo is of another shape or type, or the model is none.
     """
-    if not isinstance(model, Derainer):
-        raise UsageError(f"`model`: give a network, such as derain.load(), not {type(model).__name__}")
-    if not hasattr(photo, "shape"):
-        like = "such as np.asarray(image)"
-        raise UsageError(f"`photo`: give an (H, W, 3) array of uint8 or uint16, {like}, not {type(photo).__name__}")
-    shape, dtype = np.shape(photo), np.asarray(photo).dtype
-    if len(shape) != 3 or shape[2] != 3 or 0 in shape or dtype.kind != "u" or dtype.itemsize > 2:
-        raise UsageError(f"`photo`: give an (H, W, 3) array of uint8 or uint16, not one of {dtype} with shape {shape}")
-    found = Restorer(model, precision, tile, max_memory).layers(photo)
+    restorer = Restorer(model, precision, tile, max_memory)
+    check_pixels("photo", photo, "np.asarray(image)")
+    found = restorer.layers(photo)
     return found.background, found.rain

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+CPU = torch.device("cpu")
 CELL = 8  # samples to a side; the veil is told for each cell, by what is in it and half a cell around it
 SPACING = 2  # px at the least between samples
 MOST_SAMPLES = 2**18  # of a photo: in a larger one they lie further apart, for its streaks are wider
@@ -39,12 +40,12 @@ def veil_in_cells(rain: NDArray) -> NDArray[np.float32]:
         return np.asarray(veil_of(torch.from_numpy(picked.mean(2, dtype=np.float32))).numpy())
 
 
-def samples(height: int, width: int, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
+def samples(height: int, width: int, device: torch.device = CPU) -> tuple[Tensor, Tensor]:
     """Rows and columns of the pixels of a photo that tell its veil: a grid, whole cells of it."""
     spacing = max(SPACING, math.sqrt(height * width / MOST_SAMPLES))
     return _spread(height, spacing, device), _spread(width, spacing, device)
 
 
-def _spread(side: int, spacing: float, device: torch.device | None) -> Tensor:
+def _spread(side: int, spacing: float, device: torch.device) -> Tensor:
     count = CELL * math.ceil(side / spacing / CELL)
     return ((torch.arange(count, device=device, dtype=torch.float64) + 0.5) * side / count).long()

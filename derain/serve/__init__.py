@@ -5,11 +5,12 @@
 What a request may take is in ``limits``, what it may ask for in ``options``, who is served when in ``turns``.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from derain.errors import UsageError
+from derain.given import check
 from derain.serve.limits import Limits
 
 if TYPE_CHECKING:
@@ -42,14 +43,17 @@ def app(
         hosts: names to which it answers, besides IP addresses; ``None`` leaves that to whoever mounts it.
 
     Raises:
-        UsageError: a library is missing, or two weights have one name.
+        UsageError: a library is missing, two weights have one name, or an argument that cannot be.
         WeightsError: weights that cannot be loaded.
     """
     refuse_missing_libraries()
     from derain.serve.application import application
+    from derain.serve.clients import check_are_names
     from derain.serve.service import Service
 
-    named = [weights] if isinstance(weights, str | Path) else list(weights)
+    check("limits", limits, Limits | None)
+    check_are_names(hosts or ())
+    named = list(weights) if isinstance(weights, Iterable) and not isinstance(weights, str) else [weights]
     return application(Service.of(named, device, precision, max_memory, limits or Limits()), hosts)
 
 

@@ -91,6 +91,15 @@ def _place_of(origin: str) -> str:
         return ""
 
 
+def check_are_names(hosts: Collection[str]) -> None:
+    """
+    Raises:
+        UsageError: no names.
+    """
+    if isinstance(hosts, str) or not (isinstance(hosts, Collection) and all(isinstance(host, str) for host in hosts)):
+        raise UsageError(f"`hosts` {hosts!r}: give a list of names, such as ['photos.example.org']")
+
+
 def check_hosts(hosts: Collection[str]) -> None:
     """
     Raises:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from derain.errors import UsageError
+from derain.given import to_path
 
 
 def by_name(weights: Sequence[str | Path]) -> dict[str, str | Path]:
@@ -14,7 +15,7 @@ def by_name(weights: Sequence[str | Path]) -> dict[str, str | Path]:
     """
     found: dict[str, str | Path] = {}
     for given in weights:
-        name = Path(given).stem
+        name = to_path("weights", given).stem
         if name not in found:
             found[name] = given
             continue

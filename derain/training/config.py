@@ -1,6 +1,7 @@
 """What can be set for a training run, within which bounds, and where it is read from."""
 
 import tomllib
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 from derain.bounds import bounded, bounds_of, choice, is_like, out_of_bounds, share
 from derain.errors import TrainingError, unreadable
 from derain.files.writing import read_option
+from derain.given import check as check_kind
 from derain.models import PRESETS
 from derain.restoring.names import check_device_name, check_precision
 
@@ -166,9 +168,7 @@ def read_config(file: Path | None, **options: Any) -> TrainConfig:
     given = written | {name: value for name, value in options.items() if value is not None}
     if unknown := sorted(given.keys() - {f.name for f in fields(TrainConfig)}):
         raise TrainingError(f"{where}unknown setting {', '.join(map(shown, unknown[:5]))}")
-    for name, default in (asdict(TrainConfig()) | {"minutes": 60.0, "workers": 2}).items():
-        if name != "pasted" and name in given and not is_like(given[name], default):
-            raise TrainingError(f"{where}{name} = {shown(given[name])}: give something like {default!r}")
+    check_types(given, where)
     given["pasted"] = _pasted(given.get("pasted", ()), where)
     chosen = PRESETS.get(given.get("preset", TrainConfig.preset))
     defaults = chosen.defaults if chosen else {}
@@ -177,6 +177,16 @@ def read_config(file: Path | None, **options: Any) -> TrainConfig:
     config = TrainConfig(**(defaults | started | timed | given))
     check_values(config, where)
     return config
+
+
+def check_types(given: Mapping[str, Any], where: str) -> None:
+    """
+    Raises:
+        TrainingError: a setting, but for ``pasted``, of another type than its default's.
+    """
+    for name, default in (asdict(TrainConfig()) | {"minutes": 60.0, "workers": 2}).items():
+        if name != "pasted" and name in given and not is_like(given[name], default):
+            raise TrainingError(f"{where}{name} = {shown(given[name])}: give something like {default!r}")
 
 
 def read_toml(file: Path) -> dict[str, Any]:
@@ -238,10 +248,13 @@ def check_values(config: TrainConfig, where: str = "") -> None:
         where: the beginning of messages.
 
     Raises:
-        TrainingError: a value out of its bounds; names the setting, the value and the bounds.
-        UsageError: an unknown device or precision.
+        TrainingError: a value of another type or out of its bounds; names the setting, the value and the bounds.
+        UsageError: an unknown device or precision, or no settings at all.
     """
-    every: tuple[TrainConfig | Pasted, ...] = (config, *config.pasted)
+    check_kind("config", config, TrainConfig)
+    check_types({name: value for name, value in vars(config).items() if value is not None}, where)
+    check_kind("pasted", config.pasted, tuple[Pasted, ...])
+    every: tuple[TrainConfig | Pasted, ...] = (config, *_pasted(map(vars, config.pasted), where))
     for settings in every:
         for setting, value in out_of_bounds(settings):
             raise TrainingError(f"{where}{setting.name} = {shown(value)}: must be {bounds_of(setting)}")

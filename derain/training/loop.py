@@ -16,6 +16,7 @@ import torch
 
 from derain.errors import PhotoError, TrainingError
 from derain.files.writing import alone
+from derain.given import to_path
 from derain.text import counted
 from derain.training.batches import Batches, default_workers
 from derain.training.clips import Footage
@@ -37,9 +38,9 @@ TRAINING = "training"  # the stage between others that are shown
 
 def train(  # finetuning gives all of it: an onlooker, its clock and clips, beside what a user gives
     config: TrainConfig,
-    rainy: Path,
-    clean: Path,
-    out: Path,
+    rainy: str | Path,
+    clean: str | Path,
+    out: str | Path,
     resume: bool = False,
     report: Report | None = None,
     say: Callable[[str], None] | None = None,
@@ -69,6 +70,7 @@ def train(  # finetuning gives all of it: an onlooker, its clock and clips, besi
         UsageError: a device that is not there.
         WeightsError: weights to start from or to discover rain with that are not there, or a model that cannot be.
     """
+    rainy, clean, out = to_path("rainy", rainy), to_path("clean", clean), to_path("out", out)
     check(config, where)
     with processes(config.device) as (rank, device), begun(out, config.preset, resume, (rainy, clean)) as state:
         say = say if say and rank == 0 else lambda sentence: None

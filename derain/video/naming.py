@@ -154,7 +154,7 @@ def check_result(out: Path) -> None:
     check_name(named(out), UNFINISHED_SUFFIX)
 
 
-def check(source: Path, out: Path, overwrite: bool) -> None:
+def refuse_clash(source: Path, out: Path, overwrite: bool) -> None:
     """
     Raises:
         UsageError: what cannot be, before any work.
@@ -183,7 +183,7 @@ def check_names(source: Path, out: Path | None, overwrite: bool) -> None:
 
     Raises:
         PhotoError: the clip is missing, or the result cannot be written.
-        UsageError: as :func:`check_source`, :func:`check_result` and :func:`check`; or a folder holds no pictures.
+        UsageError: as :func:`check_source`, :func:`check_result`, :func:`refuse_clash`; or a folder holds no pictures.
     """
     check_source(source)
     files_in(source)
@@ -194,7 +194,7 @@ def check_names(source: Path, out: Path | None, overwrite: bool) -> None:
     if error := hindrance(named(out), "write elsewhere with `out`"):
         raise error
     if not (is_sequence(source) or is_sequence(out)):
-        check(source, out, overwrite)
+        refuse_clash(source, out, overwrite)
 
 
 def check_preview(preview: Path, sources: Iterable[Path], weights: Iterable[Path] = ()) -> None:

@@ -10,13 +10,15 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
+from typing import cast
 
 import av
 import numpy as np
 
 from derain.errors import PhotoError, UsageError, reason, with_room
 from derain.files.writing import alone, clear, make_folder, put, write_bytes
-from derain.models.contract import Derainer
+from derain.given import check, to_path
+from derain.models.contract import Derainer, check_model
 from derain.photos import Photo
 from derain.restoring.ahead import drawn_ahead
 from derain.restoring.devices import settled_precision
@@ -33,18 +35,18 @@ from derain.video.judging import LOOKS, RAINY_LOOKS, count_rainy
 from derain.video.keeping import say_lost
 from derain.video.naming import (
     FORMATS,
-    check,
     check_preview,
     check_result,
     check_source,
     is_gif,
     is_sequence,
+    refuse_clash,
     unfinished,
 )
 from derain.video.notes import Notes
 from derain.video.reading import Clip, Frame
 from derain.video.sequences import check_sequence, process_sequence
-from derain.video.settings import VideoSettings, check_settings
+from derain.video.settings import VideoSettings
 from derain.video.sides import Light, lost_sides
 from derain.video.treatment import (
     Done,
@@ -91,7 +93,7 @@ def process(
         UsageError: ``out`` exists or is no clip, or settings that cannot be.
         WeightsError: the bundled weights are damaged.
     """
-    source, out, say = Path(source), Path(out), say or (lambda sentence: None)
+    source, out, say = to_path("source", source), to_path("out", out), say or (lambda sentence: None)
     report = report or (lambda done, total, seconds: None)
 
     notes = Notes(source, say)
@@ -99,7 +101,7 @@ def process(
     def run() -> Run:
         return Run(source, out, model_of(model), settings, overwrite, report, notes, elsewhere)
 
-    check_settings(settings)
+    check("settings", settings, VideoSettings)
     check_source(source)
     check_result(out)
     if settings.preview:
@@ -116,14 +118,14 @@ def process(
                 return dry
             done = process_sequence(begun, manifest(begun) if source.is_file() else "")
             return replace(done, notes=notes.told)
-    check(source, out, overwrite)
+    refuse_clash(source, out, overwrite)
     with ExitStack() as files:
         clips = [files.enter_context(Clip(source, hardware=settings.hwaccel))]
         clips += [files.enter_context(Clip(source, track, settings.hwaccel)) for track in range(1, clips[0].tracks)]
         choose_encoder(clips[0].codec, out.suffix.lower(), settings.codec)
         check_codec_of(settings.codec, str(out), out.suffix.lower())
         with kept_for(out):
-            check(source, out, overwrite)  # another run may just have made it
+            refuse_clash(source, out, overwrite)  # another run may just have made it
             begun = run()
             return left_dry(begun) or replace(_process_clips(clips, begun), notes=notes.told)
 
@@ -145,9 +147,9 @@ def model_of(model: Derainer | Callable[[], Derainer]) -> Derainer:
     Raises:
         UsageError: neither.
     """
-    if not callable(model):
-        raise UsageError(f"`model`: give a network, such as derain.load(), not {type(model).__name__}")
-    return model if isinstance(model, Derainer) else model()
+    found = model() if callable(model) and not isinstance(model, Derainer) else model
+    check_model(found)
+    return cast(Derainer, found)
 
 
 @contextmanager
@@ -203,7 +205,7 @@ def _process_clips(clips: list[Clip], run: Run) -> Done:
         put(whole, out)
         clear(folder)
         return done
-    except PhotoError:
+    except Exception:
         if not any(any(work.whole()) for work in works):
             clear(folder)  # nothing to go on with
         raise
@@ -304,7 +306,7 @@ def manifest(run: Run) -> str:
     """What a run is of; only one of the same may go on with its results."""
     origin = {"source": sha256(run.source), "weights": fingerprint(run.model)}
     settings = {name: value for name, value in asdict(run.settings).items() if name != "preview"}
-    return json.dumps(origin | {"settings": settings | {"segment": SEGMENT_FRAMES}}, indent=1)
+    return json.dumps(origin | {"settings": settings | {"segment": SEGMENT_FRAMES}}, indent=1, default=float)
 
 
 def _encode_all(clips: list[Clip], works: list[Work], run: Run) -> list[int]:

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from derain.errors import PhotoError, UsageError, reason, unreadable
 from derain.files.missing import absence
 from derain.files.writing import refuse_special
-from derain.photos import Photo, to_8_bit
+from derain.given import to_path
+from derain.photos import Original, Photo, to_8_bit
 from derain.restoring.ahead import ahead
 from derain.video.clock import LONGEST_PAUSE, Part, StreamClock, begins_anywhere, may_begin_anew, parts_of
 from derain.video.colour import Colours, to_rgb
@@ -28,6 +29,7 @@ from derain.video.containers.boxes import top_level
 from derain.video.damage import Damage
 from derain.video.decoding import decoded, opened, packets_of
 from derain.video.deinterlacing import deinterlaced
+from derain.video.naming import is_pattern, list_pictures
 from derain.video.sides import has_sides_to_take_over
 
 Plane = NDArray[Any]
@@ -100,6 +102,8 @@ class Clip(PictureTrack):
         self.path, self.hardware = path, hardware
         refuse_special(path)
         try:
+            if path.is_dir():
+                raise PhotoError(f"{path}: is a folder; give a clip")
             if not path.is_file():
                 raise PhotoError(f"{path}: {absence(path)}")
             if not path.stat().st_size:
@@ -313,16 +317,26 @@ def is_cover(stream: Any) -> bool:
 
 
 def frames(path: str | Path) -> Iterator[Frame]:
-    """The frames of a clip, upright, one at a time.
+    """The frames of a clip, upright, one at a time; or the pictures of a folder, or of a pattern such as ``%05d.png``.
 
     Raises:
         PhotoError: the file is not a clip that can be read.
+        UsageError: there are no pictures.
     """
-    with Clip(Path(path)) as clip:
+    path = to_path("path", path)
+    if path.is_dir() or is_pattern(path):
+        from derain.video.sequences import read_pictures  # which reads clips, too
+
+        originals = dict[int, Original]()
+        for frame in read_pictures(list_pictures(path), originals):
+            originals.clear()
+            yield frame
+        return
+    with Clip(path) as clip:
         yield from clip.frames()
 
 
-def read_frames(path: Path) -> Iterator[Photo]:
+def read_frames(path: str | Path) -> Iterator[Photo]:
     """The frames of a clip, upright and in 8 bits, one at a time.
 
     Raises:
@@ -332,13 +346,13 @@ def read_frames(path: Path) -> Iterator[Photo]:
         yield to_8_bit(frame.pixels)
 
 
-def sample_frames(path: Path, count: int) -> Iterator[Photo]:
+def sample_frames(path: str | Path, count: int) -> Iterator[Photo]:
     """``count`` frames, spread evenly over the clip; fewer if it is short. Upright, 8 bits.
 
     Raises:
         PhotoError: the file is not a clip that can be read.
     """
-    with Clip(path) as clip:
+    with Clip(to_path("path", path)) as clip:
         if clip.seconds <= count / 10:  # too short to seek in, or of unknown length
             yield from (to_8_bit(frame.pixels) for frame in islice(clip.frames(), 0, 10 * count, 10))
             return

@@ -102,7 +102,7 @@ def _pictures_to_pictures(run: Run) -> Done:
     writer, before = PictureWriter(run, done, len(photos)), _looks_back_to(done, run.settings)
     originals = dict[int, Original]()
     network = Network(run.model, run.settings, run.say, before, done)
-    pictures = derained(_pictures(photos[before:], originals), network, run.settings)
+    pictures = derained(read_pictures(photos[before:], originals), network, run.settings)
     for number, (frame, picture) in enumerate(pictures, start=before):
         original = originals.pop(frame.pts, None)
         if number >= done:
@@ -258,8 +258,12 @@ def place(out: Path, name: Path, index: int) -> Path:
     return out / (name if name.suffix.lower() in SUFFIXES else name.with_suffix(".png"))
 
 
-def _pictures(photos: list[Path], originals: dict[int, Original]) -> Iterator[Frame]:
-    """Frames, whose ``pts`` are the places of their originals."""
+def read_pictures(photos: list[Path], originals: dict[int, Original]) -> Iterator[Frame]:
+    """Frames, whose ``pts`` are the places of their originals.
+
+    Raises:
+        PhotoError: one cannot be read, or differs in size.
+    """
     size = None
     for index, path in enumerate(photos):
         original = read_original(path)

@@ -10,6 +10,7 @@ from safetensors.torch import save as as_bytes
 
 from derain.errors import WeightsError
 from derain.files.writing import write_bytes
+from derain.given import check_path
 from derain.models import describe, network_of
 from derain.models.contract import LARGEST_NUMBER, Derainer
 from derain.restoring.devices import choose_device, place
@@ -32,11 +33,12 @@ def load(weights: str | Path = "derain", device: str | torch.device = "cpu") -> 
         device: where to put the model: auto, cpu, cuda, cuda:1, mps, or one of torch's.
 
     Raises:
-        UsageError: a device that is unknown or not there.
+        UsageError: a device that is unknown or not there, or no name of weights.
         WeightsError: there are no such weights, derain cannot use them, or they have another SHA-256 digest than is
             noted in the file, or beside bundled ones.
     """
-    device = choose_device(device) if isinstance(device, str) else device
+    check_path("weights", weights)
+    device = choose_device(device)
     path = locate(weights)
     model = place(_read(path), device).eval().requires_grad_(False)
     model.name = f"the network of {weights}"

@@ -26,7 +26,7 @@ from derain.video.naming import check_result
 from derain.video.notes import Notes
 from derain.video.pipeline import DEFAULT_SETTINGS
 from derain.video.reading import UNREADABLE, Decoded, Frame, upright
-from derain.video.settings import VideoSettings, check_settings
+from derain.video.settings import VideoSettings
 from derain.video.sides import lost_sides
 from derain.video.streams.addresses import (
     ENDINGS,
@@ -294,7 +294,6 @@ def check(source: str, out: str, settings: VideoSettings, streaming: StreamSetti
         UsageError: what cannot be, before anything is opened.
         PhotoError: the result cannot be written where it is to be.
     """
-    check_settings(settings)
     if settings.start is not None:
         raise UsageError("`start`: a stream begins when it is opened; leave it out, and count `end` from there")
     if settings.hwaccel:
