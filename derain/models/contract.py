@@ -86,12 +86,12 @@ class Derainer(nn.Module):
         return background[..., :height, :width], rain[..., :height, :width]
 
 
-def check_model(model: object) -> None:
+def check_model(model: object, kind: type[nn.Module] = Derainer) -> None:
     """
     Raises:
         UsageError: it is none.
     """
-    if not isinstance(model, Derainer):
+    if not isinstance(model, kind):
         raise UsageError(f"`model`: give a network, such as derain.load(), not {type(model).__name__}")
 
 

@@ -92,12 +92,12 @@ class DerainNet(Derainer):
         super().__init__()
         self.config = config
         widths = config.widths
-        stacks = [stack(width, inner) for width, inner in config.blocks_of_levels()]
+        levels = list(config.blocks_of_levels())
         self.head = nn.Conv2d(12, widths[0], 3, padding=1)
-        self.encoder = nn.ModuleList(stacks[: len(widths)])
+        self.encoder = nn.ModuleList(stack(*level) for level in levels[: len(widths)])
         self.down = nn.ModuleList(nn.Conv2d(a, b, 3, 2, 1) for a, b in zip(widths, widths[1:]))
         self.up = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in zip(widths, widths[1:]))
-        self.decoder = nn.ModuleList(stacks[len(widths) :])
+        self.decoder = nn.ModuleList(stack(*level) for level in levels[len(widths) :])
         self.tail = nn.Conv2d(widths[0], 16, 3, padding=1)
         if not self.tail.weight.is_meta:  # torch would load its compiler for that, which takes a second
             nn.init.normal_(self.tail.weight, std=1e-2)

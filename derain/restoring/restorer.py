@@ -15,9 +15,9 @@ from torch import Tensor
 
 from derain.allocation import give_back_freed_memory
 from derain.arrays import Pixels, UnitRgb, check_pixels
-from derain.bounds import bounded
+from derain.bounds import Bounds
 from derain.errors import PhotoError
-from derain.given import check_fields
+from derain.given import check
 from derain.models.contract import Derainer, check_model
 from derain.models.strips import Map
 from derain.restoring.confirming import is_confirmed, shares_found_again, squares_with_rain
@@ -86,13 +86,13 @@ class Restorer:
     model: Derainer
     precision: str = "auto"
     tile: int | None = None
-    max_memory: float | None = bounded(None, 0, math.inf)
+    max_memory: float | None = None
 
     def __post_init__(self) -> None:
-        check_model(self.model)
+        check_model(self.model, torch.nn.Module)  # training tries pictures of its own size through any
         check_precision(self.precision)
         check_tile(self.tile)
-        check_fields(self)
+        check("max_memory", self.max_memory, float | None, Bounds(0, math.inf))
 
     @cached_property
     def device(self) -> torch.device:
@@ -373,6 +373,7 @@ def restore(
     Raises:
         UsageError: the photo is of another shape or type, or the model is none.
     """
+    check_model(model)
     restorer = Restorer(model, precision, tile, max_memory)
     check_pixels("photo", photo, "np.asarray(image)")
     found = restorer.layers(photo)
