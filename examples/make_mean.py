@@ -31,13 +31,13 @@ if __name__ == "__main__":
     networks = {name: load(name) for name in shares}
     tensors = {name: network.state_dict() for name, network in networks.items()}
     mean = networks[max(tensors, key=lambda name: len(tensors[name]))]
+    whole = mean.state_dict()
     for name, own in tensors.items():
-        whole = mean.state_dict()
         if type(networks[name]) is not type(mean) or any(
             t not in whole or whole[t].shape != numbers.shape for t, numbers in own.items()
         ):
             parser.error(f"{name}: is of another architecture; give weights of one")
-    none = {t: torch.zeros_like(numbers) for t, numbers in mean.state_dict().items()}
+    none = {t: torch.zeros_like(numbers) for t, numbers in whole.items()}
     mean.load_state_dict({t: sum(shares[n] * tensors[n].get(t, none[t]) for n in shares) for t in none})
     save(mean, asked.out, {"mean": [{"share": shares[n], "sha256": about(n)["sha256"]} for n in shares]})
     print(asked.out)

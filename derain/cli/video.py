@@ -133,7 +133,7 @@ def video(
     from derain.video.formats import choose_encoder
     from derain.video.holding import check_codec_of
     from derain.video.naming import check_names, check_preview, default_result
-    from derain.video.settings import VideoSettings, check_settings
+    from derain.video.settings import VideoSettings
     from derain.video.streams import StreamSettings, is_stream
     from derain.video.streams.addresses import shown
 
@@ -180,7 +180,6 @@ def video(
         preview=preview,
         rainy_from=threshold(True, rainy_from) if only_if_rainy or rainy_from is not None else None,
     )
-    check_settings(settings)
     if preview:
         check_preview(preview, [clip for clip, _ in clips] or [Path(source)], files_of([weights]))
     if not is_streamed:  # of a stream its options are looked at before

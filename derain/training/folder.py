@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from derain.errors import PhotoError, TrainingError, WeightsError, reason
+from derain.errors import PhotoError, TrainingError, WeightsError, reason, unreadable
 from derain.files.writing import append_line, atomic, make_folder
 from derain.photos import write_photo
 from derain.training.clock import Timing
@@ -125,7 +125,7 @@ def load_checkpoint(folder: Path, preset: str) -> dict[str, Any]:
         state["step"], state["seconds"] = int(state["step"]), float(state["seconds"])
         state["trained"] = float(state.get("trained", state["seconds"]))  # older checkpoints count the loop alone
     except OSError as error:
-        raise TrainingError(f"{path}: cannot be read ({reason(error)})") from None
+        raise TrainingError(f"{path}: {unreadable(error)}") from None
     except Exception:  # torch.load raises many kinds, all of which mean a damaged file
         raise TrainingError(
             f"{path}: damaged or not a checkpoint of derain; give another `out` to start over"

@@ -44,16 +44,8 @@ class VideoSettings:
         Raises:
             UsageError: a value that cannot be.
         """
-        check_settings(self)
-
-
-def check_settings(settings: VideoSettings) -> None:
-    """
-    Raises:
-        UsageError: settings that cannot be.
-    """
-    check_precision(settings.precision)
-    check_tile(settings.tile)
-    check_fields(settings)
-    if settings.start is not None and settings.end is not None and settings.end <= settings.start:
-        raise UsageError(f"`end` {settings.end:g}: must be after `start` {settings.start:g}")
+        check_precision(self.precision)
+        check_tile(self.tile)
+        check_fields(self)
+        if self.start is not None and self.end is not None and self.end <= self.start:
+            raise UsageError(f"`end` {self.end:g}: must be after `start` {self.start:g}")

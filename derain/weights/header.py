@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from safetensors import SafetensorError, safe_open
 
-from derain.errors import WeightsError, reason
+from derain.errors import WeightsError, unreadable
 from derain.models import blank
 from derain.text import listed
 from derain.weights.kinds import ANEW, INSTEAD, is_safetensors, not_weights
@@ -83,7 +83,7 @@ def opened(path: Path) -> Iterator[Any]:
     except HeaderError as error:
         raise WeightsError(f"{path}: not {CHECKPOINT}; {error}; {INSTEAD}") from None
     except OSError as error:
-        raise WeightsError(f"{path}: cannot be read ({reason(error)})") from None
+        raise WeightsError(f"{path}: {unreadable(error)}") from None
     except (SafetensorError, TypeError, ValueError):
         if is_safetensors(beginning):
             raise WeightsError(f"{path}: {ANEW}") from None

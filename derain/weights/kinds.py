@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from derain.errors import WeightsError, reason
+from derain.errors import WeightsError, unreadable
 from derain.files.writing import read_file
 
 INSTEAD = "give weights of derain: a .safetensors file or a bundled name"
@@ -27,7 +27,7 @@ def not_weights(path: Path, wanted: str) -> WeightsError:
     try:
         beginning = read_file(path, BEGINNING)
     except OSError as error:
-        return WeightsError(f"{path}: cannot be read ({reason(error)})")
+        return WeightsError(f"{path}: {unreadable(error)}")
     if not beginning:
         return WeightsError(f"{path}: is empty; {INSTEAD}")
     seen = seems(path, beginning)
