@@ -22,6 +22,7 @@ class Case:
     arguments: list[str]
     stdout: str = "file"
     interrupt_at: str = ""  # what stderr says when Ctrl-C is pressed
+    by: int = signal.SIGINT  # or sent instead
     before: str = ""  # Python that is run first
     stdin: str = os.devnull
 
@@ -51,7 +52,7 @@ def run_in_terminal(case: Case) -> Ended:
     os.close(drawing)
     if case.stdout == "left":
         os.close(reading)
-    printed, said = follow(process, [] if case.stdout == "left" else [reading], seen, case.interrupt_at)
+    printed, said = follow(process, [] if case.stdout == "left" else [reading], seen, case.interrupt_at, case.by)
     os.close(seen)
     if case.stdout != "left":
         os.close(reading)
@@ -60,7 +61,7 @@ def run_in_terminal(case: Case) -> Ended:
     return Ended(code, printed.decode("utf-8", "surrogateescape"), said.decode("utf-8", "replace"))
 
 
-def follow(process: int, outputs: list[int], seen: int, interrupt_at: str) -> tuple[bytes, bytes]:
+def follow(process: int, outputs: list[int], seen: int, interrupt_at: str, by: int) -> tuple[bytes, bytes]:
     """What is printed and what is said until both ends are closed."""
     texts = {fd: b"" for fd in (*outputs, seen)}
     open_ones = set(texts)
@@ -69,7 +70,7 @@ def follow(process: int, outputs: list[int], seen: int, interrupt_at: str) -> tu
         if interrupt_at and monotonic() > late:  # it never says that
             os.kill(process, signal.SIGKILL)
         if monotonic() > again:  # Python drops a Ctrl-C that comes while it runs a finaliser; a person presses again
-            os.kill(process, signal.SIGINT)
+            os.kill(process, by)
             again = monotonic() + PATIENCE
         for fd in select.select(list(open_ones), [], [], PATIENCE)[0]:
             try:
@@ -80,7 +81,7 @@ def follow(process: int, outputs: list[int], seen: int, interrupt_at: str) -> tu
             if not part:
                 open_ones.discard(fd)
         if interrupt_at and interrupt_at.encode() in texts[seen]:
-            os.kill(process, signal.SIGINT)
+            os.kill(process, by)
             interrupt_at, again = "", monotonic() + PATIENCE
     return b"".join(texts[fd] for fd in outputs), texts[seen]
 
@@ -98,7 +99,7 @@ def start(arguments: list[str], before: str) -> None:
     code = 1
     try:
         exec(before, {})
-        from derain.cli.app import main
+        from derain.__main__ import main
 
         main()
     except SystemExit as ended:

@@ -197,3 +197,18 @@ def test_what_a_node_lacks_is_said_before_any_work(cluster, tmp_path, rng, monke
     with pytest.raises(UsageError, match=r"node (one|two|three) cannot see .*none.png; use storage that all nodes"):
         list(run(jobs, Slow(0), address=cluster.address))
     assert not (tmp_path / "out").exists()
+
+
+def test_ray_leaves_sigterm_to_the_caller(monkeypatch):
+    def init(*given, **settings):
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+
+    ray = SimpleNamespace(is_initialized=lambda: False, init=init, shutdown=lambda: None)
+    monkeypatch.setattr(connecting, "load_ray", lambda: ray)
+    monkeypatch.setattr(connecting, "_sentence", lambda *_: "")
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with connecting.connected():
+            assert signal.getsignal(signal.SIGTERM) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGTERM, before)

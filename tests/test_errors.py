@@ -37,7 +37,7 @@ def shell(monkeypatch, capfd):
             patch.setattr(sys, "argv", ["derain", *map(str, words)])
             patch.setattr(sys, "stdout", sys.stdout)
             patch.setattr(sys, "stderr", sys.stderr)
-            patch.setattr("derain.cli.app.end_at_once_on_ctrl_c", lambda: None)
+            patch.setattr("derain.cli.app.end_at_once_when_told", lambda: None)
             with pytest.raises(SystemExit) as ended:
                 main()
             assert ended.value.code

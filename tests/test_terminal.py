@@ -2,8 +2,10 @@
 
 import json
 import re
+import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -226,7 +228,8 @@ def test_ctrl_c_at_the_exit_ends_without_a_trace():
     assert (done.returncode, done.stderr) == (130, "interrupted\n")
 
 
-def test_ctrl_c_is_a_word_and_exit_code_130(made, tmp_path):
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM], ids=lambda by: by.name)
+def test_ctrl_c_and_sigterm_are_a_word_and_exit_code_130(made, tmp_path, by):
     pictures = ["--rainy", str(made / "rainy"), "--clean", str(made / "clean")]
     wait = "import derain.weights, time\nderain.weights.load = lambda *_: time.sleep(60)\n"
     look = "import derain.finetuning.finetune as module, time\nmodule.finetune = lambda *_, **__: time.sleep(60)\n"
@@ -241,7 +244,7 @@ def test_ctrl_c_is_a_word_and_exit_code_130(made, tmp_path):
         "finetune": Case(["finetune", str(made / "enough")], interrupt_at="starting", before=look),
         "doctor": Case(["doctor"], interrupt_at="measuring this machine"),
     }
-    for name, end in zip(wanted, in_terminals(list(wanted.values()))):
+    for name, end in zip(wanted, in_terminals([replace(case, by=by) for case in wanted.values()])):
         assert end.code == 130 and end.stderr.count("interrupted") == 1, (name, end)
         assert "Traceback" not in end.stderr and "Aborted" not in end.stderr, (name, end.stderr)
 

@@ -136,13 +136,15 @@ def test_killed_and_resumed_equals_undisturbed(folders, tmp_path, preset, more):
 
 
 @pytest.fixture
-def ctrl_c():
-    """Presses Ctrl-C, which processes in the background do not hear by themselves."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield lambda: os.kill(os.getpid(), signal.SIGINT)
-    signal.signal(signal.SIGINT, before)
+def ctrl_c(request):
+    """Presses Ctrl-C, which processes in the background do not hear by themselves; or sends what does the same."""
+    number = getattr(request, "param", signal.SIGINT)
+    before = signal.signal(number, signal.default_int_handler)
+    yield lambda: os.kill(os.getpid(), number)
+    signal.signal(number, before)
 
 
+@pytest.mark.parametrize("ctrl_c", [signal.SIGINT, signal.SIGTERM], ids=lambda by: by.name, indirect=True)
 def test_ctrl_c_in_a_step_loses_nothing(folders, tmp_path, ctrl_c, monkeypatch):
     settings, said, step = config(save_every=100), [], Steps.__call__
 

@@ -14,7 +14,7 @@ from derain.cli.examples import epilog
 from derain.cli.export import export
 from derain.cli.finetune import finetune
 from derain.cli.hints import command_of, meant_by
-from derain.cli.interrupts import end_at_once_on_ctrl_c
+from derain.cli.interrupts import end_at_once_when_told
 from derain.cli.models import models
 from derain.cli.options import Command
 from derain.cli.quiet import bound_spinning, quiet_libraries
@@ -97,10 +97,10 @@ def main() -> None:
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else 0
     except KeyboardInterrupt:
-        end_at_once_on_ctrl_c()
+        end_at_once_when_told()
         say("interrupted")
         code = 130
-    end_at_once_on_ctrl_c()
+    end_at_once_when_told()
     sys.stdout.flush()
     sys.exit(code or int(results.said))
 

@@ -1,13 +1,23 @@
-"""Ctrl-C, once a command is over."""
+"""Ctrl-C, and SIGTERM, by which a scheduler, a container or `kill` ends a command: both end it alike."""
 
 import os
 import signal
 from types import FrameType
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-def end_at_once_on_ctrl_c() -> None:
-    """From now on; what Python does at its exit would tell of it with a traceback."""
-    signal.signal(signal.SIGINT, _end)
+
+def take_sigterm_as_ctrl_c() -> None:
+    """From now on, unless whoever started the command has it ignored."""
+    if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+def end_at_once_when_told() -> None:
+    """From now on, as a command is over; what Python does at its exit would tell of Ctrl-C with a traceback."""
+    for number in SIGNALS:
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _end)
 
 
 def _end(number: int, frame: FrameType | None) -> None:

@@ -2,7 +2,9 @@
 
 import logging
 import os
+import signal
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -59,7 +61,8 @@ def connected(address: str | None = None, say: Callable[[str], None] = lambda _:
     start: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     try:
         _reach(address or os.environ.get("RAY_ADDRESS", ""))
-        is_own = _initialise(ray, address or None, start)
+        with _sigterm_as_it_was():
+            is_own = _initialise(ray, address or None, start)
     except Exception as error:  # Ray raises anything where it cannot start
         raise UsageError(_refusal(address, reason(error))) from None
     try:
@@ -106,6 +109,17 @@ def _initialise(ray: ModuleType, address: str | None, start: dict[str, Any]) -> 
             raise
         ray.init("local", include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **start)
         return True
+
+
+@contextmanager
+def _sigterm_as_it_was() -> Iterator[None]:
+    """Afterwards SIGTERM does what the caller wants it to, not what Ray puts in its place: to end without a word."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if callable(before) and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 def _sentence(ray: ModuleType, is_own: bool) -> str:

@@ -21,6 +21,7 @@ from derain.errors import BrokenOffError
 from derain.restoring.devices import FREE_MEMORY_SHARE, free_memory
 from derain.training.config import TrainConfig
 from derain.training.crops import Crops, cores
+from derain.training.interrupts import uninterrupted
 from derain.training.learner import Batch, Learner, Recipe
 
 MOST_WORKERS = 16  # by default: what they prepare in a second is more than a GPU learns
@@ -169,7 +170,7 @@ class Pool:
         self.ends: list[Connection] = []
         self.processes = []
         self.ordered = self.taken = 0
-        with _unseen_main(), _no_interrupts():
+        with _unseen_main(), _no_interrupts(), uninterrupted():
             if sys.platform == "linux":
                 context.set_forkserver_preload(LIBRARIES)
             for places in self.places:

@@ -1,4 +1,4 @@
-"""Ctrl-C that waits for what has to be done whole."""
+"""Ctrl-C, and SIGTERM where it does the same, that wait for what has to be done whole."""
 
 import signal
 import threading
@@ -9,23 +9,28 @@ from typing import Any
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Ctrl-C comes at the end of the block; pressed again, it comes at once. In other threads it never comes."""
-    before = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(before):
+    """Ctrl-C comes at the end of the block; pressed again, it comes at once. In other threads it never comes.
+
+    So does SIGTERM, unless it ends the process as it does by itself.
+    """
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    heard: dict[int, Any] = {number: handler for number, handler in before.items() if callable(handler)}
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
-    pressed = False
+    pressed: list[int] = []
 
     def put_off(number: int, frame: Any) -> None:
-        nonlocal pressed
         if pressed:
-            before(number, frame)
-        pressed = True
+            heard[number](number, frame)
+        pressed.append(number)
 
-    signal.signal(signal.SIGINT, put_off)
+    for number in heard:
+        signal.signal(number, put_off)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in heard.items():
+            signal.signal(number, handler)
     if pressed:
-        before(signal.SIGINT, None)
+        heard[pressed[0]](pressed[0], None)
