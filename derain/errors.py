@@ -12,9 +12,6 @@ DerainError
 """
 
 import errno
-import os
-
-NO_ROOM = [os.strerror(getattr(errno, name)) for name in ("ENOSPC", "EDQUOT") if hasattr(errno, name)]
 
 
 class DerainError(Exception):
@@ -74,7 +71,12 @@ def unreadable(error: BaseException, kind: str = "") -> str:
     return f"cannot be read{kind} ({reason(error)}){remedy}"
 
 
-def with_room(said: str) -> str:
-    """What is said of a result that failed; if the disk is full with what to do, in a command that can be repeated."""
-    full = any(why in said for why in NO_ROOM)
-    return f"{said}; make room, then give the same command again" if full else said
+def unwritable(error: BaseException, done: str = "written") -> str:
+    """That something cannot be written, why, and if the disk is full what to do.
+
+    Args:
+        done: what else it cannot be, such as "written as mp4".
+    """
+    full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+    remedy = "; make room, then give the same command again" if full else ""
+    return f"cannot be {done} ({reason(error)}){remedy}"

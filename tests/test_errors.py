@@ -1,12 +1,15 @@
 """Errors name what the caller gave: arguments to those who call Python, options to those who type a command."""
 
 import ast
+import errno
 import json
 import math
+import os
 import re
 import sys
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import typer
@@ -14,7 +17,7 @@ import typer
 import derain
 from derain.batch import Target, Treatment, plan, run
 from derain.cli.app import app, main
-from derain.errors import DerainError
+from derain.errors import DerainError, unwritable
 from derain.export import export_onnx
 from derain.finetuning.finetune import finetune
 from derain.rain.amount import amount
@@ -164,6 +167,12 @@ def test_no_module_but_those_of_the_command_line_speaks_of_options():
 )
 def test_python_refuses_what_the_command_line_refuses_as_soon_as_it_is_given(made, given, said):
     assert python(made, **given).startswith(said)
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), av.error.OSError(errno.EDQUOT, "full")])
+def test_a_full_disk_is_known_by_its_error_whoever_raises_it(error):
+    assert unwritable(error) == "cannot be written (full); make room, then give the same command again"
+    assert unwritable(OSError(errno.EACCES, os.strerror(errno.ENOSPC))) == "cannot be written (No space left on device)"
 
 
 def test_names_do_for_paths(tmp_path):

@@ -404,7 +404,7 @@ def test_a_full_disk_found_out_as_it_is_synced_is_no_success(tmp_path, monkeypat
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(PhotoError, match="No space left"):
+    with pytest.raises(PhotoError, match="No space left on device.; make room, then give the same command again"):
         write_bytes(tmp_path / "a", b"a")
     assert list(tmp_path.iterdir()) == []
 

@@ -17,7 +17,7 @@ from derain.batch.jobs import NAMES, Job, ending_of, obstacle
 from derain.batch.journal import Journal
 from derain.batch.outcome import Outcome
 from derain.bounds import bounded, share
-from derain.errors import PhotoError, UsageError, reason, unreadable, with_room
+from derain.errors import PhotoError, UsageError, reason, unreadable, unwritable
 from derain.files.places import exists
 from derain.files.writing import is_protected, make_folder, replace_bytes, write_bytes, write_new
 from derain.given import check, check_fields
@@ -294,8 +294,8 @@ def _write(work: JobUnderWay, treatment: Treatment) -> Outcome:
         notes = _write_results(work, original, layers, treatment, partial(finished_file, to=to, untouched=untouched))
         return replace(done, rain_left=layers.rain_left, dry=layers.dry, untouched=untouched, notes=notes)
     except Exception as error:  # whatever it is, the other photos go on
-        said = str(error) if isinstance(error, PhotoError) else f"{job.background}: cannot be written ({reason(error)})"
-        return replace(done, error=PhotoError(with_room(said)))
+        said = str(error) if isinstance(error, PhotoError) else f"{job.background}: {unwritable(error)}"
+        return replace(done, error=PhotoError(said))
 
 
 def _write_results(

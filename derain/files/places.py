@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path, PurePath
 from typing import Any, cast, overload
 
-from derain.errors import PhotoError, UsageError, reason
+from derain.errors import PhotoError, UsageError, reason, unwritable
 from derain.files.parts import new_name
 from derain.given import to_path
 
@@ -116,7 +116,7 @@ def write_place(path: Path, content: bytes) -> None:
                 system.rm_file(part)
             raise
     except Exception as error:  # each file system has its own
-        raise PhotoError(f"{path}: cannot be written ({reason(error)})") from None
+        raise PhotoError(f"{path}: {unwritable(error)}") from None
 
 
 def make_place(folder: Path) -> None:
@@ -130,7 +130,7 @@ def make_place(folder: Path) -> None:
     try:
         folder.fs.makedirs(folder.path, exist_ok=True)  # type: ignore[attr-defined]
     except Exception as error:
-        raise PhotoError(f"{folder}: cannot be created ({reason(error)})") from None
+        raise PhotoError(f"{folder}: {unwritable(error, 'created')}") from None
 
 
 def entries(folder: Path) -> tuple[list[str], list[str]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from derain.errors import PhotoError, UsageError, reason
+from derain.errors import PhotoError, UsageError, reason, unwritable
 from derain.files.attributes import keep
 from derain.files.parts import create, kind
 from derain.files.places import exists, is_remote, make_place, read_place, write_place
@@ -91,7 +91,7 @@ def make_folder(path: Path, below: Path | None = None) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise PhotoError(f"{path}: cannot be created ({reason(error)})") from None
+        raise PhotoError(f"{path}: {unwritable(error, 'created')}") from None
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -107,7 +107,7 @@ def write_bytes(path: Path, content: bytes) -> None:
         with atomic(path) as part:
             part.write_bytes(content)
     except OSError as error:
-        raise PhotoError(f"{path}: cannot be written ({reason(error)})") from None
+        raise PhotoError(f"{path}: {unwritable(error)}") from None
 
 
 def write_new(path: Path, content: bytes) -> None:
@@ -130,7 +130,7 @@ def write_new(path: Path, content: bytes) -> None:
             advice = "give another `output`; `overwrite` would replace what is there"
             raise PhotoError(f"{path}: {what}; {advice}") from None
     except OSError as error:
-        raise PhotoError(f"{path}: cannot be written ({reason(error)})") from None
+        raise PhotoError(f"{path}: {unwritable(error)}") from None
 
 
 def _holds(path: Path, content: bytes) -> bool:
@@ -151,7 +151,7 @@ def replace_bytes(path: Path, content: bytes) -> list[str]:
         with whole as part:
             part.write_bytes(content)
     except OSError as error:
-        raise PhotoError(f"{path}: cannot be written ({reason(error)})") from None
+        raise PhotoError(f"{path}: {unwritable(error)}") from None
     return whole.lost
 
 
@@ -179,7 +179,7 @@ def write_named(path: Path, content: bytes) -> None:
         with open(os.open(path, os.O_WRONLY), "wb") as file:
             file.write(content)
     except OSError as error:
-        raise PhotoError(f"{path}: cannot be written ({reason(error)})") from None
+        raise PhotoError(f"{path}: {unwritable(error)}") from None
 
 
 def is_special(path: Path) -> bool:

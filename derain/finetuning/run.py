@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from derain.errors import PhotoError, TrainingError, UsageError, reason
+from derain.errors import PhotoError, TrainingError, UsageError, unwritable
 from derain.finetuning.best import Best
 from derain.finetuning.judge import Judge
 from derain.finetuning.material import Material, forget, remove_copies, remove_if_empty
@@ -88,7 +88,7 @@ def begin(out: Path, given: tuple[Path, ...], resume: bool, overwrite: bool) -> 
             for name in (SUMMARY, INTERRUPTED):
                 (work / name).unlink(missing_ok=True)
     except OSError as error:
-        raise PhotoError(f"{work}: cannot be prepared ({reason(error)})") from None
+        raise PhotoError(f"{work}: {unwritable(error, 'prepared')}") from None
     return work
 
 

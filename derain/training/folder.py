@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from derain.errors import PhotoError, TrainingError, WeightsError, reason, unreadable
+from derain.errors import PhotoError, TrainingError, WeightsError, unreadable, unwritable
 from derain.files.writing import append_line, atomic, make_folder
 from derain.photos import write_photo
 from derain.training.clock import Timing
@@ -53,7 +53,7 @@ def prepare_folder(out: Path, preset: str, resume: bool, photos: tuple[Path, ...
         out.mkdir(parents=True, exist_ok=True)
         make_folder(out / PREVIEWS, below=out)
     except OSError as error:
-        raise PhotoError(f"{out}: cannot be written ({reason(error)})") from None
+        raise PhotoError(f"{out}: {unwritable(error)}") from None
 
 
 def forget(out: Path, preset: str) -> None:
@@ -93,7 +93,7 @@ def keep(
         save(learner.result, weights_in(out, config.preset), training=summary)
         write_photo(out / PREVIEWS / f"{step:07d}.jpg", preview(learner.result, rainy))
     except OSError as error:
-        raise PhotoError(f"{out / CHECKPOINT}: cannot be written ({reason(error)})") from None
+        raise PhotoError(f"{out / CHECKPOINT}: {unwritable(error)}") from None
     except WeightsError as error:
         raise PhotoError(str(error)) from None
 
@@ -161,7 +161,7 @@ class Log:
                 with atomic(self.path) as partial:
                     partial.write_text("".join(line for line in lines if _step_of(line) <= step), encoding="utf-8")
             except OSError as error:
-                raise PhotoError(f"{self.path}: cannot be written ({reason(error)})") from None
+                raise PhotoError(f"{self.path}: {unwritable(error)}") from None
         if left_out:
             self._append({"skipped": left_out})
 
@@ -176,7 +176,7 @@ class Log:
             try:
                 append_line(self.path, json.dumps(entry))
             except OSError as error:
-                raise PhotoError(f"{self.path}: cannot be written ({reason(error)})") from None
+                raise PhotoError(f"{self.path}: {unwritable(error)}") from None
 
 
 def _step_of(line: str) -> float:

@@ -10,7 +10,7 @@ from typing import Any
 import av
 from av.video.reformatter import ColorRange
 
-from derain.errors import PhotoError, reason
+from derain.errors import PhotoError, unwritable
 from derain.files.writing import write_bytes
 from derain.photos import Photo
 from derain.video.colour import Colours, from_rgb, matrix_and_range
@@ -62,7 +62,7 @@ class PictureEncoder:
             if encoding.aspect:
                 self.stream.codec_context.sample_aspect_ratio = encoding.aspect
         except (av.FFmpegError, OSError, ValueError) as error:
-            raise PhotoError(f"{named}: cannot be written ({reason(error)})") from None
+            raise PhotoError(f"{named}: {unwritable(error)}") from None
         self.carrier = Carrier()
 
     def _colours(self, frame: Frame) -> Colours:
@@ -136,7 +136,7 @@ class PictureEncoder:
         begun = self.stream.codec_context.is_open
         done = "written" if isinstance(error, OSError) and begun else f"encoded as {codec}"
         advice = "; it needs an NVIDIA GPU with an encoder" if codec.endswith(NVENC) and not begun else ""
-        return PhotoError(f"{self.named}: cannot be {done} ({reason(error)}){advice}")
+        return PhotoError(f"{self.named}: {unwritable(error, done)}{advice}")
 
 
 def in_time(packets: list[Any]) -> list[Any]:
@@ -163,7 +163,7 @@ class SegmentWriter:
         try:
             self.container = open_output(path, _form_of_segments(encoding))
         except (av.FFmpegError, OSError, ValueError) as error:
-            raise PhotoError(f"{path}: cannot be written ({reason(error)})") from None
+            raise PhotoError(f"{path}: {unwritable(error)}") from None
         self.encoder = PictureEncoder(self.container, encoding, str(path))
         if (
             encoding.codec == "libx264"
@@ -189,7 +189,7 @@ class SegmentWriter:
         try:
             self.container.close()
         except (av.FFmpegError, OSError) as error:
-            raise PhotoError(f"{self.path}: cannot be written ({reason(error)})") from None
+            raise PhotoError(f"{self.path}: {unwritable(error)}") from None
         write_bytes(self.path.with_suffix(".json"), json.dumps(self.times).encode())
 
     def _mux(self, packets: list[Any]) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import av
 
-from derain.errors import PhotoError, reason
+from derain.errors import PhotoError, unwritable
 from derain.text import counted
 from derain.video.clock import CONTINUOUS, Part, StreamClock
 from derain.video.containers.matroska_header import set_aspect
@@ -172,7 +172,7 @@ def _write(joining: Joining) -> list[str]:
         if beside.refused:
             _check_pictures(out, pictures)
     except (av.FFmpegError, OSError, ValueError, ArithmeticError) as error:
-        raise PhotoError(f"{out}: cannot be written as {joining.form} ({reason(error)})") from None
+        raise PhotoError(f"{out}: {unwritable(error, f'written as {joining.form}')}") from None
     for sentence in header.what_is_lost(source) if joining.keep_header else []:
         say(sentence)
     if joining.form in BOXES:

@@ -15,7 +15,7 @@ from typing import cast
 import av
 import numpy as np
 
-from derain.errors import PhotoError, UsageError, reason, with_room
+from derain.errors import PhotoError, UsageError, unwritable
 from derain.files.writing import alone, clear, make_folder, put, write_bytes
 from derain.given import check, to_path
 from derain.models.contract import Derainer, check_model
@@ -166,15 +166,14 @@ def kept_for(out: Path) -> Iterator[None]:
         raise _of_result(out, error) from None
     except OSError as error:
         named = error.filename if out.name in str(error.filename) else out
-        raise PhotoError(with_room(f"{named}: cannot be read or written ({reason(error)})")) from None
+        raise PhotoError(f"{named}: {unwritable(error, 'read or written')}") from None
 
 
 def _of_result(out: Path, error: PhotoError) -> PhotoError:
     said, folder = str(error), f"{unfinished(out)}{os.sep}"
     if said.startswith(folder):
-        said = f"{out}: {said.removeprefix(folder).partition(': ')[2]}"
-    said = with_room(said)
-    return error if said == str(error) else PhotoError(said)
+        return PhotoError(f"{out}: {said.removeprefix(folder).partition(': ')[2]}")
+    return error
 
 
 def _process_clips(clips: list[Clip], run: Run) -> Done:
