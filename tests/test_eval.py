@@ -10,6 +10,7 @@ from functools import partial
 from itertools import cycle
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -615,8 +616,20 @@ def test_the_rain_of_the_benchmark_is_seen_by_the_default_network(monkeypatch):
         assert (len(photo) in seen) == is_seen
 
 
+@pytest.mark.parametrize("name, codec", [("a.MTS", "libx264"), ("a.ts", "mpeg2video"), ("a.gif", "gif")])
+def test_what_every_command_takes_for_a_clip_is_scored_as_one(tmp_path, rng, name, codec):
+    pixel_format = "rgb8" if codec == "gif" else "yuv420p"
+    with av.open(str(tmp_path / name), "w") as clip:
+        stream = clip.add_stream(codec, rate=25, width=64, height=64, pix_fmt=pixel_format)
+        for _ in range(5):
+            picture = av.VideoFrame.from_ndarray(bytes_of(draw_scene(rng, 64)), format="rgb24")
+            clip.mux(stream.encode(picture.reformat(format=pixel_format)))
+        clip.mux(stream.encode())
+    given = open_samples(tmp_path / name, frames=3)
+    assert given.in_sequence and [sample.rainy.shape for sample in given.samples] == [(64, 64, 3)] * 3
+
+
 def test_clips_are_scored_frame_by_frame(tmp_path, rng, small_weights):
-    av = pytest.importorskip("av")
     scene = bytes_of(draw_scene(rng, 64))
     for name, count in (("rainy", 5), ("still", 4)):
         with av.open(str(tmp_path / f"{name}.mkv"), "w") as clip:

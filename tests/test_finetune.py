@@ -23,6 +23,7 @@ from typer.testing import CliRunner
 
 import derain
 from derain.cli.app import app
+from derain.cli.inputs import check_pictures
 from derain.errors import PhotoError, TrainingError, UsageError, WeightsError
 from derain.evaluation.self_test import draw_scene
 from derain.finetuning.best import Best, described
@@ -42,6 +43,7 @@ from derain.finetuning.material import (
     jpeg_quality,
     prepare,
     remove_copies,
+    usable_files,
 )
 from derain.finetuning.places import LEAST_PHOTOS, work_folder
 from derain.finetuning.summary import notes
@@ -541,14 +543,25 @@ def test_where_more_time_would_find_no_more_photos_that_is_said(tmp_path):
         prepare(tmp_path, tmp_path / "material", load(), scales=1, clock=Clock(1, began=time.monotonic() - 60))
 
 
-def clip_of(path: Path, frames: int) -> None:
+def clip_of(path: Path, frames: int, codec: str = "mpeg4", pixel_format: str = "yuv420p") -> None:
     """Of twenty frames a second."""
     with av.open(str(path), "w") as clip:
-        stream = clip.add_stream("mpeg4", rate=20, width=128, height=128, pix_fmt="yuv420p")
+        stream = clip.add_stream(codec, rate=20, width=128, height=128, pix_fmt=pixel_format)
         for index in range(frames):
-            picture = rainy_picture(index)[:128, :128]
-            clip.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")))
+            picture = np.ascontiguousarray(rainy_picture(index)[:128, :128])
+            clip.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format=pixel_format)))
         clip.mux(stream.encode())
+
+
+@pytest.mark.parametrize(
+    "name, codec", [("a.MTS", "libx264"), ("a.ts", "mpeg2video"), ("a.avi", "mpeg4"), ("a.gif", "gif")]
+)
+def test_what_every_command_takes_for_a_clip_is_learned_from(tmp_path, name, codec):
+    clip_of(tmp_path / name, frames=40, codec=codec, pixel_format="rgb8" if codec == "gif" else "yuv420p")
+    check_pictures(tmp_path, "rainy photos", clips=True)
+    assert [path.name for path in usable_files(tmp_path)] == [name]
+    assert len(list(Reading(pytest.fail).pictures(tmp_path / name, 0))) >= LEAST_PHOTOS
+    assert [footage.path.name for footage in Crops(tmp_path, 64).footage] == [name]
 
 
 def test_a_clip_that_is_too_short_is_told_as_a_clip_and_how_long_it_must_be(tmp_path):

@@ -7,13 +7,14 @@ from functools import cached_property
 from pathlib import Path, PurePath
 
 from derain.batch.jobs import BESIDE, Target
-from derain.batch.listing import DERAINED_MARK, Folder, folders, is_clip, is_moving, is_raw, is_work
+from derain.batch.listing import DERAINED_MARK, Folder, folders, is_own_clip, is_raw, is_work
 from derain.batch.reasons import BY_NAME, CLIP, RAW, WORK, Kind, Leave, Reason, nothing_found, result_of
 from derain.errors import UsageError, reason
 from derain.files.missing import broken
 from derain.files.places import is_folder, is_remote, matching, place
 from derain.photos import SUFFIXES, find_photos
 from derain.photos.names import results_among
+from derain.video.naming import is_clip
 
 
 def photos_named(given: str | Path, recursive: bool, target: Target, leave: Leave) -> Iterator[tuple[Path, PurePath]]:
@@ -102,13 +103,13 @@ def _matched(path: Path, pattern: str, target: Target, leave: Leave) -> Iterator
         beside = results_among([p for folder in {p.parent for p in matched} for p in _readable(folder)], target.marks)
     photos = {path for path in matched if path.suffix.lower() in SUFFIXES and (is_remote(path) or not path.is_dir())}
     for found in matched:
-        if is_clip(found.name) and (is_remote(found) or not found.is_dir()):
+        if is_own_clip(found.name) and (is_remote(found) or not found.is_dir()):
             leave(found, CLIP)
         elif is_raw(found.name) and (is_remote(found) or not found.is_dir()):
             leave(found, RAW)
         elif found in photos and not _is_left(found, beside, leave):
             yield found, PurePath(found.name)
-    if not photos and not any(is_moving(found) or is_raw(found.name) for found in matched):
+    if not photos and not any(is_clip(found) or is_raw(found.name) for found in matched):
         yield path, PurePath(path.name)
 
 
@@ -183,7 +184,7 @@ def found_to_look_at(
         found.append({})
         for picture, _ in photos_named(given, recursive, BESIDE, leave_out):
             found[-1][picture] = None
-    results = results_among([path for paths in found for path in paths if not is_moving(path)])
+    results = results_among([path for paths in found for path in paths if not is_clip(path)])
     for path, photo in results.items():
         leave_out(path, result_of(photo))
     seen = set(results)

@@ -6,7 +6,6 @@ from pathlib import Path, PurePath
 
 from PIL import Image
 
-from derain.batch.listing import is_moving
 from derain.batch.reasons import for_video
 from derain.errors import PhotoError, UsageError, unreadable
 from derain.files.missing import absence
@@ -15,6 +14,7 @@ from derain.files.writing import hindrance
 from derain.given import check, check_fields
 from derain.photos import SUFFIXES
 from derain.photos.names import FORMATS, MARKS
+from derain.video.naming import is_clip
 
 NAMES = {"jpg": ".jpg", "jpeg": ".jpg", "png": ".png", "webp": ".webp", "tiff": ".tif", "avif": ".avif", "bmp": ".bmp"}
 
@@ -145,7 +145,7 @@ def obstacle(job: Job) -> PhotoError | None:
         return PhotoError(f"{job.source}: {absence(job.source)}")
     except OSError as error:
         return PhotoError(f"{job.source}: {unreadable(error)}")
-    if is_moving(job.source):
+    if is_clip(job.source):
         return PhotoError(for_video([job.source]))
     advice = (
         "leave out `in_place` and write elsewhere with `output`" if job.in_place else "write elsewhere with `output`"

@@ -10,30 +10,10 @@ from derain.files.places import entries, is_remote
 from derain.finetuning.places import WORK_SUFFIX
 from derain.photos.names import SUFFIXES
 from derain.photos.raw import is_named_raw
+from derain.video.naming import is_clip
 
-MOVING_SUFFIXES = {
-    ".gif",
-    ".mp4",
-    ".m4v",
-    ".mov",
-    ".mkv",
-    ".webm",
-    ".avi",
-    ".mts",
-    ".m2ts",
-    ".ts",
-    ".mpg",
-    ".3gp",
-    ".wmv",
-    ".flv",
-}
 DERAINED_MARK = ".derained"  # end of the stem of a background, wherever it lies
 TOP = PurePath()
-
-
-def is_moving(path: Path) -> bool:
-    """Whether a file is by its name no photo but a clip, or a GIF."""
-    return path.suffix.lower() in MOVING_SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -75,7 +55,7 @@ def scan(folder: Path) -> Listing:
     """
     if is_remote(folder):
         files, folders = entries(folder)
-        photos, clips, raws = (sorted(filter(chosen, files)) for chosen in (is_photo, is_clip, is_raw))
+        photos, clips, raws = (sorted(filter(chosen, files)) for chosen in (is_photo, is_own_clip, is_raw))
         return Listing(photos, sorted(folders), clips, raws=raws)
     photos, folders, clips, links, linked_folders, raws = [], [], [], set(), [], []
     with os.scandir(folder) as found:
@@ -88,7 +68,7 @@ def scan(folder: Path) -> Listing:
                     links.add(entry.name)
             elif entry.is_symlink() and entry.is_dir():
                 linked_folders.append(entry.name)
-            elif is_clip(entry.name) and entry.is_file():
+            elif is_own_clip(entry.name) and entry.is_file():
                 clips.append(entry.name)
             elif is_raw(entry.name):
                 raws.append(entry.name)
@@ -102,10 +82,9 @@ def is_photo(name: str) -> bool:
     return not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES
 
 
-def is_clip(name: str) -> bool:
+def is_own_clip(name: str) -> bool:
     """Whether a file is a clip or a GIF by its name, not hidden, and no result."""
-    stem, ending = os.path.splitext(name)
-    return ending.lower() in MOVING_SUFFIXES and not (name.startswith(".") or stem.endswith(DERAINED_MARK))
+    return is_clip(name) and not (name.startswith(".") or os.path.splitext(name)[0].endswith(DERAINED_MARK))
 
 
 def is_raw(name: str) -> bool:

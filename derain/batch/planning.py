@@ -10,12 +10,12 @@ from types import MappingProxyType
 from derain.batch.clashes import Clash, Read, Taken, encoded_name, refuse_collisions
 from derain.batch.finding import NamedTogether, photos_named
 from derain.batch.jobs import BESIDE, Job, Target, check_target, ending_of, job_for
-from derain.batch.listing import is_moving
 from derain.batch.reasons import Leave, Reason, for_video, nothing_found, result_of
 from derain.errors import UsageError
 from derain.files.missing import is_unmatched
 from derain.files.places import is_folder, is_remote, place
 from derain.photos.names import SUFFIXES, results_among
+from derain.video.naming import is_clip
 
 MANY = 5000  # photos, from which on work begins before all are found
 
@@ -53,7 +53,7 @@ def plan(
     for path, photo in results.items():
         leave_out(path, result_of(photo))
     found = {photo: place for photo, place in named.items() if photo not in results}
-    if found and all(is_moving(photo) and not is_unmatched(photo) for photo in found):
+    if found and all(is_clip(photo) and not is_unmatched(photo) for photo in found):
         raise UsageError(for_video(sorted(found)))
     if not found:
         raise UsageError(nothing_found(left))

@@ -173,14 +173,15 @@ def nothing_of(clip: Path, place: Path | None) -> dict[str, Any]:
 
 def matched(sources: list[str]) -> list[str]:
     """The sources with the clips that patterns match in their place, which a shell did not expand."""
-    from derain.batch.listing import DERAINED_MARK, is_moving
+    from derain.batch.listing import DERAINED_MARK
     from derain.files.missing import is_unmatched
+    from derain.video.naming import is_clip
     from derain.video.streams.addresses import is_stream
 
     found: list[str] = []
     for source in sources:
         names = sorted(glob.glob(source)) if not is_stream(source) and is_unmatched(Path(source)) else []
-        clips = [name for name in names if is_moving(Path(name)) and not Path(name).stem.endswith(DERAINED_MARK)]
+        clips = [name for name in names if is_clip(name) and not Path(name).stem.endswith(DERAINED_MARK)]
         found += clips or [source]
     return found
 
@@ -194,12 +195,11 @@ def inside(out: str, source: str) -> str:
         PhotoError: the clip is missing, or no clip.
         UsageError: it is a photo, or the name of ``out`` ends both as a folder's and as a clip's.
     """
-    from derain.batch.listing import is_moving
-    from derain.video.naming import NUMBERED_NAME, result_in, unfinished
+    from derain.video.naming import NUMBERED_NAME, is_clip, result_in, unfinished
     from derain.video.streams.addresses import is_stream
 
     if is_stream(source) or is_stream(out) or not os.path.isfile(source):
-        if out.endswith(SLASHES) and not is_stream(out) and is_moving(Path(out)):
+        if out.endswith(SLASHES) and not is_stream(out) and is_clip(Path(out)):
             raise UsageError(f"{out}: ends as a folder's name does; leave out the slash to write a clip")
         return out
     has_frames = os.path.lexists(Path(out, NUMBERED_NAME % 0)) or unfinished(Path(out)).exists()
@@ -255,13 +255,12 @@ def clips_in(folder: Path) -> list[Path]:
     Raises:
         UsageError: it cannot be read.
     """
-    from derain.batch.listing import DERAINED_MARK, is_moving
+    from derain.batch.listing import is_own_clip
 
     try:
-        moving = sorted(p for p in folder.iterdir() if is_moving(p) and not p.name.startswith("."))
+        clips = sorted(path for path in folder.iterdir() if is_own_clip(path.name))
     except OSError as error:
         raise UsageError(f"{folder}: {unreadable(error)}") from None
-    clips = [path for path in moving if not path.stem.endswith(DERAINED_MARK)]
     return [path for path in clips if path.is_file() or (path.is_symlink() and not os.path.exists(path))]
 
 

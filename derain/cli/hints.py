@@ -7,13 +7,13 @@ from pathlib import Path
 
 def meant_by(words: list[str]) -> str | None:
     """A sentence that names the command, if the first of ``words`` is a file or a folder instead of one."""
-    from derain.batch.listing import is_moving
     from derain.photos import SUFFIXES
+    from derain.video.naming import is_clip
 
     first, given = Path(words[0]), shlex.join(words)
     if os.path.isdir(first):
         return f"{first} is a folder: `derain run {given}` derains its photos, `derain video {given}` its clips."
-    if is_moving(first):
+    if is_clip(first):
         return f"{first} is a clip: `derain video {given}` removes its rain."
     if first.suffix.lower() in SUFFIXES:
         return f"{first} is a photo: `derain run {given}` removes its rain."

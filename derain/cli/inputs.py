@@ -40,9 +40,9 @@ def check_pictures(folder: Path, what: str, clips: bool = False, least: int = 1)
     Raises:
         UsageError: it is no folder, or holds fewer than ``least`` photos, and if ``clips`` count no clip either.
     """
-    from derain.batch.listing import is_moving
     from derain.photos import SUFFIXES
     from derain.photos.raw import raws_left_out
+    from derain.video.naming import is_clip
 
     if why := missing(folder):
         raise UsageError(f"{as_given(folder)}: {why}; give a folder of {what}")
@@ -51,7 +51,7 @@ def check_pictures(folder: Path, what: str, clips: bool = False, least: int = 1)
     if not os.access(folder, os.R_OK | os.X_OK):
         raise UsageError(f"{folder}: {unreadable(PermissionError(errno.EACCES, os.strerror(errno.EACCES)))}")
     named = [path for path in folder.iterdir() if not path.name.startswith(".")]
-    if clips and any(map(is_moving, named)):
+    if clips and any(map(is_clip, named)):
         return
     photos = sum(path.suffix.lower() in SUFFIXES for path in named)
     if not photos:

@@ -10,7 +10,7 @@ from derain.files.sparing import check_file
 from derain.files.writing import is_special, write_named
 from derain.photos import SUFFIXES
 from derain.text import encoded
-from derain.video.naming import CLIPS
+from derain.video.naming import is_clip
 from derain.weights import bundled_folder
 
 
@@ -43,7 +43,7 @@ def pictures_at(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
     try:
-        return [file for file in path.iterdir() if file.suffix.lower() in SUFFIXES | CLIPS]
+        return [file for file in path.iterdir() if file.suffix.lower() in SUFFIXES or is_clip(file)]
     except OSError as error:
         raise UsageError(f"{path}: {unreadable(error)}") from None
 

@@ -109,16 +109,16 @@ def _pictures(source: str | Path, every: int) -> "Iterator[tuple[float | None, P
     Raises:
         PhotoError: it cannot be read; of a clip that is damaged after what can be.
     """
-    from derain.batch.listing import is_moving
     from derain.files.places import is_remote
+    from derain.video.naming import is_clip
 
     if isinstance(source, str):
         from derain.video.streams.looking import look_at
 
         yield from ((frame.time, frame.pixels) for frame in look_at(source, every, say))
-    elif is_moving(source) and is_remote(source):
+    elif is_clip(source) and is_remote(source):
         raise PhotoError(f"{source}: only clips on this machine can be looked at; copy it here first")
-    elif is_moving(source):
+    elif is_clip(source):
         from derain.video.reading import Clip
 
         with Clip(source) as clip:

@@ -14,7 +14,7 @@ from derain.photos import find_photos
 from derain.photos.names import left_out, results_among
 from derain.photos.raw import raws_left_out
 from derain.text import counted
-from derain.video.naming import CLIPS
+from derain.video.naming import is_clip
 
 INPUT = "input"
 
@@ -60,14 +60,14 @@ def open_samples(
     for path in paths:
         if not os.path.exists(path):
             raise UsageError(f"{path}: no such file or folder")
-    if frames and rainy.suffix.lower() not in CLIPS:
+    if frames and not is_clip(rainy):
         raise UsageError(f"{rainy}: is no clip; leave out `frames`")
     problems: list[str] = []
     if all(path.is_dir() for path in paths):
         entries, problems = match(rainy, clean, restored)
         left = left_out(results_among(find_photos(rainy))) + raws_left_out(sorted(rainy.iterdir()))
         return Samples(folder_samples(entries, problems), problems, list(restored), len(entries), left_out=left)
-    if all(path.suffix.lower() in CLIPS for path in paths):
+    if all(map(is_clip, paths)):
         return Samples(clip_samples(rainy, clean, restored, problems, frames), problems, list(restored), frames, True)
     for path in paths:
         if (kind := _kind(path)) != _kind(rainy):
@@ -80,7 +80,7 @@ def open_samples(
 
 
 def _kind(path: Path) -> str:
-    return "a folder" if path.is_dir() else "a clip" if path.suffix.lower() in CLIPS else "a photo"
+    return "a folder" if path.is_dir() else "a clip" if is_clip(path) else "a photo"
 
 
 def folder_samples(entries: Iterable[Entry], problems: list[str]) -> Iterator[Sample]:

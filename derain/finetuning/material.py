@@ -25,7 +25,7 @@ from derain.training.clips import Footage, rains
 from derain.training.clock import Clock, OutOfTime
 from derain.training.crops import centre
 from derain.training.discovery import find_rain, repeatable
-from derain.video.naming import CLIPS
+from derain.video.naming import is_clip
 from derain.video.reading import sample_frames
 
 LEAST_RAINY = 2  # of them: one to train on, one to judge by
@@ -91,7 +91,7 @@ class Material:
         """The clips in the user's folder ``clips`` at the scale of their rain: the part to train on, or the last one,
         which judges.
         """
-        factors = {source.name: source.factor for source in self.sources if Path(source.name).suffix.lower() in CLIPS}
+        factors = {source.name: source.factor for source in self.sources if is_clip(source.name)}
         kept = 1 - 1 / HELD_OUT_EVERY
         since, until = (kept, 1.0) if judging else (0.0, kept)
         return [Footage(clips / name, since, until, factor) for name, factor in factors.items()]
@@ -189,14 +189,14 @@ class Reading:
         with self._skipping():
             self._refuse_twin(path, digest(path))
             for picture in _pictures(path, before):
-                if path.suffix.lower() not in CLIPS:
+                if not is_clip(path):
                     self._refuse_twin(path, digest_of_pixels(picture[0]))
                 yield picture
 
     def rains(self, path: Path) -> bool | None:
         """Whether time surely finds rain in a clip; ``None`` if it cannot be read."""
         with self._skipping():
-            return path.suffix.lower() in CLIPS and rains(path)
+            return is_clip(path) and rains(path)
         return None
 
     @contextlib.contextmanager
@@ -266,7 +266,7 @@ def usable_files(rainy: Path, say: Callable[[str], None] = lambda sentence: None
     """
     check_folder(rainy)
     try:
-        usable = (p for p in rainy.iterdir() if p.suffix.lower() in SUFFIXES | CLIPS)
+        usable = (p for p in rainy.iterdir() if p.suffix.lower() in SUFFIXES or is_clip(p))
         files = sorted(p for p in usable if not p.is_dir() and not p.name.startswith("."))
         raws = raws_left_out(sorted(rainy.iterdir()))
     except OSError as error:
@@ -391,7 +391,7 @@ def some(things: list[str], count: int = 5) -> str:
 
 def _pictures(path: Path, before: int) -> Iterator[tuple[Rgb8, int | None, bool]]:
     """Rgb8, JPEG quality and whether it is held out; several of a clip."""
-    if path.suffix.lower() in CLIPS:
+    if is_clip(path):
         frames = list(sample_frames(path, FRAMES_A_CLIP))
         for index, frame in enumerate(frames):
             yield _large_enough(path, frame), None, index >= len(frames) - len(frames) // HELD_OUT_EVERY
@@ -411,7 +411,7 @@ def _large_enough(path: Path, photo: Rgb8) -> Rgb8:
 
 def counting(names: Iterable[str]) -> str:
     """What to add to a number of pictures, if some of the files are clips."""
-    return ", counting moments of clips" if any(Path(name).suffix.lower() in CLIPS for name in names) else ""
+    return ", counting moments of clips" if any(map(is_clip, names)) else ""
 
 
 def refuse_few(rainy: Path, usable: int, problems: list[str], files: list[Path]) -> None:

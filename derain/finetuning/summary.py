@@ -16,7 +16,7 @@ from derain.finetuning.verdict import in_words
 from derain.models.contract import Derainer
 from derain.training.clock import Clock
 from derain.training.crops import centre
-from derain.video.naming import CLIPS
+from derain.video.naming import is_clip
 
 SLOWNESS = 8.0  # how many times longer than in a judgement a pixel takes here, as a first guess
 LEAST_SIDE_SHOWN = 128  # px, of a photo
@@ -60,8 +60,7 @@ def under_their_names(samples: Iterator[Sample], material: Material) -> Iterator
 
 def shown_name(source: Source) -> str:
     """The user's file, and of a clip which of its frames."""
-    moving = Path(source.name).suffix.lower() in CLIPS
-    return f"{source.name}, frame {source.frame + 1}" if moving else source.name
+    return f"{source.name}, frame {source.frame + 1}" if is_clip(source.name) else source.name
 
 
 def in_time(samples: Iterator[Sample], total: int, clock: Clock, pace: float) -> Iterator[Sample]:

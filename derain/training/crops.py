@@ -18,7 +18,7 @@ from derain.restoring.devices import FREE_MEMORY_SHARE, free_memory
 from derain.training.clips import Footage
 from derain.training.clock import Clock
 from derain.training.ranks import processes_here
-from derain.video.naming import CLIPS
+from derain.video.naming import is_clip
 from derain.video.reading import sample_frames
 
 FRAMES = 10  # of a clip, that are photos
@@ -83,7 +83,7 @@ class Crops:
         files = sorted(p for p in named if not p.is_dir())
         results = results_among(files)
         self.skipped |= dict(zip(results, left_out(results)))
-        self.footage = [Footage(path) for path in files if path not in results and path.suffix.lower() in CLIPS]
+        self.footage = [Footage(path) for path in files if path not in results and is_clip(path)]
         clips = [footage.path for footage in self.footage]
         others = [path for path in files if path not in {*results, *clips}]
         room = room or Room.of_free_memory(1)

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from derain.lazy import parts_of
 
 if TYPE_CHECKING:
-    from derain.video.naming import CLIPS
+    from derain.video.naming import CLIP_SUFFIXES
     from derain.video.pipeline import process
     from derain.video.reading import Frame, frames, read_frames, sample_frames
     from derain.video.settings import VideoSettings
     from derain.video.treatment import Done
 
-__all__ = ["CLIPS", "Done", "Frame", "VideoSettings", "frames", "process", "read_frames", "sample_frames"]
-_OTHERS = {"CLIPS": "naming", "process": "pipeline", "Done": "treatment", "VideoSettings": "settings"}
+__all__ = ["CLIP_SUFFIXES", "Done", "Frame", "VideoSettings", "frames", "process", "read_frames", "sample_frames"]
+_OTHERS = {"CLIP_SUFFIXES": "naming", "process": "pipeline", "Done": "treatment", "VideoSettings": "settings"}
 __getattr__ = parts_of(__name__, dict.fromkeys(__all__, "reading") | _OTHERS)

@@ -16,11 +16,18 @@ from derain.photos.raw import WHAT, is_named_raw
 if TYPE_CHECKING:
     from derain.video.reading import Clip
 
+# containers that a result may have, by suffix
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm", ".avi": "avi"}
-CLIPS = set(FORMATS)
+# of what is taken for a clip among other files; `derain video` reads whatever FFmpeg does
+CLIP_SUFFIXES = {*FORMATS, ".gif", ".mts", ".m2ts", ".ts", ".mpg", ".mpeg", ".3gp", ".3g2", ".wmv", ".flv"}
 COUNTER = re.compile(r"%0?\d*d")
 NUMBERED_NAME = "%05d.png"  # names of a clip's frames in a folder
 MARK = ".derained"  # end of the name of a result beside its source
+
+
+def is_clip(path: str | Path) -> bool:
+    """Whether a file is by its name no photo but a clip, or a GIF."""
+    return os.path.splitext(path)[1].lower() in CLIP_SUFFIXES
 
 
 def is_pattern(path: Path) -> bool:
