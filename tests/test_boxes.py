@@ -8,7 +8,7 @@ import av
 import pytest
 
 from derain.video import VideoSettings, process
-from derain.video.joining import write_in_header
+from derain.video.containers.mp4_header import write_in_header
 from tests.test_video import QUARTER_TURN, Identity, make_clip
 
 FRAME_BY_FRAME = VideoSettings(temporal="off")

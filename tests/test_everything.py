@@ -13,7 +13,7 @@ import av
 import pytest
 
 from derain.video import VideoSettings, process
-from derain.video.joining import write_in_header
+from derain.video.containers.mp4_header import write_in_header
 from tests.test_boxes import camera
 from tests.test_elements import rich
 from tests.test_tracks import SCREEN, transparent

@@ -32,9 +32,9 @@ from derain.errors import PhotoError, UsageError
 from derain.models import build
 from derain.rain.weather import Weather
 from derain.video import VideoSettings
+from derain.video.containers.mp4_header import write_in_header
 from derain.video.encoding import Encoding
 from derain.video.fusion import fused
-from derain.video.joining import write_in_header
 from derain.video.streams import RawFrames, Streamed, Streaming, StreamSettings
 from derain.video.streams.addresses import shown, unknown_host
 from derain.video.streams.copying import aac_config, check_held

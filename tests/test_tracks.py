@@ -11,10 +11,10 @@ import pytest
 from PIL import Image, ImageSequence
 
 from derain.video import VideoSettings, frames, process
+from derain.video.containers.mp4_header import write_in_header
 from derain.video.encoder import in_time
 from derain.video.formats import choose_pixel_format, lost
 from derain.video.gifs import read_pages
-from derain.video.joining import write_in_header
 from derain.video.sides import Light, lost_sides, merged
 from tests.test_video import QUARTER_TURN, Darker, Identity, make_clip, picture
 

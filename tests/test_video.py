@@ -24,8 +24,9 @@ from derain.models.contract import Derainer
 from derain.video import VideoSettings, frames, process, sample_frames
 from derain.video.clock import Part, StreamClock
 from derain.video.colour import Colours, from_rgb
+from derain.video.containers.mp4_header import write_in_header
 from derain.video.formats import choose_encoder, choose_pixel_format
-from derain.video.joining import decoding_times, write_in_header
+from derain.video.joining import decoding_times
 from derain.video.reading import Clip
 from tests.forks import command
 

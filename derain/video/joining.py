@@ -5,7 +5,6 @@ import io
 import json
 import math
 import shutil
-import struct
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -20,15 +19,14 @@ from derain.errors import PhotoError, unwritable
 from derain.text import counted
 from derain.video.clock import CONTINUOUS, Part, StreamClock
 from derain.video.containers.matroska_header import set_aspect
+from derain.video.containers.mp4_header import write_in_header
 from derain.video.damage import MOST_LISTED
 from derain.video.decoding import opened, packets_of
 from derain.video.encoder import open_output
 from derain.video.headers import BOXES, DAMAGE, ELEMENTS, Header
 from derain.video.reading import Clip, is_cover
 
-MATRIX_PLACE = {0: 40, 1: 52}  # of the display matrix in a tkhd box, by its version
 FILE_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder"}  # tags that speak of the old file
-CODEC_PLACE = 12  # of the codec's name in an stsd box
 LEAST_FREE = 1 << 20  # bytes, below which the disk is full
 GAP = 10  # usual steps between frames, from which a longer one is a gap
 LONGEST_STEP = 10  # seconds that a last frame may stay
@@ -396,45 +394,3 @@ def _moved(packet: Any, clock: StreamClock, parts: list[Part], joining: Joining)
     shift = round(origin / base)
     packet.pts, packet.dts = (None if t is None else t - shift for t in (pts, dts))
     return float((pts if dts is None else dts) * base) - origin, packet
-
-
-def write_in_header(path: Path, *matrices: bytes) -> None:
-    """Put display matrices into the picture tracks of an MP4 or MOV file, and name HEVC as Apple's players want it.
-
-    The file's own library has no call for either.
-    """
-    with path.open("r+b") as file:
-        moov = next(box for box in _boxes(file, 0, path.stat().st_size) if box[0] == b"moov")
-        boxes = [_nested(file, start, end) for kind, start, end in _boxes(file, moov[1], moov[2]) if kind == b"trak"]
-        for track, matrix in zip((track for track in boxes if b"vmhd" in track), matrices):
-            if matrix:
-                file.seek(track[b"tkhd"])
-                file.seek(track[b"tkhd"] + MATRIX_PLACE[file.read(1)[0]])
-                file.write(struct.pack(">9i", *struct.unpack("=9i", matrix)))
-            file.seek(track[b"stsd"] + CODEC_PLACE)
-            if file.read(4) == b"hev1":
-                file.seek(track[b"stsd"] + CODEC_PLACE)
-                file.write(b"hvc1")
-
-
-def _nested(file: Any, start: int, end: int) -> dict[bytes, int]:
-    """First byte of the content of every box of a track, at any depth."""
-    found = {}
-    for kind, inside, stop in _boxes(file, start, end):
-        found[kind] = inside
-        if kind in (b"mdia", b"minf", b"stbl"):
-            found |= _nested(file, inside, stop)
-    return found
-
-
-def _boxes(file: Any, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Kind, first byte of the content and end of the boxes in a stretch of the file."""
-    while start + 8 <= end:
-        file.seek(start)
-        size, kind = struct.unpack(">I4s", file.read(8))
-        head = 8
-        if size == 1:
-            size, head = struct.unpack(">Q", file.read(8))[0], 16
-        size = size or end - start
-        yield kind, start + head, start + size
-        start += size

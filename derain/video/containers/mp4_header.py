@@ -4,8 +4,9 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
-from derain.video.containers.boxes import Box, parse, places, read_entry, read_header, top_level
+from derain.video.containers.boxes import NESTED, Box, Place, parse, places, read_entry, read_header, top_level
 from derain.video.containers.mp4_layout import append_extras, carry_over, has_own_samples, lay_out
 
 OF_A_CODEC = {
@@ -18,6 +19,8 @@ OF_SECOND_LAYER = {b"vexu", b"hfov"}
 OF_ONE_PICTURE = {b"tapt", b"clap", b"st3d", b"sv3d", b"matt", b"clip"}  # true of frames of the source's size only
 SIZE = slice(24, 28)  # of a picture, in its sample entry
 SAME = {b"hev1": b"hvc1"}  # names of a codec that tell where its parameters lie
+MATRIX_PLACE = {0: 40, 1: 52}  # of the display matrix in a tkhd box, by its version
+CODEC_PLACE = 12  # of the codec's name in an stsd box
 Say = Callable[[str], None]
 
 
@@ -249,3 +252,33 @@ def _timed(old: Box, new: Box | None, at: tuple[int, int], size: bool = False) -
     if old.kind != b"tkhd":
         content = content[:start] + new.content[first : first + 4] + content[start + 4 :]
     return Box(old.kind, content[:-8] + new.content[-8:] if size else content)
+
+
+def write_in_header(path: Path, *matrices: bytes) -> None:
+    """Put display matrices into the picture tracks of an MP4 or MOV file, and name HEVC as Apple's players want it.
+
+    The file's own library has no call for either.
+    """
+    moov = next(place for place in top_level(path) if place.kind == b"moov")
+    with path.open("r+b") as file:
+        tracks = [_within(file, box) for box in places(file, moov.inside, moov.end) if box.kind == b"trak"]
+        for track, matrix in zip((track for track in tracks if b"vmhd" in track), matrices):
+            if matrix:
+                file.seek(track[b"tkhd"].inside)
+                file.seek(track[b"tkhd"].inside + MATRIX_PLACE[file.read(1)[0]])
+                file.write(struct.pack(">9i", *struct.unpack("=9i", matrix)))
+            name = track[b"stsd"].inside + CODEC_PLACE
+            file.seek(name)
+            if file.read(4) == b"hev1":
+                file.seek(name)
+                file.write(b"hvc1")
+
+
+def _within(file: BinaryIO, box: Place) -> dict[bytes, Place]:
+    """The boxes in a box by their kinds, at any depth."""
+    found = {}
+    for inner in places(file, box.inside, box.end):
+        found[inner.kind] = inner
+        if inner.kind in NESTED:
+            found |= _within(file, inner)
+    return found
