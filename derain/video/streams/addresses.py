@@ -9,34 +9,16 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from derain.errors import UsageError
+from derain.files.places import ADDRESS
+from derain.video.naming import FORMATS
 
 PIPE = "-"
-URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 PORT = re.compile(r":(\d+)$")
 MOST_PORTS = 65535
 CAMERA = re.compile(r"/dev/video\d+")
-CONTAINERS = {  # by the suffix of a file
-    ".mp4": "mp4",
-    ".m4v": "mp4",
-    ".mov": "mov",
-    ".mkv": "matroska",
-    ".webm": "webm",
-    ".avi": "avi",
-    ".ts": "mpegts",
-    ".flv": "flv",
-    ".nut": "nut",
-    ".m3u8": "hls",
-}
+CONTAINERS = FORMATS | {".ts": "mpegts", ".flv": "flv", ".nut": "nut", ".m3u8": "hls"}  # by the suffix of a file
 CONTAINERS_BY_SCHEME = {"rtmp": "flv", "rtmps": "flv", "rtsp": "rtsp", "rtp": "rtp_mpegts"}  # MPEG-TS elsewhere
-ENDINGS = {  # files that hold the codecs that a container holds, MPEG-TS elsewhere
-    "mp4": ".mp4",
-    "mov": ".mov",
-    "matroska": ".mkv",
-    "webm": ".webm",
-    "avi": ".avi",
-    "flv": ".flv",
-    "nut": ".nut",
-}
+ENDINGS = {form: suffix for suffix, form in reversed(CONTAINERS.items())} | {"hls": ".ts"}  # the first of each
 SECRETS = re.compile(r"([?&][^=&]*(?:key|token|pass|secret|sig|auth|user|pw)[^=&]*=)[^&#]*", re.IGNORECASE)
 
 
@@ -62,14 +44,19 @@ class StreamSettings:
     output_options: dict[str, str] = field(default_factory=dict)
 
 
+def ending_of(form: str) -> str:
+    """The suffix of files that hold the codecs that a container holds: of MPEG-TS where no other does."""
+    return ENDINGS.get(form, ".ts")
+
+
 def is_stream(address: str) -> bool:
     """Whether an address names a connection, a camera or a pipe, and not a file."""
-    return address == PIPE or bool(URL.match(address) or CAMERA.fullmatch(address))
+    return address == PIPE or bool(ADDRESS.match(address) or CAMERA.fullmatch(address))
 
 
 def shown(address: str) -> str:
     """The address for messages: without names, passwords, tokens and keys."""
-    if not URL.match(address):
+    if not ADDRESS.match(address):
         return {PIPE: "stdin"}.get(address, address)
     scheme, rest = address.split("://", 1)
     host, slash, path = rest.partition("/")
@@ -85,9 +72,9 @@ def shown_output(address: str) -> str:
 
 def host_of(address: str) -> str:
     """Host and port of a URL, without name and password; empty of anything else."""
-    return (
-        address.split("://", 1)[1].partition("/")[0].partition("?")[0].rpartition("@")[2] if URL.match(address) else ""
-    )
+    if not ADDRESS.match(address):
+        return ""
+    return address.split("://", 1)[1].partition("/")[0].partition("?")[0].rpartition("@")[2]
 
 
 def check_port(address: str, named: str) -> None:
@@ -136,6 +123,6 @@ def container_of(out: str, settings: StreamSettings) -> str:
 def _usual_container(out: str, settings: StreamSettings) -> str | None:
     if out == PIPE:
         return "rawvideo" if settings.raw else None
-    if URL.match(out):
+    if ADDRESS.match(out):
         return CONTAINERS_BY_SCHEME.get(urlsplit(out).scheme.lower(), "mpegts")
     return CONTAINERS.get(Path(out).suffix.lower())

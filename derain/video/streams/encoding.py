@@ -9,7 +9,7 @@ from derain.video.headers import BOXES
 from derain.video.reading import Frame
 from derain.video.settings import VideoSettings
 from derain.video.sides import Light
-from derain.video.streams.addresses import ENDINGS, RawFrames
+from derain.video.streams.addresses import RawFrames, ending_of
 from derain.video.streams.source import Connection
 
 WITHOUT_DELAY = {  # options of encoders that give each picture at once
@@ -34,7 +34,7 @@ def check_encoder(connection: Connection, form: str, settings: VideoSettings) ->
         UsageError: no such encoder, or not for this container.
     """
     if not is_raw(form, settings):
-        choose_encoder(connection.codec, ENDINGS.get(form, ".ts"), settings.codec)
+        choose_encoder(connection.codec, ending_of(form), settings.codec)
 
 
 def encoding_for(
@@ -53,7 +53,7 @@ def encoding_for(
     if is_raw(form, settings):
         pixel_format = raw.pixel_format if raw else frame.colours.pixel_format
         return Encoding(RAW, width, height, pixel_format, connection.rate, connection.time_base, aspect)
-    chosen = encoding_of(connection, frame, picture, ENDINGS.get(form, ".ts"), Light.of(frame.sides), settings)
+    chosen = encoding_of(connection, frame, picture, ending_of(form), Light.of(frame.sides), settings)
     at_once = WITHOUT_DELAY.get(chosen.codec, {}) | {"g": str(max(round(KEYFRAMES * chosen.rate), 1))}
     return replace(chosen, aspect=aspect, options=chosen.options | at_once | settings.options)
 

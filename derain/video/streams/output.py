@@ -14,6 +14,7 @@ import av
 import av.container.output
 
 from derain.errors import PhotoError, UsageError, reason
+from derain.files.places import ADDRESS
 from derain.files.writing import make_folder, put
 from derain.photos import Photo
 from derain.video.decoding import ANY_BYTES
@@ -24,7 +25,7 @@ from derain.video.joining import FILE_TAGS
 from derain.video.naming import unfinished
 from derain.video.reading import Frame
 from derain.video.streams import parts
-from derain.video.streams.addresses import PIPE, URL, shown_output, unknown_host
+from derain.video.streams.addresses import PIPE, shown_output, unknown_host
 from derain.video.streams.copying import Copied, check_held
 from derain.video.streams.intake import Sound
 from derain.video.streams.source import Connection
@@ -105,11 +106,11 @@ class Output:
         self.tracks: dict[int, Copied] = {}  # sound that is passed on, by the numbers of the source's streams
         self.held: list[Sound] = []  # sound that came before the first picture
         self.origin = Fraction(0)  # when the first picture was shown, by the source's clock
-        is_here = address != PIPE and not URL.match(address)
+        is_here = address != PIPE and not ADDRESS.match(address)
         self.folder = Path(address).parent if is_here else None
         self.part = unfinished(Path(address)) if is_here and form not in WITHOUT_FILE else None
         self.standard: Standard | None = None
-        in_parts = form in parts.FORMS and not URL.match(address) and not {*options} & {*parts.ENCRYPTED}
+        in_parts = form in parts.FORMS and not ADDRESS.match(address) and not {*options} & {*parts.ENCRYPTED}
         self.parts = parts.Parts() if in_parts else None
 
     def open(self, encoding: Encoding, first: Frame, source: Connection, origin: Fraction, audio: bool) -> list[str]:

@@ -13,10 +13,11 @@ from typing import Any
 import av
 
 from derain.errors import PhotoError, UsageError, reason
+from derain.files.places import ADDRESS
 from derain.video.decoding import ANY_BYTES, TRIES, decoder_of, prepared
 from derain.video.deinterlacing import deinterlaced
 from derain.video.reading import PictureTrack, is_cover
-from derain.video.streams.addresses import CAMERA, PIPE, URL, StreamSettings, shown, unknown_host
+from derain.video.streams.addresses import CAMERA, PIPE, StreamSettings, shown, unknown_host
 from derain.video.streams.intake import Intake, Picture, Sound
 from derain.video.streams.timeline import Timeline
 
@@ -134,7 +135,7 @@ def _how_to_open(address: str, settings: StreamSettings) -> dict[str, Any]:
         return how | {"file": Standard(), "options": options}
     if CAMERA.fullmatch(address):
         return how | {"file": address, "format": form or "v4l2", "options": options}
-    if not URL.match(address):
+    if not ADDRESS.match(address):
         return how | {"file": str(Path(address).absolute()), "options": options}
     if address.lower().startswith("udp:"):
         options.setdefault("overrun_nonfatal", "1")  # what comes faster than it is decoded is lost, and not the stream

@@ -12,6 +12,7 @@ import numpy as np
 
 from derain.arrays import Pixels
 from derain.errors import PhotoError, UsageError
+from derain.files.places import ADDRESS
 from derain.files.sparing import is_same_file
 from derain.files.writing import hindrance
 from derain.models.contract import Derainer
@@ -29,12 +30,11 @@ from derain.video.reading import UNREADABLE, Decoded, Frame, upright
 from derain.video.settings import VideoSettings
 from derain.video.sides import lost_sides
 from derain.video.streams.addresses import (
-    ENDINGS,
     PIPE,
-    URL,
     StreamSettings,
     check_port,
     container_of,
+    ending_of,
     is_stream,
     shown,
     shown_output,
@@ -278,7 +278,7 @@ class Streaming:
     def _begin(self, frame: Frame, picture: Photo) -> Encoding:
         form, raw = self.output.form, self.streaming.raw
         encoding = encoding_for(self.connection, frame, picture, form, raw, self.settings)
-        say_lost(frame, encoding, ENDINGS.get(form, ".ts"), self.notes.note, others=())
+        say_lost(frame, encoding, ending_of(form), self.notes.note, others=())
         if sentence := lost_aspect(encoding, form):
             self.notes.note(sentence)
         try_options(encoding, self.settings, shown(self.address), self.notes.note)
@@ -301,16 +301,16 @@ def check(source: str, out: str, settings: VideoSettings, streaming: StreamSetti
     if settings.codec and settings.codec != "rawvideo" and settings.codec not in ENCODERS:
         choose_encoder("", ".ts", settings.codec)
     form = container_of(out, streaming)
-    check_codec(settings.codec, form, ENDINGS.get(form, ".ts"), shown_output(out), "another container as `format`")
+    check_codec(settings.codec, form, ending_of(form), shown_output(out), "another container as `format`")
     if not is_stream(source) and streaming.live:
         raise UsageError(f"{source}: is a file and cannot be `live`")
-    if streaming.reconnect is not None and not URL.match(source):
+    if streaming.reconnect is not None and not ADDRESS.match(source):
         raise UsageError(f"{shown(source)}: cannot be reconnected; leave out `reconnect`")
     check_port(source, shown(source))
     check_port(out, shown_output(out))
     if unknown := unknown_to_ffmpeg(streaming.source_options.keys() - {"format"}):
         raise UsageError(f"{shown(source)}: FFmpeg knows no source option {unknown[0]}; correct it or leave it out")
-    if out == PIPE or URL.match(out):
+    if out == PIPE or ADDRESS.match(out):
         if overwrite:
             raise UsageError(f"`overwrite`: {shown_output(out)} is no file that could be replaced; leave it out")
         return
