@@ -259,9 +259,10 @@ def test_what_cannot_be_opened_is_one_sentence_without_passwords(tmp_path):
 def test_no_other_name_of_the_source_is_written_to(tmp_path):
     (tmp_path / "a.mkv").write_bytes(b"mine")
     os.link(tmp_path / "a.mkv", tmp_path / "b.mkv")
-    given = [tmp_path / "a.mkv", "-o", tmp_path / "b.mkv", "-f", "matroska", "--overwrite"]
-    done = CliRunner().invoke(app, ["video", *map(str, given)])
-    assert isinstance(done.exception, UsageError) and "b.mkv: is the source itself" in str(done.exception)
+    for stream in (["-f", "matroska"], []):
+        given = ["video", str(tmp_path / "a.mkv"), "-o", str(tmp_path / "b.mkv"), "--overwrite", *stream]
+        done = CliRunner().invoke(app, given)
+        assert isinstance(done.exception, UsageError) and "b.mkv: is the source itself" in str(done.exception)
 
 
 @pytest.mark.parametrize(

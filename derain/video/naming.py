@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from derain.errors import PhotoError, UsageError, unreadable
 from derain.files.missing import absence
-from derain.files.sparing import refuse_replacing
+from derain.files.sparing import is_same_file, refuse_replacing
 from derain.files.writing import UNFINISHED_SUFFIX, check_name, hindrance, refuse_special
 from derain.photos import SUFFIXES, find_photos
 from derain.photos.raw import WHAT, is_named_raw
@@ -177,9 +177,9 @@ def refuse_clash(source: Path, out: Path, overwrite: bool) -> None:
 def refuse_existing(source: Path, out: Path, overwrite: bool) -> None:
     """
     Raises:
-        UsageError: the result is the source itself, or exists and is not to be replaced.
+        UsageError: the result is the source itself by whatever name, or exists and is not to be replaced.
     """
-    if os.path.lexists(out) and out.resolve() == source.resolve():
+    if is_same_file(out, source):
         raise UsageError(f"{out}: is the source itself; give another `out`")
     if os.path.lexists(out) and not overwrite:
         raise UsageError(f"{out}: exists; give another `out`, or `overwrite` to replace it")

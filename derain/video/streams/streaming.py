@@ -13,7 +13,6 @@ import numpy as np
 from derain.arrays import Pixels
 from derain.errors import PhotoError, UsageError
 from derain.files.places import ADDRESS
-from derain.files.sparing import is_same_file
 from derain.files.writing import hindrance
 from derain.models.contract import Derainer
 from derain.photos import Photo
@@ -23,7 +22,7 @@ from derain.video.encoding import Encoding
 from derain.video.formats import ENCODERS, choose_encoder
 from derain.video.holding import check_codec
 from derain.video.keeping import say_lost
-from derain.video.naming import check_result
+from derain.video.naming import check_result, refuse_existing
 from derain.video.notes import Notes
 from derain.video.pipeline import DEFAULT_SETTINGS
 from derain.video.reading import UNREADABLE, Decoded, Frame, upright
@@ -316,9 +315,6 @@ def check(source: str, out: str, settings: VideoSettings, streaming: StreamSetti
         return
     path = Path(out)
     check_result(path)
-    if not is_stream(source) and is_same_file(path, Path(source)):
-        raise UsageError(f"{shown_output(out)}: is the source itself; give another `out`")
-    if path.exists() and not overwrite:
-        raise UsageError(f"{shown_output(out)}: exists; give another `out`, or `overwrite`")
+    refuse_existing(Path(source), path, overwrite)
     if error := hindrance(path, "write elsewhere with `out`"):
         raise error
