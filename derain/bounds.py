@@ -1,7 +1,7 @@
-"""Settings that carry their bounds in their fields: how far each may go, and whether a value does."""
+"""Settings that carry their bounds in their fields: how far each may go."""
 
-from collections.abc import Collection, Iterator
-from dataclasses import Field, dataclass, field, fields
+from collections.abc import Collection
+from dataclasses import Field, dataclass, field
 from typing import Any
 
 
@@ -18,7 +18,7 @@ class Bounds:
     choices: Collection[str] = ()
 
     def allow(self, value: Any) -> bool:
-        if isinstance(value, list | tuple):
+        if isinstance(value, tuple):
             long_enough = self.lengths is None or self.lengths[0] <= len(value) <= self.lengths[1]
             return long_enough and all(self.allow(part) for part in value)
         return value in self.choices if self.choices else bool(self.least <= value <= self.most)  # never NaN
@@ -46,28 +46,3 @@ def choice(default: str, choices: Collection[str]) -> Any:
 
 def bounds_of(setting: Field[Any]) -> Bounds | None:
     return setting.metadata.get("bounds")
-
-
-def out_of_bounds(settings: Any) -> Iterator[tuple[Field[Any], Any]]:
-    """Each field of a dataclass with its value, where that is out of its bounds; ``None`` is unset, never out."""
-    for setting in fields(settings):
-        value, bounds = getattr(settings, setting.name), bounds_of(setting)
-        if bounds and value is not None and not bounds.allow(value):
-            yield setting, value
-
-
-def is_like(value: Any, default: Any, any_length: bool = False) -> bool:
-    """Whether a value may stand where this default stands, by its type; whole numbers do for a fraction.
-
-    Args:
-        any_length: whether a tuple may be longer or shorter than its default; for an empty one, of whole numbers.
-    """
-    if type(default) is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if isinstance(default, tuple):
-        if not isinstance(value, list | tuple):
-            return False
-        if any_length:
-            return all(is_like(part, default[0] if default else 0) for part in value)
-        return len(value) == len(default) and all(is_like(v, d) for v, d in zip(value, default))
-    return type(value) is type(default)

@@ -1,19 +1,27 @@
-"""What callers give: values, paths and fields of settings, checked before anything is done, without torch."""
+"""What callers and files give: values, paths and fields of settings, checked before anything is done, without torch."""
 
 import math
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from numbers import Integral, Real
 from pathlib import Path
-from reprlib import repr as shortened
 from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 from derain.bounds import Bounds, bounds_of
 from derain.errors import UsageError
+from derain.text import shown
 
 ANY_NUMBER = Bounds(-math.inf, math.inf)
-NUMBERS = {float: "a number", int: "a whole number"}
-WORDS: dict[Any, str] = {dict[str, str]: "a dict of texts", bool: "True or False", str: "a text", **NUMBERS}
+NUMBERS: dict[Any, Any] = {float: Real, int: Integral}
+PLAIN_NUMBERS: dict[Any, Any] = {float: int | float, int: int}
+WORDS: dict[Any, str] = {
+    dict[str, str]: "a dict of texts",
+    bool: "True or False",
+    str: "a text",
+    float: "a number",
+    int: "a whole number",
+}
 
 
 def to_path(name: str, value: str | Path) -> Path:
@@ -39,15 +47,55 @@ def check_path(name: str, value: object) -> None:
         raise UsageError(f"`{name}`: give a path, as str or Path, not {type(value).__name__}")
 
 
+class Problem(NamedTuple):
+    """A value that cannot be."""
+
+    name: str
+    value: Any
+    kind: Any  # what it is to be
+    bounds: Bounds | None
+    misfits: bool  # whether it is not even of that kind
+
+    @property
+    def remedy(self) -> str:
+        """What to do instead."""
+        bounds = self.bounds
+        if bounds and bounds.choices:
+            *others, last = bounds.choices
+            return f"choose {', '.join(others)} or {last}"
+        first = next(each for each in _alternatives(self.kind) if each is not NoneType)
+        wanted = WORDS.get(first) or f"a {first.__name__ if get_origin(first) is None else first}"
+        if bounds is None:
+            return f"give {wanted}"
+        if math.isinf(bounds.most):
+            return f"give {wanted}, {bounds.least:.10g} or more"
+        return f"give {wanted} from {bounds.least:.10g} to {bounds.most:.10g}"
+
+
+def problems(given: Any, plain: bool = False) -> Iterator[Problem]:
+    """What is wrong with the fields of a dataclass, by their types and the bounds that they carry.
+
+    Args:
+        plain: whether only such numbers do as files hold, not those of NumPy.
+    """
+    kinds = get_type_hints(type(given))
+    for each in fields(given):
+        yield from _problems(each.name, getattr(given, each.name), kinds[each.name], bounds_of(each), plain)
+
+
+def _problems(name: str, value: Any, kind: Any, bounds: Bounds | None, plain: bool = False) -> Iterator[Problem]:
+    misfits = not is_of(value, kind, plain)
+    if misfits or not (value is None or _within(value, bounds)):
+        yield Problem(name, value, kind, bounds, misfits)
+
+
 def check_fields(given: Any) -> None:
     """Each field of a dataclass against its type and the bounds that it carries.
 
     Raises:
         UsageError: the first that cannot be, by its name.
     """
-    kinds = get_type_hints(type(given))
-    for each in fields(given):
-        check(each.name, getattr(given, each.name), kinds[each.name], bounds_of(each))
+    _refuse(problems(given))
 
 
 def check(name: str, value: Any, kind: Any, bounds: Bounds | None = None) -> None:
@@ -56,23 +104,29 @@ def check(name: str, value: Any, kind: Any, bounds: Bounds | None = None) -> Non
     Raises:
         UsageError: it cannot be, by its ``name``.
     """
-    if not is_of(value, kind) or not (value is None or _within(value, bounds)):
-        raise UsageError(f"`{name}` {_shown(value, bounds)}: {_wanted(kind, bounds)}")
+    _refuse(_problems(name, value, kind, bounds))
 
 
-def is_of(value: Any, kind: Any) -> bool:
-    """Whether a value is of a type; whole numbers are numbers, too, whoever's they are, but no booleans."""
+def _refuse(found: Iterator[Problem]) -> None:
+    for problem in found:  # names of a choice stand as they do in the remedy; of others their type is to be seen
+        said = shown(problem.value, quoted=not (problem.bounds and problem.bounds.choices))
+        raise UsageError(f"`{problem.name}` {said}: {problem.remedy}")
+
+
+def is_of(value: Any, kind: Any, plain: bool = False) -> bool:
+    """Whether a value is of a type; whole numbers are numbers, too, but no booleans; ``plain`` as :func:`problems`."""
     if len(others := _alternatives(kind)) > 1:
-        return any(is_of(value, each) for each in others)
+        return any(is_of(value, each, plain) for each in others)
     kind, parts = get_origin(kind) or kind, get_args(kind)
     if kind in NUMBERS:
-        return isinstance(value, Real if kind is float else Integral) and not isinstance(value, bool)
-    if not isinstance(kind, type) or hasattr(kind, "__set__"):  # nothing to compare with, or it checks by itself
+        return isinstance(value, (PLAIN_NUMBERS if plain else NUMBERS)[kind]) and not isinstance(value, bool)
+    if kind is Any or not isinstance(kind, type) or hasattr(kind, "__set__"):  # nothing to tell, or it checks by itself
         return True
     if kind is dict and isinstance(value, dict) and parts:
-        return all(is_of(key, parts[0]) and is_of(each, parts[1]) for key, each in value.items())
+        return all(is_of(key, parts[0], plain) and is_of(each, parts[1], plain) for key, each in value.items())
     if kind is tuple and isinstance(value, tuple) and parts:
-        return all(is_of(each, parts[0]) for each in value)
+        kinds = parts[:1] * len(value) if parts[-1] is Ellipsis else parts
+        return len(value) == len(kinds) and all(is_of(each, its, plain) for each, its in zip(value, kinds))
     return isinstance(value, kind)
 
 
@@ -84,21 +138,6 @@ def _within(value: Any, bounds: Bounds | None) -> bool:
     return bounds.allow(value) if bounds else not isinstance(value, Real) or ANY_NUMBER.allow(value)
 
 
-def _shown(value: Any, bounds: Bounds | None) -> str:
-    """Names of a choice as they are, as they stand in the message; anything else so that its type is seen."""
-    is_name = bounds is not None and bool(bounds.choices) and isinstance(value, str) and value.isidentifier()
-    return str(value) if is_name else shortened(value)
-
-
-def _wanted(kind: Any, bounds: Bounds | None) -> str:
-    """What to do instead."""
-    if bounds and bounds.choices:
-        *others, last = bounds.choices
-        return f"choose {', '.join(others)} or {last}"
-    first = next(each for each in _alternatives(kind) if each is not NoneType)
-    wanted = WORDS.get(first) or f"a {first.__name__ if get_origin(first) is None else first}"
-    if bounds is None:
-        return f"give {wanted}"
-    if math.isinf(bounds.most):
-        return f"give {wanted}, {bounds.least:.10g} or more"
-    return f"give {wanted} from {bounds.least:.10g} to {bounds.most:.10g}"
+def with_tuples(read: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as a file holds them, whose lists are tuples in a dataclass."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in read.items()}

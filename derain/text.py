@@ -3,12 +3,12 @@
 import math
 import re
 from collections.abc import Iterable
-from reprlib import repr as shortened
 from typing import Any
 
 # what moves a terminal's cursor, ends a line or turns the direction of writing, and bytes of names that are no UTF-8
 UNSAFE_CHARACTERS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 MOST_NAMED = 3  # things in a sentence
+MOST_CHARACTERS = 60  # of a value that a message repeats
 FORMULA_STARTS = (
     "=",
     "+",
@@ -69,9 +69,27 @@ def _finite(value: Any) -> Any:
 
 def listed(names: Iterable[str]) -> str:
     """The first of the names, and how many there are besides."""
-    shown = [name if name.isprintable() and len(name) < 80 else shortened(name) for name in names]
+    shown = [name if name.isprintable() and len(name) < 80 else shown(name) for name in names]
     more = f" and {len(shown) - MOST_NAMED} more" if len(shown) > MOST_NAMED else ""
     return ", ".join(shown[:MOST_NAMED]) + more
+
+
+def shown(value: Any, quoted: bool = True) -> str:
+    """A value for a message, which a long one would drown.
+
+    Args:
+        quoted: whether a text that is a name stands in quotes, as other texts do.
+    """
+    if not quoted and isinstance(value, str) and value.isidentifier():
+        return cut(value)
+    try:
+        return cut(repr(value))
+    except ValueError:  # thousands of digits
+        return "a number of thousands of digits"
+
+
+def cut(text: str) -> str:
+    return text if len(text) <= MOST_CHARACTERS else f"{text[: MOST_CHARACTERS - 3]}..."
 
 
 def counted(number: int, thing: str) -> str:

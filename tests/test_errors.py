@@ -153,6 +153,7 @@ def test_no_module_but_those_of_the_command_line_speaks_of_options():
         (Treatment, {"strength": 1.5}, "`strength` 1.5: give a number from 0 to 1"),
         (Treatment, {"strength": math.nan}, "`strength` nan: give a number from 0 to 1"),
         (Treatment, {"quality": 200}, "`quality` 200: give a whole number from 1 to 100"),
+        (Treatment, {"quality": 10**5000}, "`quality` a number of thousands of digits: give a whole number from 1"),
         (Treatment, {"tile": "auto"}, "`tile` auto: give a side of 64 px or more"),
         (Treatment, {"overwrite": "no"}, "`overwrite` 'no': give True or False"),
         (Target, {"output": 5}, "`output`: give a path, as str or Path, not int"),

@@ -920,6 +920,8 @@ def test_config_file_is_overridden_by_options(tmp_path):
         ('layer_contrast = "x"', "layer_contrast = x: must be one of symmetric, asymmetric"),
         ('preset = "x"', "preset = x: must be one of derain, nlcl"),
         ('[[pasted]]\nfolder = "a"\nbank = -1', "bank = -1: must be from 0"),
+        ('minutes = "x"', "minutes = x: give a number from 1e-06 to 527040"),
+        ('preset = ["derain"]', ".*something like 'derain'"),
     ],
 )
 def test_a_setting_out_of_its_bounds_is_named_with_its_value_and_the_bounds(tmp_path, wrong, said):
@@ -935,8 +937,9 @@ def test_every_number_of_the_settings_has_bounds_that_allow_its_default():
         for setting in fields(settings):
             numeric = isinstance(setting.default, int | float | tuple) and not isinstance(setting.default, bool)
             assert not numeric or setting.name == "pasted" or "bounds" in setting.metadata, setting.name
-    with pytest.raises(TrainingError, match="lr = inf: must be"):  # nothing is read before
-        train(replace(config(), lr=float("inf")), Path("missing"), Path("missing"), Path("missing"))
+    for wrong, said in {float("inf"): "lr = inf: must be", None: "lr = None: give"}.items():  # nothing is read before
+        with pytest.raises(TrainingError, match=said):
+            train(replace(config(), lr=wrong), Path("missing"), Path("missing"), Path("missing"))
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,11 @@
 
 from dataclasses import asdict, dataclass, field, fields
 from pkgutil import resolve_name
-from reprlib import repr as shortened
 from typing import TYPE_CHECKING, Any
 
 from derain.errors import WeightsError
+from derain.given import with_tuples
+from derain.text import shown
 
 if TYPE_CHECKING:
     from derain.models.contract import Config, Derainer
@@ -79,16 +80,15 @@ def network_of(preset: str, config: dict[str, Any] | None, device: str = "cpu") 
     import torch
 
     if not isinstance(preset, str) or preset not in PRESETS:
-        raise WeightsError(f"unknown preset {shortened(preset)}: choose one of {', '.join(PRESETS)}")
+        raise WeightsError(f"unknown preset {shown(preset)}: choose one of {', '.join(PRESETS)}")
     config_type, network = PRESETS[preset].config, PRESETS[preset].network
     known = [each.name for each in fields(config_type)]  # type: ignore[arg-type]
     if not isinstance(config, dict | None):
-        raise WeightsError(f"the config of preset {preset!r} is {shortened(config)}; it must name {', '.join(known)}")
+        raise WeightsError(f"the config of preset {preset!r} is {shown(config)}; it must name {', '.join(known)}")
     if unknown := [name for name in config or {} if name not in known]:
-        raise WeightsError(f"this version of derain cannot build preset {preset!r} with {shortened(unknown[0])}")
-    values = {name: tuple(v) if isinstance(v, list) else v for name, v in (config or {}).items()}
+        raise WeightsError(f"this version of derain cannot build preset {preset!r} with {shown(unknown[0])}")
     with torch.device(device):
-        return network(config_type(**values)).float()
+        return network(config_type(**with_tuples(config or {}))).float()
 
 
 def describe(model: "Derainer") -> tuple[str, dict[str, Any]]:

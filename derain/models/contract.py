@@ -1,17 +1,16 @@
 """The one contract that every model keeps, and the base of the configs that models are made of."""
 
 from abc import abstractmethod
-from dataclasses import fields
-from reprlib import repr as shortened
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from derain.bounds import bounds_of, is_like
 from derain.errors import UsageError, WeightsError
+from derain.given import problems
 from derain.models.shuffling import only_infers_on_cpu
 from derain.models.strips import Map
+from derain.text import shown
 
 LARGEST_NUMBER = torch.finfo(torch.float16).max  # of all numbers of a network: its weights are stored as float16
 
@@ -20,15 +19,12 @@ class Config:
     """Base of the architectures' dataclasses: checks what it is made of, for a file of weights may hold anything.
 
     Raises:
-        WeightsError: a value of another type than its default's, or outside its field's bounds.
+        WeightsError: a value of another type than its field's, or outside its bounds.
     """
 
     def __post_init__(self) -> None:
-        for setting in fields(self):  # type: ignore[arg-type]
-            value, bounds = getattr(self, setting.name), bounds_of(setting)
-            any_length = bounds is not None and bounds.lengths is not None
-            if not is_like(value, setting.default, any_length) or (bounds and not bounds.allow(value)):
-                raise WeightsError(f"{setting.name} = {shortened(value)} must be {bounds or 'true or false'}")
+        for name, value, _, bounds, _ in problems(self, plain=True):
+            raise WeightsError(f"{name} = {shown(value)} must be {bounds or 'true or false'}")
 
 
 class Derainer(nn.Module):

@@ -1,24 +1,24 @@
 """What can be set for a training run, within which bounds, and where it is read from."""
 
 import tomllib
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from derain.bounds import bounded, bounds_of, choice, is_like, out_of_bounds, share
+from derain.bounds import bounded, choice, share
 from derain.errors import TrainingError, unreadable
 from derain.files.writing import read_option
 from derain.given import check as check_kind
+from derain.given import problems, with_tuples
 from derain.models import PRESETS
 from derain.restoring.names import check_device_name, check_precision
+from derain.text import cut, shown
 
 ENDLESS = 10**9  # steps of a run that the clock ends
 LARGEST_BATCH = 2**26  # px of all crops of a step
 LARGEST_FILE = 64 << 10  # of a TOML file, at the most
 MOST_DOTS = 100  # in a line of a TOML file: the parser's memory grows with the square of a key's parts
 DEEPEST_TABLES = 4  # of tables and arrays in each other
-MOST_CHARACTERS = 60  # characters of a value that a message repeats
 
 
 def weight(default: float) -> Any:
@@ -165,28 +165,17 @@ def read_config(file: Path | None, **options: Any) -> TrainConfig:
     """
     written = read_toml(file) if file else {}
     where = named(file)
-    given = written | {name: value for name, value in options.items() if value is not None}
+    given = with_tuples(written | {name: value for name, value in options.items() if value is not None})
     if unknown := sorted(given.keys() - {f.name for f in fields(TrainConfig)}):
-        raise TrainingError(f"{where}unknown setting {', '.join(map(shown, unknown[:5]))}")
-    check_types(given, where)
+        raise TrainingError(f"{where}unknown setting {', '.join(shown(name, quoted=False) for name in unknown[:5])}")
     given["pasted"] = _pasted(given.get("pasted", ()), where)
-    chosen = PRESETS.get(given.get("preset", TrainConfig.preset))
-    defaults = chosen.defaults if chosen else {}
+    preset = given.get("preset", TrainConfig.preset)
+    defaults = PRESETS[preset].defaults if isinstance(preset, str) and preset in PRESETS else {}
     started: dict[str, Any] = {"warm": 0.0} if given.get("start") else {}
     timed = {"steps": ENDLESS} if given.get("minutes") is not None else {}
     config = TrainConfig(**(defaults | started | timed | given))
     check_values(config, where)
     return config
-
-
-def check_types(given: Mapping[str, Any], where: str) -> None:
-    """
-    Raises:
-        TrainingError: a setting, but for ``pasted``, of another type than its default's.
-    """
-    for name, default in (asdict(TrainConfig()) | {"minutes": 60.0, "workers": 2}).items():
-        if name != "pasted" and name in given and not is_like(given[name], default):
-            raise TrainingError(f"{where}{name} = {shown(given[name])}: give something like {default!r}")
 
 
 def read_toml(file: Path) -> dict[str, Any]:
@@ -207,7 +196,7 @@ def read_toml(file: Path) -> dict[str, Any]:
     except RecursionError:
         found = None
     except ValueError as error:  # of the encoding, of the syntax, or of a number with thousands of digits
-        raise TrainingError(f"{file}: cannot be read as TOML ({shown_text(str(error))})") from None
+        raise TrainingError(f"{file}: cannot be read as TOML ({cut(str(error))})") from None
     if found is None or deeper(found, DEEPEST_TABLES):
         raise TrainingError(
             f"{file}: nests tables or arrays more than {DEEPEST_TABLES} deep, too deep for a settings file"
@@ -252,12 +241,10 @@ def check_values(config: TrainConfig, where: str = "") -> None:
         UsageError: an unknown device or precision, or no settings at all.
     """
     check_kind("config", config, TrainConfig)
-    check_types({name: value for name, value in vars(config).items() if value is not None}, where)
     check_kind("pasted", config.pasted, tuple[Pasted, ...])
-    every: tuple[TrainConfig | Pasted, ...] = (config, *_pasted(map(vars, config.pasted), where))
-    for settings in every:
-        for setting, value in out_of_bounds(settings):
-            raise TrainingError(f"{where}{setting.name} = {shown(value)}: must be {bounds_of(setting)}")
+    _refuse(config, where)
+    for further in config.pasted:
+        _refuse(further, where)
     if config.crop % 16:
         raise TrainingError(f"{where}crop = {config.crop}: must be a multiple of 16")
     if (pixels := config.batch * config.crop**2) > LARGEST_BATCH:
@@ -271,29 +258,28 @@ def check_values(config: TrainConfig, where: str = "") -> None:
     check_precision(config.precision)
 
 
+def _refuse(settings: TrainConfig | Pasted, where: str) -> None:
+    """
+    Raises:
+        TrainingError: a value that cannot be.
+    """
+    for problem in problems(settings, plain=True):
+        usual = getattr(TrainConfig(), problem.name) if isinstance(settings, TrainConfig) else None
+        like = problem.remedy if usual is None else f"give something like {usual!r}"
+        remedy = like if problem.misfits else f"must be {problem.bounds}"
+        raise TrainingError(f"{where}{problem.name} = {shown(problem.value, quoted=False)}: {remedy}")
+
+
 def _pasted(given: Any, where: str) -> tuple[Pasted, ...]:
     """
     Raises:
         TrainingError: not a list of tables with the fields of :class:`Pasted`.
     """
-    likes = asdict(Pasted(""))
     try:
         found = tuple(Pasted(**folder) for folder in given)
-        if all(is_like(getattr(pasted, name), likes[name]) for pasted in found for name in likes):
+        if not any(problem.misfits for each in found for problem in problems(each, plain=True)):
             return found
     except TypeError:
         pass
     optional = " or ".join(f.name for f in fields(Pasted)[1:])
     raise TrainingError(f"{where}pasted must be tables, [[pasted]], with folder and perhaps {optional}")
-
-
-def shown(value: Any) -> str:
-    """A value for a message, which a long one would drown."""
-    try:
-        return shown_text(value if isinstance(value, str) and value.isidentifier() else repr(value))
-    except ValueError:  # thousands of digits
-        return "a number of thousands of digits"
-
-
-def shown_text(text: str) -> str:
-    return text if len(text) <= MOST_CHARACTERS else f"{text[: MOST_CHARACTERS - 3]}..."

@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from reprlib import repr as shortened
 from typing import Any, NamedTuple
 
 import torch
@@ -15,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 
 from derain.errors import WeightsError, unreadable
 from derain.models import blank
-from derain.text import listed
+from derain.text import listed, shown
 from derain.weights.kinds import ANEW, INSTEAD, is_safetensors, not_weights
 
 FORMAT_VERSION = "1"
@@ -50,7 +49,7 @@ def read_header(path: Path) -> dict[str, Any]:
         found = {name: Described(part.get_dtype(), tuple(part.get_shape())) for name, part in slices.items()}
     with naming(path):
         if header["format"] != FORMAT_VERSION:
-            raise WeightsError(f"format {shortened(header['format'])} is not {FORMAT_VERSION}; update derain")
+            raise WeightsError(f"format {shown(header['format'])} is not {FORMAT_VERSION}; update derain")
         refuse_misfit(found, header["preset"], header["config"])
     return header
 
