@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from PIL import Image
 from typer.testing import CliRunner
 
 from derain.cli.app import app
@@ -214,6 +215,22 @@ WRONG_INPUTS = {
     "finetune moving -o locked/a.safetensors": (1, f"a.safetensors{LOCKED}; give another -o"),
     f"{TRAIN} locked": (1, f"checkpoint.pt{LOCKED}; give another --out"),
     f"{TRAIN} locked/deeper/run": (1, f"checkpoint.pt{LOCKED}; give another --out"),
+    "video clip.mp4 -o - --json": (2, "--json: the pictures go to stdout; leave --json out"),
+    "video clip.mp4 -o udp://127.0.0.1:9 --start 3": (2, "--start: a stream begins when it is opened"),
+    "video clip.mp4 -o udp://127.0.0.1:9 --overwrite": (2, "--overwrite: udp://127.0.0.1:9 is no file"),
+    "video clip.mp4 -o new/a.ts --reconnect 5": (2, "clip.mp4: cannot be reconnected; leave out --reconnect"),
+    "video - -o - -f mpegts --weights nowhere": (2, "nowhere: no bundled weights of that name"),
+    "video clip.mp4 other.mp4 -o new --live": (2, "--live: for one stream or clip, not for several"),
+    "video clip.mp4 other.mp4 -o new --compare --rain": (2, "choose either --compare or --rain"),
+    "video clip.mp4 other.mp4 -o new --end 3 --start 5": (2, "--end 3: must be after --start 5"),
+    "video clip.mp4 other.mp4 -o new --weights nowhere": (2, "nowhere: no bundled weights of that name"),
+    "video clip.mp4 --ray --device cuda:1": (2, "--device cuda:1: on a cluster choose auto"),
+    "video photos --ray": (2, "photos: is not a clip in one file, and --ray takes nothing else"),
+    "video a.gif --only-if-rainy": (2, "a.gif: is a GIF, for which --only-if-rainy and --rainy-from do not work"),
+    "run - --format gif": (2, "--format gif: choose one of jpg"),
+    "run --files-from no.txt --in-place -o new": (2, "--in-place cannot be combined with -o"),
+    "run photo.jpg --ray --device mps": (2, "--device mps: on a cluster choose auto"),
+    "eval --benchmark --weights nowhere --csv a.csv": (2, "--benchmark can write --json only"),
 }
 
 
@@ -223,6 +240,7 @@ def test_what_is_wrong_with_the_input_is_told_before_torch_is_loaded(tmp_path):
         (tmp_path / name).mkdir()
     for name in ("photo.jpg", "clip.mp4", "other.mp4", "moving/clip.mp4", "photos/1.jpg", "begun/checkpoint.pt"):
         (tmp_path / name).touch()
+    Image.new("L", (9, 9)).save(tmp_path / "a.gif", save_all=True, append_images=[Image.new("L", (9, 9), 9)])
     (tmp_path / "a.toml").write_text("batch = 0")
     words = json.dumps([typed.split() for typed in WRONG_INPUTS])
     nobody = os.environ | {"HF_HOME": str(tmp_path / "empty"), "HF_HUB_OFFLINE": "0", "HF_TOKEN": ""}
@@ -233,6 +251,7 @@ def test_what_is_wrong_with_the_input_is_told_before_torch_is_loaded(tmp_path):
         ended, said = found[typed]
         assert (ended, sentence in said) == (code, True), (typed, found[typed])
         assert "Traceback" not in said and "weights derain" not in said, said
+    assert not (tmp_path / "new").exists()
 
 
 def test_the_readme_names_every_command():

@@ -225,7 +225,7 @@ def clips_of(sources: list[str], out: str | None) -> list[tuple[Path, Path | Non
 
     Raises:
         UsageError: ``out`` is a file, or two results would be in one place.
-        PhotoError: the folder cannot be made.
+        PhotoError: nothing can be written in it.
     """
     found: list[Path] = []
     for source in map(Path, sources):
@@ -236,7 +236,7 @@ def clips_of(sources: list[str], out: str | None) -> list[tuple[Path, Path | Non
         return []
     if out is None:
         return [(clip, None) for clip in found]
-    from derain.files.writing import make_folder
+    from derain.files.writing import hindrance
     from derain.video.streams.addresses import is_stream
 
     is_folder = os.path.isdir(out) or out.endswith(SLASHES) or not Path(out).suffix
@@ -245,7 +245,8 @@ def clips_of(sources: list[str], out: str | None) -> list[tuple[Path, Path | Non
     results = [Path(out) / clip.name for clip in found]
     if twice := [path for path in results if results.count(path) > 1]:
         raise UsageError(f"{twice[0]}: two clips would be written to it; give them one by one")
-    make_folder(Path(out))
+    if error := hindrance(results[0], "give another `out`"):
+        raise error
     return [(clip, Path(out)) for clip in found]
 
 

@@ -72,6 +72,8 @@ def evaluate(
         raise UsageError("give one of --rainy, --self-test or --benchmark")
     if rainy is None and (clean or restored or frames):
         raise UsageError("--clean, --restored and --frames belong to --rainy; leave them out")
+    if benchmark and (report or csv):
+        raise UsageError("--benchmark can write --json only; leave out --report and --csv")
     check_there(*(path for path in (rainy, clean) if path))
     check_weights(*(name for name in weights or () if name != "none"))
     from derain.cli.methods import method_names, roles
@@ -80,8 +82,6 @@ def evaluate(
 
     ours, theirs = method_names([w for w in weights or ["derain"] if w != "none"], restored or [])
     check_there(*theirs.values())
-    if benchmark and (report or csv):
-        raise UsageError("--benchmark can write --json only; leave out --report and --csv")
     outputs = [path for path in (report, json, csv) if path]
     read = {"rainy": [rainy] if rainy else [], "clean": [clean] if clean else [], "restored": [*theirs.values()]}
     pictures = {option: [file for path in paths for file in pictures_at(path)] for option, paths in read.items()}

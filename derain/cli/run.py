@@ -105,6 +105,7 @@ def run(
     you give --in-place. A photo without rain is copied unchanged.
     """
     from derain import batch
+    from derain.batch.jobs import check_target
     from derain.cli.outputs import files_of
 
     side = side_of(tile)
@@ -128,6 +129,8 @@ def run(
         )
     if not piped and "-" in (*(inputs or []), str(output and output.place)):
         raise UsageError("-: one photo goes from stdin to stdout, as in `derain run - < rainy.jpg > dry.jpg`")
+    target = target_of(output, suffix=suffix, format=format, in_place=in_place, rain=rain, compare=compare)
+    check_target(target)
     telling = Telling(json, quiet, verbose)
     with ExitStack() as held:
         todo: Iterable[Job] = []
@@ -135,7 +138,6 @@ def run(
         if not piped:
             listed = batch.read_list(files_from) if files_from else []
             named = [*inputs, *listed] if inputs else listed
-            target = target_of(output, suffix=suffix, format=format, in_place=in_place, rain=rain, compare=compare)
             if suffix not in (SUFFIX, "") and output:
                 telling.say(f"--suffix {suffix}: is added only to results that go beside their photos")
             decisive = (strength, quality, precision, only_if_rainy, rainy_from)

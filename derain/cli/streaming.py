@@ -63,9 +63,6 @@ def stream(
     """
     from derain.video.streams import Streaming
 
-    if json and out == "-":
-        raise UsageError("--json: the pictures go to stdout; leave --json out")
-
     def inform(sentence: str) -> None:
         if not quiet:
             say(sentence)

@@ -19,6 +19,7 @@ from derain.cli.streaming import raw_frames, stream
 from derain.cli.terminal import progress_bar, say
 from derain.errors import PhotoError, UsageError
 from derain.files.sparing import refuse_replacing
+from derain.text import listed
 
 if TYPE_CHECKING:
     from derain.models.contract import Derainer
@@ -123,26 +124,59 @@ def video(
     Frames keep their times; sound, subtitles, chapters and tags are copied. To continue an interrupted run, give the
     same command again. A stream runs until it ends or you press Ctrl-C, and nothing of it is kept on disk.
     """
+    from derain.cli.outputs import files_of
+    from derain.rain.amount import threshold
+    from derain.video.formats import choose_encoder
+    from derain.video.holding import check_codec_of
+    from derain.video.naming import check_names, check_preview, default_result, refuse_unfit
+    from derain.video.settings import VideoSettings
+    from derain.video.streams import StreamSettings, is_stream
+    from derain.video.streams.addresses import PIPE, shown
+    from derain.video.streams.checking import check as check_stream
+
+    if compare and rain:
+        raise UsageError("choose either --compare or --rain")
+    if json and out == PIPE:
+        raise UsageError("--json: the pictures go to stdout; leave --json out")
+    settings = VideoSettings(
+        temporal=temporal,
+        strength=strength,
+        layer="compare" if compare else "rain" if rain else "background",
+        codec=codec,
+        crf=crf,
+        preset=preset,
+        options=pairs(encoder_option),
+        start=start,
+        end=end,
+        fps_limit=fps_limit,
+        audio=not no_audio,
+        keep_going=keep_going,
+        precision=precision,
+        hwaccel=hwaccel,
+        max_memory=max_memory and max_memory * 1e9,
+        preview=preview,
+        rainy_from=threshold(True, rainy_from) if only_if_rainy or rainy_from is not None else None,
+    )
+    raw = raw_frames(pixel_format, size, rate)
+    streaming = StreamSettings(live, reconnect, raw, format, pairs(source_option), pairs(output_option))
     sources = matched(sources)
     if len(sources) == 1 and out is not None:
         out = inside(out, sources[0])
     clips = [] if len(sources) == 1 and not Path(sources[0]).is_dir() else clips_of(sources, out)
     source = sources[0]
-    from derain.cli.outputs import files_of
-    from derain.rain.amount import threshold
-    from derain.video.formats import choose_encoder
-    from derain.video.holding import check_codec_of
-    from derain.video.naming import check_names, check_preview, default_result
-    from derain.video.settings import VideoSettings
-    from derain.video.streams import StreamSettings, is_stream
-    from derain.video.streams.addresses import shown
-
-    if compare and rain:
-        raise UsageError("choose either --compare or --rain")
-    raw = raw_frames(pixel_format, size, rate)
-    streaming = StreamSettings(live, reconnect, raw, format, pairs(source_option), pairs(output_option))
     if len(sources) > 1 and (streams := [one for one in sources if is_stream(one)]):
         raise UsageError(f"{shown(streams[0])}: is a stream; give it alone")
+    if clips and streaming != StreamSettings():
+        named: dict[str, Any] = {
+            "--live": live,
+            "--reconnect": reconnect,
+            "--format": format,
+            "--pixel-format": pixel_format,
+            "--source-option": source_option,
+            "--output-option": output_option,
+        }
+        unfit = listed(option for option, value in named.items() if value not in (None, []))
+        raise UsageError(f"{unfit}: for one stream or clip, not for several; leave it out")
     is_streamed = is_stream(source) or (out is not None and is_stream(out)) or streaming != StreamSettings()
     if is_streamed and out is None:
         raise UsageError(f"{shown(source)}: is a stream; use --output to say where it goes: a file, a URL or -")
@@ -156,40 +190,23 @@ def video(
     telling = Telling(json, inform, time.monotonic())
     if clips:
         telling.refuse_if_all_are_missing([clip for clip, _ in clips])
-    elif not is_streamed:
+    elif is_streamed:
+        check_stream(source, str(out), settings, streaming, overwrite)
+    else:
         check_names(Path(source), Path(out) if out else None, overwrite)
+        refuse_unfit(Path(source), Path(out) if out else None, settings.rainy_from, ray is not None)
         if out and becomes_frames(source, out):
             inform(f"{out}: gets the frames as pictures; to put the clip into a folder, end its name with a slash")
-    options = pairs(encoder_option)
-    settings = VideoSettings(
-        temporal=temporal,
-        strength=strength,
-        layer="compare" if compare else "rain" if rain else "background",
-        codec=codec,
-        crf=crf,
-        preset=preset,
-        options=options,
-        start=start,
-        end=end,
-        fps_limit=fps_limit,
-        audio=not no_audio,
-        keep_going=keep_going,
-        precision=precision,
-        hwaccel=hwaccel,
-        max_memory=max_memory and max_memory * 1e9,
-        preview=preview,
-        rainy_from=threshold(True, rainy_from) if only_if_rainy or rainy_from is not None else None,
-    )
     if preview:
         check_preview(preview, [clip for clip, _ in clips] or [Path(source)], files_of([weights]))
-    if not is_streamed:  # of a stream its options are looked at before
-        check_weights(weights)
-        if codec:
-            ending = Path(out or source).suffix.lower()
-            choose_encoder("", ending, codec)
-            check_codec_of(codec, out or source, ending)
+    check_weights(weights)
+    if codec and not is_streamed:
+        ending = Path(out or source).suffix.lower()
+        choose_encoder("", ending, codec)
+        check_codec_of(codec, out or source, ending)
     import torch  # which takes seconds: what is wrong with clips and options is told before
 
+    from derain.files.writing import make_folder
     from derain.restoring.devices import choose_device
     from derain.video import process
     from derain.weights import load, locate
@@ -208,6 +225,8 @@ def video(
     if is_streamed:
         return stream(source, str(out), network, (settings, streaming), overwrite, json, quiet)
     if clips:
+        if out is not None:
+            make_folder(Path(out))
         telling.know([clip for clip, _ in clips])
         telling.journal = journal_of_clips([clip for clip, _ in clips], out, settings, weights, overwrite)
     todo: list[tuple[Path, Path | None]] = clips or [(Path(source), Path(out) if out else None)]

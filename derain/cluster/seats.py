@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from derain.errors import UsageError
+from derain.restoring.names import check_device_of_cluster
 
 MOST_CPUS = 4  # a worker: a network gains little by more threads, and files are read beside it
 
@@ -37,8 +38,7 @@ def share_of(nodes: list[dict[str, Any]], device: str = "auto", threads: int | N
     Raises:
         UsageError: the cluster has no such device, or ``device`` is one certain GPU.
     """
-    if device not in ("auto", "cpu", "cuda"):
-        raise UsageError(f"`device` {device}: on a cluster choose auto, cpu or cuda")
+    check_device_of_cluster(device)
     gpus = sum(int(node["Resources"].get("GPU", 0)) for node in nodes)
     if device == "cuda" and not gpus:
         raise UsageError("`device` cuda: no node of the cluster has a GPU that Ray knows of; use `device` auto")

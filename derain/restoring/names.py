@@ -18,6 +18,15 @@ def check_device_name(name: str) -> None:
         raise UsageError(f"`device` {name}: choose auto, cpu, cuda, one GPU such as cuda:1, or mps")
 
 
+def check_device_of_cluster(name: str) -> None:
+    """
+    Raises:
+        UsageError: one device of a machine, where each worker has its own.
+    """
+    if name not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"`device` {name}: on a cluster choose auto, cpu or cuda")
+
+
 def check_precision(precision: str) -> None:
     """
     Raises:

@@ -204,6 +204,18 @@ def check_names(source: Path, out: Path | None, overwrite: bool) -> None:
         refuse_clash(source, out, overwrite)
 
 
+def refuse_unfit(source: Path, out: Path | None, rainy_from: float | None, elsewhere: bool) -> None:
+    """What works only on clips in one file.
+
+    Raises:
+        UsageError: it is asked for, and the clip is a GIF or pictures, or becomes such.
+    """
+    if rainy_from is not None and is_gif(source):
+        raise UsageError(f"{source}: is a GIF, for which `only_if_rainy` and `rainy_from` do not work; leave them out")
+    if elsewhere and (is_sequence(source) or out is not None and is_sequence(out)):
+        raise UsageError(f"{source}: is not a clip in one file, and `ray` takes nothing else; leave out `ray`")
+
+
 def check_preview(preview: Path, sources: Iterable[Path], weights: Iterable[Path] = ()) -> None:
     """
     Raises:

@@ -38,9 +38,9 @@ from derain.video.naming import (
     check_preview,
     check_result,
     check_source,
-    is_gif,
     is_sequence,
     refuse_clash,
+    refuse_unfit,
     unfinished,
 )
 from derain.video.notes import Notes
@@ -106,11 +106,8 @@ def process(
     check_result(out)
     if settings.preview:
         check_preview(settings.preview, [source])
-    if settings.rainy_from is not None and is_gif(source):
-        raise UsageError(f"{source}: is a GIF, for which `only_if_rainy` and `rainy_from` do not work; leave them out")
+    refuse_unfit(source, out, settings.rainy_from, elsewhere is not None)
     if is_sequence(source) or is_sequence(out):
-        if elsewhere:
-            raise UsageError(f"{source}: is not a clip in one file, and `ray` takes nothing else; leave out `ray`")
         check_sequence(source, out, settings, overwrite)
         with kept_for(out):
             begun = run()
