@@ -9,19 +9,8 @@ from typing import Any
 UNSAFE_CHARACTERS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 MOST_NAMED = 3  # things in a sentence
 MOST_CHARACTERS = 60  # of a value that a message repeats
-FORMULA_STARTS = (
-    "=",
-    "+",
-    "-",
-    "@",
-    "\t",
-    "\r",
-    "\n",
-    "＝",
-    "＋",
-    "－",
-    "＠",
-)  # how a cell begins that a spreadsheet computes
+# how a cell begins that a spreadsheet computes
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 def printable(text: str, kept: str = "") -> str:

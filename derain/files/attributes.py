@@ -5,12 +5,8 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
-KEPT_ATTRIBUTES = (
-    "user.",
-    "system.posix_acl_access",
-    "system.nfs4_acl",
-    "security.selinux",
-)  # beginnings of their names
+# beginnings of their names
+KEPT_ATTRIBUTES = ("user.", "system.posix_acl_access", "system.nfs4_acl", "security.selinux")
 CLOCK_STEP = 2 * 10**9  # ns, the coarsest step of a file system's times
 
 

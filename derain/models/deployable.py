@@ -16,10 +16,8 @@ from derain.models.shuffling import only_infers_on_cpu, pixel_shuffle
 from derain.models.strips import Map
 
 STEEPEST_FADING = 4.0  # that of rain under a sky of a quarter of the greatest brightness
-CLIPPED_BRIGHTNESS = (
-    0.94,
-    0.99,
-)  # brightness from which a channel may be, and surely is, clipped; JPEG makes it uneven
+# brightness from which a channel may be, and surely is, clipped; JPEG makes it uneven
+CLIPPED_BRIGHTNESS = (0.94, 0.99)
 STANDARD_DEVIATIONS = 4.8  # of the Gaussian that the network sees, within which all is that counts
 
 

@@ -11,9 +11,8 @@ from derain.models.contract import Config, Derainer, nan_where_too_large
 from derain.models.strips import Kept, Map
 
 SMOOTHING_RADIUS = 17  # radius in px over which a change of light is no streak
-LARGEST_KEPT_BYTES = (
-    1.6e9  # bytes that two maps of a large photo may take; if they take more, one is computed again and again
-)
+# bytes that two maps of a large photo may take; if they take more, one is computed again and again
+LARGEST_KEPT_BYTES = 1.6e9
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,7 @@ TABLE = (
         holds=("icc_profile", "dpi"),
         alpha=True,
     ),
+    # before HEIF, whose brands it may have, too
     Format(
         "AVIF",
         (".avif",),
@@ -58,7 +59,7 @@ TABLE = (
         holds=WITHOUT_RESOLUTION,
         alpha=True,
         codes=True,
-    ),  # before HEIF, whose brands it may have, too
+    ),
     Format(
         "HEIF",
         (".heic", ".heif", ".hif"),

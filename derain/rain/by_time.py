@@ -26,10 +26,8 @@ MOVING_CAMERA_SHARE = 0.6  # share of the frame that moves from which the camera
 SURROUNDINGS_REDUCTION = 2  # by which differences are reduced where only their surroundings count
 SURROUNDINGS_SIGMA = 5.0  # reduced px, sigma of the surroundings that tell whether a place moves
 FAINT_DIFFERENCE = 1.0  # grey levels, up to which a difference is none
-STAYING_CORRELATION = (
-    0.4,
-    0.55,
-)  # correlation of one frame's differences with the next one's; rain's is less, but for the codec
+# correlation of one frame's differences with the next one's; rain's is less, but for the codec
+STAYING_CORRELATION = (0.4, 0.55)
 DARKENING = (4.0, 10.0)  # squared grey levels of darkening, from which a place may move, unless it brightens
 CERTAIN_DARKENING = (40.0, 80.0)  # squared grey levels of darkening, from which a place moves however much it brightens
 BRIGHTENING_RATIO = (1.5, 3.0)  # times as much as it darkens: as what moves does, as rain does

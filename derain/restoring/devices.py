@@ -19,11 +19,8 @@ from derain.restoring.names import check_device_name
 from derain.text import counted
 
 FREE_MEMORY_SHARE = 0.4  # that one piece of work may take
-OUT_OF_MEMORY_PHRASES = (
-    "out of memory",
-    "not enough memory",
-    "can't allocate memory",
-)  # torch's words for it, by system
+# torch's words for it, by system
+OUT_OF_MEMORY_PHRASES = ("out of memory", "not enough memory", "can't allocate memory")
 Module = TypeVar("Module", bound=nn.Module)
 
 

@@ -16,9 +16,8 @@ from derain.restoring.tiling import Window
 
 LEAST_SHORT_SIDE = 400  # px, of a reduced photo at the least: about that of the photos of training
 EVIDENT_MEAN_HEIGHT = 0.002  # mean height of the cleaned layer from which rain at another scale is believed
-EVIDENT_SHARE = (
-    0.4  # share of the mean height found before that another scale must exceed: less is what remains of that rain
-)
+# share of the mean height found before that another scale must exceed: less is what remains of that rain
+EVIDENT_SHARE = 0.4
 FEW = 8  # px, side of the squares in which rain shows
 EVIDENCE_WINDOW = 128  # px, side of the windows of a layer in which streaks are told from the rest
 GLIMPSE_MARGIN = 112  # px around a window in a glimpse

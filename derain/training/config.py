@@ -41,27 +41,25 @@ class TrainConfig:
 
     preset: str = choice("derain", PRESETS)
     model: dict[str, Any] = field(default_factory=dict)  # fields of the preset's architecture
-    start: str = ""  # weights to go on from, of the same preset; warm is then 0 by default, and what model does not
-    # say of the architecture is theirs; residual blocks that it adds begin as identities
-    steps: int = bounded(
-        20_000, 0, ENDLESS
-    )  # optimiser steps; with minutes the most, by default as many as there is time for
-    minutes: float | None = bounded(
-        None, 1e-6, 60 * 24 * 366
-    )  # wall-clock limit; the learning rate then follows the clock
+    # weights to go on from, of the same preset; warm is then 0 by default, and what model does not say of the
+    # architecture is theirs; residual blocks that it adds begin as identities
+    start: str = ""
+    steps: int = bounded(20_000, 0, ENDLESS)  # optimiser steps; with minutes the most, by default what time allows
+    minutes: float | None = bounded(None, 1e-6, 60 * 24 * 366)  # wall-clock limit, which the learning rate follows
     batch: int = bounded(8, 1, 4096)  # crops a step (the paper's objective: 1)
     crop: int = bounded(128, 16, 4096)  # side of a crop in px, a multiple of 16 (the paper's: 256)
     lr: float = bounded(6e-4, 1e-12, 1)  # peak learning rate (the paper's: 2e-4)
     warm_up: float = bounded(0.01, 1e-6, 1)  # share of the run in which the learning rate of preset derain rises to it
     seed: int = bounded(0, 0, 2**63 - 1)
     device: str = "auto"  # auto | cpu | cuda | cuda:1 | mps
-    workers: int | None = bounded(
-        None, 0, 256
-    )  # processes that prepare the batches; default: on a GPU as many as there are cores to spare
+    # processes that prepare the batches; default: on a GPU as many as there are cores to spare
+    workers: int | None = bounded(None, 0, 256)
     precision: str = "auto"  # auto | float32 | bfloat16; auto is bfloat16 where the hardware multiplies it
     save_every: int = bounded(500, 1, ENDLESS)  # steps between checkpoints and previews
     log_every: int = bounded(20, 1, ENDLESS)  # steps between lines of log.jsonl
+
     # exact pairs
+
     warm: float = share(0.35)  # share of the run on rendered streaks alone (the paper's: 0)
     dry: float = share(0.12)  # share of clean crops that get no rain
     fine: float = share(0.5)  # share of rendered layers that are fine rain
@@ -83,26 +81,20 @@ class TrainConfig:
     noise: float = share(0.0)  # share of rainy crops that get a camera's noise, the same as their truths
     hard: float = share(0.0)  # share of clean crops that are the most textured of three
     sideways: float = share(0.0)  # share of clean crops that lie on their side
-    leftover: float = weight(
-        4.0
-    )  # weight of rain left against background taken; in preset derain only of fine and real rain
+    leftover: float = weight(4.0)  # weight of rain left against background taken; preset derain: of fine and real rain
+
     # preset derain: discover, distil, repeat
-    squares: float = weight(
-        0.0
-    )  # weight of the squared error, which weighs crops of heavy rain most, beside the absolute one
+
+    squares: float = weight(0.0)  # weight of the squared error, which weighs crops of heavy rain most
     psnr: float = weight(0.03)  # weight of the logarithm of each crop's squared error, in which all crops weigh alike
     discovered: float = share(0.4)  # share of crops with layers from the bank after the warm start
     alike: float = share(0.0)  # share of the bank's layers that are rendered anew in the likeness of those discovered
     taught: float = share(0.15)  # share of real rainy crops, less the rain discovered in them
-    own: float = share(
-        0.0
-    )  # share of the truths of those, and of dry crops, that are real crops less their discovered rain
+    own: float = share(0.0)  # share of their and of dry crops' truths that are real crops less their discovered rain
     remember: bool = False  # whether rendered rain keeps the network as it started, whose result is then the target
     scales: int = bounded(1, 1, 8)  # at how many scales rain is discovered, each half of the one before
     strict: bool = False  # whether to believe discovered rain only near the streaks that its cleaning leaves
-    flat: float = share(
-        0.0
-    )  # under this curvature of the background, rain is taken from real photos to its full height
+    flat: float = share(0.0)  # curvature of the background under which real photos' rain is taken to its full height
     floor: float = share(1.0)  # least say of a taught photo where its background is textured, not flat
     clips: int = bounded(192, 0, 20_000)  # crops kept of clips of a fixed camera, whose rain time finds
     timed: float = share(0.06)  # share of crops that are taught from those, if there are any
@@ -114,9 +106,7 @@ class TrainConfig:
     tries: int = bounded(3, 1, 1000)  # crops looked at for each discovery that is kept: those with the purest rain are
     whole: bool = False  # whether found rain is pasted whole, not cleaned, which takes half of it away
     pure: float = share(1.0)  # share of a bank that is pasted, that with the purest rain
-    faithful: float = share(
-        0.0
-    )  # share of pasted layers neither turned nor scaled, which fade before light as in their photo
+    faithful: float = share(0.0)  # share of pasted layers neither turned nor scaled, which fade as in their photo
     oblique: float = share(0.0)  # share of the others that are turned by up to 45 degrees
     widest: float = bounded(1.4, 0.7, 10)  # how many times they are enlarged at most
     guided: float = weight(0.0)  # weight of NLCL's contrastive terms on a real rainy crop a step, by the bundled guide
@@ -124,16 +114,16 @@ class TrainConfig:
     contrasted: float = weight(0.0)  # weight there of NLCL's contrastive terms, matched, in that critic's features
     rounds: int = bounded(3, 1, 1000)  # times that the EMA teacher fills the bank, evenly spread after the warm start
     ema: float = share(0.999)  # decay of the mean of the weights, which is the teacher and the result (the paper's: 0)
+
     # preset nlcl
+
     anchor: float = share(0.0)  # share of steps on pairs after those stages that learn from nothing else
-    distilled: float = share(
-        0.0
-    )  # share of the run, after the warm start, that teaches both generators the layers that teacher (by default the
+    # share of the run, after the warm start, that teaches both generators the layers that teacher (by default the
     # default weights) finds, in rainy photos and in pairs made with that rain; anchors are then of these pairs, too
-    contrast: str = choice(
-        "plain", ("plain", "matched")
-    )  # what the layer contrast compares: patches as they are, as in the paper, which brightness alone tells apart; or
+    distilled: float = share(0.0)
+    # what the layer contrast compares: patches as they are, as in the paper, which brightness alone tells apart; or
     # grey, high-passed and of equal contrast, with those of the other layer that are most alike among the negatives
+    contrast: str = choice("plain", ("plain", "matched"))
     layer_contrast: str = choice("symmetric", ("symmetric", "asymmetric"))
     fidelity: float = weight(0.1)
     adversarial: float = weight(1.0)

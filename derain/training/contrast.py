@@ -52,9 +52,8 @@ class Batch:
     clean: UnitRgb
     paired: bool  # the clean crops are the truths of the rainy ones, as in the warm start; else they are unrelated
     with_rain: bool = False  # whether the rain generator learns from such pairs, too
-    doubtful: Mask | None = (
-        None  # (batch,) of pairs made with the teacher's rain; see :class:`derain.training.pairs.Pair`
-    )
+    # (batch,) of pairs made with the teacher's rain; see :class:`derain.training.pairs.Pair`
+    doubtful: Mask | None = None
 
 
 @dataclass(frozen=True)
@@ -207,9 +206,8 @@ class Contrast:
         rainy, clean = (O + 1) / 2, (B + 1) / 2
         generated = (self.model.background_generator(O).float() + 1) / 2
         found = rainy - match_colours(generated, rainy)
-        height = F.leaky_relu(found - blur(found, SMOOTHING_RADIUS), 0.02).amin(
-            1, keepdim=True
-        )  # plain, it would not revive
+        # plain, it would not revive
+        height = F.leaky_relu(found - blur(found, SMOOTHING_RADIUS), 0.02).amin(1, keepdim=True)
         error = rainy - height - clean
         weighted = torch.where((error > 0) & doubtful, self.config.leftover * error, error)
         squared = (weighted * error).mean((1, 2, 3))

@@ -30,16 +30,14 @@ from derain.training.live import LiveObjective
 from derain.training.pairs import TIMED_GAIN, Pair, RainBank, pair, shares_of_pairs
 from derain.weights import load
 
-LEAST_SQUARED_ERROR = (
-    1e-4  # squared error, 40 dB, below which a crop counts as right: dry ones are not to outweigh all others
-)
+# squared error, 40 dB, below which a crop counts as right: dry ones are not to outweigh all others
+LEAST_SQUARED_ERROR = 1e-4
 DISCOVERY_TIME_SHARE = 0.3  # share of a run's time that all rounds of discovery may take
 LOOKING_TIME_SHARE = 0.1  # share that looking at the further photos may take
 TIMED_TIME_SHARE = 0.1  # share that looking at clips may take
 TIMED_FAITHFUL = 0.7  # share of the layers found by time that are neither turned nor scaled
-GUIDED_EVERY = (
-    4  # steps between those with the terms of the guide or of a live critic, which take as long as four crops
-)
+# steps between those with the terms of the guide or of a live critic, which take as long as four crops
+GUIDED_EVERY = 4
 LIVE_CROPS = 8  # crops of a batch for each real rainy crop that the live critic sees
 
 

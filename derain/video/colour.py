@@ -24,9 +24,8 @@ MATRICES = {
 }
 RGB = ("gbr", "rgb", "bgr", "argb", "abgr", "pal8")
 LEAST_HD_HEIGHT = 720  # lines from which an untagged clip is taken for BT.709, as players do
-EXACT_CONVERSION = (
-    Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
-)  # less, and pictures darken
+# less, and pictures darken
+EXACT_CONVERSION = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 
 
 @dataclass(frozen=True)

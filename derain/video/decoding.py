@@ -226,9 +226,8 @@ class Due:
         self.last: Any = None
 
     def add(self, packet: Any) -> None:
-        ticket = packet.opaque = Ticket(
-            self.count, time_of(packet), packet.is_corrupt
-        )  # one of its own: PyAV knows it by its place
+        # one of its own: PyAV knows it by its place
+        ticket = packet.opaque = Ticket(self.count, time_of(packet), packet.is_corrupt)
         self.count += 1
         self.timed = packet.stream.container.format.name != "avi"  # which has no times but those of decoding
         if self._is_new_clip(packet):

@@ -165,9 +165,8 @@ class SegmentWriter:
         except (av.FFmpegError, OSError, ValueError) as error:
             raise PhotoError(f"{path}: {unwritable(error)}") from None
         self.encoder = PictureEncoder(self.container, encoding, str(path))
-        if (
-            encoding.codec == "libx264"
-        ):  # slices would make the file larger the more cores there are, and wait for each other
+        # slices would make the file larger the more cores there are, and wait for each other
+        if encoding.codec == "libx264":
             self.encoder.stream.codec_context.thread_type = "FRAME"
         self.converted, self.unchanged = self.encoder.converted, self.encoder.unchanged
 

@@ -362,9 +362,8 @@ class Segments:
     def __enter__(self) -> "Segments":
         with ExitStack() as threads:
             self.converters = threads.enter_context(ThreadPoolExecutor(self.run.threads.converters))
-            self.encoders = [
-                threads.enter_context(ThreadPoolExecutor(1)) for _ in range(2)
-            ]  # one ends while one begins
+            # one ends while one begins
+            self.encoders = [threads.enter_context(ThreadPoolExecutor(1)) for _ in range(2)]
             self.threads = threads.pop_all()
         return self
 

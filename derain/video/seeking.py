@@ -6,14 +6,8 @@ from typing import Any
 
 import av
 
-INDEXED = {
-    "mov",
-    "matroska",
-    "webm",
-    "avi",
-    "asf",
-    "flv",
-}  # whose times never go back and whose seeking knows keyframes
+# whose times never go back and whose seeking knows keyframes
+INDEXED = {"mov", "matroska", "webm", "avi", "asf", "flv"}
 STEPS_BACK = (0, 2, 10, 60)  # seconds before the place where the keyframe is looked for
 MOST_SEARCHED = 20_000  # packets, after which the keyframe is not there
 LEAST_LEAP_BACK = 1  # seconds back, from which a clip is taken to go on where it was
