@@ -7,9 +7,10 @@ from functools import cached_property
 from pathlib import Path, PurePath
 
 from derain.batch.jobs import BESIDE, Target
-from derain.batch.listing import DERAINED_MARK, Folder, folders, is_own_clip, is_raw, is_work
+from derain.batch.listing import Folder, folders, is_own_clip, is_raw, is_work
 from derain.batch.reasons import BY_NAME, CLIP, RAW, WORK, Kind, Leave, Reason, nothing_found, result_of
 from derain.errors import UsageError, reason
+from derain.files.marks import DERAINED
 from derain.files.missing import broken
 from derain.files.places import is_folder, is_remote, matching, place
 from derain.photos import SUFFIXES, find_photos
@@ -73,7 +74,7 @@ def _photos_of(folder: Folder, named: Path, target: Target, leave: Leave) -> Ite
             continue
         if made_of := folder.listing.made_of(name, target.marks):
             leave(photo, result_of(made_of))
-        elif os.path.splitext(name)[0].endswith(DERAINED_MARK):
+        elif os.path.splitext(name)[0].endswith(DERAINED):
             leave(photo, BY_NAME)
         else:
             yield photo, folder.below / name
@@ -124,9 +125,9 @@ def _is_left(photo: Path, beside: dict[Path, Path], leave: Leave) -> bool:
     """Whether what a pattern matches is left out: the result of a photo beside it, or one by its name."""
     if photo in beside:
         leave(photo, result_of(beside[photo]))
-    elif photo.stem.endswith(DERAINED_MARK):
+    elif photo.stem.endswith(DERAINED):
         leave(photo, BY_NAME)
-    return photo in beside or photo.stem.endswith(DERAINED_MARK)
+    return photo in beside or photo.stem.endswith(DERAINED)
 
 
 def _readable(folder: Path) -> list[Path]:

@@ -8,12 +8,13 @@ from PIL import Image
 
 from derain.batch.reasons import for_video
 from derain.errors import PhotoError, UsageError, unreadable
+from derain.files.marks import COMPARE, DERAINED, MARKS, RAIN
 from derain.files.missing import absence
 from derain.files.places import Existing, Place, is_folder, is_remote
 from derain.files.writing import hindrance
 from derain.given import check, check_fields
 from derain.photos import SUFFIXES
-from derain.photos.names import FORMATS, MARKS
+from derain.photos.names import FORMATS
 from derain.video.naming import is_clip
 
 NAMES = {"jpg": ".jpg", "jpeg": ".jpg", "png": ".png", "webp": ".webp", "tiff": ".tif", "avif": ".avif", "bmp": ".bmp"}
@@ -24,7 +25,7 @@ class Target:
     """Where results go and what is written."""
 
     output: Place = Place()  # file or folder; default: beside the photo
-    suffix: str = ".derained"  # goes before the photo's own, beside the photo
+    suffix: str = DERAINED  # goes before the photo's own, beside the photo
     format: str | None = None  # jpg, png, webp, tiff, avif, bmp; default: the photo's own
     in_place: bool = False  # replace the photo itself
     rain: bool = False
@@ -130,8 +131,8 @@ def job_for(photo: Path, place: PurePath, target: Target, ending: str, as_file: 
     return Job(
         photo,
         background,
-        background.with_name(f"{stem}.rain.png") if target.rain else None,
-        background.with_name(f"{stem}.compare.png") if target.compare else None,
+        background.with_name(f"{stem}{RAIN}.png") if target.rain else None,
+        background.with_name(f"{stem}{COMPARE}.png") if target.compare else None,
         target.output,
     )
 

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
+from derain.files.marks import DERAINED
 from derain.files.places import entries, is_remote
 from derain.finetuning.places import WORK_SUFFIX
 from derain.photos.names import SUFFIXES
 from derain.photos.raw import is_named_raw
 from derain.video.naming import is_clip
 
-DERAINED_MARK = ".derained"  # end of the stem of a background, wherever it lies
 TOP = PurePath()
 
 
@@ -84,7 +84,7 @@ def is_photo(name: str) -> bool:
 
 def is_own_clip(name: str) -> bool:
     """Whether a file is a clip or a GIF by its name, not hidden, and no result."""
-    return is_clip(name) and not (name.startswith(".") or os.path.splitext(name)[0].endswith(DERAINED_MARK))
+    return is_clip(name) and not (name.startswith(".") or os.path.splitext(name)[0].endswith(DERAINED))
 
 
 def is_raw(name: str) -> bool:

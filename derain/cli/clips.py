@@ -15,6 +15,7 @@ from derain.cli.inputs import known_weights
 from derain.cli.options import SLASHES
 from derain.cli.terminal import say_error, tell, tell_text, with_options
 from derain.errors import DerainError, PhotoError, UsageError, unreadable
+from derain.files.marks import DERAINED
 from derain.text import as_json, counted
 
 if TYPE_CHECKING:
@@ -39,9 +40,8 @@ class Telling:
     def know(self, clips: list[Path]) -> None:
         """To be told of all of several clips, before the first is done."""
         from derain.photos.names import results_among
-        from derain.video.naming import MARK
 
-        self.results = results_among(clips, (MARK,))
+        self.results = results_among(clips, (DERAINED,))
         self.places = {os.path.abspath(clip): clip for clip in clips if clip not in self.results}
 
     def place_for(self, clip: Path, folder: Path | None) -> Path:
@@ -173,7 +173,6 @@ def nothing_of(clip: Path, place: Path | None) -> dict[str, Any]:
 
 def matched(sources: list[str]) -> list[str]:
     """The sources with the clips that patterns match in their place, which a shell did not expand."""
-    from derain.batch.listing import DERAINED_MARK
     from derain.files.missing import is_unmatched
     from derain.video.naming import is_clip
     from derain.video.streams.addresses import is_stream
@@ -181,7 +180,7 @@ def matched(sources: list[str]) -> list[str]:
     found: list[str] = []
     for source in sources:
         names = sorted(glob.glob(source)) if not is_stream(source) and is_unmatched(Path(source)) else []
-        clips = [name for name in names if is_clip(name) and not Path(name).stem.endswith(DERAINED_MARK)]
+        clips = [name for name in names if is_clip(name) and not Path(name).stem.endswith(DERAINED)]
         found += clips or [source]
     return found
 

@@ -26,6 +26,7 @@ from derain.cli.options import (
 from derain.cli.telling import Telling, done_before
 from derain.cli.terminal import progress_bar
 from derain.errors import UsageError
+from derain.files.marks import DERAINED
 from derain.text import listed
 
 if TYPE_CHECKING:
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from derain.batch.clashes import Read
     from derain.batch.journal import Journal
     from derain.batch.reasons import Reason
-
-SUFFIX = ".derained"
 
 
 def run(
@@ -61,7 +60,7 @@ def run(
             help="Where results go: a file for one photo, otherwise a folder.",
         ),
     ] = None,
-    suffix: Annotated[str, typer.Option(metavar="TEXT", help="Text added to the photo's name.")] = SUFFIX,
+    suffix: Annotated[str, typer.Option(metavar="TEXT", help="Text added to the photo's name.")] = DERAINED,
     format: Annotated[
         Optional[str],
         typer.Option(
@@ -118,7 +117,7 @@ def run(
                 "--output": output,
                 "--files-from": files_from,
                 "--recursive": recursive,
-                "--suffix": suffix != SUFFIX,
+                "--suffix": suffix != DERAINED,
                 "--in-place": in_place,
                 "--overwrite": overwrite,
                 "--rain": rain,
@@ -138,7 +137,7 @@ def run(
         if not piped:
             listed = batch.read_list(files_from) if files_from else []
             named = [*inputs, *listed] if inputs else listed
-            if suffix not in (SUFFIX, "") and output:
+            if suffix not in (DERAINED, "") and output:
                 telling.say(f"--suffix {suffix}: is added only to results that go beside their photos")
             decisive = (strength, quality, precision, only_if_rainy, rainy_from)
             journal = _journal(named, target, recursive, overwrite, weights, str(decisive))

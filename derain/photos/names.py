@@ -4,12 +4,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from derain.errors import PhotoError
+from derain.files.marks import MARKS
 from derain.files.places import place
 from derain.given import to_path
 from derain.photos.formats import FORMATS
 
 SUFFIXES = frozenset(FORMATS)
-MARKS = (".derained", ".rain", ".compare")  # ends of the stems of results
 
 
 def find_photos(folder: str | Path) -> list[Path]:

@@ -14,6 +14,7 @@ from derain.arrays import Pixels
 from derain.batch.jobs import NAMES
 from derain.batch.running import Separated, finished_file, keeps_its_file
 from derain.errors import PhotoError
+from derain.files.marks import DERAINED, RAIN
 from derain.photos import Original, encode, to_8_bit
 from derain.photos.names import FORMATS
 from derain.serve.forms import escaped
@@ -110,11 +111,11 @@ class _Parts:
         self.notes = finished.notes
         own = PurePosixPath(self.given).suffix
         suffix = own if FORMATS.get(own.lower()) == to else SUFFIXES[to]
-        return Part(finished.content, f"image/{to.lower()}", f"{self.stem}.derained{suffix}")
+        return Part(finished.content, f"image/{to.lower()}", f"{self.stem}{DERAINED}{suffix}")
 
     def _rain(self) -> Part:
         rain = self.layers.rain
-        return Part(encode(Original(rain, ""), rain, "PNG"), "image/png", f"{self.stem}.rain.png")
+        return Part(encode(Original(rain, ""), rain, "PNG"), "image/png", f"{self.stem}{RAIN}.png")
 
     def _for_screens(self, pixels: Pixels, role: str) -> Part:
         """A picture that any browser shows, with the colours and the transparency of the photo."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from derain.errors import PhotoError, UsageError, unreadable
+from derain.files.marks import DERAINED
 from derain.files.missing import absence
 from derain.files.sparing import is_same_file, refuse_replacing
 from derain.files.writing import UNFINISHED_SUFFIX, check_name, hindrance, refuse_special
@@ -22,7 +23,6 @@ FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".we
 CLIP_SUFFIXES = {*FORMATS, ".gif", ".mts", ".m2ts", ".ts", ".mpg", ".mpeg", ".3gp", ".3g2", ".wmv", ".flv"}
 COUNTER = re.compile(r"%0?\d*d")
 NUMBERED_NAME = "%05d.png"  # names of a clip's frames in a folder
-MARK = ".derained"  # end of the name of a result beside its source
 
 
 def is_clip(path: str | Path) -> bool:
@@ -43,7 +43,7 @@ def is_sequence(path: Path) -> bool:
     """Whether a path means frames as picture files, or a GIF; one that is not there yet is a folder by its name."""
     if os.path.isfile(path):
         return is_gif(path)
-    return os.path.isdir(path) or is_pattern(path) or is_gif(path) or path.suffix.lower() in ("", MARK)
+    return os.path.isdir(path) or is_pattern(path) or is_gif(path) or path.suffix.lower() in ("", DERAINED)
 
 
 def counted(pattern: Path, number: int) -> Path:
@@ -71,12 +71,12 @@ def default_result(source: Path) -> Path:
     """
     name = named(source)
     if os.path.isdir(source):
-        folder = name.with_name(name.name + MARK)
+        folder = name.with_name(name.name + DERAINED)
         if folder.is_symlink():
             raise UsageError(f"{folder}: is a link; to write results through it, name it as `out`")
         return folder
     check_source(source)
-    return name.with_name(f"{name.stem}{MARK}{suffix_of_result(source)}")
+    return name.with_name(f"{name.stem}{DERAINED}{suffix_of_result(source)}")
 
 
 def result_in(folder: Path, source: Path) -> Path:
