@@ -11,7 +11,8 @@ import derain
 from derain import cluster as clusters
 from derain.cluster.examining import Found, differences
 from derain.errors import PhotoError, UsageError
-from derain.video import VideoSettings, pipeline, process
+from derain.video import VideoSettings, process
+from derain.video.work import Work
 from derain.weights import load, verify
 from tests.test_damaged_clips import with_zeros
 from tests.test_run import command
@@ -45,7 +46,7 @@ def clip_of(path, count, draws=rainy, **how):
 
 @pytest.fixture
 def short_segments(monkeypatch):
-    monkeypatch.setattr(pipeline, "SEGMENT_FRAMES", 6)
+    monkeypatch.setattr(Work, "SEGMENT_FRAMES", 6)
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +132,7 @@ def test_a_damaged_clip_is_the_file_of_one_process_and_told_alike(
 
 def test_a_folder_that_a_node_does_not_see_is_named(elsewhere, short_segments, tmp_path, small_weights, monkeypatch):
     source, model = clip_of(tmp_path / "clip.mp4", 25), load(small_weights)
-    monkeypatch.setattr(pipeline.Work, "origin", property(lambda work: "another", lambda work, origin: None), False)
+    monkeypatch.setattr(Work, "origin", property(lambda work: "another", lambda work, origin: None), False)
     with pytest.raises(UsageError, match=r"out\.mp4: node \w+ cannot see it"):
         process(source, tmp_path / "out.mp4", model, elsewhere=elsewhere)
 

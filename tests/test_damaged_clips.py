@@ -87,7 +87,7 @@ def test_many_damaged_frames_are_said_once_and_the_exit_code_is_1(tmp_path):
 
 
 def test_damage_that_was_met_before_an_interruption_is_said_too(tmp_path, monkeypatch):
-    monkeypatch.setattr("derain.video.pipeline.SEGMENT_FRAMES", 10)
+    monkeypatch.setattr("derain.video.work.Work.SEGMENT_FRAMES", 10)
     clip = make(tmp_path / "a.mp4")
     with_zeros(clip, 5)
     whole = process(clip, tmp_path / "whole.mp4", Darker())
@@ -172,7 +172,7 @@ def test_only_what_is_wanted_is_decoded_and_converted(tmp_path, monkeypatch, nam
 
 
 def test_a_limit_of_frames_a_second_survives_an_interruption(tmp_path, monkeypatch):
-    monkeypatch.setattr("derain.video.pipeline.SEGMENT_FRAMES", 5)
+    monkeypatch.setattr("derain.video.work.Work.SEGMENT_FRAMES", 5)
     clip, settings = make(tmp_path / "a.mp4", times=UNEVEN), VideoSettings(fps_limit=9, start=0.1, end=2.2)
 
     def interrupt(done, total, seconds):

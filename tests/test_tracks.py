@@ -279,7 +279,7 @@ def test_hdr10_keeps_its_mastering_display_and_content_light(tmp_path, codec):
 
 
 def test_hdr10_goes_on_after_an_interruption(tmp_path, monkeypatch):
-    monkeypatch.setattr("derain.video.pipeline.SEGMENT_FRAMES", 2)
+    monkeypatch.setattr("derain.video.work.Work.SEGMENT_FRAMES", 2)
 
     def interrupt(done, total, seconds):
         if done == 3:

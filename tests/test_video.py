@@ -380,7 +380,7 @@ def test_a_frame_that_fails_stops_or_is_passed_through(tmp_path):
 
 
 def test_frames_that_failed_before_an_interruption_are_not_forgotten(tmp_path, monkeypatch):
-    monkeypatch.setattr("derain.video.pipeline.SEGMENT_FRAMES", 4)
+    monkeypatch.setattr("derain.video.work.Work.SEGMENT_FRAMES", 4)
     source, settings = make_clip(tmp_path / "a.mp4"), VideoSettings(temporal="off", keep_going=True)
 
     def interrupt(done, total, seconds):
@@ -395,7 +395,7 @@ def test_frames_that_failed_before_an_interruption_are_not_forgotten(tmp_path, m
 
 def test_frames_that_failed_count_as_the_file_has_them(tmp_path, monkeypatch):
     """Fusion looks back at frames that are encoded already; a run may also fail after its last frame."""
-    monkeypatch.setattr("derain.video.pipeline.SEGMENT_FRAMES", 4)
+    monkeypatch.setattr("derain.video.work.Work.SEGMENT_FRAMES", 4)
     source, settings = make_clip(tmp_path / "a.mp4"), VideoSettings(keep_going=True)
     network, other = Failing(), Failing()
     network.seen = -1  # fails at frame 3
@@ -461,7 +461,7 @@ def test_a_truncated_clip_leaves_no_half_result(tmp_path):
 
 
 def test_an_unfinished_run_of_other_settings_is_not_mixed_in(tmp_path, monkeypatch):
-    monkeypatch.setattr("derain.video.pipeline.SEGMENT_FRAMES", 2)
+    monkeypatch.setattr("derain.video.work.Work.SEGMENT_FRAMES", 2)
     source = make_clip(tmp_path / "a.mp4")
     with pytest.raises(PhotoError):
         process(source, tmp_path / "b.mp4", Failing(), FRAME_BY_FRAME)
@@ -471,13 +471,14 @@ def test_an_unfinished_run_of_other_settings_is_not_mixed_in(tmp_path, monkeypat
 
 RUN = """
 import os, sys
-from derain.video import pipeline
+from derain.video import process
+from derain.video.work import Work
 from tests.forks import killed_after
 from tests.test_video import Darker
-pipeline.SEGMENT_FRAMES = 8
+Work.SEGMENT_FRAMES = 8
 for moment in sys.argv[3:]:  # one child after the other, each killed after so many frames and seconds
     if not (child := os.fork()):
-        pipeline.process(sys.argv[1], sys.argv[2], Darker(), report=killed_after(moment))
+        process(sys.argv[1], sys.argv[2], Darker(), report=killed_after(moment))
         os._exit(0)
     print(ended := os.waitpid(child, 0)[1], flush=True)
     if not ended:

@@ -90,7 +90,7 @@ def test_pictures_and_gifs_are_made_by_one_run_at_a_time(tmp_path):
 @pytest.mark.parametrize("when", [1, 5, 12])
 @pytest.mark.parametrize("gone", ["b.mp4.unfinished", "."])
 def test_a_folder_that_vanishes_is_a_sentence(tmp_path, monkeypatch, gone, when):
-    monkeypatch.setattr("derain.video.pipeline.SEGMENT_FRAMES", 4)
+    monkeypatch.setattr("derain.video.work.Work.SEGMENT_FRAMES", 4)
     source = make_clip(tmp_path / "a.mp4")
 
     def remove(done, total, seconds):
@@ -105,7 +105,7 @@ def test_a_folder_that_vanishes_is_a_sentence(tmp_path, monkeypatch, gone, when)
 
 
 def test_a_segment_that_vanishes_is_made_again(tmp_path, monkeypatch):
-    monkeypatch.setattr("derain.video.pipeline.SEGMENT_FRAMES", 4)
+    monkeypatch.setattr("derain.video.work.Work.SEGMENT_FRAMES", 4)
     source, out = make_clip(tmp_path / "a.mp4"), tmp_path / "b.mp4"
 
     def interrupt(done, total, seconds):
@@ -119,7 +119,7 @@ def test_a_segment_that_vanishes_is_made_again(tmp_path, monkeypatch):
 
 
 def test_a_clip_that_goes_on_is_computed_as_it_began(tmp_path, monkeypatch):
-    monkeypatch.setattr("derain.video.pipeline.SEGMENT_FRAMES", 4)
+    monkeypatch.setattr("derain.video.work.Work.SEGMENT_FRAMES", 4)
     source, out, used = make_clip(tmp_path / "a.mp4"), tmp_path / "b.mp4", []
 
     def interrupt(done, total, seconds):
@@ -277,7 +277,7 @@ def test_what_a_result_lacks_is_among_its_notes_after_an_interruption_too(tmp_pa
         tmp_path / "b.mp4",
         [],
     )
-    monkeypatch.setattr("derain.video.pipeline.SEGMENT_FRAMES", 2)
+    monkeypatch.setattr("derain.video.work.Work.SEGMENT_FRAMES", 2)
 
     def interrupt(done, total, seconds):
         if done == 4:

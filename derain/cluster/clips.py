@@ -24,10 +24,10 @@ from derain.restoring.devices import choose_device, place, settled_precision
 from derain.video.notes import Notes
 from derain.video.packet_times import UntoldError, told_times
 from derain.video.pieces import OwnWork, Piece, Times, is_made, make, note_first, pieces
-from derain.video.pipeline import Work
 from derain.video.reading import Clip
 from derain.video.settings import VideoSettings
 from derain.video.treatment import Run
+from derain.video.work import Work
 
 PIECES_EACH = 2  # that a worker has at the most: one that it makes, one that waits for it
 TRIES_AGAIN = 5  # of a segment whose process or node died
@@ -176,7 +176,7 @@ class Workers:
         precision = settled_precision(run.settings.precision, torch.device(self.share.device))
         task = Task(
             clip.path,
-            int(work.own.name.removeprefix("track")) if work.own != work.folder else 0,
+            work.track,
             run.out,
             work.origin,
             replace(run.settings, precision=precision),

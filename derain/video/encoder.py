@@ -198,3 +198,14 @@ class SegmentWriter:
                 self.container.mux(packet)
         except (av.FFmpegError, OSError, ValueError) as error:
             raise self.encoder.failure(error) from None
+
+
+def is_whole(segment: Path) -> bool:
+    """Whether a segment is there with its times, of which one may have vanished."""
+    return segment.is_file() and segment.with_suffix(".json").is_file()
+
+
+def times_of(segment: Path) -> list[int]:
+    """When the frames of a segment are shown, in the order of decoding and in the clip's units."""
+    times: list[int] = json.loads(segment.with_suffix(".json").read_text())
+    return times

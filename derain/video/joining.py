@@ -2,7 +2,6 @@
 
 import heapq
 import io
-import json
 import math
 import shutil
 from collections import Counter
@@ -22,7 +21,7 @@ from derain.video.containers.matroska_header import set_aspect
 from derain.video.containers.mp4_header import write_in_header
 from derain.video.damage import MOST_LISTED
 from derain.video.decoding import opened, packets_of
-from derain.video.encoder import open_output
+from derain.video.encoder import open_output, times_of
 from derain.video.headers import BOXES, DAMAGE, ELEMENTS, Header
 from derain.video.reading import Clip, is_cover
 
@@ -213,7 +212,7 @@ def _check_pictures(out: Path, pictures: list[tuple[Track, Any]]) -> None:
 
 def _times(track: Track) -> list[list[int]]:
     """Of the pictures in each segment, in the order of decoding."""
-    return [json.loads(path.with_suffix(".json").read_text()) for path in track.segments]
+    return [times_of(path) for path in track.segments]
 
 
 def _options(tracks: list[Track], header: Header) -> dict[str, str]:

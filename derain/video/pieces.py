@@ -12,13 +12,14 @@ from pathlib import Path
 
 from derain.files.writing import write_bytes
 from derain.restoring.ahead import drawn_ahead
-from derain.video import pipeline
+from derain.video.encoder import is_whole, times_of
 from derain.video.fusion import REACH
-from derain.video.pipeline import Segments, Work
 from derain.video.reading import Clip
+from derain.video.segments import Segments
 from derain.video.settings import VideoSettings
 from derain.video.sides import Light
 from derain.video.treatment import Network, Run, derained, looks_ahead, stretch, stretch_of
+from derain.video.work import Work
 
 
 @dataclass(frozen=True)
@@ -56,15 +57,15 @@ def pieces(clip: Clip, settings: VideoSettings, times: Times = Clip.times) -> It
     shown: list[int] = []
     for moment in stretch(moments, settings, clip.begins):
         shown.append(moment.pts)
-        if len(shown) % pipeline.SEGMENT_FRAMES == 0:
+        if len(shown) % Work.SEGMENT_FRAMES == 0:
             yield _last_piece(shown, settings)
-    if len(shown) % pipeline.SEGMENT_FRAMES:
+    if len(shown) % Work.SEGMENT_FRAMES:
         yield _last_piece(shown, settings)
 
 
 def _last_piece(shown: list[int], settings: VideoSettings) -> Piece:
-    index = (len(shown) - 1) // pipeline.SEGMENT_FRAMES
-    first = index * pipeline.SEGMENT_FRAMES
+    index = (len(shown) - 1) // Work.SEGMENT_FRAMES
+    first = index * Work.SEGMENT_FRAMES
     before = min(REACH, first) if settings.temporal != "off" else 0
     start, times = first - before, shown[first:]
     if not index:
@@ -77,8 +78,7 @@ def _last_piece(shown: list[int], settings: VideoSettings) -> Piece:
 def is_made(work: Work, piece: Piece) -> bool:
     """Whether the segment is there already, with the very frames of the piece."""
     path = work.segment(piece.index)
-    times = path.with_suffix(".json")
-    return path.is_file() and times.is_file() and sorted(json.loads(times.read_text())) == piece.times
+    return is_whole(path) and sorted(times_of(path)) == piece.times
 
 
 def note_first(clip: Clip, work: Work, run: Run) -> None:

@@ -32,7 +32,6 @@ from derain.video.naming import (
     is_pattern,
     list_pictures,
     refuse_existing,
-    unfinished,
 )
 from derain.video.reading import Clip, Frame
 from derain.video.treatment import (
@@ -45,6 +44,7 @@ from derain.video.treatment import (
     stretch,
     stretch_of,
 )
+from derain.video.work import Work, manifest_beside
 
 PICTURE_RATE = 25  # frames a second of picture files, by which a stretch and a limit of frames are counted
 
@@ -111,13 +111,13 @@ def _pictures_to_pictures(run: Run) -> Done:
 
 
 def _clip_to_pictures(run: Run, origin: str) -> Done:
-    begun = unfinished(run.out) / "manifest.json"
+    begun = manifest_beside(run.out)
 
     def target(number: int) -> Path:
         return place(run.out, Path(NUMBERED_NAME % number), number)
 
-    same = begun.is_file() and begun.read_text(encoding="utf-8") == origin
-    done = _count_there(map(target, count())) if same and not run.overwrite else 0
+    goes_on = Work.is_of(run.out, origin) and not run.overwrite
+    done = _count_there(map(target, count())) if goes_on else 0
     writer, before = PictureWriter(run, done, 0), _looks_back_to(done, run.settings)
     times = Times(begun.with_name("times"), done)
     network = Network(run.model, run.settings, run.say, before, done)

@@ -1,0 +1,121 @@
+"""The folder of a run beside its result: what the run is of, and what of it is done, from which it can go on."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+from derain.errors import UsageError
+from derain.files.writing import make_folder, write_bytes
+from derain.restoring.devices import settled_precision
+from derain.video.damage import Damage
+from derain.video.encoder import is_whole, times_of
+from derain.video.naming import unfinished
+from derain.video.sides import Light
+from derain.video.treatment import Run
+from derain.weights import fingerprint, sha256
+
+
+class Work:
+    """The folder of a run: its manifest, and the segments of one picture track that are whole.
+
+    Raises:
+        PhotoError: the folder cannot be written.
+        UsageError: it belongs to another run.
+    """
+
+    SEGMENT_FRAMES = 100  # frames: what a kill costs at the most
+
+    def __init__(self, out: Path, origin: str, track: int = 0) -> None:
+        self.folder, self.origin, self.track = unfinished(out), origin, track
+        place = manifest_beside(out)
+        if place.is_file():
+            if place.read_text(encoding="utf-8") != origin:
+                say = "was begun with another source or other settings; remove the folder to start over"
+                raise UsageError(f"{self.folder}: {say}")
+        else:
+            make_folder(self.folder)
+            write_bytes(place, origin.encode())
+        self.own = self.folder / f"track{track}" if track else self.folder
+        make_folder(self.own, below=self.folder.parent)
+        self.segments = list(self.whole())
+        self.done = len(self.segments)
+
+    @staticmethod
+    def is_of(out: Path, origin: str) -> bool:
+        """Whether the folder is there, and of this run."""
+        place = manifest_beside(out)
+        return place.is_file() and place.read_text(encoding="utf-8") == origin
+
+    def whole(self) -> Iterator[Path]:
+        for index in range(10**6):
+            path = self.segment(index)
+            if not is_whole(path):
+                return
+            yield path
+
+    def segment(self, index: int) -> Path:
+        return self.own / f"{index:06d}.nut"
+
+    @property
+    def shown(self) -> list[int]:
+        """Times of the frames that are encoded, in the clip's units."""
+        return sorted(at for path in self.segments for at in times_of(path))
+
+    @property
+    def frames(self) -> int:
+        return len(self.shown)
+
+    def precision_of(self, run: Run) -> str:
+        """What the run computes in, which is what it began with."""
+        place = self.folder / "precision"
+        if not place.is_file():
+            device = next(run.model.parameters()).device
+            write_bytes(place, settled_precision(run.settings.precision, device).encode())
+        return place.read_text()
+
+    @property
+    def matrix(self) -> bytes:
+        place = self.own / "matrix"
+        return place.read_bytes() if place.is_file() else b""
+
+    @property
+    def failed(self) -> list[int]:
+        """Frames that were passed through, counted from 0."""
+        places = [self.own / "failed.json", *self.own.glob("*.failed")]  # of all, and of segments made by others
+        return sorted({frame for place in places if place.is_file() for frame in json.loads(place.read_text())})
+
+    @property
+    def light(self) -> Light:
+        place = self.own / "light.json"
+        return Light(*map(bytes.fromhex, json.loads(place.read_text()))) if place.is_file() else Light()
+
+    def note_light(self, light: Light) -> None:
+        write_bytes(self.own / "light.json", json.dumps([light.mastering.hex(), light.content.hex()]).encode())
+
+    @property
+    def damage(self) -> Damage:
+        """What of the clip could not be read before."""
+        place = self.own / "damage.json"
+        return Damage.of(json.loads(place.read_text())) if place.is_file() else Damage()
+
+    def note(self, failed: list[int], damage: Damage) -> None:
+        """Remember what went wrong, in case the run is interrupted."""
+        if failed:
+            write_bytes(self.own / "failed.json", json.dumps(failed).encode())
+        if damage:
+            before = self.damage
+            before.add(damage)
+            write_bytes(self.own / "damage.json", json.dumps(before.as_dict()).encode())
+
+
+def manifest_beside(out: Path) -> Path:
+    """Where the manifest of a run stands until its result is whole."""
+    return unfinished(out) / "manifest.json"
+
+
+def manifest(run: Run) -> str:
+    """What a run is of; only one of the same may go on with its results."""
+    origin = {"source": sha256(run.source), "weights": fingerprint(run.model)}
+    settings = {name: value for name, value in asdict(run.settings).items() if name != "preview"}
+    return json.dumps(origin | {"settings": settings | {"segment": Work.SEGMENT_FRAMES}}, indent=1, default=float)
