@@ -3,15 +3,15 @@
 import platform
 from collections.abc import Iterator
 from contextlib import suppress
-from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 
 import torch
 from PIL import features
 
 import derain
-from derain.errors import DerainError, UsageError
+from derain.errors import DerainError, PhotoError, UsageError
 from derain.evaluation.benchmark import PICTURE_SIDE, seconds_for
+from derain.photos.coded import heif_library
 from derain.restoring.devices import choose_device, name_of, trouble
 from derain.restoring.restorer import Restorer
 from derain.weights import about, bundled_weights, load
@@ -34,7 +34,7 @@ def examine() -> Iterator[tuple[str, str]]:
         yield f"device {device}", f"{name_of(device)}, {_speed(device)}"
     found = {name: features.check(codec) for name, codec in CODECS.items()} | {"BMP": True}  # which needs no library
     yield "codecs", ", ".join(f"{name} {'yes' if known else 'no'}" for name, known in found.items())
-    yield "HEIC", "yes" if _has("pillow_heif") else "no; pip install 'derain[heic]'"
+    yield "HEIC", _heic()
     for name in bundled_weights():
         yield f"weights {name}", _weights(name)
 
@@ -76,9 +76,9 @@ def _version(name: str) -> str:
         return "missing"
 
 
-def _has(module: str) -> bool:
+def _heic() -> str:
     try:
-        import_module(module)
-    except ImportError:
-        return False
-    return True
+        heif_library()
+    except PhotoError as error:
+        return f"no; {error}"
+    return "yes"

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 import derain
 from derain.errors import DerainError
+from derain.extras import check_extra
 from derain.files.writing import write_bytes, write_new
 from derain.models.contract import Derainer
-from derain.onnx_file import check_onnx_file, refuse_missing_libraries
+from derain.onnx_file import check_onnx_file
 from derain.weights import about, load
 
 OPSET = 18  # what ONNX Runtime, OpenVINO, TensorRT and OpenCV 5 all read
@@ -80,7 +81,7 @@ def export_onnx(
     """
     out = Path(out)
     check_onnx_file(out, overwrite, weights)
-    refuse_missing_libraries()
+    check_extra("onnx", "export")
     model, said = load(weights), about(weights)
     content = _as_onnx(model, half, with_rain, _metadata(said, half))
     difference = _difference(load(weights) if half else model, content, with_rain)

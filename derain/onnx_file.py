@@ -1,12 +1,9 @@
 """Whether an ONNX file can be made: told without torch, which takes seconds to load."""
 
-from importlib.util import find_spec
 from pathlib import Path
 
 from derain.errors import UsageError
 from derain.files.sparing import check_file
-
-LIBRARIES = ("onnx", "onnxscript", "onnxruntime")
 
 
 def check_onnx_file(out: Path, overwrite: bool, weights: str | Path) -> None:
@@ -20,13 +17,3 @@ def check_onnx_file(out: Path, overwrite: bool, weights: str | Path) -> None:
     check_file(out, {"weights": [Path(weights)]}, "give another `out`")
     if out.exists() and not overwrite:
         raise UsageError(f"{out}: exists; give `overwrite` to replace it")
-
-
-def refuse_missing_libraries() -> None:
-    """
-    Raises:
-        UsageError: one is not installed.
-    """
-    if not all(map(find_spec, LIBRARIES)):
-        needed = f"{', '.join(LIBRARIES[:-1])} and {LIBRARIES[-1]}"
-        raise UsageError(f"export needs {needed}; install them with: pip install 'derain[onnx]'")

@@ -3,6 +3,7 @@
 import base64
 import io
 import struct
+import sys
 
 import av
 import numpy as np
@@ -22,6 +23,19 @@ RAIN = 60 * 257
 def photo(rng):
     small = Image.fromarray(rng.integers(90, 250, (4, 6, 3), dtype=np.uint8))
     return np.asarray(small.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC))
+
+
+def test_a_library_that_is_missing_is_told_from_one_that_is_broken(photo, monkeypatch):
+    content = heic(photo)
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "pillow_heif", None)
+        with pytest.raises(PhotoError, match=r"HEIC needs an extra; install it with: pip install 'derain\[heic\]'"):
+            decode(content, "a.heic")
+    for name in [name for name in sys.modules if name.partition(".")[0] == "pillow_heif"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "_pillow_heif", None)
+    with pytest.raises(PhotoError, match=r"HEIC cannot be used, as pillow-heif cannot be loaded \(.*; reinstall it"):
+        decode(content, "a.heic")
 
 
 def heic(photo, mode="RGB", **options) -> bytes:

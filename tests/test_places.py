@@ -2,6 +2,7 @@
 
 import io
 import os
+import sys
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -85,6 +86,17 @@ def test_photos_are_read_from_the_web(tmp_path, rng, small_weights):
         server.shutdown()
     assert ran.exit_code == 1 and f"{address}/b.png: no such file" in ran.stderr
     assert os.listdir(tmp_path / "out") == ["a.png"] and ran.stdout == f"{tmp_path}/out/a.png\n"
+
+
+def test_what_opens_an_address_is_named_where_the_extra_does_not_bring_it(monkeypatch):
+    for extra in ("s3fs", "gcsfs", "aiohttp"):
+        pytest.importorskip(extra, reason="needs derain[cloud]")
+    monkeypatch.setitem(sys.modules, "adlfs", None)
+    with pytest.raises(UsageError, match=r"az://trip/a.png: cannot be opened \(.*adlfs"):
+        place("az://trip/a.png")
+    monkeypatch.setitem(sys.modules, "gcsfs", None)
+    with pytest.raises(UsageError, match=r"az://trip/a.png: needs an extra; .*pip install 'derain\[cloud\]'"):
+        place("az://trip/a.png")
 
 
 @pytest.mark.parametrize("many", [planning.MANY, 1])

@@ -9,7 +9,8 @@ from derain.cli.examples import epilog
 from derain.cli.inputs import check_weights
 from derain.cli.options import Command, Weights, to_file
 from derain.cli.terminal import say, tell
-from derain.onnx_file import check_onnx_file, refuse_missing_libraries
+from derain.extras import check_extra
+from derain.onnx_file import check_onnx_file
 
 export = typer.Typer(
     no_args_is_help=True,
@@ -36,7 +37,7 @@ def onnx(
 ) -> None:
     """Write the network as ONNX, for ONNX Runtime, OpenVINO or OpenCV 5, and check it."""
     check_onnx_file(out, overwrite, weights)
-    refuse_missing_libraries()
+    check_extra("onnx", "export")
     check_weights(weights)
     from derain.export import export_onnx
 

@@ -7,6 +7,7 @@ import typer
 from derain.cli.inputs import check_weights
 from derain.cli.options import Device, MaxMemory, Precision, Quiet, Threads
 from derain.cli.terminal import is_lost, say, tell
+from derain.extras import check_extra
 
 
 def serve(
@@ -44,10 +45,10 @@ def serve(
     Uploads are not stored. Only this machine can reach the server, unless you give --host. Ctrl-C stops it after the
     current photo, a second Ctrl-C at once.
     """
-    from derain.serve import Limits, app, refuse_missing_libraries
+    from derain.serve import Limits, app
     from derain.serve.names import by_name
 
-    refuse_missing_libraries()
+    check_extra("serve", "serve")
     from derain.serve.clients import check_hosts, check_proxy
 
     check_hosts(hosts or [])

@@ -13,9 +13,9 @@ from typing import Any
 
 from derain.cluster.seats import living
 from derain.errors import UsageError, reason
+from derain.extras import check_extra
 from derain.text import counted
 
-MISSING = "`ray` needs an extra; install it with: pip install 'derain[ray]'"
 OBJECT_STORE_BYTES = 2**29  # of a Ray that is started here: it holds the weights and names of photos
 ANSWER_SECONDS = 5.0  # within which a head listens, and answers
 HTTP2_SETTINGS = bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])  # a frame: three bytes of length, type, flags, and the stream
@@ -31,14 +31,15 @@ def load_ray() -> ModuleType:
     """Ray itself, told to keep silent.
 
     Raises:
-        UsageError: it isn't installed.
+        UsageError: it isn't installed, or cannot be loaded.
     """
+    check_extra("ray", "`ray`")
     for name, value in SILENT.items():
         os.environ.setdefault(name, value)
     try:
         import ray
-    except ImportError:
-        raise UsageError(MISSING) from None
+    except ImportError as error:
+        raise UsageError(f"`ray` cannot be loaded ({reason(error)}); reinstall it") from None
     return ray
 
 

@@ -10,13 +10,13 @@ from pathlib import Path, PurePath
 from typing import Any, cast, overload
 
 from derain.errors import PhotoError, UsageError, reason, unwritable
+from derain.extras import missing
 from derain.files.parts import new_name
 from derain.given import to_path
 
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # two letters at least: one is a drive
 OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "oci"}  # an object is there when all of it is
 BY_FFMPEG = {"http", "https", "ftp", "file"}  # streams as well, where both are read
-MISSING = "needs an extra; install it with: pip install 'derain[cloud]'"
 
 
 def place(name: str | Path, argument: str = "path") -> Path:
@@ -32,10 +32,9 @@ def place(name: str | Path, argument: str = "path") -> Path:
 
         found = UPath(name, use_listings_cache=False)  # what others write meanwhile is seen
         _ = found.fs
-    except ImportError:
-        raise UsageError(f"{name}: {MISSING}") from None
-    except ValueError as error:
-        raise UsageError(f"{name}: cannot be opened ({reason(error)})") from None
+    except (ImportError, ValueError) as error:
+        lack = missing("cloud") if isinstance(error, ImportError) else ""
+        raise UsageError(f"{name}: {lack or f'cannot be opened ({reason(error)})'}") from None
     return cast(Path, found)
 
 

@@ -9,7 +9,8 @@ import numpy as np
 from PIL import Image
 
 from derain.arrays import Pixels
-from derain.errors import PhotoError
+from derain.errors import PhotoError, reason
+from derain.extras import missing
 from derain.photos.items import CODES, COLOURS, GRID, TILES, Item, ItemFile
 
 WHITE = 65535
@@ -22,12 +23,15 @@ def heif_library() -> ModuleType:
     """pillow-heif, which an extra brings.
 
     Raises:
-        PhotoError: it is not there.
+        PhotoError: it is not there, or cannot be loaded.
     """
     try:
         import pillow_heif
-    except ImportError:
-        raise PhotoError("HEIC needs an extra; pip install 'derain[heic]'") from None
+
+        pillow_heif.libheif_version()  # a broken one is told only as it is used
+    except ImportError as error:
+        broken = f"cannot be used, as pillow-heif cannot be loaded ({reason(error)}); reinstall it"
+        raise PhotoError(f"HEIC {missing('heic') or broken}") from None
     return pillow_heif
 
 

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from derain.errors import UsageError
+from derain.extras import check_extra
 from derain.given import check
 from derain.serve.limits import Limits
 
@@ -17,10 +17,6 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
 __all__ = ["Limits", "app"]
-MISSING = (
-    "serve needs starlette, uvicorn, python-multipart and prometheus-client; "
-    "install them with: pip install 'derain[serve]'"
-)
 
 
 def app(
@@ -46,7 +42,7 @@ def app(
         UsageError: a library is missing, two weights have one name, or an argument that cannot be.
         WeightsError: weights that cannot be loaded.
     """
-    refuse_missing_libraries()
+    check_extra("serve", "serve")
     from derain.serve.application import application
     from derain.serve.clients import check_are_names
     from derain.serve.service import Service
@@ -55,17 +51,3 @@ def app(
     check_are_names(hosts or ())
     named = list(weights) if isinstance(weights, Iterable) and not isinstance(weights, str) else [weights]
     return application(Service.of(named, device, precision, max_memory, limits or Limits()), hosts)
-
-
-def refuse_missing_libraries() -> None:
-    """
-    Raises:
-        UsageError: one is not installed.
-    """
-    try:
-        import prometheus_client  # noqa: F401
-        import python_multipart  # noqa: F401
-        import starlette  # noqa: F401
-        import uvicorn  # noqa: F401
-    except ImportError:
-        raise UsageError(MISSING) from None
