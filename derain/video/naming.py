@@ -27,7 +27,7 @@ NUMBERED_NAME = "%05d.png"  # names of a clip's frames in a folder
 
 def is_clip(path: str | Path) -> bool:
     """Whether a file is by its name no photo but a clip, or a GIF."""
-    return os.path.splitext(path)[1].lower() in CLIP_SUFFIXES
+    return os.path.splitext(str(path))[1].lower() in CLIP_SUFFIXES
 
 
 def is_pattern(path: Path) -> bool:
