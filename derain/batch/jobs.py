@@ -14,10 +14,8 @@ from derain.files.places import Existing, Place, is_folder, is_remote
 from derain.files.writing import hindrance
 from derain.given import check, check_fields
 from derain.photos import SUFFIXES
-from derain.photos.names import FORMATS
+from derain.photos.formats import CHOICES, FORMATS
 from derain.video.naming import is_clip
-
-NAMES = {"jpg": ".jpg", "jpeg": ".jpg", "png": ".png", "webp": ".webp", "tiff": ".tif", "avif": ".avif", "bmp": ".bmp"}
 
 
 @dataclass(frozen=True)
@@ -26,7 +24,7 @@ class Target:
 
     output: Place = Place()  # file or folder; default: beside the photo
     suffix: str = DERAINED  # goes before the photo's own, beside the photo
-    format: str | None = None  # jpg, png, webp, tiff, avif, bmp; default: the photo's own
+    format: str | None = None  # jpg, png, webp, tiff, bmp, avif; default: the photo's own
     in_place: bool = False  # replace the photo itself
     rain: bool = False
     compare: bool = False
@@ -76,9 +74,9 @@ def ending_of(format: str | None) -> str | None:
     Raises:
         UsageError: an unknown format.
     """
-    if format and format not in NAMES:
-        raise UsageError(f"`format` {format}: choose one of {', '.join(NAMES)}")
-    return NAMES[format] if format else None
+    if format and format not in CHOICES:
+        raise UsageError(f"`format` {format}: choose one of {', '.join(CHOICES)}")
+    return CHOICES[format].suffix if format else None
 
 
 def is_file_name(output: Path, format: str | None) -> bool:
@@ -91,8 +89,8 @@ def is_file_name(output: Path, format: str | None) -> bool:
     if ending not in {*SUFFIXES, *Image.registered_extensions()} or is_folder(output):
         return False
     if ending not in SUFFIXES:
-        raise UsageError(f"{output}: derain writes {', '.join(NAMES)}; give another `output`")
-    if format and FORMATS[ending] != FORMATS[NAMES[format]]:
+        raise UsageError(f"{output}: derain writes {', '.join(CHOICES)}; give another `output`")
+    if format and FORMATS[ending] != CHOICES[format].name:
         raise UsageError(f"{output}: does not match `format` {format}; leave one of them out")
     return True
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from derain.batch.before_after import comparison
-from derain.batch.jobs import NAMES, Job, ending_of, obstacle
+from derain.batch.jobs import Job, ending_of, obstacle
 from derain.batch.journal import Journal
 from derain.batch.outcome import Outcome
 from derain.bounds import bounded, share
@@ -34,8 +34,7 @@ from derain.photos import (
     write_photo,
 )
 from derain.photos.extent import SparseError
-from derain.photos.formats import BY_NAME
-from derain.photos.names import FORMATS
+from derain.photos.formats import BY_NAME, FORMATS
 from derain.rain.amount import DRY_COVERAGE, RAINY_SCORE, coverage
 from derain.rain.remaining import rain_left
 from derain.restoring.ahead import ahead
@@ -211,10 +210,11 @@ def _check_suffix(job: Job, original: Original) -> None:
     """
     if job.background.suffix.lower() in FORMATS:
         return
-    ending = BY_NAME[original.format].suffixes[0]
-    format = next((name for name, suffix in NAMES.items() if FORMATS[suffix] == original.format), "jpg")
-    otherwise = "" if job.in_place else f", or give `format` {format}"
-    raise PhotoError(f"{job.source}: its name does not end as that of a photo; rename it to end in {ending}{otherwise}")
+    form = BY_NAME[original.format]
+    otherwise = "" if job.in_place else f", or give `format` {next(iter(form.choices), 'jpg')}"
+    raise PhotoError(
+        f"{job.source}: its name does not end as that of a photo; rename it to end in {form.suffix}{otherwise}"
+    )
 
 
 def _due(job: Job, treatment: Treatment) -> frozenset[Path]:

@@ -33,12 +33,18 @@ class Format:
     suffixes: tuple[str, ...]
     has_signature: Callable[[bytes], bool]
     codec: "Codec"
+    choices: tuple[str, ...] = ()  # what `--format` calls it
     lossless: bool = False  # its photos stay lossless in formats that can be either
     holds: tuple[str, ...] = METADATA
     alpha: bool = False
     deep: bool = False  # 16 bits, of photos of other formats too
     inks: bool = False  # CMYK
     codes: bool = False  # colours without a profile, by the codes of H.273
+
+    @property
+    def suffix(self) -> str:
+        """What a new file of it ends in."""
+        return self.suffixes[0]
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ TABLE = (
         (".jpg", ".jpeg", ".jpe", ".jfif"),
         lambda content: content.startswith(jpeg.SIGNATURE),
         jpeg.Jpeg(),
+        choices=("jpg", "jpeg"),
         holds=CAPTIONED,
         inks=True,
     ),
@@ -24,17 +25,19 @@ TABLE = (
         (".png",),
         lambda content: content.startswith(png.SIGNATURE),
         png.Png(),
+        choices=("png",),
         lossless=True,
         holds=CAPTIONED,
         alpha=True,
         deep=True,
     ),
-    Format("WEBP", (".webp",), has_signature, Webp(), holds=WITHOUT_RESOLUTION, alpha=True),
+    Format("WEBP", (".webp",), has_signature, Webp(), choices=("webp",), holds=WITHOUT_RESOLUTION, alpha=True),
     Format(
         "TIFF",
         (".tif", ".tiff"),
         lambda content: content.startswith(SIGNATURES),
         Tiff(),
+        choices=("tiff",),
         lossless=True,
         holds=(*METADATA, "iptc"),
         alpha=True,
@@ -46,6 +49,7 @@ TABLE = (
         (".bmp",),
         lambda content: content.startswith(b"BM"),
         Bmp(),
+        choices=("bmp",),
         lossless=True,
         holds=("icc_profile", "dpi"),
         alpha=True,
@@ -56,6 +60,7 @@ TABLE = (
         (".avif",),
         lambda content: bool(AVIF_BRANDS & brands(content)),
         Avif(),
+        choices=("avif",),
         holds=WITHOUT_RESOLUTION,
         alpha=True,
         codes=True,
@@ -71,6 +76,7 @@ TABLE = (
     ),
 )
 BY_NAME = {row.name: row for row in TABLE}
+CHOICES = {choice: row for row in TABLE for choice in row.choices}
 FORMATS = {suffix: row.name for row in TABLE for suffix in row.suffixes}  # suffix to Pillow's name
 
 

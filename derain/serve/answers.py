@@ -11,21 +11,17 @@ import cv2
 import numpy as np
 
 from derain.arrays import Pixels
-from derain.batch.jobs import NAMES
 from derain.batch.running import Separated, finished_file, keeps_its_file
 from derain.errors import PhotoError
 from derain.files.marks import DERAINED, RAIN
 from derain.photos import Original, encode, to_8_bit
-from derain.photos.names import FORMATS
+from derain.photos.formats import BY_NAME, CHOICES, FORMATS
 from derain.serve.forms import escaped
 from derain.serve.options import Wanted
 from derain.text import as_json, printable
 
 SCREEN = 2048  # px of the longer side of a picture for screens
 SCREEN_QUALITY = 90
-SUFFIXES = {FORMATS[suffix]: suffix for suffix in reversed(FORMATS)} | {
-    FORMATS[suffix]: suffix for suffix in NAMES.values()
-}
 
 
 @dataclass(frozen=True)
@@ -98,7 +94,7 @@ class _Parts:
     @property
     def format(self) -> str:
         """Pillow's name of the result's."""
-        return FORMATS[NAMES[self.wanted.format]] if self.wanted.format else self.original.format
+        return CHOICES[self.wanted.format].name if self.wanted.format else self.original.format
 
     @cached_property
     def untouched(self) -> bool:
@@ -110,7 +106,7 @@ class _Parts:
         finished = finished_file(self.original, self.layers, to, self.wanted.quality, self.untouched)
         self.notes = finished.notes
         own = PurePosixPath(self.given).suffix
-        suffix = own if FORMATS.get(own.lower()) == to else SUFFIXES[to]
+        suffix = own if FORMATS.get(own.lower()) == to else BY_NAME[to].suffix
         return Part(finished.content, f"image/{to.lower()}", f"{self.stem}{DERAINED}{suffix}")
 
     def _rain(self) -> Part:
@@ -127,7 +123,7 @@ class _Parts:
         photo = Original(shown, "", alpha, grey, options=options)
         to = "JPEG" if alpha is None else "WEBP"
         content = encode(photo, shown, to, SCREEN_QUALITY)
-        return Part(content, f"image/{to.lower()}", f"{self.stem}.{role}{SUFFIXES[to]}")
+        return Part(content, f"image/{to.lower()}", f"{self.stem}.{role}{BY_NAME[to].suffix}")
 
     def _report(self) -> Part:
         height, width = self.original.pixels.shape[:2]
