@@ -35,13 +35,13 @@ def count_rainy(run: Run) -> int:
 
 def _of_clip(path: Path, settings: VideoSettings) -> Iterator[Pixels]:
     with Clip(path) as clip:
-        first, last = settings.start or 0.0, min(settings.end or clip.seconds, clip.seconds)
+        since, until = settings.stretch(clip.begins)
+        first, last = max(since, clip.begins), min(until, clip.begins + clip.seconds)
         if last - first < LOOKS / float(clip.rate):  # or of unknown length
-            since = None if settings.start is None else first + clip.begins
             yield from (frame.pixels for frame in islice(clip.frames(since), 0, LOOKS * BETWEEN_FRAMES, BETWEEN_FRAMES))
             return
         for share in (np.arange(LOOKS) + 0.5) / LOOKS:
-            if frame := next(clip.frames(float(first + share * (last - first)) + clip.begins), None):
+            if frame := next(clip.frames(float(first + share * (last - first))), None):
                 yield frame.pixels
 
 

@@ -13,12 +13,11 @@ from pathlib import Path
 from derain.files.writing import write_bytes
 from derain.restoring.ahead import drawn_ahead
 from derain.video.encoder import is_whole, times_of
-from derain.video.fusion import REACH
 from derain.video.reading import Clip
 from derain.video.segments import Segments
 from derain.video.settings import VideoSettings
 from derain.video.sides import Light
-from derain.video.treatment import Network, Run, derained, looks_ahead, stretch, stretch_of
+from derain.video.treatment import Network, Run, derained, looks_ahead, looks_back, stretch, stretch_of
 from derain.video.work import Work
 
 
@@ -42,7 +41,7 @@ class ShownAt:
     time: float  # seconds
 
 
-Times = Callable[[Clip, float | None], Iterator[int]]
+Times = Callable[[Clip, float], Iterator[int]]
 
 
 def pieces(clip: Clip, settings: VideoSettings, times: Times = Clip.times) -> Iterator[Piece]:
@@ -52,8 +51,7 @@ def pieces(clip: Clip, settings: VideoSettings, times: Times = Clip.times) -> It
         times: of the frames from a second on; by default of those that are decoded, which fills ``clip.damage``.
     """
     base = clip.time_base
-    since = None if settings.start is None else settings.start + clip.begins
-    moments = (ShownAt(pts, float(pts * base)) for pts in times(clip, since))
+    moments = (ShownAt(pts, float(pts * base)) for pts in times(clip, settings.stretch(clip.begins)[0]))
     shown: list[int] = []
     for moment in stretch(moments, settings, clip.begins):
         shown.append(moment.pts)
@@ -66,7 +64,7 @@ def pieces(clip: Clip, settings: VideoSettings, times: Times = Clip.times) -> It
 def _last_piece(shown: list[int], settings: VideoSettings) -> Piece:
     index = (len(shown) - 1) // Work.SEGMENT_FRAMES
     first = index * Work.SEGMENT_FRAMES
-    before = min(REACH, first) if settings.temporal != "off" else 0
+    before = min(looks_back(settings), first)
     start, times = first - before, shown[first:]
     if not index:
         return Piece(index, first, times, 0, [], 0)

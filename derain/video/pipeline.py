@@ -1,5 +1,6 @@
 """From a clip to its derained clip: decoder, network and encoder side by side, in segments that can be resumed."""
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +18,6 @@ from derain.restoring.ahead import drawn_ahead
 from derain.text import counted
 from derain.video.animated import animation
 from derain.video.formats import choose_encoder
-from derain.video.fusion import REACH
 from derain.video.holding import check_codec_of
 from derain.video.joining import Track, join
 from derain.video.judging import LOOKS, RAINY_LOOKS, count_rainy
@@ -43,6 +43,7 @@ from derain.video.treatment import (
     Report,
     Run,
     derained,
+    looks_back,
     stretch_of,
 )
 from derain.video.work import Work, manifest, manifest_beside
@@ -175,8 +176,8 @@ def _process_clips(clips: list[Clip], run: Run) -> Done:
             run.note(f"plays {animated.said_plays}, which {out.suffix} files do not tell; let the player repeat it")
         began = time.monotonic()
         failed = _encode_all(clips, works, run)
-        start = 0.0 if settings.start is None else settings.start + clips[0].begins
-        taken = start, float("inf") if settings.end is None else settings.end + clips[0].begins
+        first, last = settings.stretch(clips[0].begins)
+        taken = 0.0 if settings.start is None else first, last
         whole = folder / f"whole{out.suffix}"
         tracks = [Track(clip, work.segments, work.matrix) for clip, work in zip(clips, works) if work.segments]
         cut = any(work.damage.end and ends_early(clip, work.shown) for clip, work in zip(clips, works))
@@ -219,7 +220,7 @@ def _encode_all(clips: list[Clip], works: list[Work], run: Run) -> list[int]:
 def _encode(clip: Clip, work: Work, run: Run) -> list[int]:
     """Encode the segments that are missing; returns the frames that failed, in this run or before."""
     settings, done = run.settings, work.frames
-    before = max(done - REACH, 0) if settings.temporal != "off" else done  # fusion looks back so far
+    before = max(done - looks_back(settings), 0)
     network = Network(run.model, settings, run.say, before, done)
     network.failed += (frame for frame in work.failed if frame < done)
     wanted = stretch_of(clip, run, work.shown, before)
@@ -240,8 +241,7 @@ def _encode(clip: Clip, work: Work, run: Run) -> list[int]:
 
 def damage_of(clip: Clip, work: Work, settings: VideoSettings) -> list[str]:
     """Sentences about what could not be read of the stretch that was asked for."""
-    first = -float("inf") if settings.start is None else (settings.start + clip.begins) / float(clip.time_base)
-    last = float("inf") if settings.end is None else (settings.end + clip.begins) / float(clip.time_base)
+    first, last = (second / float(clip.time_base) for second in settings.stretch(clip.begins))
     damage = work.damage.within(first, last)
     return [f"{clip.path}: {sentence}" for sentence in damage.said(work.shown, clip.time_base, clip.begins)]
 
@@ -256,7 +256,8 @@ def ends_early(clip: Clip, shown: list[int]) -> bool:
 
 def expected(clip: Clip, settings: VideoSettings) -> int:
     """How many frames there will be, about; 0 if the file does not tell."""
-    if settings.start is None and settings.end is None and settings.fps_limit is None and clip.stream.frames:
+    if settings.stretch() == (-math.inf, math.inf) and settings.fps_limit is None and clip.stream.frames:
         return int(clip.stream.frames)
-    seconds = min(settings.end or clip.seconds, clip.seconds) - (settings.start or 0)
+    first, last = settings.stretch()
+    seconds = min(last, clip.seconds) - max(first, 0)
     return max(int(seconds * min(float(clip.rate), settings.fps_limit or float("inf"))), 0)

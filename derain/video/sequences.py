@@ -22,7 +22,6 @@ from derain.photos import (
 )
 from derain.text import counted as of_number
 from derain.video.colour import PICTURE
-from derain.video.fusion import REACH
 from derain.video.gifs import process_gif
 from derain.video.naming import (
     FORMATS,
@@ -41,6 +40,7 @@ from derain.video.treatment import (
     VideoSettings,
     alpha_shown,
     derained,
+    looks_back,
     stretch,
     stretch_of,
 )
@@ -99,7 +99,7 @@ def _pictures_to_pictures(run: Run) -> Done:
         return place(run.out, Path(photos[number].name), number)
 
     done = 0 if run.overwrite else _count_there(map(target, range(len(photos))))
-    writer, before = PictureWriter(run, done, len(photos)), _looks_back_to(done, run.settings)
+    writer, before = PictureWriter(run, done, len(photos)), max(done - looks_back(run.settings), 0)
     originals = dict[int, Original]()
     network = Network(run.model, run.settings, run.say, before, done)
     pictures = derained(read_pictures(photos[before:], originals), network, run.settings)
@@ -118,7 +118,7 @@ def _clip_to_pictures(run: Run, origin: str) -> Done:
 
     goes_on = Work.is_of(run.out, origin) and not run.overwrite
     done = _count_there(map(target, count())) if goes_on else 0
-    writer, before = PictureWriter(run, done, 0), _looks_back_to(done, run.settings)
+    writer, before = PictureWriter(run, done, 0), max(done - looks_back(run.settings), 0)
     times = Times(begun.with_name("times"), done)
     network = Network(run.model, run.settings, run.say, before, done)
     with Clip(run.source, hardware=run.settings.hwaccel) as clip:
@@ -172,11 +172,6 @@ def _say_shape(clip: Clip, frame: Frame, run: Run) -> None:
 
 def _count_there(paths: Iterator[Path]) -> int:
     return sum(1 for _ in takewhile(Path.exists, paths))
-
-
-def _looks_back_to(done: int, settings: VideoSettings) -> int:
-    """The frame that fusion looks back to, to go on after those that are done."""
-    return max(done - REACH, 0) if settings.temporal != "off" else done
 
 
 class PictureWriter:

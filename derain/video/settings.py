@@ -49,3 +49,9 @@ class VideoSettings:
         check_fields(self)
         if self.start is not None and self.end is not None and self.end <= self.start:
             raise UsageError(f"`end` {self.end:g}: must be after `start` {self.start:g}")
+
+    def stretch(self, begins: float = 0.0) -> tuple[float, float]:
+        """Seconds from which and before which frames are taken, or infinities; ``begins``: what the clock begins at."""
+        first = -math.inf if self.start is None else self.start
+        last = math.inf if self.end is None else self.end
+        return begins + first, begins + last

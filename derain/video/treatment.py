@@ -66,8 +66,7 @@ def stretch(
     Args:
         earlier: seconds of frames that were taken before these.
     """
-    first = -float("inf") if settings.start is None else settings.start + begins
-    last = float("inf") if settings.end is None else settings.end + begins
+    first, last = settings.stretch(begins)
     least = 0.0 if settings.fps_limit is None else 1 / settings.fps_limit
     due = -float("inf")
 
@@ -94,9 +93,7 @@ def stretch_of(clip: Clip, run: "Run", shown: list[int], number: int) -> Iterato
     settings, threads = run.settings, run.threads
     known = min(number, max(len(shown) - 1, 0))
     times = [float(pts * clip.time_base) for pts in shown[: known + 1]]
-    since = times.pop() if times else None
-    if since is None and settings.start is not None:
-        since = settings.start + clip.begins
+    since = times.pop() if times else settings.stretch(clip.begins)[0]
     frames = clip.frames(since, threads.converters, threads.decoders)
     return islice(stretch(frames, settings, clip.begins, times), number - known, None)
 
@@ -239,6 +236,11 @@ class Network:
     def at_once(self) -> int:
         """How many passes there are at once: on a GPU one is computed while others come and go."""
         return PASSES if self.restorer.device.type == "cuda" else 1
+
+
+def looks_back(settings: VideoSettings) -> int:
+    """Frames before each that it is made of."""
+    return 0 if settings.temporal == "off" else REACH
 
 
 def looks_ahead(settings: VideoSettings) -> int:
