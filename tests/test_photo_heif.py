@@ -76,6 +76,21 @@ def test_heic_keeps_its_bits_and_chroma(photo, bits, chroma):
     assert decode(darker(content, "PNG")[0]).deep
 
 
+@pytest.mark.parametrize("matrix", [1, 4, 6, 7, 8, 9, 12, 16])
+def test_deep_avif_has_the_colours_of_its_matrix(photo, matrix):
+    codes = b"colrnclx\0\2\0\2\0"
+    content = deep_avif(photo).replace(codes + b"\6", codes + bytes([matrix]))
+    shown = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))  # by another decoder, at 8 bits
+    original = decode(content)
+    assert np.abs(original.pixels / (257 if original.deep else 1) - shown).mean() < 2
+    result = encode_with_notes(original, original.pixels)
+    assert np.abs(decode(result.content).pixels / 257 - shown).mean() < 3
+    if matrix in (8, 12):
+        assert not original.deep and result.notes[0].startswith("its 10 bits became 8")
+    else:
+        assert original.deep == (matrix != 16) and not result.notes  # which is of 8 bits, and two more for the coding
+
+
 def test_avif_keeps_10_bits_and_its_colours(photo):
     content = deep_avif(photo).replace(b"colrnclx\0\2\0\2", b"colrnclx\0\x09\0\x10")
     original = decode(content)

@@ -5,12 +5,17 @@ from typing import Any
 
 import av
 import numpy as np
-from av.video.reformatter import ColorRange, Colorspace, Interpolation
+from av.video.reformatter import ColorRange, Colorspace
 
 from derain.arrays import Pixels
+from derain.photos.matrices import EXACT_CONVERSION, MATRICES
 
-MATRICES = {1: Colorspace.ITU709, 5: Colorspace.ITU601, 6: Colorspace.ITU601, 9: Colorspace.BT2020}  # by H.273's codes
-CONVERSION_FLAGS = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+RGB, UNSPECIFIED = 0, 2  # H.273's matrices of pictures that are not converted, and of those that do not say
+
+
+def knows(matrix: int) -> bool:
+    """Whether pictures with this matrix, by H.273's codes, have the right colours here."""
+    return matrix in {RGB, UNSPECIFIED, *MATRICES}
 
 
 def decode(data: bytes, matrix: int, full: bool) -> Pixels:
@@ -21,7 +26,7 @@ def decode(data: bytes, matrix: int, full: bool) -> Pixels:
         src_colorspace=MATRICES.get(matrix, Colorspace.ITU601),
         src_color_range=ColorRange.JPEG if full else ColorRange.MPEG,
         dst_color_range=ColorRange.JPEG,
-        interpolation=CONVERSION_FLAGS,
+        interpolation=EXACT_CONVERSION,
     )
     return np.asarray(rgb.to_ndarray())
 
@@ -34,7 +39,7 @@ def encode(picture: Pixels, matrix: int, quality: int) -> bytes:
         dst_colorspace=MATRICES[matrix],
         src_color_range=ColorRange.JPEG,
         dst_color_range=ColorRange.JPEG,
-        interpolation=CONVERSION_FLAGS,
+        interpolation=EXACT_CONVERSION,
     )
     frame.colorspace, frame.color_range, frame.pts = matrix, ColorRange.JPEG, 0
     file = io.BytesIO()

@@ -17,6 +17,7 @@ WHITE = 65535
 SUBSAMPLINGS = {"420": "4:2:0", "422": "4:2:2", "444": "4:4:4", "400": "4:0:0"}
 DEPTHS = {8, 10, 12}
 AV1 = b"av01"
+YCGCO_RE = 16  # H.273's matrix that takes two more bits than the picture has
 
 
 def heif_library() -> ModuleType:
@@ -43,6 +44,13 @@ class Coding:
     chroma: str = "420"  # or 422, 444, 400
     matrix: int = 6  # H.273
     full: bool = True  # range of the values
+
+
+def has_known_matrix(coding: Coding) -> bool:
+    """Whether :func:`read_av1` knows how the colours are coded; Pillow knows further ways, at 8 bits."""
+    from derain.photos import av1  # PyAV only where Pillow will not do
+
+    return av1.knows(coding.matrix)
 
 
 def coding_of(file: ItemFile, number: int) -> Coding:

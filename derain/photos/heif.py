@@ -89,6 +89,15 @@ class Avif(_Items):
     def open(self, content: bytes) -> ImageFile:
         return super().open(items.readable(content))
 
+    def is_deep(self, image: ImageFile, content: bytes) -> bool:
+        return (found := coding(content)).bits > 8 and coded.has_known_matrix(found)
+
+    def changes(self, image: ImageFile, content: bytes) -> tuple[str, ...]:
+        found = coding(content)
+        is_cut = found.bits > 8 and not coded.has_known_matrix(found) and found.matrix != coded.YCGCO_RE
+        said = f"its {found.bits} bits became 8, as its colours are coded in a way that derain reads no deeper"
+        return (*super().changes(image, content), *([said] if is_cut else []))
+
     def read_deep(self, found: Original, image: ImageFile) -> Original:
         """Of which Pillow has decoded the alpha."""
         turn = upright(found.orientation)
@@ -200,8 +209,13 @@ def _as_stored(picture: Pixels, item: items.Item) -> Pixels:
 
 def bits(content: bytes) -> int:
     """Of the picture; 8 where that cannot be told."""
+    return coding(content).bits
+
+
+def coding(content: bytes) -> coded.Coding:
+    """How the picture is coded; in the usual way where that cannot be told."""
     try:
         file = items.read(content)
-        return coded.coding_of(file, file.primary).bits
+        return coded.coding_of(file, file.primary)
     except UNREADABLE:
-        return 8
+        return coded.Coding()

@@ -7,25 +7,14 @@ from typing import Any
 import cv2
 import numpy as np
 from av import VideoFormat, VideoFrame
-from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from numpy.typing import NDArray
 
 from derain.photos import Photo
+from derain.photos.matrices import EXACT_CONVERSION, MATRICES
 
-# H.273 matrix codes to the converter's; 2 is "not specified", 0 is RGB
-MATRICES = {
-    1: Colorspace.ITU709,
-    4: Colorspace.FCC,
-    5: Colorspace.ITU601,
-    6: Colorspace.ITU601,
-    7: Colorspace.SMPTE240M,
-    9: Colorspace.BT2020,
-    10: Colorspace.BT2020,
-}
 RGB = ("gbr", "rgb", "bgr", "argb", "abgr", "pal8")
 LEAST_HD_HEIGHT = 720  # lines from which an untagged clip is taken for BT.709, as players do
-# less, and pictures darken
-EXACT_CONVERSION = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 
 
 @dataclass(frozen=True)
