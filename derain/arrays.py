@@ -18,11 +18,12 @@ Mask = NDArray[np.bool_]  # (H, W)
 NUMBERS_IN_CACHE = 2**18
 
 
-def check_pixels(name: str, given: object, such_as: str) -> None:
+def check_pixels(name: str, given: object, such_as: str, like: Pixels | None = None) -> None:
     """
     Args:
         name: of the argument.
         such_as: what would be right.
+        like: pixels of a photo, as many as there are to be.
 
     Raises:
         UsageError: no :data:`Pixels`, or none of them.
@@ -32,6 +33,8 @@ def check_pixels(name: str, given: object, such_as: str) -> None:
         raise UsageError(f"{wanted}, such as {such_as}, not {type(given).__name__}")
     if given.ndim != 3 or given.shape[2] != 3 or 0 in given.shape or given.dtype not in (np.uint8, np.uint16):
         raise UsageError(f"{wanted}, not one of {given.dtype} with shape {given.shape}")
+    if like is not None and given.shape != like.shape:
+        raise UsageError(f"`{name}`: has shape {given.shape}, but its photo {like.shape}; give pixels of that photo")
 
 
 def rows_in_cache(picture: NDArray[Any]) -> Iterator[slice]:

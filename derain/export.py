@@ -14,6 +14,7 @@ import derain
 from derain.errors import DerainError
 from derain.extras import check_extra
 from derain.files.writing import write_bytes, write_new
+from derain.given import check_path, to_path
 from derain.models.contract import Derainer
 from derain.onnx_file import check_onnx_file
 from derain.weights import about, load
@@ -79,7 +80,8 @@ def export_onnx(
         UsageError: ``out`` exists, is no ``.onnx`` file, or a library is missing.
         WeightsError: the weights cannot be loaded.
     """
-    out = Path(out)
+    check_path("weights", weights)
+    out = to_path("out", out)
     check_onnx_file(out, overwrite, weights)
     check_extra("onnx", "export")
     model, said = load(weights), about(weights)

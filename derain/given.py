@@ -1,7 +1,7 @@
 """What callers and files give: values, paths and fields of settings, checked before anything is done, without torch."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields
 from numbers import Integral, Real
 from pathlib import Path
@@ -19,6 +19,8 @@ WORDS: dict[Any, str] = {
     dict[str, str]: "a dict of texts",
     bool: "True or False",
     str: "a text",
+    bytes: "bytes",
+    Callable: "a function",
     float: "a number",
     int: "a whole number",
 }
@@ -47,6 +49,15 @@ def check_path(name: str, value: object) -> None:
         raise UsageError(f"`{name}`: give a path, as str or Path, not {type(value).__name__}")
 
 
+def check_several(name: str, values: object) -> None:
+    """
+    Raises:
+        UsageError: nothing of which there are several; a text is one.
+    """
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        raise UsageError(f"`{name}`: give several, as in a list, not {type(values).__name__}")
+
+
 class Problem(NamedTuple):
     """A value that cannot be."""
 
@@ -64,7 +75,8 @@ class Problem(NamedTuple):
             *others, last = bounds.choices
             return f"choose {', '.join(others)} or {last}"
         first = next(each for each in _alternatives(self.kind) if each is not NoneType)
-        wanted = WORDS.get(first) or f"a {first.__name__ if get_origin(first) is None else first}"
+        named = first.__name__ if isinstance(first, type) and get_origin(first) is None else str(first)
+        wanted = WORDS.get(first) or f"{'an' if named[0] in 'AEIOU' else 'a'} {named}"
         if bounds is None:
             return f"give {wanted}"
         if math.isinf(bounds.most):

@@ -72,7 +72,7 @@ def shown(value: Any, quoted: bool = True) -> str:
     if not quoted and isinstance(value, str) and value.isidentifier():
         return cut(value)
     try:
-        return cut(repr(value))
+        return cut(" ".join(repr(value).splitlines()))
     except ValueError:  # thousands of digits
         return "a number of thousands of digits"
 

@@ -15,18 +15,24 @@ import pytest
 import typer
 
 import derain
+from derain import batch
 from derain.batch import Target, Treatment, plan, run
 from derain.cli.app import app, main
 from derain.errors import DerainError, unwritable
 from derain.export import export_onnx
 from derain.finetuning.finetune import finetune
+from derain.photos import Original
 from derain.rain.amount import amount
 from derain.restoring.devices import choose_device
 from derain.serve import Limits
 from derain.training.config import TrainConfig
 from derain.training.loop import train
 from derain.video import VideoSettings, process
+from derain.video.streams import Streaming, StreamSettings
+from derain.weights import about, fingerprint, read_header, save
+from tests.test_video import Darker
 
+GREY = np.zeros((8, 8, 3), np.uint8)
 LIBRARY = [p for p in Path(derain.__file__).parent.rglob("*.py") if "cli" not in p.parts and p.name != "__main__.py"]
 
 
@@ -164,10 +170,43 @@ def test_no_module_but_those_of_the_command_line_speaks_of_options():
         (Limits, {"waiting": 0}, "`waiting` 0: give a whole number, 1 or more"),
         (derain.load, {"weights": None}, "`weights`: give a path, as str or Path, not NoneType"),
         (derain.photos.read_photo, {"path": 5}, "`path`: give a path, as str or Path, not int"),
+        (batch.Job, {"source": 5, "background": "b.png"}, "`source`: give a path, as str or Path, not int"),
+        (batch.pending, {"jobs": ["a.jpg"]}, "`jobs`: give jobs, as batch.plan() makes them of photos, not str"),
+        (batch.obstacle, {"job": "a.jpg"}, "`jobs`: give jobs, as batch.plan() makes them of photos, not str"),
+        (batch.is_long, {"inputs": None}, "`inputs`: give a path, as str or Path, not NoneType"),
+        (batch.describe, {"outcome": "a.jpg"}, "`outcome` 'a.jpg': give an Outcome"),
+        (batch.comparison, {"photo": "a.jpg", "background": GREY}, "`photo`: give an (H, W, 3) array"),
+        (batch.comparison, {"photo": GREY, "background": GREY[:4]}, "`background`: has shape (4, 8, 3), but its photo"),
+        (batch.separate, {"original": GREY, "restorer": None}, "`original` array("),
+        (derain.photos.decode, {"content": "a.jpg"}, "`content` 'a.jpg': give bytes"),
+        (derain.photos.encode, {"original": "a.jpg", "pixels": GREY}, "`original` 'a.jpg': give an Original"),
+        (
+            derain.photos.encode,
+            {"original": Original(GREY, "PNG"), "pixels": GREY[:4]},
+            "`pixels`: has shape (4, 8, 3)",
+        ),
+        (
+            derain.photos.encode,
+            {"original": Original(GREY, "PNG"), "pixels": GREY, "to": "jpg"},
+            "`to` jpg: choose JPEG",
+        ),
+        (derain.photos.without_results, {"files": "a.jpg"}, "`files`: give several, as in a list, not str"),
+        (process, {"source": "a.mp4", "out": "b.mp4", "report": 5}, "`report` 5: give a function"),
+        (Streaming, {"source": 5, "out": "-"}, "`source`: give a path, as str or Path, not int"),
+        (Streaming, {"source": "-", "out": "b.ts", "settings": "x"}, "`settings` 'x': give a VideoSettings"),
+        (StreamSettings, {"reconnect": -1}, "`reconnect` -1: give a number, 0 or more"),
+        (about, {"weights": 5}, "`weights`: give a path, as str or Path, not int"),
+        (save, {"model": "derain", "path": "a.safetensors"}, "`model`: give a network, such as derain.load(), not str"),
+        (fingerprint, {"model": "derain"}, "`model`: give a network, such as derain.load(), not str"),
     ],
 )
 def test_python_refuses_what_the_command_line_refuses_as_soon_as_it_is_given(made, given, said):
     assert python(made, **given).startswith(said)
+
+
+@pytest.mark.parametrize("jobs", ["a.jpg", ["a.jpg"], iter(["a.jpg"]), None, batch.Job("a.jpg", "b.jpg")])
+def test_what_is_no_list_of_jobs_is_refused(jobs):
+    assert python(lambda: list(batch.run(jobs, Darker()))).startswith("`jobs`: give ")
 
 
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), av.error.OSError(errno.EDQUOT, "full")])
@@ -178,6 +217,9 @@ def test_a_full_disk_is_known_by_its_error_whoever_raises_it(error):
 
 def test_names_do_for_paths(tmp_path):
     assert Target(output=str(tmp_path)) == Target(tmp_path)
+    assert batch.Job("a.png", "b.png", below=".") == batch.Job(Path("a.png"), Path("b.png"), below=Path("."))
+    save(derain.load(), str(tmp_path / "w.safetensors"))
+    assert read_header(str(tmp_path / "w.safetensors"))["preset"] == "derain"
     for missing in (train, finetune):
         before = (TrainConfig(),) if missing is train else ()
         after = (str(tmp_path / "out"),) if missing is train else ()

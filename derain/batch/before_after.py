@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from derain.arrays import Rgb8
+from derain.arrays import Rgb8, check_pixels
 
 
 def comparison(photo: Rgb8, background: Rgb8) -> Rgb8:
@@ -30,6 +30,8 @@ def _enlarge(crop: Rgb8, width: int) -> Rgb8:
 
 def side_by_side(photo: Rgb8, background: Rgb8) -> Rgb8:
     """Before and after, labelled, with a thin gap between."""
+    check_pixels("photo", photo, "derain.photos.read_photo() returns")
+    check_pixels("background", background, "derain.restore() returns", like=photo)
     gap = np.full((photo.shape[0], 4, 3), 255, np.uint8)
     return np.hstack([_labelled(photo, "before"), gap, _labelled(background, "after")])
 

@@ -1,6 +1,7 @@
 """One photo, where its results go, and whether they can go there."""
 
 import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
@@ -10,9 +11,9 @@ from derain.batch.reasons import for_video
 from derain.errors import PhotoError, UsageError, unreadable
 from derain.files.marks import COMPARE, DERAINED, MARKS, RAIN
 from derain.files.missing import absence
-from derain.files.places import Existing, Place, is_folder, is_remote
+from derain.files.places import Existing, Place, is_folder, is_remote, place
 from derain.files.writing import hindrance
-from derain.given import check, check_fields
+from derain.given import check, check_fields, check_several
 from derain.photos import SUFFIXES
 from derain.photos.formats import CHOICES, FORMATS
 from derain.video.naming import is_clip
@@ -95,6 +96,10 @@ def is_file_name(output: Path, format: str | None) -> bool:
     return True
 
 
+# of a job, and whether it may lack it
+PLACES = {"source": False, "background": False, "rain": True, "compare": True, "below": True}
+
+
 @dataclass(frozen=True)
 class Job:
     """One photo and where its results go; ``rain`` and ``compare`` are ``None`` if not asked for."""
@@ -104,6 +109,17 @@ class Job:
     rain: Path | None = None
     compare: Path | None = None
     below: Path | None = None  # a folder under which links are not followed to where results go
+
+    def __post_init__(self) -> None:
+        """Names become places.
+
+        Raises:
+            UsageError: neither a name nor a place.
+        """
+        for name, may_lack in PLACES.items():
+            found = getattr(self, name)
+            if not (isinstance(found, Path) or may_lack and found is None):
+                object.__setattr__(self, name, place(found, name))
 
     @property
     def in_place(self) -> bool:
@@ -135,8 +151,33 @@ def job_for(photo: Path, place: PurePath, target: Target, ending: str, as_file: 
     )
 
 
+def check_job(job: object) -> Job:
+    """
+    Raises:
+        UsageError: it is none.
+    """
+    if not isinstance(job, Job):
+        raise UsageError(f"`jobs`: give jobs, as batch.plan() makes them of photos, not {type(job).__name__}")
+    return job
+
+
+def checked(jobs: Iterable[Job]) -> Iterable[Job]:
+    """The same jobs, looked at at once if they are all there, or else as they come.
+
+    Raises:
+        UsageError: something else is among them, or there are not several.
+    """
+    check_several("jobs", jobs)
+    if not isinstance(jobs, Sequence):
+        return map(check_job, jobs)
+    for job in jobs:
+        check_job(job)
+    return jobs
+
+
 def obstacle(job: Job) -> PhotoError | None:
     """Why a job cannot be done, as far as that can be known without opening the photo."""
+    check_job(job)
     try:
         if not is_remote(job.source):
             os.stat(job.source)
@@ -156,9 +197,9 @@ def obstacle(job: Job) -> PhotoError | None:
 def pending(jobs: list[Job]) -> list[Job]:
     """The jobs that lack an output."""
     existing = Existing()
-    return [job for job in jobs if not is_done(job, existing)]
+    return [job for job in checked(jobs) if not is_done(job, existing)]
 
 
 def is_done(job: Job, existing: Existing) -> bool:
     """Whether all outputs of a job are there."""
-    return all(path in existing for path in job.outputs)
+    return all(path in existing for path in check_job(job).outputs)

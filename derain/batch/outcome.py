@@ -6,6 +6,7 @@ from pathlib import Path
 from derain import text
 from derain.batch.jobs import Job
 from derain.errors import PhotoError
+from derain.given import check
 from derain.rain.amount import DRY_COVERAGE
 
 UNTOLD = {  # of what is said of a photo as JSON
@@ -48,6 +49,7 @@ class Outcome:
 
 def describe(outcome: Outcome) -> str:
     """What became of a photo, in a few words; of one that failed the sentence that says why."""
+    check("outcome", outcome, Outcome)
     if outcome.error:
         return f"failed: {outcome.error}"
     if not outcome.width:  # nothing was to be done
@@ -61,6 +63,7 @@ def describe(outcome: Outcome) -> str:
 
 def as_json(outcome: Outcome) -> str:
     """One object on one line."""
+    check("outcome", outcome, Outcome)
     said = UNTOLD | {
         "input": str(outcome.job.source),
         "width": outcome.width,

@@ -40,7 +40,7 @@ def plan(
             what is read.
     """
     check_target(target)
-    inputs = inputs if isinstance(inputs, Iterable) and not isinstance(inputs, str) else [inputs]
+    inputs = _several(inputs)
     left: dict[Path, Reason] = {}
 
     def leave_out(path: Path, why: Reason) -> None:
@@ -68,8 +68,15 @@ def plan(
     return jobs
 
 
+def _several(inputs: str | Path | Iterable[str | Path]) -> Sequence[str | Path]:
+    """What is named, be it one; each is looked at as its turn comes."""
+    if isinstance(inputs, Sequence) and not isinstance(inputs, str):
+        return inputs
+    return list(inputs) if isinstance(inputs, Iterable) and not isinstance(inputs, str) else [inputs]
+
+
 def plan_as_found(
-    inputs: Sequence[str | Path],
+    inputs: str | Path | Iterable[str | Path],
     target: Target = BESIDE,
     recursive: bool = False,
     leave: Leave = lambda path, why: None,
@@ -87,6 +94,7 @@ def plan_as_found(
         UsageError: as :func:`plan`, but of no collisions.
     """
     check_target(target)
+    inputs = _several(inputs)
     if target.as_file:
         raise UsageError(f"{target.output}: one file cannot hold many photos; give a folder")
     ending, taken, beside = ending_of(target.format), Taken(), NamedTogether(inputs, target.marks)
@@ -103,9 +111,9 @@ def plan_as_found(
 
 
 def is_long(
-    inputs: Sequence[str | Path],
-    target: Target,
-    recursive: bool,
+    inputs: str | Path | Iterable[str | Path],
+    target: Target = BESIDE,
+    recursive: bool = False,
     overwrite: bool = False,
     read: Read = MappingProxyType({}),
 ) -> bool:
@@ -113,11 +121,13 @@ def is_long(
 
     Not so if results that replace files might replace photos that are found later, or what else is read.
     """
+    check_target(target)
+    inputs = _several(inputs)
     if overwrite and (not _is_apart(inputs, target) or any(map(_is_named_as_photo, chain(*read.values())))):
         return False
     if len(inputs) >= MANY:
         return True
-    if not all(is_folder(place(given)) for given in inputs if given != ""):
+    if not all(is_folder(place(given, "inputs")) for given in inputs if given != ""):
         return False
     found = (pair for given in inputs for pair in photos_named(given, recursive, target, lambda path, why: None))
     return len(list(islice(found, MANY))) == MANY

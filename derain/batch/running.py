@@ -13,10 +13,10 @@ import numpy as np
 import torch
 
 from derain.batch.before_after import comparison
-from derain.batch.jobs import Job, ending_of, obstacle
+from derain.batch.jobs import Job, checked, ending_of, obstacle
 from derain.batch.journal import Journal
 from derain.batch.outcome import Outcome
-from derain.bounds import bounded, share
+from derain.bounds import Bounds, bounded, share
 from derain.errors import PhotoError, UsageError, reason, unreadable, unwritable
 from derain.files.places import exists
 from derain.files.writing import is_protected, make_folder, replace_bytes, write_bytes, write_new
@@ -93,10 +93,11 @@ def run(
     A file that declares a photo much larger than its bytes suggest waits until all others are done.
 
     Raises:
-        UsageError: the model or the treatment is none.
+        UsageError: the model or the treatment is none, or what is no job is among the jobs.
     """
     check("treatment", treatment, Treatment)
-    return _run_patiently(jobs, treatment.restorer(model), treatment, watch)
+    check("watch", watch, Callable | None)
+    return _run_patiently(checked(jobs), treatment.restorer(model), treatment, watch)
 
 
 def _run_patiently(
@@ -234,7 +235,11 @@ def separate(
 
     Raises:
         PhotoError: there is not enough memory even for a small tile.
+        UsageError: an argument that cannot be.
     """
+    check("original", original, Original)
+    check("restorer", restorer, Restorer)
+    check("strength", strength, float, Bounds())
     started = time.perf_counter()
     found = restorer.layers(original.pixels, watch)
     seconds = time.perf_counter() - started
@@ -342,6 +347,7 @@ def through_pipe(model: Derainer, treatment: Treatment, format: str | None = Non
         PhotoError: it is not a photo, or cannot be restored or written.
         UsageError: an unknown format, or no stdin.
     """
+    check("treatment", treatment, Treatment)
     ending = ending_of(format)
     if sys.stdin is None:
         raise UsageError("-: there is no stdin to read from")

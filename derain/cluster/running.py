@@ -7,10 +7,12 @@ from itertools import chain
 import torch
 
 from derain.batch import Job, Outcome, Treatment
+from derain.batch.jobs import checked
 from derain.cluster.connecting import connected
 from derain.cluster.crew import Crew
 from derain.cluster.seats import living, share_of
-from derain.models.contract import Derainer
+from derain.given import check
+from derain.models.contract import Derainer, check_model
 from derain.restoring.devices import settled_precision
 
 AS_USUAL = Treatment()
@@ -37,7 +39,9 @@ def run(
     Raises:
         UsageError: Ray isn't installed, nothing answers, the device is not there, or no node can load derain.
     """
-    source = iter(jobs)
+    check("treatment", treatment, Treatment)
+    check_model(model)
+    source = iter(checked(jobs))
     if (first := next(source, None)) is None:
         return
     with connected(address, say) as ray:

@@ -6,7 +6,7 @@ from pathlib import Path
 from derain.errors import PhotoError
 from derain.files.marks import MARKS
 from derain.files.places import place
-from derain.given import to_path
+from derain.given import check_several, to_path
 from derain.photos.formats import FORMATS
 
 SUFFIXES = frozenset(FORMATS)
@@ -20,6 +20,7 @@ def find_photos(folder: str | Path) -> list[Path]:
 
 def without_results(files: Iterable[str | Path], marks: tuple[str, ...] = MARKS) -> list[Path]:
     """The files without those that, by their names, derain made from another of them."""
+    check_several("files", files)
     paths = [to_path("files", file) for file in files]
     results = results_among(paths, marks)
     return [file for file in paths if file not in results]

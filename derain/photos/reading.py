@@ -15,6 +15,7 @@ from derain.errors import PhotoError, reason, unreadable
 from derain.files.missing import absence
 from derain.files.places import is_remote, place, read_place
 from derain.files.writing import read_file
+from derain.given import check
 from derain.photos.codec import Format
 from derain.photos.extent import SparseError, check_extent
 from derain.photos.formats import BY_NAME, format_by_content
@@ -67,6 +68,7 @@ def decode(
     Raises:
         PhotoError: as :func:`read_original`.
     """
+    check("content", content, bytes)
     form = examine(content, name, max_megapixels, patient)
     with _told_of(name, form), form.codec.open(form.codec.completed(content)) as image:
         left_out = form.codec.choose_page(image)

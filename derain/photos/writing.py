@@ -5,9 +5,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from derain.arrays import Pixels, check_pixels
+from derain.bounds import Bounds
 from derain.errors import PhotoError
 from derain.files.places import place
 from derain.files.writing import write_bytes
+from derain.given import check
 from derain.photos.codec import Format, NewPhoto
 from derain.photos.described import COMMENT, in_exif
 from derain.photos.formats import BY_NAME, TABLE
@@ -43,7 +45,12 @@ def encode_with_notes(original: Original, pixels: Pixels, to: str | None = None,
 
     Raises:
         PhotoError: the format cannot hold the photo.
+        UsageError: an argument that cannot be.
     """
+    check("original", original, Original)
+    check_pixels("pixels", pixels, "derain.restore() returns", like=original.pixels)
+    check("to", to or original.format, str, Bounds(choices=BY_NAME))
+    check("quality", quality, int | None, Bounds(1, 100))
     target, source = BY_NAME[to or original.format], BY_NAME.get(original.format)
     if original.alpha is not None and not target.alpha:
         raise PhotoError(f"{target.name} cannot hold transparency; choose PNG, WebP, TIFF or AVIF")

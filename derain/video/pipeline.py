@@ -80,6 +80,8 @@ def process(
         UsageError: ``out`` exists or is no clip, or settings that cannot be.
         WeightsError: the bundled weights are damaged.
     """
+    for name, told in (("report", report), ("say", say), ("elsewhere", elsewhere)):
+        check(name, told, Callable | None)
     source, out, say = to_path("source", source), to_path("out", out), say or (lambda sentence: None)
     report = report or (lambda done, total, seconds: None)
 

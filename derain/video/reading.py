@@ -17,10 +17,11 @@ import numpy as np
 from av.sidedata.sidedata import SideDataContainer
 from numpy.typing import NDArray
 
+from derain.bounds import Bounds
 from derain.errors import PhotoError, UsageError, reason, unreadable
 from derain.files.missing import absence
 from derain.files.writing import refuse_special
-from derain.given import to_path
+from derain.given import check, to_path
 from derain.photos import Original, Photo, to_8_bit
 from derain.restoring.ahead import ahead
 from derain.video.clock import LONGEST_PAUSE, Part, StreamClock, begins_anywhere, may_begin_anew, parts_of
@@ -352,6 +353,7 @@ def sample_frames(path: str | Path, count: int) -> Iterator[Photo]:
     Raises:
         PhotoError: the file is not a clip that can be read.
     """
+    check("count", count, int, Bounds(1, math.inf))
     with Clip(to_path("path", path)) as clip:
         if clip.seconds <= count / 10:  # too short to seek in, or of unknown length
             yield from (to_8_bit(frame.pixels) for frame in islice(clip.frames(), 0, 10 * count, 10))

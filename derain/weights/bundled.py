@@ -5,6 +5,7 @@ from importlib import resources
 from pathlib import Path
 
 from derain.errors import WeightsError, reason
+from derain.given import to_path
 from derain.weights.checksums import sha256
 
 PURPOSES = {  # of the weights that come with derain, and their speed on one core at float32
@@ -40,24 +41,25 @@ def locate_bundled(name: str) -> Path:
     return found
 
 
-def refuse_damaged(file: Path, folder: Path) -> None:
+def refuse_damaged(file: str | Path, folder: str | Path) -> None:
     """
     Raises:
         WeightsError: a bundled file whose SHA-256 digest is not the one noted in its ``folder``.
     """
+    file, folder = to_path("file", file), to_path("folder", folder)
     expected = digests(folder).get(file.relative_to(folder).as_posix())
     if sha256(file) != expected:
         wrong = f"is not the expected {expected}" if expected else "is not known"
         raise WeightsError(f"{file}: its SHA-256 {wrong}; reinstall derain")
 
 
-def digests(folder: Path) -> dict[str, str]:
+def digests(folder: str | Path) -> dict[str, str]:
     """File name to SHA-256, from ``SHA256SUMS`` in ``sha256sum``'s own format.
 
     Raises:
         WeightsError: that file is missing or damaged.
     """
-    sums = folder / "SHA256SUMS"
+    sums = to_path("folder", folder) / "SHA256SUMS"
     try:
         lines = sums.read_text(encoding="utf-8").splitlines()
         return {name: digest for digest, name in (line.split() for line in lines)}

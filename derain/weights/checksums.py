@@ -5,17 +5,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from derain.errors import WeightsError, unreadable
+from derain.given import to_path
 
 if TYPE_CHECKING:
     from derain.models.contract import Derainer
 
 
-def sha256(path: Path) -> str:
+def sha256(path: str | Path) -> str:
     """
     Raises:
         WeightsError: the file cannot be read.
     """
-    return digest(path, "sha256")
+    return digest(to_path("path", path), "sha256")
 
 
 def digest(path: Path, kind: str, before: bytes = b"") -> str:
@@ -32,7 +33,14 @@ def digest(path: Path, kind: str, before: bytes = b"") -> str:
 
 
 def fingerprint(model: "Derainer") -> str:
-    """A digest of all numbers in the network."""
+    """A digest of all numbers in the network.
+
+    Raises:
+        UsageError: it is none.
+    """
+    from derain.models.contract import check_model  # which brings torch
+
+    check_model(model)
     found = hashlib.sha256()
     for tensor in model.state_dict().values():
         found.update(tensor.detach().cpu().numpy().tobytes())

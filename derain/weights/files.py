@@ -10,9 +10,9 @@ from safetensors.torch import save as as_bytes
 
 from derain.errors import WeightsError
 from derain.files.writing import write_bytes
-from derain.given import check_path
+from derain.given import check_path, to_path
 from derain.models import describe, network_of
-from derain.models.contract import LARGEST_NUMBER, Derainer
+from derain.models.contract import LARGEST_NUMBER, Derainer, check_model
 from derain.restoring.devices import choose_device, place
 from derain.text import listed
 from derain.weights import public
@@ -93,15 +93,18 @@ def verified(weights: str | Path) -> Verified:
     return Verified(found, bool(noted or of_hub or (not public.is_public(path) and "digest" in read_header(path))))
 
 
-def save(model: Derainer, path: Path, training: dict[str, Any] | None = None) -> None:
+def save(model: Derainer, path: str | Path, training: dict[str, Any] | None = None) -> None:
     """Write a self-describing checkpoint with a digest of its contents.
 
     float32 is stored as float16, of paths in ``training`` only the last part.
 
     Raises:
         PhotoError: the file cannot be written.
+        UsageError: no network, or no path.
         WeightsError: the network has numbers that float16 cannot hold.
     """
+    check_model(model)
+    path = to_path("path", path)
     preset, config = describe(model)
     header = {"format": FORMAT_VERSION, "preset": preset, "config": config, "training": without_paths(training or {})}
     tensors = {name: t.detach().cpu().half().contiguous() for name, t in model.state_dict().items()}

@@ -13,6 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from derain.errors import WeightsError, unreadable
+from derain.given import to_path
 from derain.models import blank
 from derain.text import listed, shown
 from derain.weights.kinds import ANEW, INSTEAD, is_safetensors, not_weights
@@ -35,7 +36,7 @@ class HeaderError(ValueError):
     """What is wrong with a header, as a part of a sentence."""
 
 
-def read_header(path: Path) -> dict[str, Any]:
+def read_header(path: str | Path) -> dict[str, Any]:
     """Format version, preset, architecture config and training summary of a checkpoint whose tensors fit them.
 
     Older files lack the ``digest`` of their contents.
@@ -43,6 +44,7 @@ def read_header(path: Path) -> dict[str, Any]:
     Raises:
         WeightsError: no checkpoint that derain wrote, one of a later version, or one that is damaged.
     """
+    path = to_path("path", path)
     with opened(path) as file:
         header = parsed((file.metadata() or {}).get("derain"))
         slices = {name: file.get_slice(name) for name in file.keys()}

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from derain.errors import HubError, PhotoError, WeightsError
 from derain.files.writing import refuse_special
+from derain.given import check_path
 from derain.weights.bundled import bundled_weights, locate_bundled
 from derain.weights.hub import Reference, fetch
 
@@ -14,8 +15,10 @@ def locate(weights: str | Path) -> Path:
     """The file behind a name, path or place on the Hub; bundled names are checked against their digest.
 
     Raises:
+        UsageError: neither a name nor a path.
         WeightsError: there is none, it cannot be fetched, or bundled weights are damaged.
     """
+    check_path("weights", weights)
     if str(weights).startswith("hf:"):
         return fetch(Reference.parse(str(weights)))
     if not str(weights):
@@ -44,7 +47,7 @@ def check_repo(repo: str) -> None:
     Raises:
         WeightsError: not of the form ``OWNER/REPO``.
     """
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo):
+    if not (isinstance(repo, str) and re.fullmatch(r"[\w.-]+/[\w.-]+", repo)):
         raise WeightsError(f"{repo}: give a repository on the Hub as OWNER/REPO")
 
 

@@ -1,6 +1,7 @@
 """What an address means: a stream or a file, which container, and what of it may be shown."""
 
 import errno
+import math
 import re
 import socket
 from dataclasses import dataclass, field
@@ -8,8 +9,10 @@ from fractions import Fraction
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from derain.bounds import bounded
 from derain.errors import UsageError
 from derain.files.places import ADDRESS
+from derain.given import check_fields, check_path
 from derain.video.naming import FORMATS
 
 PIPE = "-"
@@ -37,11 +40,18 @@ class StreamSettings:
     """How a stream is received and sent on."""
 
     live: bool | None = None  # frames are dropped if the machine is too slow; default: if nobody knows its length
-    reconnect: float | None = None  # seconds for which a lost connection is tried again
+    reconnect: float | None = bounded(None, 0, math.inf)  # seconds for which a lost connection is tried again
     raw: RawFrames | None = None  # what comes in, if it has no container
     form: str | None = None  # FFmpeg's name of the container that goes out; default: by the address
     source_options: dict[str, str] = field(default_factory=dict)  # of FFmpeg's protocol or container
     output_options: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """
+        Raises:
+            UsageError: a value that cannot be.
+        """
+        check_fields(self)
 
 
 def ending_of(form: str) -> str:
@@ -49,8 +59,14 @@ def ending_of(form: str) -> str:
     return ENDINGS.get(form, ".ts")
 
 
-def is_stream(address: str) -> bool:
-    """Whether an address names a connection, a camera or a pipe, and not a file."""
+def is_stream(address: str | Path) -> bool:
+    """Whether an address names a connection, a camera or a pipe, and not a file.
+
+    Raises:
+        UsageError: it is none.
+    """
+    check_path("address", address)
+    address = str(address)
     return address == PIPE or bool(ADDRESS.match(address) or CAMERA.fullmatch(address))
 
 

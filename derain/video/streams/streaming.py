@@ -6,12 +6,15 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import groupby
+from pathlib import Path
 
 import numpy as np
 
 from derain.arrays import Pixels
 from derain.errors import PhotoError
-from derain.models.contract import Derainer
+from derain.given import check as check_type
+from derain.given import check_path
+from derain.models.contract import Derainer, check_model
 from derain.photos import Photo
 from derain.rain.amount import coverage
 from derain.rain.weather import Weather
@@ -87,14 +90,19 @@ class Streaming:
 
     def __init__(
         self,
-        source: str,
-        out: str,
+        source: str | Path,
+        out: str | Path,
         settings: VideoSettings = DEFAULT_SETTINGS,
         streaming: StreamSettings = DEFAULT_STREAMING,
         overwrite: bool = False,
         report: Callable[[Progress], None] = lambda progress: None,
         say: Callable[[str], None] = ignore,
     ) -> None:
+        check_path("source", source)
+        check_path("out", out)
+        source, out = str(source), str(out)
+        check_type("settings", settings, VideoSettings)
+        check_type("streaming", streaming, StreamSettings)
         self.address, self.settings, self.streaming = source, settings, streaming
         self.report, self.say, self.notes = report, say, Notes(shown(source), say)
         check(source, out, settings, streaming, overwrite)
@@ -133,6 +141,7 @@ class Streaming:
         Raises:
             PhotoError: no picture arrived, the output cannot be written, or a frame fails (without ``keep_going``).
         """
+        check_model(model)
         if not self.source.ident:
             self.open()
         began, network = time.monotonic(), Network(model, self.settings, self.say)
