@@ -26,9 +26,20 @@ Workers = Annotated[
     Optional[int],
     typer.Option(min=0, max=256, metavar="N", help="Processes that prepare batches; default: depends on the device."),
 ]
+
+
+def to_bytes(gigabytes: float | None) -> float | None:
+    return gigabytes and gigabytes * 1e9
+
+
 MaxMemory = Annotated[
     Optional[float],
-    typer.Option(min=0.1, metavar="GB", help="Use at most this much memory; default: 40% of what is free."),
+    typer.Option(
+        min=0.1,
+        metavar="GB",
+        callback=to_bytes,
+        help="Use at most this much memory; default: 40% of what is free.",
+    ),
 ]
 OnlyIfRainy = Annotated[
     bool, typer.Option("--only-if-rainy", help="Copy photos unchanged unless `derain score` calls them rainy.")
@@ -49,6 +60,14 @@ Ray = Annotated[
 SLASHES = tuple(filter(None, (os.sep, os.altsep)))  # with one at its end, a name is a folder's, there or not
 RAY_ADDRESS = re.compile(r"auto|local|(ray://)?[^/\s]+:\d+")
 WeightsArgument = Annotated[str, typer.Argument(metavar="WEIGHTS", help=WEIGHTS)]
+
+
+def use_threads(count: int | None) -> None:
+    """Compute with so many threads; if nobody says how many, with as many as there are cores."""
+    if count:
+        import torch
+
+        torch.set_num_threads(count)
 
 
 def in_words(help: str) -> str:

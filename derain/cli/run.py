@@ -1,7 +1,8 @@
 """`derain run`."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
@@ -22,6 +23,7 @@ from derain.cli.options import (
     Threads,
     Weights,
     to_output,
+    use_threads,
 )
 from derain.cli.telling import Telling, done_before
 from derain.cli.terminal import progress_bar
@@ -30,10 +32,13 @@ from derain.files.marks import DERAINED
 from derain.text import listed
 
 if TYPE_CHECKING:
-    from derain.batch import Job, Target
+    from derain.batch import Job, Outcome, Target, Treatment
     from derain.batch.clashes import Read
     from derain.batch.journal import Journal
     from derain.batch.reasons import Reason
+    from derain.batch.running import Watch
+
+    Treating = Callable[["Journal | None"], Treatment]
 
 
 def run(
@@ -126,77 +131,107 @@ def run(
                 "--ray": ray is not None,
             }
         )
-    if not piped and "-" in (*(inputs or []), str(output and output.place)):
+    elif "-" in (*(inputs or []), str(output and output.place)):
         raise UsageError("-: one photo goes from stdin to stdout, as in `derain run - < rainy.jpg > dry.jpg`")
     target = target_of(output, suffix=suffix, format=format, in_place=in_place, rain=rain, compare=compare)
     check_target(target)
-    telling = Telling(json, quiet, verbose)
-    with ExitStack() as held:
-        todo: Iterable[Job] = []
-        journal: Journal | None = None
-        if not piped:
-            listed = batch.read_list(files_from) if files_from else []
-            named = [*inputs, *listed] if inputs else listed
-            if suffix not in (DERAINED, "") and output:
-                telling.say(f"--suffix {suffix}: is added only to results that go beside their photos")
-            decisive = (strength, quality, precision, only_if_rainy, rainy_from)
-            journal = _journal(named, target, recursive, overwrite, weights, str(decisive))
-            held.enter_context(journal.kept() if journal else nullcontext())
-            read = {"weights": files_of([weights]), "files_from": [files_from] if files_from else []}
-            todo = _todo(named, target, recursive, overwrite, telling, journal, read)
-        if not (todo or piped):
-            telling.finish(journal)
-            return
-        check_weights(weights)
-        import torch  # which takes seconds: what is wrong with the photos is told before
+    telling, computing = Telling(json, quiet, verbose), Computing(weights, device, threads, ray)
 
+    def treatment(journal: "Journal | None") -> "Treatment":
         from derain.rain.amount import threshold
-        from derain.restoring.devices import choose_device
-        from derain.weights import load
 
-        treatment = batch.Treatment(
+        return batch.Treatment(
             side,
             precision,
             strength,
             quality,
             max_megapixels,
-            max_memory and max_memory * 1e9,
+            max_memory,
             threshold(only_if_rainy, rainy_from),
             look_for_rest=json or verbose,
             overwrite=overwrite,
             journal=journal if in_place else None,
         )
-        if threads:
-            torch.set_num_threads(threads)
-        if piped:
-            telling.tell_of(batch.through_pipe(load(weights, choose_device(device)), treatment, format))
-            return
-        with progress_bar(hidden=quiet) as bar:
-            task = bar.add_task("photos", total=None, doing="loading the network")
 
-            def watch(job: "Job", doing: str) -> None:
-                bar.update(task, doing=f"{job.source.name}: {doing}")
-
-            if ray is None:
-                chosen = choose_device(device)
-                model = load(weights, chosen)
-                telling.say(f"weights {weights} on {chosen}")
-                results = batch.run(todo, model, treatment, watch)
-            else:
-                from derain import cluster
-
-                model = load(weights)
-                telling.say(f"weights {weights} on Ray")
-                results = cluster.run(todo, model, treatment, ray, device, threads, telling.say)
-            for outcome in results:
-                telling.done(outcome, journal)
-                total, found = telling.progress.total, telling.progress.planned
-                so_far = "" if total else f", {found} found so far"
-                said = f"photos{telling.tally.pace}{so_far}"
-                bar.update(task, advance=1, total=total, description=said, doing="reading and writing")
+    if piped:
+        return _piped(format, treatment, computing, telling)
+    more = batch.read_list(files_from) if files_from else []
+    named = [*inputs, *more] if inputs else more
+    if suffix not in (DERAINED, "") and output:
+        telling.say(f"--suffix {suffix}: is added only to results that go beside their photos")
+    decisive = (strength, quality, precision, only_if_rainy, rainy_from)
+    journal = _journal(named, target, recursive, overwrite, weights, str(decisive))
+    with journal.kept() if journal else nullcontext():
+        read = {"weights": files_of([weights]), "files_from": [files_from] if files_from else []}
+        if todo := _todo(named, target, recursive, overwrite, telling, journal, read):
+            _photos(todo, treatment, journal, computing, telling)
         telling.finish(journal)
-        if telling.tally.failed:
-            raise typer.Exit(1)
+    if telling.tally.failed:
+        raise typer.Exit(1)
+
+
+@dataclass(frozen=True)
+class Computing:
+    """What photos are derained with, and where."""
+
+    weights: str
+    device: str
+    threads: int | None
+    ray: str | None
+
+
+def _piped(format: str | None, treatment: "Treating", computing: Computing, telling: Telling) -> None:
+    """Derain the photo on stdin to stdout."""
+    check_weights(computing.weights)
+    from derain import batch
+    from derain.restoring.devices import choose_device  # with torch, which takes seconds
+    from derain.weights import load
+
+    use_threads(computing.threads)
+    model = load(computing.weights, choose_device(computing.device))
+    telling.tell_of(batch.through_pipe(model, treatment(None), format))
+
+
+def _photos(
+    todo: "Iterable[Job]", treatment: "Treating", journal: "Journal | None", computing: Computing, telling: Telling
+) -> None:
+    """Derain photos, and tell of each as it is done."""
+    check_weights(computing.weights)
+    use_threads(computing.threads)
+    with progress_bar(hidden=telling.quiet) as bar:
+        task = bar.add_task("photos", total=None, doing="loading the network")
+
+        def watch(job: "Job", doing: str) -> None:
+            bar.update(task, doing=f"{job.source.name}: {doing}")
+
+        for outcome in _outcomes(todo, treatment(journal), computing, watch, telling.say):
+            telling.done(outcome, journal)
+            total, found = telling.progress.total, telling.progress.planned
+            so_far = "" if total else f", {found} found so far"
+            said = f"photos{telling.tally.pace}{so_far}"
+            bar.update(task, advance=1, total=total, description=said, doing="reading and writing")
+
+
+def _outcomes(
+    todo: "Iterable[Job]", treatment: "Treatment", computing: Computing, watch: "Watch", say: Callable[[str], None]
+) -> "Iterator[Outcome]":
+    """What becomes of photos, here or on Ray."""
+    from derain.weights import load
+
+    weights, device = computing.weights, computing.device
+    if computing.ray is None:
+        from derain import batch
+        from derain.restoring.devices import choose_device
+
+        chosen = choose_device(device)
+        model = load(weights, chosen)
+        say(f"weights {weights} on {chosen}")
+        return batch.run(todo, model, treatment, watch)
+    from derain import cluster
+
+    model = load(weights)
+    say(f"weights {weights} on Ray")
+    return cluster.run(todo, model, treatment, computing.ray, device, computing.threads, say)
 
 
 def target_of(output: Output | None, **how: Any) -> "Target":

@@ -5,7 +5,7 @@ from typing import Annotated, Optional
 import typer
 
 from derain.cli.inputs import check_weights
-from derain.cli.options import Device, MaxMemory, Precision, Quiet, Threads
+from derain.cli.options import Device, MaxMemory, Precision, Quiet, Threads, use_threads
 from derain.cli.terminal import is_lost, say, tell
 from derain.extras import check_extra
 
@@ -60,15 +60,12 @@ def serve(
 
     limits = Limits(max_megabytes, max_megapixels, max_waiting, max_per_client)
     address = listen(host, port)
-    if threads:
-        import torch
-
-        torch.set_num_threads(threads)
+    use_threads(threads)
     service = app(
         named,
         device=device,
         precision=precision,
-        max_memory=max_memory and max_memory * 1e9,
+        max_memory=max_memory,
         limits=limits,
         hosts={*address.names, *(hosts or [])},
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from derain.cli.terminal import progress_bar, say, tell, tell_text
+from derain.cli.terminal import informer, progress_bar, say, tell, tell_text
 from derain.errors import UsageError
 from derain.text import as_json, counted
 
@@ -63,10 +63,7 @@ def stream(
     """
     from derain.video.streams import Streaming
 
-    def inform(sentence: str) -> None:
-        if not quiet:
-            say(sentence)
-
+    inform = informer(quiet)
     with progress_bar(hidden=quiet) as bar:
         task = bar.add_task("pictures", total=None)
 

@@ -54,6 +54,11 @@ def say(sentence: str, style: str | None = None) -> None:
     talk.print(printable(with_options(sentence)), style=style, markup=False)
 
 
+def informer(quiet: bool) -> Callable[[str], None]:
+    """What says sentences, but for errors, unless they are not wanted."""
+    return (lambda sentence: None) if quiet else say
+
+
 def say_error(error: DerainError) -> None:
     say(f"derain: {error}", style="red")
 

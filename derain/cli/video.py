@@ -14,9 +14,21 @@ import typer
 
 from derain.cli.clips import Telling, becomes_frames, clips_of, inside, journal_of_clips, matched
 from derain.cli.inputs import check_weights
-from derain.cli.options import Device, MaxMemory, Precision, Quiet, RainyFrom, Ray, Strength, Threads, Weights, to_file
+from derain.cli.options import (
+    Device,
+    MaxMemory,
+    Precision,
+    Quiet,
+    RainyFrom,
+    Ray,
+    Strength,
+    Threads,
+    Weights,
+    to_file,
+    use_threads,
+)
 from derain.cli.streaming import raw_frames, stream
-from derain.cli.terminal import progress_bar, say
+from derain.cli.terminal import informer, progress_bar, say
 from derain.errors import PhotoError, UsageError
 from derain.files.sparing import refuse_replacing
 from derain.text import listed
@@ -153,7 +165,7 @@ def video(
         keep_going=keep_going,
         precision=precision,
         hwaccel=hwaccel,
-        max_memory=max_memory and max_memory * 1e9,
+        max_memory=max_memory,
         preview=preview,
         rainy_from=threshold(True, rainy_from) if only_if_rainy or rainy_from is not None else None,
     )
@@ -182,11 +194,7 @@ def video(
         raise UsageError(f"{shown(source)}: is a stream; use --output to say where it goes: a file, a URL or -")
     if is_streamed and ray is not None:
         raise UsageError(f"{shown(source)}: is a stream, which --ray does not support; leave it out")
-
-    def inform(sentence: str) -> None:
-        if not quiet:
-            say(sentence)
-
+    inform = informer(quiet)
     telling = Telling(json, inform, time.monotonic())
     if clips:
         telling.refuse_if_all_are_missing([clip for clip, _ in clips])
@@ -204,15 +212,12 @@ def video(
         ending = Path(out or source).suffix.lower()
         choose_encoder("", ending, codec)
         check_codec_of(codec, out or source, ending)
-    import torch  # which takes seconds: what is wrong with clips and options is told before
-
     from derain.files.writing import make_folder
-    from derain.restoring.devices import choose_device
+    from derain.restoring.devices import choose_device  # with torch, which takes seconds
     from derain.video import process
     from derain.weights import load, locate
 
-    if threads:
-        torch.set_num_threads(threads)
+    use_threads(threads)
     chosen = choose_device("cpu" if ray is not None else device)
 
     @cache
