@@ -2,9 +2,7 @@
 
 import numpy as np
 
-from derain.arrays import Pixels
-
-ROWS_AT_A_TIME = 64  # at a time: numbers in between take 24 times the memory of the layer
+from derain.arrays import Pixels, rows_in_cache
 
 
 def at_strength(none: Pixels | int, full: Pixels, strength: float) -> Pixels:
@@ -15,8 +13,7 @@ def at_strength(none: Pixels | int, full: Pixels, strength: float) -> Pixels:
     if strength >= 1:
         return full
     between = np.empty_like(full)
-    for top in range(0, len(full), ROWS_AT_A_TIME):
-        rows = slice(top, top + ROWS_AT_A_TIME)
+    for rows in rows_in_cache(full):
         least = none if isinstance(none, int) else none[rows]
         between[rows] = least * (1 - strength) + full[rows] * strength + 0.5
     return between

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import torch
 
+from derain.arrays import rows_in_cache
 from derain.motion import (
     MINIMUM_SIDE,
     Field,
@@ -47,7 +48,6 @@ REACH = 2  # frames to each side
 FLOW_SIDE = 512  # px, largest side of the frames that motion is estimated from
 STREAK_WIDTH = 7  # px at the size of the flow, largest width of a streak
 
-BAND = 32  # rows at a time, as many as a processor's cache holds
 Value = TypeVar("Value")
 
 
@@ -278,8 +278,7 @@ def agreed(shot: Shot, rain: Small, views: list[View]) -> Photo:
     """The background that a frame and its neighbours agree on."""
     neighbours = [align_neighbour(view, shot.rainy.shape[1::-1]) for view in views]
     result = np.empty_like(shot.background)
-    for top in range(0, len(result), BAND):
-        rows = slice(top, top + BAND)
+    for rows in rows_in_cache(result):
         result[rows] = consensus(
             shot.rainy[rows], shot.background[rows], rain[rows], [n.rows(rows) for n in neighbours]
         )
