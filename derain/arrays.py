@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from derain.errors import UsageError
 
 Pixels = NDArray[Any]  # (H, W, 3) uint8 or uint16, as a file has them
+Plane = NDArray[Any]  # (H, W), one channel of such pixels: grey or alpha
 Rgb8 = NDArray[np.uint8]  # (H, W, 3)
 UnitRgb = NDArray[np.float32]  # (H, W, 3) in [0, 1]
 Heights = NDArray[np.float32]  # (H, W) heights of rain in [0, 1]

@@ -10,7 +10,7 @@ from av import VideoFormat, VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from numpy.typing import NDArray
 
-from derain.photos import Photo
+from derain.arrays import Pixels
 from derain.photos.matrices import EXACT_CONVERSION, MATRICES
 
 RGB = ("gbr", "rgb", "bgr", "argb", "abgr", "pal8")
@@ -96,7 +96,7 @@ def _converted(frame: VideoFrame, form: str, colours: Colours, given: ColorRange
     )
 
 
-def to_rgb(frame: VideoFrame, colours: Colours) -> Photo:
+def to_rgb(frame: VideoFrame, colours: Colours) -> Pixels:
     """``(H, W, 3)`` full-range RGB, uint8, or uint16 of a clip with more than 8 bits; and alpha as a fourth."""
     alpha = any(part.is_alpha for part in frame.format.components)
     if is_rgb(frame.format.name):
@@ -113,7 +113,7 @@ def _values(plane: Any, dtype: type) -> NDArray[Any]:
     return np.frombuffer(plane, dtype).reshape(plane.height, -1)[:, : plane.width]
 
 
-def from_rgb(picture: Photo, colours: Colours, pixel_format: str) -> VideoFrame:
+def from_rgb(picture: Pixels, colours: Colours, pixel_format: str) -> VideoFrame:
     """A frame of ``pixel_format`` with the clip's own matrix, range and tags; ``(H, W, 3)``, or 4 with alpha.
 
     The frame may share the picture's memory, which is to stay as it is until the frame is encoded.

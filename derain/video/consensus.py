@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from derain.arrays import Pixels, Plane
 from derain.motion import Small
-from derain.photos import Photo
 
 BRIGHTER_TOLERANCE = 6.0  # grey levels above the background, up to which a sample shows it
 DARKER_TOLERANCE = 10.0  # grey levels below the background, up to which a sample shows it
@@ -21,19 +21,19 @@ NOISE_ABOVE = 2  # grey levels by which noise may put the result above the frame
 class Aligned:
     """A neighbour as it looks from a frame."""
 
-    rainy: Photo
-    background: Photo  # grey
+    rainy: Pixels
+    background: Plane  # grey
     seen: Small  # 1 where it shows the same things
 
     def rows(self, rows: slice) -> "Aligned":
         return Aligned(self.rainy[rows], self.background[rows], self.seen[rows])
 
 
-def grey(photo: Photo) -> Photo:
+def grey(photo: Pixels) -> Plane:
     return np.asarray(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY))
 
 
-def consensus(rainy: Photo, background: Photo, rain: Small, neighbours: list[Aligned]) -> Photo:
+def consensus(rainy: Pixels, background: Pixels, rain: Small, neighbours: list[Aligned]) -> Pixels:
     """The background that a frame and its aligned neighbours agree on."""
     level = np.float32(np.iinfo(rainy.dtype).max / 255)
     single = grey(background)
@@ -65,7 +65,7 @@ def consensus(rainy: Photo, background: Photo, rain: Small, neighbours: list[Ali
     return np.asarray(np.clip(shown, 0, np.minimum(rainy + NOISE_ABOVE * level, 255 * level))).astype(rainy.dtype)
 
 
-def lower_median(pictures: list[Photo]) -> Photo:
+def lower_median(pictures: list[Plane]) -> Plane:
     """At each pixel; of an even number the darker of the middle two."""
     ordered = list(pictures)
     for turn in range(len(ordered)):

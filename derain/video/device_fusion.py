@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from derain import motion
+from derain.arrays import Pixels, Plane
 from derain.motion import FLOW_TOLERANCE, Camera, Motion, Small
-from derain.photos import Photo
 from derain.restoring.evidence import blurred
 from derain.restoring.on_device import own_stream
 from derain.restoring.resizing import reduced_plane
@@ -81,7 +81,7 @@ class Seen:
     seen: Tensor  # (N, H, W) float32, 1 where they show the same things
 
 
-def place_frame(rainy: Photo, background: Photo, device: torch.device) -> Placed:
+def place_frame(rainy: Pixels, background: Pixels, device: torch.device) -> Placed:
     with torch.inference_mode(), own_stream(device):
         there = [uploaded(photo, device).permute(2, 0, 1).contiguous() for photo in (rainy, background)]
         kind = torch.uint8 if rainy.dtype == np.uint8 else torch.float32
@@ -107,7 +107,7 @@ def uploaded(photo: NDArray[Any], device: torch.device) -> Tensor:
     return here.to(device, non_blocking=True)
 
 
-def downloaded(picture: Tensor) -> Photo:
+def downloaded(picture: Tensor) -> NDArray[Any]:
     """What is there as soon as the device is done with all before."""
     if picture.device.type != "cuda":
         return picture.numpy()
@@ -122,7 +122,7 @@ def grey(picture: Tensor) -> Tensor:
     return ((red + green + blue + (1 << 14)) >> 15).float()
 
 
-def smalls_of(frame: Placed, width: int, height: int) -> tuple[Photo, Photo]:
+def smalls_of(frame: Placed, width: int, height: int) -> tuple[Plane, Plane]:
     """Background and rain of a frame in grey, ``(height, width)`` and as deep as the frame."""
     with torch.inference_mode(), own_stream(frame.grey.device):
         rain = (grey(frame.rainy) - frame.grey.float()).clamp_(min=0)
@@ -132,7 +132,7 @@ def smalls_of(frame: Placed, width: int, height: int) -> tuple[Photo, Photo]:
     return (background.astype(np.uint16), rain.astype(np.uint16)) if deep else (background, rain)
 
 
-def fused_on_device(shot: PlacedShot, views: list[PlacedView], white: int) -> Photo:
+def fused_on_device(shot: PlacedShot, views: list[PlacedView], white: int) -> Pixels:
     """The background that a frame and its neighbours agree on; ``(H, W, 3)`` uint8, or uint16 if white says so."""
     own = shot.frame
     with torch.inference_mode(), own_stream(own.grey.device):

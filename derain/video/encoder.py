@@ -10,9 +10,9 @@ from typing import Any
 import av
 from av.video.reformatter import ColorRange
 
+from derain.arrays import Pixels
 from derain.errors import PhotoError, unwritable
 from derain.files.writing import write_bytes
-from derain.photos import Photo
 from derain.video.colour import Colours, from_rgb, matrix_and_range
 from derain.video.decoding import ANY_BYTES
 from derain.video.encoding import Encoding
@@ -82,7 +82,7 @@ class PictureEncoder:
         context.color_range = int(colours.converter_range)
         context.color_primaries, context.color_trc = colours.primaries, colours.transfer
 
-    def converted(self, frame: Frame, picture: Photo) -> av.VideoFrame:
+    def converted(self, frame: Frame, picture: Pixels) -> av.VideoFrame:
         """``picture``, which stands as the stored frame does, as the encoder takes it, at the time of ``frame``."""
         return self.timed(frame, from_rgb(picture, self._colours(frame), self.encoding.pixel_format))
 

@@ -4,7 +4,7 @@ from collections.abc import Set
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from derain.photos import Photo
+from derain.arrays import Pixels
 from derain.video.formats import NVENC, PRORES, choose_encoder, choose_pixel_format, has_alpha
 from derain.video.reading import Frame, PictureTrack
 from derain.video.settings import VideoSettings
@@ -65,7 +65,7 @@ def encoder_options(
 
 
 def encoding_of(
-    track: PictureTrack, frame: Frame, stored: Photo, ending: str, light: Light, settings: VideoSettings
+    track: PictureTrack, frame: Frame, stored: Pixels, ending: str, light: Light, settings: VideoSettings
 ) -> Encoding:
     """How the frames of a track are encoded that are like this one.
 

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import torch
 
-from derain.arrays import rows_in_cache
+from derain.arrays import Pixels, rows_in_cache
 from derain.motion import (
     MINIMUM_SIDE,
     Field,
@@ -26,7 +26,7 @@ from derain.motion import (
     motion_both_ways,
     warped,
 )
-from derain.photos import Photo, to_8_bit
+from derain.photos import to_8_bit
 from derain.restoring.ahead import ahead
 from derain.restoring.devices import is_out_of_memory
 from derain.video.alignment import Look, choose_flow
@@ -69,8 +69,8 @@ class Once(Generic[Value]):
 class Shot:
     """A frame with what its neighbours need of it."""
 
-    rainy: Photo
-    background: Photo
+    rainy: Pixels
+    background: Pixels
     rain: Small  # how much the network took around there
     look: Once[Look]
     placed: Once[PlacedShot | None]  # on a device, if there is one with room for it
@@ -130,8 +130,8 @@ class Window:
 
 
 def fused(
-    pairs: Iterable[tuple[Photo, Photo]], device: torch.device | None = None, threads: int = 0, later: int = REACH
-) -> Iterator[Photo]:
+    pairs: Iterable[tuple[Pixels, Pixels]], device: torch.device | None = None, threads: int = 0, later: int = REACH
+) -> Iterator[Pixels]:
     """Backgrounds that agree with the frames around them, one for each pair, ``later`` frames late.
 
     Each depends on nothing but the pairs up to REACH before and after it, so a run may start anywhere: from the
@@ -144,7 +144,7 @@ def fused(
         later: frames after each that are looked at, up to REACH.
     """
 
-    def shot(pair: tuple[Photo, Photo]) -> Shot:
+    def shot(pair: tuple[Pixels, Pixels]) -> Shot:
         return shot_of(*pair, device)
 
     shots = ahead(shot, pairs, threads + 1, threads)
@@ -187,7 +187,7 @@ def windows(steps: Iterable[Step], later: int = REACH) -> Iterator[Window]:
         yield Window(list(near), last, index)
 
 
-def shot_of(rainy: Photo, background: Photo, device: torch.device | None = None) -> Shot:
+def shot_of(rainy: Pixels, background: Pixels, device: torch.device | None = None) -> Shot:
     frame = Once(lambda: unless_full(lambda: place_frame(rainy, background, device)) if device else None)
     small = Once(lambda: smalls(rainy, background, frame()))
     rain = np.zeros(flow_size(background)[::-1], np.uint8)
@@ -200,7 +200,7 @@ def shot_of(rainy: Photo, background: Photo, device: torch.device | None = None)
     return Shot(rainy, background, rain, look, placed)
 
 
-def smalls(rainy: Photo, background: Photo, frame: Placed | None) -> tuple[Small, Small]:
+def smalls(rainy: Pixels, background: Pixels, frame: Placed | None) -> tuple[Small, Small]:
     """Background and rain in grey, at the size of the flow."""
     size = flow_size(background)
     if frame and (found := unless_full(lambda: smalls_of(frame, *size))):
@@ -232,14 +232,14 @@ def unless_full(work: Callable[[], Value]) -> Value | None:
         return None
 
 
-def flow_size(picture: Photo) -> tuple[int, int]:
+def flow_size(picture: Pixels) -> tuple[int, int]:
     """Width and height at which a picture's motion is estimated."""
     height, width = picture.shape[:2]
     scale = min(1.0, FLOW_SIDE / max(height, width))
     return max(round(width * scale), 1), max(round(height * scale), 1)
 
 
-def fuse(window: Window) -> Photo:
+def fuse(window: Window) -> Pixels:
     """The background of a frame."""
     index, shot = window.index, window.shot(window.index)
     near = range(max(index - REACH, window.first), min(index + REACH, window.last) + 1)
@@ -261,7 +261,7 @@ def fuse(window: Window) -> Photo:
     return agreed(shot, rain, views)
 
 
-def fused_there(window: Window, others: list[int]) -> Photo:
+def fused_there(window: Window, others: list[int]) -> Pixels:
     """The same of a frame that is on a device, as are its neighbours."""
     index, shot = window.index, window.shot(window.index)
     ways = [(other, window.placed_way(index, other), window.placed_way(other, index)) for other in others]
@@ -274,7 +274,7 @@ def fused_there(window: Window, others: list[int]) -> Photo:
     return fused_on_device(own, views, int(np.iinfo(shot.rainy.dtype).max)) if own and views else shot.background
 
 
-def agreed(shot: Shot, rain: Small, views: list[View]) -> Photo:
+def agreed(shot: Shot, rain: Small, views: list[View]) -> Pixels:
     """The background that a frame and its neighbours agree on."""
     neighbours = [align_neighbour(view, shot.rainy.shape[1::-1]) for view in views]
     result = np.empty_like(shot.background)

@@ -10,12 +10,12 @@ from itertools import accumulate
 import numpy as np
 from PIL import Image, ImageSequence, UnidentifiedImageError
 
-from derain.arrays import Pixels
+from derain.arrays import Pixels, Plane
 from derain.errors import PhotoError
 from derain.files.writing import write_bytes
 from derain.video.colour import PICTURE
 from derain.video.naming import refuse_existing
-from derain.video.reading import Frame, Plane
+from derain.video.reading import Frame
 from derain.video.treatment import Done, Network, Run, alpha_shown, derained, stretch
 
 HEADER_BYTES = 13  # bytes before the global palette

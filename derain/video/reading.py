@@ -15,14 +15,14 @@ import av
 import cv2
 import numpy as np
 from av.sidedata.sidedata import SideDataContainer
-from numpy.typing import NDArray
 
+from derain.arrays import Pixels, Plane, Rgb8
 from derain.bounds import Bounds
 from derain.errors import PhotoError, UsageError, reason, unreadable
 from derain.files.missing import absence
 from derain.files.writing import refuse_special
 from derain.given import check, to_path
-from derain.photos import Original, Photo, to_8_bit
+from derain.photos import Original, to_8_bit
 from derain.restoring.ahead import ahead
 from derain.video.clock import LONGEST_PAUSE, Part, StreamClock, begins_anywhere, may_begin_anew, parts_of
 from derain.video.colour import Colours, to_rgb
@@ -33,7 +33,6 @@ from derain.video.deinterlacing import deinterlaced
 from derain.video.naming import is_pattern, list_pictures
 from derain.video.sides import has_sides_to_take_over
 
-Plane = NDArray[Any]
 UNREADABLE = (av.FFmpegError, OSError, ValueError, cv2.error)
 MATRIX = struct.Struct("=9i")
 BEGINS_MP4 = {b"ftyp", b"mdat", b"wide", b"free", b"skip"}  # what stands first in MP4 and MOV
@@ -44,7 +43,7 @@ NEAR_BEGINNING = 1.0  # seconds from the beginning, up to which there is nothing
 class Frame:
     """One frame, upright."""
 
-    pixels: Photo  # (H, W, 3) RGB, uint8, or uint16 of clips with more than 8 bits
+    pixels: Pixels  # (H, W, 3) RGB, uint8, or uint16 of clips with more than 8 bits
     pts: int  # when it is shown, in units of the clip's time base
     time: float  # the same in seconds
     colours: Colours
@@ -337,7 +336,7 @@ def frames(path: str | Path) -> Iterator[Frame]:
         yield from clip.frames()
 
 
-def read_frames(path: str | Path) -> Iterator[Photo]:
+def read_frames(path: str | Path) -> Iterator[Rgb8]:
     """The frames of a clip, upright and in 8 bits, one at a time.
 
     Raises:
@@ -347,7 +346,7 @@ def read_frames(path: str | Path) -> Iterator[Photo]:
         yield to_8_bit(frame.pixels)
 
 
-def sample_frames(path: str | Path, count: int) -> Iterator[Photo]:
+def sample_frames(path: str | Path, count: int) -> Iterator[Rgb8]:
     """``count`` frames, spread evenly over the clip; fewer if it is short. Upright, 8 bits.
 
     Raises:

@@ -7,8 +7,8 @@ from contextlib import ExitStack
 import av
 import numpy as np
 
+from derain.arrays import Pixels
 from derain.files.writing import write_bytes
-from derain.photos import Photo
 from derain.video.encoder import SegmentWriter
 from derain.video.encoding import encoding_of
 from derain.video.keeping import say_lost
@@ -44,7 +44,7 @@ class Segments:
                 for future in self.writing:
                     future.result()
 
-    def add(self, frame: Frame, picture: Photo) -> None:
+    def add(self, frame: Frame, picture: Pixels) -> None:
         """Encode a picture once those before it are; errors are raised by one of the next calls, or at the end.
 
         Raises:
@@ -70,7 +70,7 @@ class Segments:
     def _encoder(self) -> ThreadPoolExecutor:
         return self.encoders[len(self.work.segments) % len(self.encoders)]
 
-    def _begin(self, frame: Frame, picture: Photo) -> SegmentWriter:
+    def _begin(self, frame: Frame, picture: Pixels) -> SegmentWriter:
         work, settings, is_first = self.work, self.run.settings, not self.work.segments
         work.segments.append(work.segment(len(work.segments)))
         for left in (".json", ".failed"):  # of one that others made, after one that is missing
@@ -88,7 +88,7 @@ class Segments:
         return writer
 
 
-def as_stored(writer: SegmentWriter, frame: Frame, picture: Photo, settings: VideoSettings) -> av.VideoFrame:
+def as_stored(writer: SegmentWriter, frame: Frame, picture: Pixels, settings: VideoSettings) -> av.VideoFrame:
     """The picture as the encoder takes it; one that nothing was done to as it came, to the last bit."""
     if settings.layer == "background" and picture is frame.pixels and (passed_on := writer.unchanged(frame)):
         return passed_on
@@ -100,7 +100,7 @@ def write_converted(writer: SegmentWriter, frame: Frame, converted: "Future[av.V
     writer.write(frame, converted.result())
 
 
-def turned_back(picture: Photo, frame: Frame) -> Photo:
+def turned_back(picture: Pixels, frame: Frame) -> Pixels:
     """An upright picture as the frame is stored."""
     stored = np.rot90(picture, -frame.rotation // 90)
     return np.ascontiguousarray(stored[::-1] if frame.mirrored else stored)

@@ -15,9 +15,10 @@ import cv2
 import numpy as np
 import torch
 
+from derain.arrays import Pixels, Plane
 from derain.errors import PhotoError
 from derain.models.contract import Derainer
-from derain.photos import Photo, to_8_bit, write_photo
+from derain.photos import to_8_bit, write_photo
 from derain.restoring.ahead import ahead
 from derain.restoring.frames import FrameRestorer, is_same
 from derain.restoring.on_device import PASSES, backgrounds_on_device, most_at_once
@@ -25,7 +26,7 @@ from derain.restoring.restorer import Restorer
 from derain.restoring.strength import at_strength
 from derain.video.fusion import REACH, fused
 from derain.video.notes import Notes
-from derain.video.reading import Clip, Frame, Plane
+from derain.video.reading import Clip, Frame
 from derain.video.settings import VideoSettings
 
 BETWEEN_PREVIEWS = 5.0  # seconds
@@ -104,7 +105,7 @@ class Preview:
     def __init__(self, path: Path | None, say: Callable[[str], None]) -> None:
         self.path, self.due, self.say = path, -float("inf"), say
 
-    def show(self, frame: Frame, picture: Photo) -> None:
+    def show(self, frame: Frame, picture: Pixels) -> None:
         if self.path and (now := time.monotonic()) >= self.due:
             self.due = now + BETWEEN_PREVIEWS
             try:
@@ -182,9 +183,9 @@ class Network:
         self.first, self.done = first, done
         self.most_together = None if self.restorer.device.type == "cuda" else 1  # frames in a pass; None: not known yet
         self.failed: list[int] = []  # frames that were passed through, in order
-        self.on_rain: Callable[[Frame, Photo], None] | None = None  # told of each layer
+        self.on_rain: Callable[[Frame, Pixels], None] | None = None  # told of each layer
 
-    def __call__(self, numbered: tuple[int, Frame]) -> tuple[Frame, Photo]:
+    def __call__(self, numbered: tuple[int, Frame]) -> tuple[Frame, Pixels]:
         index, frame = numbered
         torch.get_num_threads()  # without a question a new thread takes all cores, whatever was set
         try:
@@ -202,7 +203,7 @@ class Network:
             self.on_rain(frame, np.asarray(cv2.subtract(frame.pixels, background)))
         return frame, background
 
-    def several(self, numbered: list[tuple[int, Frame]]) -> list[tuple[Frame, Photo]]:
+    def several(self, numbered: list[tuple[int, Frame]]) -> list[tuple[Frame, Pixels]]:
         """The same of frames of one size, in one pass over all if that can be."""
         if len(numbered) > 1:
             try:
@@ -250,7 +251,7 @@ def looks_ahead(settings: VideoSettings) -> int:
 
 def derained(
     frames: Iterator[Frame], network: Network, settings: VideoSettings, in_threads: bool = True
-) -> Iterator[tuple[Frame, Photo]]:
+) -> Iterator[tuple[Frame, Pixels]]:
     """Each frame with what is to be shown for it.
 
     Args:
@@ -258,7 +259,7 @@ def derained(
     """
     numbered, at_once = enumerate(frames, start=network.first), network.at_once if in_threads else 0
     batches = network.batches(numbered) if at_once else ([each] for each in numbered)
-    done: Iterator[tuple[Frame, Photo]] = chain.from_iterable(ahead(network.several, batches, at_once + 1, at_once))
+    done: Iterator[tuple[Frame, Pixels]] = chain.from_iterable(ahead(network.several, batches, at_once + 1, at_once))
     with single_threaded_opencv() if at_once > 1 else nullcontext():
         if settings.temporal != "off":
             done = _fused(done, network.restorer.device, looks_ahead(settings), in_threads)
@@ -278,11 +279,11 @@ def single_threaded_opencv() -> Iterator[None]:
 
 
 def _fused(
-    done: Iterator[tuple[Frame, Photo]], device: torch.device, later: int, in_threads: bool
-) -> Iterator[tuple[Frame, Photo]]:
+    done: Iterator[tuple[Frame, Pixels]], device: torch.device, later: int, in_threads: bool
+) -> Iterator[tuple[Frame, Pixels]]:
     waiting: deque[Frame] = deque()
 
-    def pairs() -> Iterator[tuple[Photo, Photo]]:
+    def pairs() -> Iterator[tuple[Pixels, Pixels]]:
         for frame, background in done:
             waiting.append(frame)
             yield frame.pixels, background
@@ -300,13 +301,13 @@ def alpha_shown(frame: Frame, settings: VideoSettings) -> Plane | None:
     return np.hstack([frame.alpha, frame.alpha])
 
 
-def with_alpha(picture: Photo, frame: Frame, settings: VideoSettings) -> Photo:
+def with_alpha(picture: Pixels, frame: Frame, settings: VideoSettings) -> Pixels:
     """The picture, and what is shown of the frame's alpha as its fourth channel."""
     alpha = alpha_shown(frame, settings)
     return picture if alpha is None else np.dstack([picture, alpha])
 
 
-def shown(rainy: Photo, background: Photo, settings: VideoSettings) -> Photo:
+def shown(rainy: Pixels, background: Pixels, settings: VideoSettings) -> Pixels:
     """The layer that the settings name, at their strength."""
     background = at_strength(rainy, background, settings.strength)
     if settings.layer == "rain":

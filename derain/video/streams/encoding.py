@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from derain.photos import Photo
+from derain.arrays import Pixels
 from derain.video.encoding import Encoding, encoding_of
 from derain.video.formats import choose_encoder
 from derain.video.headers import BOXES
@@ -38,7 +38,7 @@ def check_encoder(connection: Connection, form: str, settings: VideoSettings) ->
 
 
 def encoding_for(
-    connection: Connection, frame: Frame, picture: Photo, form: str, raw: RawFrames | None, settings: VideoSettings
+    connection: Connection, frame: Frame, picture: Pixels, form: str, raw: RawFrames | None, settings: VideoSettings
 ) -> Encoding:
     """How pictures like this one of a stream go into a container.
 

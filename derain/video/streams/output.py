@@ -13,10 +13,10 @@ from typing import Any
 import av
 import av.container.output
 
+from derain.arrays import Pixels
 from derain.errors import PhotoError, UsageError, reason
 from derain.files.places import ADDRESS
 from derain.files.writing import make_folder, put
-from derain.photos import Photo
 from derain.video.decoding import ANY_BYTES
 from derain.video.encoder import PictureEncoder
 from derain.video.encoding import Encoding
@@ -208,7 +208,7 @@ class Output:
             if chapter["end"] > shift:
                 yield chapter | {"start": max(chapter["start"] - shift, 0), "end": chapter["end"] - shift}
 
-    def write(self, frame: Frame, picture: Photo, same: bool) -> int:
+    def write(self, frame: Frame, picture: Pixels, same: bool) -> int:
         """Encode a picture; returns how many have left the encoder by that.
 
         Args:

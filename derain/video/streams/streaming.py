@@ -15,7 +15,6 @@ from derain.errors import PhotoError
 from derain.given import check as check_type
 from derain.given import check_path
 from derain.models.contract import Derainer, check_model
-from derain.photos import Photo
 from derain.rain.amount import coverage
 from derain.rain.weather import Weather
 from derain.video.encoding import Encoding
@@ -197,7 +196,7 @@ class Streaming:
     def _report(self) -> None:
         self.report(Progress(self.intake.arrived, self.latency.left, self.intake.dropped))
 
-    def _treated(self, frames: Iterator[Frame], network: Network) -> Iterator[tuple[Frame, Photo]]:
+    def _treated(self, frames: Iterator[Frame], network: Network) -> Iterator[tuple[Frame, Pixels]]:
         wanted = self._taken(stretch(frames, self.settings))
         at_once = self.intake.live or self.settings.temporal == "causal"
         if self.weather is None:
@@ -258,7 +257,7 @@ class Streaming:
         """Of the picture that was taken last, counted from 0."""
         return self.latency.left + len(self.latency.on_their_way) - 1
 
-    def _write(self, frame: Frame, picture: Photo) -> None:
+    def _write(self, frame: Frame, picture: Pixels) -> None:
         encoding = self.encoding = self.encoding or self._begin(frame, picture)
         taken_over = encoding.takes_over if self.settings.fps_limit is None else frozenset()
         for loss in lost_sides(frame.sides, taken_over):
@@ -268,7 +267,7 @@ class Streaming:
         self.latency.leave(self.output.write(frame, with_alpha(picture, frame, self.settings), same))
         self._report()
 
-    def _begin(self, frame: Frame, picture: Photo) -> Encoding:
+    def _begin(self, frame: Frame, picture: Pixels) -> Encoding:
         form, raw = self.output.form, self.streaming.raw
         encoding = encoding_for(self.connection, frame, picture, form, raw, self.settings)
         say_lost(frame, encoding, ending_of(form), self.notes.note, others=())
