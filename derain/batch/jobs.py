@@ -162,7 +162,7 @@ def check_job(job: object) -> Job:
 
 
 def checked(jobs: Iterable[Job]) -> Iterable[Job]:
-    """The same jobs, looked at at once if they are all there, or else as they come.
+    """The jobs, looked at at once if they are all there, or else as they come.
 
     Raises:
         UsageError: something else is among them, or there are not several.

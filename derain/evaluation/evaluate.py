@@ -54,7 +54,7 @@ class Evaluation:
 
     @property
     def known_scores(self) -> list[str]:
-        """Those of them that some picture has, for tables without empty columns."""
+        """Names of the scores that some picture has, for tables without empty columns."""
         return [s for s in self.scores if any(self.summary(method)[s].n for method in self.methods)]
 
     def column(self, method: str, score: str) -> dict[str, float]:
@@ -92,7 +92,7 @@ def evaluate(
     """Score the input, the models and the tools' results on every sample.
 
     Args:
-        given: as :func:`open_samples` gives it; of clips, flicker is scored too.
+        given: as :func:`derain.evaluation.samples.open_samples` gives it; of clips, flicker is scored too.
         models: networks by name; each restores the rainy picture at its own depth, in float32. (``derain run`` gives a
             photo without rain back as it is, and on some processors uses bfloat16.)
         workers: threads for the metrics; default: as many as cores. Fewer of them work where memory is short.

@@ -18,7 +18,7 @@ class Estimate:
     n: int
 
     def within(self, least: float, most: float) -> "Estimate":
-        """The same, with an interval that holds nothing a score cannot be."""
+        """The estimate with its interval cut to values from ``least`` to ``most``, which a score can have."""
         return replace(self, low=min(max(self.low, least), self.mean), high=max(min(self.high, most), self.mean))
 
     @property

@@ -35,7 +35,7 @@ class Best:
 
     @property
     def seconds(self) -> float:
-        """That the last look will take, of what there is for the whole run a third at the most."""
+        """Seconds that the last look will take: of what there is for the whole run a third at the most."""
         one, most = JUDGING_SLACK * self.judge.seconds, self.judge.clock.seconds / 3
         return max(one, min(one * len(self.shares), most)) if self.judge.clock.limited else 0.0
 

@@ -78,7 +78,7 @@ class Result:
 def one_at_a_time(
     tune: Callable[Concatenate[Path, Path, P], "Result"],
 ) -> Callable[Concatenate[str | Path, str | Path, P], "Result"]:
-    """The same for one run at a time of those that make the same weights."""
+    """``tune``, of which one run at a time makes the same weights; names of files may be strings."""
 
     @wraps(tune)
     def alone_with(rainy: str | Path, out: str | Path, *rest: P.args, **settings: P.kwargs) -> Result:

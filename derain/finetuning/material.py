@@ -30,7 +30,7 @@ from derain.video.reading import sample_frames
 
 LEAST_RAINY = 2  # of them: one to train on, one to judge by
 INDEX = "material.json"
-HELD_OUT_FOLDER = "held out"  # name of the folder
+HELD_OUT_FOLDER = "held out"
 FRAMES_A_CLIP = 16  # of a clip; three of them judge
 LEAST_SECONDS = 2  # of a clip that has as many; of a shorter one every tenth frame is taken
 LEAST_JUDGING = 3  # held-out photos, and moments of clips, from which a difference can be told from chance
@@ -103,7 +103,7 @@ class Material:
 
     @property
     def unclear(self) -> list[str]:
-        """Those in which rain was found, but none with clear streaks."""
+        """The user's files in which rain was found, but none with clear streaks."""
         return sorted({*self._without(lambda source: source.rainy)} - {*self.dry})
 
     def _without(self, holds: Callable[[Source], bool]) -> list[str]:
@@ -390,7 +390,7 @@ def some(things: list[str], count: int = 5) -> str:
 
 
 def _pictures(path: Path, before: int) -> Iterator[tuple[Rgb8, int | None, bool]]:
-    """Rgb8, JPEG quality and whether it is held out; several of a clip."""
+    """Each picture of a file, several of a clip: its pixels, its JPEG quality, and whether it is held out."""
     if is_clip(path):
         frames = list(sample_frames(path, FRAMES_A_CLIP))
         for index, frame in enumerate(frames):

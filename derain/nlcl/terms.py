@@ -58,9 +58,10 @@ def layer_term(
 def matched_layer_term(
     critic: Critic, heads: Heads, background: Tensor, rain: Tensor, symmetric: bool = True
 ) -> Tensor:
-    """The same of patches that only what they show can tell apart; see :mod:`derain.nlcl.matching`.
+    """Patches of the background against patches of the rain that only what they show can tell apart.
 
-    Both layers share their heads: heads of their own tell them apart without looking.
+    They are matched by :mod:`derain.nlcl.matching`; arguments are those of :func:`layer_term`. Both layers share their
+    heads: heads of their own tell them apart without looking.
     """
     layers = [matched(layer) for layer in (background, rain)]
     of_background, of_rain = (Lattice.of(layer) for layer in layers)

@@ -20,7 +20,7 @@ class Captions:
     texts: dict[str, str] = field(default_factory=dict)  # further ones, by PNG's names
 
     def as_options(self) -> dict[str, object]:
-        """Under the names that :class:`Format` lists in ``holds``; only what there is."""
+        """Under the names that :class:`derain.photos.codec.Format` lists in ``holds``; only what there is."""
         return {name: value for name, value in (("iptc", self.iptc), ("comments", self.comments)) if value}
 
 

@@ -16,7 +16,7 @@ GRID, TILES, THUMBNAIL = b"grid", b"dimg", b"thmb"
 ALPHA = (b":alpha", b"hevc:2015:auxid:1")  # ends of the name of its kind
 COLOURS, CODES = b"colr", b"nclx"
 REWRITTEN = {b"pitm", b"iinf", b"iloc", b"iref", b"iprp", b"idat"}  # boxes of meta
-SEQUENCE_BRANDS = {b"msf1", b"hevc", b"hevx", b"avis"}  # brands
+SEQUENCE_BRANDS = {b"msf1", b"hevc", b"hevx", b"avis"}
 DROPPED = {b"mdat", b"free", b"skip", b"moov"}  # boxes of the file: data goes along with its items
 MOST_SHARED = 8  # times the file's bytes that its items may have together
 Box = tuple[bytes, bytes]
@@ -137,7 +137,7 @@ def placed_boxes(content: bytes, place: int = 0) -> Iterator[tuple[int, bytes, b
 
 
 def box(kind: bytes, content: bytes) -> bytes:
-    """A box."""
+    """The bytes of a box: its size and kind, then what it holds."""
     return struct.pack(">I4s", len(content) + 8, kind) + content
 
 

@@ -59,7 +59,7 @@ def _until_failure(items: Iterable[Item], failure: list[BaseException], ends: ty
 
 
 def drawn_ahead(items: Iterable[Item], most: int) -> Iterator[Item]:
-    """The same items, drawn in a thread of their own: up to ``most`` wait while one is used."""
+    """The items, drawn in a thread of their own: up to ``most`` wait while one is used."""
     source = iter(items)
     for item in ahead(lambda _: next(source, END), repeat(None), most + 1):
         if item is END:

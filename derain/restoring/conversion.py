@@ -14,7 +14,7 @@ UNIT_OF_BYTE = np.arange(256, dtype=np.float32) / np.float32(255)
 
 
 def padded_to_multiple(photo: Pixels, multiple: int) -> Pixels:
-    """As :func:`derain.models.contract.pad_to_multiple` extends it, in a tenth of the time."""
+    """The photo as :func:`derain.models.contract.pad_to_multiple` extends it, in a tenth of the time."""
     height, width = photo.shape[:2]
     down, right = -height % multiple, -width % multiple
     how = cv2.BORDER_REFLECT_101 if down < height and right < width else cv2.BORDER_REPLICATE
@@ -22,7 +22,7 @@ def padded_to_multiple(photo: Pixels, multiple: int) -> Pixels:
 
 
 def in_unit(pixels: Pixels) -> UnitRgb:
-    """As float32 in [0, 1]."""
+    """The pixels as float32 in [0, 1]."""
     if pixels.dtype == np.uint8:
         return np.asarray(cv2.LUT(pixels, UNIT_OF_BYTE))  # at once, where to convert and to divide is twice the way
     return np.divide(pixels, np.float32(np.iinfo(pixels.dtype).max), dtype=np.float32)

@@ -105,7 +105,7 @@ def repeatable_precision(precision: str, device: torch.device) -> str:
 
 
 def settled_precision(precision: str, device: torch.device) -> str:
-    """The same for all parts of a work that belong together: by ``auto`` a processor is measured for each of them."""
+    """The precision that all parts of a work are to have, as ``auto`` measures a processor anew for each of them."""
     if precision != "auto" or device.type != "cpu":
         return precision
     return "bfloat16" if half_precision(precision, device) else "float32"

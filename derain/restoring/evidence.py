@@ -15,7 +15,10 @@ ALL_ANGLES = np.append(ANGLES, 90)  # with those across
 
 
 def stand_out(parts: Tensor, before: Tensor) -> bool:
-    """The same of ``(N, H, W, 3)`` parts of two rain layers, as heights in [0, 1]."""
+    """Whether parts of a rain layer are rain of a scale of its own, given those of the layer found ``before``.
+
+    Both are ``(N, H, W, 3)`` heights in [0, 1].
+    """
     if parts.mean() <= EVIDENT_MEAN_HEIGHT:  # cleaning only takes away
         return False
     found = mean_height(parts)
@@ -23,7 +26,7 @@ def stand_out(parts: Tensor, before: Tensor) -> bool:
 
 
 def stand_out_each(parts: Tensor, before: Tensor) -> Tensor:
-    """The same of ``(M, N, H, W, 3)`` parts of M photos: for each of them, without waiting for the device."""
+    """What :func:`stand_out` says of each of M photos, from ``(M, N, H, W, 3)`` parts, without a wait for the device."""
     found, earlier = (mean_heights(each.flatten(0, 1)).view(len(each), -1).mean(1) for each in (parts, before))
     enough = parts.mean((1, 2, 3, 4)) > EVIDENT_MEAN_HEIGHT
     return enough & (found > EVIDENT_MEAN_HEIGHT) & (found > EVIDENT_SHARE * earlier)
@@ -35,7 +38,7 @@ def mean_height(parts: Tensor) -> Tensor:
 
 
 def mean_heights(parts: Tensor) -> Tensor:
-    """The same of each of ``(N, H, W, 3)`` parts."""
+    """Mean height of what is streaks in each of ``(N, H, W, 3)`` parts."""
     layer = parts.amin(dim=-1)[:, None]
     layer = F.relu(layer - 0.8 * blurred(layer, 10))
     lines = _lines(layer.device)

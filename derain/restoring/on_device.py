@@ -180,7 +180,9 @@ def _at_every_scale(restorer: "Restorer", photo: Tensor) -> Sheets:
 
 
 def _confirm(restorer: "Restorer", photo: Tensor, found: Sheets, size: tuple[int, int]) -> bool:
-    """As :meth:`derain.restoring.restorer.Restorer.confirm`."""
+    """Give back what is no rain in the photo reduced to width and height ``size``; whether all that is seen there is
+    found.
+    """
     smaller, before = (reduced(layer, *size) for layer in (photo, found.rain))
     again = _at_own_scale(restorer, smaller).rain
     _keep_share(photo, found, shares_found_again(_levels(before), _levels(again)))

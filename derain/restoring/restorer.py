@@ -286,7 +286,7 @@ class Restorer:
             yield found
 
     def networks(self, width: int) -> Iterator[tuple[Derainer, bool]]:
-        """Those whose results are tried in turn on pictures so wide, and whether by autocast."""
+        """Networks whose results are tried in turn on pictures so wide, each with whether it runs by autocast."""
         if self.half and self.device.type == "cpu" and width <= self.model.multiple:
             # oneDNN's convolutions for AMX reduce a map to a width of 1 wrongly: they read memory beyond it
             yield self.model, False

@@ -41,7 +41,7 @@ def is_evident(found: Pixels, before: Pixels) -> bool:
 
 
 def stand_out(parts: list[Pixels], before: list[Pixels]) -> bool:
-    """The same of the parts of both layers in their windows."""
+    """Whether parts of a layer are rain of a scale of its own, given those of the layer found ``before``."""
     if np.mean([part.mean() for part in parts]) <= EVIDENT_MEAN_HEIGHT * np.iinfo(parts[0].dtype).max:
         return False  # cleaning only takes away
     found = mean_height(parts)

@@ -85,7 +85,7 @@ class Onlooker(Protocol):
 
     @property
     def seconds(self) -> float:
-        """That the last look will take."""
+        """Seconds that the last look will take."""
 
     def look(self, step: int, progress: float, model: Derainer) -> bool:
         """True to end the run."""

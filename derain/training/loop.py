@@ -141,7 +141,7 @@ def carry_out(run: "Run", batches: Batches[Any], say: Callable[[str], None]) -> 
 
 
 def telling(say: Callable[[str], None], log: Log) -> Callable[[str], None]:
-    """The same, but for the log, too."""
+    """A ``say`` that writes each sentence into the log, too."""
 
     def tell(sentence: str) -> None:
         say(sentence)
@@ -233,7 +233,7 @@ def go_on(run: Run, batches: Batches[Any]) -> None:
 
 
 def tell_losses(run: Run, progress: float) -> None:
-    """Those of the last step, to the log and to whoever asked for them."""
+    """Tell the losses of the last step to the log and to whoever asked for them."""
     clock, losses = run.timing.clock, run.steps.read()
     losses |= run.learner.distances(losses)
     run.log.write(run.step, clock.spent, losses)

@@ -45,7 +45,7 @@ class Damage:
         return cls(**known | {name: set(known[name]) for name in TIMES})  # type: ignore[call-overload]
 
     def within(self, first: float, last: float) -> "Damage":
-        """That of a stretch, from ``first`` to before ``last`` in the track's units."""
+        """The damage in a stretch, from ``first`` to before ``last`` in the track's units."""
         inside: dict[str, Any] = {name: {at for at in getattr(self, name) if first <= at < last} for name in TIMES}
         return replace(self, **inside)
 

@@ -121,8 +121,10 @@ def decoded(
 def _decoded_since(
     path: Path, index: int, damage: Damage, since: int | None, hardware: bool, threads: int
 ) -> Iterator[av.VideoFrame]:
-    """The same; with one thread each packet is decoded before the next, because of several at once PyAV loses those
-    that come out together with an error.
+    """The pictures of :func:`decoded`, by so many threads.
+
+    With one, each packet is decoded before the next: of several at once PyAV loses those that come out together with
+    an error.
 
     Raises:
         NotWhole: with several threads.
@@ -245,7 +247,7 @@ class Due:
         self._lose(packet.opaque)
 
     def remove(self, frame: av.VideoFrame) -> None:
-        """Those before this picture that did not come out do not come any more."""
+        """Note that a picture came out; those before it that did not are lost."""
         ticket, at = frame.opaque, frame.pts if frame.pts is not None else frame.dts
         if not isinstance(ticket, Ticket):
             return

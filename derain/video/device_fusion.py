@@ -1,4 +1,4 @@
-"""What fusion does with frames on a device such as a GPU; the same to a grey level as :mod:`fusion` on a processor.
+"""Fusion of frames on a device such as a GPU: to a grey level what :mod:`derain.video.fusion` gives on a processor.
 
 All neighbours of a frame are taken at once: a GPU is quicker at it than the host is at telling it what to do.
 """

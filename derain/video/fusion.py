@@ -262,7 +262,7 @@ def fuse(window: Window) -> Pixels:
 
 
 def fused_there(window: Window, others: list[int]) -> Pixels:
-    """The same of a frame that is on a device, as are its neighbours."""
+    """The background of a frame that is on a device, as are its neighbours."""
     index, shot = window.index, window.shot(window.index)
     ways = [(other, window.placed_way(index, other), window.placed_way(other, index)) for other in others]
     views = [

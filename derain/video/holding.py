@@ -66,7 +66,15 @@ def check_codec(codec: str | None, form: str, ending: str, named: str, instead: 
 
 
 def check_codec_of(codec: str | None, named: str, ending: str) -> None:
-    """The same of a file with this ending; files that are no clips have no codec."""
+    """
+    Args:
+        codec: as the user named it.
+        named: what messages call the result.
+        ending: the result's; one that is no clip has no codec.
+
+    Raises:
+        UsageError: the container that goes by this ending does not hold what the codec gives.
+    """
     if codec is None or ending not in FORMATS or holds_codec(FORMATS[ending], ENCODERS.get(codec, codec)):
         return
     others = [other for other in ENDINGS_TOLD if holds_codec(FORMATS[other], ENCODERS.get(codec, codec))]

@@ -72,7 +72,7 @@ def check_sequence(source: Path, out: Path, settings: VideoSettings, overwrite: 
 
 
 def wanted(pictures: list[Path], settings: VideoSettings) -> list[Path]:
-    """Those of the stretch that is asked for."""
+    """The pictures of the stretch that is asked for."""
     numbered = [Numbered(path, index / PICTURE_RATE) for index, path in enumerate(pictures)]
     return [picture.path for picture in stretch(numbered, settings)]
 

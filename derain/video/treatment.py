@@ -204,7 +204,7 @@ class Network:
         return frame, background
 
     def several(self, numbered: list[tuple[int, Frame]]) -> list[tuple[Frame, Pixels]]:
-        """The same of frames of one size, in one pass over all if that can be."""
+        """Frames of one size, each with its background, in one pass over all if that can be."""
         if len(numbered) > 1:
             try:
                 found = backgrounds_on_device(self.restorer, [frame.pixels for _, frame in numbered])

@@ -146,7 +146,7 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def without_paths(value: Any) -> Any:
-    """The same settings, with paths shortened to their last part: published weights tell nothing of a machine."""
+    """Settings with paths shortened to their last part: published weights tell nothing of a machine."""
     if isinstance(value, dict):
         return {name: without_paths(each) for name, each in value.items()}
     if isinstance(value, list | tuple):

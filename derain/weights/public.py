@@ -19,7 +19,7 @@ def is_public(path: Path) -> bool:
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """Those of the public implementation's background generator; the rain generator is not needed to run."""
+    """Tensors of the public implementation's background generator; the rain generator is not needed to run."""
     try:
         _refuse_large(path)
         with warnings.catch_warnings(action="ignore"):

@@ -23,7 +23,7 @@ SAMPLE_BOXES = {
     b"ftyp",
 }
 FILLING_BOXES = {b"free", b"skip", b"wide"}
-BYTES_COPIED_AT_ONCE = 1 << 24  # bytes at a time
+BYTES_COPIED_AT_ONCE = 1 << 24
 MOST_SAMPLES = 1 << 24  # of a track that is carried over
 FARTHEST_STCO_OFFSET = (1 << 32) - 1  # bytes into a file that stco tells
 

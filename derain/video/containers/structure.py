@@ -285,7 +285,7 @@ def kind_of(begin: bytes) -> type[Structure]:
 
 @contextmanager
 def structure(path: Path, start: int) -> Iterator[Structure]:
-    """That of a file, from about a byte on.
+    """The structure of a file, from about the byte ``start`` on.
 
     Raises:
         OSError: it cannot be read.

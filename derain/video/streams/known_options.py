@@ -10,7 +10,7 @@ READING = 2  # AV_OPT_FLAG_DECODING_PARAM
 
 
 def unknown_to_ffmpeg(names: Iterable[str]) -> list[str]:
-    """Those that no protocol, container or device has for reading; none where FFmpeg's libraries cannot be asked."""
+    """Names that no protocol, container or device has for reading; none where FFmpeg's libraries cannot be asked."""
     try:
         libraries = ctypes.CDLL(av.container.core.__file__)  # with those that it is linked to
         find, of_containers = libraries.av_opt_find, libraries.avformat_get_class

@@ -19,7 +19,7 @@ class Latency:
         self.came[pts] = at
 
     def take(self, pts: int) -> None:
-        """It is worked on; those that came before it and were not taken are left out."""
+        """The picture of this time is worked on; those that came before it and were not taken are left out."""
         self.on_their_way.append(self.came[pts])
         self.came = {other: at for other, at in self.came.items() if other > pts}
 

@@ -202,7 +202,7 @@ class Output:
             new.disposition = old.disposition
 
     def _chapters(self, source: Connection) -> Iterator[Any]:
-        """Those of the source that end after the first picture, by its clock."""
+        """Chapters of the source that end after the first picture, by its clock."""
         for chapter in source.container.chapters():
             shift = round(self.origin / chapter["time_base"])
             if chapter["end"] > shift:

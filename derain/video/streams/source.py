@@ -251,7 +251,7 @@ class Source(Thread):
             self.intake.add(Sound(packet, track, self.timeline.shift_at(at * packet.time_base)))
 
     def _again(self) -> Connection | None:
-        """The same stream once more, if it comes in time."""
+        """The stream connected once more, if it comes in time."""
         if self.settings.reconnect is None:
             return None
         until, wait = time.monotonic() + self.settings.reconnect, FIRST_WAIT
