@@ -26,7 +26,7 @@ def stand_out(parts: Tensor, before: Tensor) -> bool:
 
 
 def stand_out_each(parts: Tensor, before: Tensor) -> Tensor:
-    """What :func:`stand_out` says of each of M photos, from ``(M, N, H, W, 3)`` parts, without a wait for the device."""
+    """What :func:`stand_out` says of each of M photos by ``(M, N, H, W, 3)`` parts, without a wait for the device."""
     found, earlier = (mean_heights(each.flatten(0, 1)).view(len(each), -1).mean(1) for each in (parts, before))
     enough = parts.mean((1, 2, 3, 4)) > EVIDENT_MEAN_HEIGHT
     return enough & (found > EVIDENT_MEAN_HEIGHT) & (found > EVIDENT_SHARE * earlier)

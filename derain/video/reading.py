@@ -45,7 +45,7 @@ class Frame:
 
     pixels: Pixels  # (H, W, 3) RGB, uint8, or uint16 of clips with more than 8 bits
     pts: int  # when it is shown, in units of the clip's time base
-    time: float  # the same in seconds
+    time: float  # when, in seconds
     colours: Colours
     rotation: int  # degrees that it was turned by, counter-clockwise, to stand upright
     matrix: bytes  # the container's display matrix, 36 bytes; empty if there is none
@@ -65,7 +65,7 @@ class Decoded:
     """A frame as it is stored."""
 
     frame: av.VideoFrame
-    pts: int  # as a frame's that is upright
+    pts: int  # when it is shown, in units of the clip's time base
     size: tuple[int, int]  # width and height that it is to have
 
 
