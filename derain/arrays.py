@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,6 +18,7 @@ Grey = NDArray[np.float32]  # (H, W) brightness, in the units that are said
 Mask = NDArray[np.bool_]  # (H, W)
 
 NUMBERS_IN_CACHE = 2**18
+UNIT_OF_BYTE = np.arange(256, dtype=np.float32) / np.float32(255)
 
 
 def check_pixels(name: str, given: object, such_as: str, like: Pixels | None = None) -> None:
@@ -43,3 +45,19 @@ def rows_in_cache(picture: NDArray[Any]) -> Iterator[slice]:
     step = max(NUMBERS_IN_CACHE // max(picture[0].size, 1), 1) if len(picture) else 1
     for top in range(0, len(picture), step):
         yield slice(top, top + step)
+
+
+def in_unit(pixels: NDArray[Any], out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+    """Whole numbers as float32 in [0, 1].
+
+    Args:
+        out: memory for them, of the same shape and contiguous.
+    """
+    if pixels.dtype == np.uint8 and pixels.size:  # at once, where to convert and to divide may be twice the way
+        return np.asarray(cv2.LUT(pixels, UNIT_OF_BYTE, dst=out), np.float32).reshape(pixels.shape)
+    return np.divide(pixels, np.float32(np.iinfo(pixels.dtype).max), out=out, dtype=np.float32)
+
+
+def to_bytes(picture: NDArray[Any]) -> NDArray[np.uint8]:
+    """What is in [0, 1] as whole numbers; what is beyond becomes the next of those."""
+    return (picture.clip(0, 1) * 255 + 0.5).astype(np.uint8)

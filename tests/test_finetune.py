@@ -22,6 +22,7 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 import derain
+from derain.arrays import to_bytes
 from derain.cli.app import app
 from derain.cli.inputs import check_pictures
 from derain.errors import PhotoError, TrainingError, UsageError, WeightsError
@@ -31,7 +32,7 @@ from derain.finetuning.chance import interval
 from derain.finetuning.finetune import Result, finetune
 from derain.finetuning.guide import load_guide
 from derain.finetuning.handing_back import HandedBack, handed_back
-from derain.finetuning.judge import Extent, Judge, Scores, readable, to_bytes, trials
+from derain.finetuning.judge import Extent, Judge, Scores, readable, trials
 from derain.finetuning.material import (
     LEAST_JUDGING,
     Material,

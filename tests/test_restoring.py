@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from derain import batch
+from derain.arrays import in_unit, to_bytes
 from derain.batch import running
 from derain.errors import PhotoError, UsageError
 from derain.models.contract import Derainer
@@ -19,7 +20,7 @@ from derain.photos import write_photo
 from derain.rain.amount import amount
 from derain.restoring import devices, restorer
 from derain.restoring.ahead import ahead, drawn_ahead
-from derain.restoring.conversion import in_unit, write_if_finite
+from derain.restoring.conversion import write_if_finite
 from derain.restoring.restorer import Restorer
 from derain.video.pipeline import model_of
 from derain.weights import load
@@ -64,6 +65,21 @@ def test_every_value_of_a_photo_comes_back_from_the_network_as_it_went_in(dtype,
     found = np.zeros((20, photo.shape[1] + 4, 3), dtype)
     assert write_if_finite(image if channels_last else image.contiguous(), found[2:-2, 2:-2])
     assert np.array_equal(found[2:-2, 2:-2], photo) and not found[:2].any() and not found[:, -2:].any()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_however_whole_numbers_lie_in_memory_they_are_divided_by_the_largest(rng, dtype):
+    white = np.iinfo(dtype).max
+    pixels = rng.integers(0, white + 1, (8, 9, 3), dtype=dtype)
+    turned = pixels[:, ::-1], pixels.transpose(1, 0, 2), pixels[2:5, 3:4], pixels[..., :1], pixels[0, :, 0], pixels[:0]
+    for part in (pixels, *turned):
+        assert np.array_equal(in_unit(part), part.astype(np.float32) / np.float32(white)) and in_unit(part).ndim
+    out = np.empty(pixels.shape, np.float32)
+    in_unit(pixels[2:4], out[2:4])
+    assert np.array_equal(out[2:4], in_unit(pixels)[2:4])
+    if dtype == np.uint8:
+        assert np.array_equal(to_bytes(in_unit(pixels)), pixels)
+        assert list(to_bytes(np.array([-0.1, 1.1]))) == [0, 255]
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import torch
 
-from derain.arrays import Pixels
+from derain.arrays import Pixels, to_bytes
 from derain.evaluation.self_test import draw_scene
 from derain.rain.compose import compose
 from derain.rain.render import streaks
@@ -110,7 +110,7 @@ def large_photos() -> tuple[Pixels, Pixels]:
     rain = streaks(rng, PICTURE_SIDE, length=40, degrees=8, width=1, cover=(0.04, 0.04))
     rainy = compose(rng, dry, (0.5 * rain).clip(0, 1))
     enlarged = (np.asarray(cv2.resize(picture, None, fx=2, fy=2)) for picture in (rainy, dry))
-    in_bytes = [(picture * 255 + 0.5).astype(np.uint8) for picture in enlarged]
+    in_bytes = [to_bytes(picture) for picture in enlarged]
     return in_bytes[0], in_bytes[1]
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from derain.arrays import Heights
+from derain.arrays import Heights, in_unit
 from derain.errors import reason
 from derain.evaluation.metrics import Picture, capped_psnr, values
 from derain.evaluation.no_truth import Sequel, motion
@@ -205,7 +205,7 @@ class Repasting:
         """PSNR gained in dB by restoring the background under the rain found before; NaN if there was none."""
         background, rain = found.background, found.rain
         white = np.iinfo(rain.dtype).max
-        layer, self.layer = self.layer, clean_rain(rain.astype(np.float32) / np.float32(white))[0]
+        layer, self.layer = self.layer, clean_rain(in_unit(rain))[0]
         if layer is None or not layer.any():
             return float("nan")
         down, right = (max(b - s, 0) for b, s in zip(background.shape, layer.shape))

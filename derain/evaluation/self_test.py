@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
-from derain.arrays import UnitRgb
+from derain.arrays import UnitRgb, to_bytes
 from derain.evaluation.samples import Sample, Samples
 from derain.rain.compose import compose
 from derain.rain.render import ANY_RAIN, FINE_RAIN, render
@@ -27,7 +27,7 @@ def _render_all(count: int, seed: int) -> Iterator[Sample]:
         rng = np.random.default_rng((seed, index))
         clean = draw_scene(rng, SCENE_SIDE)
         rainy = compose(rng, clean, render(rng, SCENE_SIDE, FINE_RAIN if index % 2 else ANY_RAIN))
-        rainy_bytes, clean_bytes = ((picture * 255 + 0.5).astype(np.uint8) for picture in (rainy, clean))
+        rainy_bytes, clean_bytes = (to_bytes(picture) for picture in (rainy, clean))
         yield Sample(f"rendered {index + 1:02d}", rainy_bytes, clean_bytes)
 
 

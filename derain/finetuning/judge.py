@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import torch
 
-from derain.arrays import Mask, Rgb8, UnitRgb
+from derain.arrays import Mask, UnitRgb, in_unit, to_bytes
 from derain.errors import PhotoError, TrainingError
 from derain.evaluation.scores import unpaired_scores
 from derain.finetuning.guide import Guide
@@ -166,7 +166,7 @@ class Judge:
             self.clock.show("scoring the held-out photos", len(found) / len(judging))
             names.append(source.name)
             photo = centre(read_photo(material.folder / source.file), LOOK_WINDOW)
-            crops.append(photo.astype(np.float32) / np.float32(255))
+            crops.append(in_unit(photo))
             found.append(find_rain(restorer, crops[-1], scales, strict=True))
             extent = extent or self.affordable(restorer, crops[0])
         self.extent = extent or Extent(MOST_PHOTOS, MOST_PICTURES)
@@ -261,7 +261,7 @@ def readable(bank: list[Path], count: int) -> list[UnitRgb]:
             picture = centre(read_photo(path), LOOK_WINDOW)
         except PhotoError:
             continue
-        found[digest_of_pixels(picture)] = picture.astype(np.float32) / np.float32(255)
+        found[digest_of_pixels(picture)] = in_unit(picture)
         if len(found) == len(spread):
             break
     if not found:
@@ -336,7 +336,3 @@ def decibel(error: UnitRgb, where: Any = slice(None)) -> float:
 def mean(values: list[float]) -> float:
     known = [value for value in values if not np.isnan(value)]
     return float(np.mean(known)) if known else float("nan")
-
-
-def to_bytes(picture: UnitRgb) -> Rgb8:
-    return (picture * 255 + 0.5).clip(0, 255).astype(np.uint8)

@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from derain.arrays import Rgb8
+from derain.arrays import Rgb8, in_unit
 from derain.errors import PhotoError, TrainingError, UsageError, unreadable
 from derain.files.writing import make_folder, write_bytes
 from derain.finetuning.places import LEAST_PHOTOS
@@ -458,7 +458,7 @@ def at_the_scale_of_its_rain(network: Derainer, photo: Rgb8, scales: int) -> Loo
         if factor > 1 and min(size) < LEAST_REDUCED_SIDE:
             break
         reduced = reduced_by(photo, factor)
-        window = centre(reduced, LOOK_WINDOW).astype(np.float32) / np.float32(255)
+        window = in_unit(centre(reduced, LOOK_WINDOW))
         last = 2 * factor > REDUCTIONS[-1] or min(size) < 2 * LEAST_REDUCED_SIDE
         found = find_rain(repeatable(network), window, scales if last else 1)
         seen = seen or float((found.whole > VISIBLE_HEIGHT).mean()) >= RAINY_SCORE

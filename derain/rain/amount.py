@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from derain.arrays import Heights, Mask, Pixels, check_pixels, rows_in_cache
+from derain.arrays import Heights, Mask, Pixels, check_pixels, in_unit, rows_in_cache
 from derain.rain.likeness import likeness
 
 VISIBLE_HEIGHT = 2 / 255  # height from which rain can be seen
@@ -46,7 +46,7 @@ def amount(rain: Pixels) -> Amount:
         UsageError: it is something else.
     """
     check_pixels("rain", rain, "derain.restore() returns")
-    heights = np.asarray(rain.max(axis=2), np.float32) / np.float32(np.iinfo(rain.dtype).max)
+    heights = in_unit(rain.max(axis=2))
     seen = visible(rain)
     score = float(seen.mean())
     cells = min(GRID, seen.shape[0]), min(GRID, seen.shape[1])

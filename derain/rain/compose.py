@@ -5,7 +5,7 @@ from functools import partial
 import cv2
 import numpy as np
 
-from derain.arrays import UnitRgb
+from derain.arrays import UnitRgb, in_unit, to_bytes
 
 FADING = (0.0, 1.2)  # from light that adds to drops under a sky darker than the brightest background
 LEAST_HEIGHT_SHARE = 0.25  # of a streak's height that is left on the brightest background
@@ -91,5 +91,5 @@ def compose(rng: np.random.Generator, background: UnitRgb, rain: UnitRgb) -> Uni
 
 def jpeg(image: UnitRgb, quality: int) -> UnitRgb:
     """The photo after a JPEG round trip."""
-    codes = cv2.imencode(".jpg", (image * 255 + 0.5).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-    return np.asarray(cv2.imdecode(codes, cv2.IMREAD_COLOR), np.float32) / np.float32(255)
+    codes = cv2.imencode(".jpg", to_bytes(image), [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    return in_unit(np.asarray(cv2.imdecode(codes, cv2.IMREAD_COLOR)))

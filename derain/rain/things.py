@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from derain.arrays import Heights, UnitRgb
+from derain.arrays import Heights, UnitRgb, in_unit
 from derain.rain.render import between
 
 SCALE = 2  # drawn larger and then reduced, so that lines may be thinner than a pixel
@@ -51,7 +51,7 @@ class Drawing:
         """The photo behind them, all as sharp as each other, half of them in the scene's light and shadow."""
         size = self.size, self.size
         seen = (cv2.resize(sheet, size, interpolation=cv2.INTER_AREA) for sheet in (self.ink, self.cover))
-        ink, cover = (sheet.astype(np.float32) / np.float32(255) for sheet in seen)
+        ink, cover = (in_unit(sheet) for sheet in seen)
         soft = rng.uniform(0.3, 0.9) if rng.random() < 0.8 else between(rng, (1, 3))
         ink, cover = (np.asarray(cv2.GaussianBlur(sheet, (0, 0), soft), np.float32) for sheet in (ink, cover))
         if rng.random() < 0.5:

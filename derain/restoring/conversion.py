@@ -10,8 +10,6 @@ from torch import Tensor
 from derain.arrays import Pixels, UnitRgb, rows_in_cache
 from derain.restoring.layers import Layers
 
-UNIT_OF_BYTE = np.arange(256, dtype=np.float32) / np.float32(255)
-
 
 def padded_to_multiple(photo: Pixels, multiple: int) -> Pixels:
     """The photo as :func:`derain.models.contract.pad_to_multiple` extends it, in a tenth of the time."""
@@ -19,13 +17,6 @@ def padded_to_multiple(photo: Pixels, multiple: int) -> Pixels:
     down, right = -height % multiple, -width % multiple
     how = cv2.BORDER_REFLECT_101 if down < height and right < width else cv2.BORDER_REPLICATE
     return np.asarray(cv2.copyMakeBorder(photo, 0, down, 0, right, how)) if down or right else photo
-
-
-def in_unit(pixels: Pixels) -> UnitRgb:
-    """The pixels as float32 in [0, 1]."""
-    if pixels.dtype == np.uint8:
-        return np.asarray(cv2.LUT(pixels, UNIT_OF_BYTE))  # at once, where to convert and to divide is twice the way
-    return np.divide(pixels, np.float32(np.iinfo(pixels.dtype).max), dtype=np.float32)
 
 
 def is_finite(image: Tensor) -> bool:

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from derain.arrays import Pixels, UnitRgb, rows_in_cache
+from derain.arrays import Pixels, UnitRgb, in_unit, rows_in_cache
 from derain.errors import PhotoError
 from derain.restoring.confirming import is_confirmed
-from derain.restoring.conversion import UNIT_OF_BYTE, padded_to_multiple, write_if_finite
+from derain.restoring.conversion import padded_to_multiple, write_if_finite
 from derain.restoring.devices import suppress_out_of_memory
 from derain.restoring.giving_back import keep_rain
 from derain.restoring.layers import Layers, take_too
@@ -83,10 +83,7 @@ class FrameRestorer:
         if unit is None or unit.shape != frame.shape:
             unit = self._kept.unit = np.empty(frame.shape, np.float32)
         for rows in rows_in_cache(frame):
-            if frame.dtype == np.uint8:
-                cv2.LUT(frame[rows], UNIT_OF_BYTE, dst=unit[rows])
-            else:
-                np.divide(frame[rows], np.float32(np.iinfo(frame.dtype).max), out=unit[rows], dtype=np.float32)
+            in_unit(frame[rows], unit[rows])
         return unit
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from derain.allocation import give_back_freed_memory
-from derain.arrays import Pixels, UnitRgb, check_pixels
+from derain.arrays import Pixels, UnitRgb, check_pixels, in_unit
 from derain.bounds import Bounds
 from derain.errors import PhotoError
 from derain.given import check
@@ -22,7 +22,6 @@ from derain.models.contract import Derainer, check_model
 from derain.models.strips import Map
 from derain.restoring.confirming import is_confirmed, shares_found_again, squares_with_rain
 from derain.restoring.conversion import (
-    in_unit,
     is_finite,
     padded_to_multiple,
     to_picture,

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from derain.arrays import Pixels, UnitRgb
+from derain.arrays import Pixels, in_unit
 from derain.rain.clean import clean_rain
 from derain.restoring.tiling import Window
 
@@ -51,7 +51,7 @@ def stand_out(parts: list[Pixels], before: list[Pixels]) -> bool:
 def mean_height(parts: list[Pixels]) -> float:
     """Mean height in [0, 1] of what is streaks in parts of a layer."""
     with ThreadPoolExecutor(min(len(parts), os.cpu_count() or 1)) as pool:  # a GPU waits for it
-        return float(np.mean(list(pool.map(lambda part: clean_rain(_unit(part))[0].mean(), parts))))
+        return float(np.mean(list(pool.map(lambda part: clean_rain(in_unit(part))[0].mean(), parts))))
 
 
 def windows(height: int, width: int) -> Iterator[tuple[slice, slice]]:
@@ -79,7 +79,3 @@ def glimpses(height: int, width: int, grid: int) -> list[tuple[Window, Window]]:
         )
         found.append(((rows, columns), (slice(top, top + side), slice(left, left + side))))
     return found
-
-
-def _unit(part: Pixels) -> UnitRgb:
-    return part.astype(np.float32) / np.float32(np.iinfo(part.dtype).max)

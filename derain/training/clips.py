@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from derain.arrays import Heights, Rgb8, UnitRgb
+from derain.arrays import Heights, Rgb8, UnitRgb, in_unit
 from derain.errors import PhotoError
 from derain.photos import to_8_bit
 from derain.rain.by_time import WINDOW, Moment, moment
@@ -213,7 +213,7 @@ def best_crops(found: Moment, rng: np.random.Generator, size: int, count: int) -
 
 def cropped(found: Moment, top: int, left: int, side: int, size: int) -> TimedCrop:
     where = (slice(top, top + side), slice(left, left + side))
-    rainy = found.rainy[where].astype(np.float32) / np.float32(255)
+    rainy = in_unit(found.rainy[where])
     parts = [
         cv2.resize(p, (size, size), interpolation=cv2.INTER_AREA)
         for p in (rainy, found.rain[where], found.trust[where])
@@ -226,7 +226,7 @@ def rain_and_background(found: Moment) -> UnitRgb:
     some = (slice(None, None, 4), slice(None, None, 4))
     known = found.trust[some] > TELLING
     rain = found.rain[some][known]
-    return np.stack([rain, found.rainy[some][known].astype(np.float32) / np.float32(255) - rain])
+    return np.stack([rain, in_unit(found.rainy[some][known]) - rain])
 
 
 def faded(rain: UnitRgb, background: UnitRgb) -> float:

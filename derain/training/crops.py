@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from derain.arrays import Rgb8, UnitRgb
+from derain.arrays import Rgb8, UnitRgb, in_unit
 from derain.errors import PhotoError, TrainingError
 from derain.photos import read_photo
 from derain.photos.names import left_out, results_among
@@ -160,7 +160,7 @@ class Crops:
 
     def middle(self, path: Path, size: int) -> UnitRgb:
         """The middle of the photo at ``path``, at most ``size`` px wide and high, in [0, 1]."""
-        return centre(self._read(path), size).astype(np.float32) / np.float32(255)
+        return in_unit(centre(self._read(path), size))
 
     def cut(self, rng: np.random.Generator, path: Path, size: int) -> UnitRgb:
         """As :meth:`sample`, from the photo at ``path``."""
@@ -172,7 +172,7 @@ class Crops:
             crop = np.asarray(cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA), np.uint8)
         if rng.random() < 0.5:
             crop = crop[:, ::-1]
-        return np.ascontiguousarray(crop).astype(np.float32) / np.float32(255)
+        return in_unit(crop)
 
     def batch(self, rng: np.random.Generator, count: int, hard: float = 0.0, sideways: float = 0.0) -> UnitRgb:
         """``(count, crop, crop, 3)`` crops; shares of them are the most textured of some, and lie on their side."""

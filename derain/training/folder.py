@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from derain.arrays import to_bytes
 from derain.errors import PhotoError, TrainingError, WeightsError, unreadable, unwritable
 from derain.files.writing import append_line, atomic, make_folder
 from derain.photos import write_photo
@@ -144,7 +145,7 @@ def preview(model: nn.Module, rainy: Crops, count: int = 4) -> Any:
     background, rain = model(inputs)
     strip = torch.cat([inputs, background, (rain * 2).clamp(0, 1)], dim=3)
     picture = torch.cat(list(strip), dim=1).permute(1, 2, 0).float().cpu().numpy()
-    return (picture * 255 + 0.5).astype(np.uint8)
+    return to_bytes(picture)
 
 
 class Log:

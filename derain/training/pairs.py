@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from derain.arrays import Heights, UnitRgb
+from derain.arrays import Heights, UnitRgb, in_unit, to_bytes
 from derain.rain.compose import compose, fade, in_colour, jpeg, unfaded
 from derain.rain.render import (
     ANY_RAIN,
@@ -104,9 +104,7 @@ class RainBank:
         behind = (rainy.mean(axis=2) if layer.ndim == 2 else rainy) - layer
         over_black = unfaded(layer, np.maximum(behind, 0), fading)
         trusted = np.ones(rainy.shape[:2], np.float32) if trust is None else trust
-        crop, heights, to_paste, sure = (
-            (part.clip(0, 1) * 255 + 0.5).astype(np.uint8) for part in (rainy, rain, over_black, trusted)
-        )
+        crop, heights, to_paste, sure = (to_bytes(part) for part in (rainy, rain, over_black, trusted))
         found = Discovery(crop, heights, to_paste, sure, purity, fading)
         self._keep([*self.discoveries, found][-self.capacity :])
 
@@ -121,12 +119,12 @@ class RainBank:
         """
         if self.faithful and rng.random() < self.faithful:
             found = self._pure(rng)
-            return Rain(window(rng, _heights(found), size, self.gain), found.fading)
+            return Rain(window(rng, in_unit(found.layer), size, self.gain), found.fading)
         layer = self._one(rng, size)
         return Rain(np.clip(layer + self._one(rng, size), 0, 1) if rng.random() < 0.3 else layer)
 
     def _one(self, rng: np.random.Generator, size: int) -> UnitRgb:
-        layer = _heights(self._pure(rng))
+        layer = in_unit(self._pure(rng).layer)
         side = layer.shape[0]
         degrees = rng.uniform(-45, 45) if rng.random() < self.oblique else rng.normal(0, 8)
         turn = cv2.getRotationMatrix2D((side / 2, side / 2), degrees, between(rng, (0.7, self.widest)))
@@ -137,9 +135,7 @@ class RainBank:
         """A real rainy crop and the same less the rain that was found in it."""
         found = self._any(rng)
         where = square(rng, found.rain.shape[0], size)
-        rainy, rain, trust = (
-            part[where].astype(np.float32) / np.float32(255) for part in (found.rainy, found.rain, found.trust)
-        )
+        rainy, rain, trust = (in_unit(part[where]) for part in (found.rainy, found.rain, found.trust))
         return Taught(rainy, np.maximum(rainy - in_colour(rain), 0), trust)
 
     def _pure(self, rng: np.random.Generator) -> Discovery:
@@ -160,10 +156,6 @@ class RainBank:
             state = state | {"trust": torch.full_like(state["rain"], 255)}
             state = {name: state[name] for name in Discovery._fields}
         self._keep([Discovery(*(part.numpy() for part in parts)) for parts in zip(*state.values())])
-
-
-def _heights(found: Discovery) -> UnitRgb:
-    return found.layer.astype(np.float32) / np.float32(255)
 
 
 def window(rng: np.random.Generator, layer: UnitRgb, size: int, gain: tuple[float, float]) -> UnitRgb:
