@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from derain import batch
 from derain.cli import app as cli
 from derain.cli.app import app
-from derain.cli.clips import clips_of
+from derain.cli.which_clips import clips_of
 from derain.errors import PhotoError, UsageError
 from derain.files.writing import alone
 from derain.finetuning.finetune import finetune

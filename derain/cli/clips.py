@@ -1,9 +1,11 @@
-"""Several clips at once for `derain video`: which they are, where their results go, and what is told of them."""
+"""`derain video` of clips: one after the other, and what is told of them."""
 
-import glob
 import os
+import shlex
+import sys
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,15 +14,19 @@ import typer
 
 import derain
 from derain.cli.inputs import known_weights
-from derain.cli.options import SLASHES
-from derain.cli.terminal import say_error, tell, tell_text, with_options
-from derain.errors import DerainError, PhotoError, UsageError, unreadable
+from derain.cli.options import Computing
+from derain.cli.terminal import progress_bar, say, say_error, tell, tell_text, with_options
+from derain.errors import DerainError, PhotoError, UsageError
 from derain.files.marks import DERAINED
+from derain.files.sparing import refuse_replacing
 from derain.text import as_json, counted
 
 if TYPE_CHECKING:
     from derain.batch.journal import Journal
+    from derain.models.contract import Derainer
     from derain.video import Done, VideoSettings
+
+    Todo = list[tuple[Path, Path | None]]  # clips, each with the place of its result, or of several with its folder
 
 
 @dataclass
@@ -171,99 +177,6 @@ def nothing_of(clip: Path, place: Path | None) -> dict[str, Any]:
     }
 
 
-def matched(sources: list[str]) -> list[str]:
-    """The sources with the clips that patterns match in their place, which a shell did not expand."""
-    from derain.files.missing import is_unmatched
-    from derain.video.naming import is_clip
-    from derain.video.streams.addresses import is_stream
-
-    found: list[str] = []
-    for source in sources:
-        names = sorted(glob.glob(source)) if not is_stream(source) and is_unmatched(Path(source)) else []
-        clips = [name for name in names if is_clip(name) and not Path(name).stem.endswith(DERAINED)]
-        found += clips or [source]
-    return found
-
-
-def inside(out: str, source: str) -> str:
-    """Where the result of a single source goes: of a clip into ``out`` if that means a folder for it.
-
-    A folder that is there without a slash is one for its frames if it holds them already.
-
-    Raises:
-        PhotoError: the clip is missing, or no clip.
-        UsageError: it is a photo, or the name of ``out`` ends both as a folder's and as a clip's.
-    """
-    from derain.video.naming import NUMBERED_NAME, is_clip, result_in, unfinished
-    from derain.video.streams.addresses import is_stream
-
-    if is_stream(source) or is_stream(out) or not os.path.isfile(source):
-        if out.endswith(SLASHES) and not is_stream(out) and is_clip(Path(out)):
-            raise UsageError(f"{out}: ends as a folder's name does; leave out the slash to write a clip")
-        return out
-    has_frames = os.path.lexists(Path(out, NUMBERED_NAME % 0)) or unfinished(Path(out)).exists()
-    if out.endswith(SLASHES) or (os.path.isdir(out) and not has_frames):
-        return str(result_in(Path(out), Path(source)))
-    return out
-
-
-def becomes_frames(source: str, out: str) -> bool:
-    """Whether a clip is to become pictures, which only the lack of an ending in ``out`` says."""
-    from derain.files.writing import is_special
-    from derain.video.naming import is_gif, is_pattern, is_sequence
-
-    place = Path(out)
-    is_told = is_pattern(place) or is_gif(place) or is_special(place)
-    return os.path.isfile(source) and not is_sequence(Path(source)) and is_sequence(place) and not is_told
-
-
-def clips_of(sources: list[str], out: str | None) -> list[tuple[Path, Path | None]]:
-    """Each clip with the folder its result goes to; those of folders too, unless a folder holds frames and no clip.
-
-    A single folder of frames gives none: it is a clip itself.
-
-    Raises:
-        UsageError: ``out`` is a file, or two results would be in one place.
-        PhotoError: nothing can be written in it.
-    """
-    found: list[Path] = []
-    for source in map(Path, sources):
-        inside = clips_in(source) if source.is_dir() else []
-        found += inside or [source]
-    found = list(dict.fromkeys(found))
-    if found == [Path(sources[0])]:
-        return []
-    if out is None:
-        return [(clip, None) for clip in found]
-    from derain.files.writing import hindrance
-    from derain.video.streams.addresses import is_stream
-
-    is_folder = os.path.isdir(out) or out.endswith(SLASHES) or not Path(out).suffix
-    if is_stream(out) or os.path.isfile(out) or not is_folder:
-        raise UsageError(f"{out}: one file cannot hold {len(found)} clips; give a folder")
-    results = [Path(out) / clip.name for clip in found]
-    if twice := [path for path in results if results.count(path) > 1]:
-        raise UsageError(f"{twice[0]}: two clips would be written to it; give them one by one")
-    if error := hindrance(results[0], "give another `out`"):
-        raise error
-    return [(clip, Path(out)) for clip in found]
-
-
-def clips_in(folder: Path) -> list[Path]:
-    """Clips directly in a folder, but for hidden ones and results, sorted by name; links that lead nowhere are there.
-
-    Raises:
-        UsageError: it cannot be read.
-    """
-    from derain.batch.listing import is_own_clip
-
-    try:
-        clips = sorted(path for path in folder.iterdir() if is_own_clip(path.name))
-    except OSError as error:
-        raise UsageError(f"{folder}: {unreadable(error)}") from None
-    return [path for path in clips if path.is_file() or (path.is_symlink() and not os.path.exists(path))]
-
-
 def journal_of_clips(
     clips: list[Path], out: str | None, settings: "VideoSettings", weights: str, overwrite: bool
 ) -> "Journal | None":
@@ -276,3 +189,93 @@ def journal_of_clips(
     target = Target(Path(out) if out else None)
     decisive = replace(settings, max_memory=None, preview=None)
     return journal_of(clips, target, False, True, digest(derain.__version__, known_weights(weights), repr(decisive)))
+
+
+def begin_several(
+    todo: "Todo", out: str | None, settings: "VideoSettings", weights: str, overwrite: bool, telling: Telling
+) -> None:
+    """Make the folder for the results of several clips, and find what an earlier run did.
+
+    Raises:
+        PhotoError: the folder cannot be made.
+    """
+    from derain.files.writing import make_folder
+
+    if out is not None:
+        make_folder(Path(out))
+    clips = [clip for clip, _ in todo]
+    telling.know(clips)
+    telling.journal = journal_of_clips(clips, out, settings, weights, overwrite)
+
+
+def derain_clips(
+    todo: "Todo",
+    several: bool,
+    network: "Callable[[], Derainer]",
+    settings: "VideoSettings",
+    overwrite: bool,
+    computing: Computing,
+    telling: Telling,
+    quiet: bool,
+) -> None:
+    """Derain one clip after the other; where there are several, an error ends only its own."""
+    from derain.video import process
+
+    with workers_of(computing, telling.inform) as elsewhere, progress_bar(hidden=quiet) as bar:
+        task = bar.add_task("frames", total=None, doing="loading the network")
+        for clip, given in todo:
+            name = f"{clip.name}: " if several else ""
+
+            def report(done: int, total: int, seconds: float, name: str = name) -> None:
+                pace = f"{name}frames, {bar.tasks[task].speed or 0:.1f} a second"
+                bar.update(task, completed=done, total=total or None, description=pace, doing="encoding and joining")
+
+            try:
+                if place := _place(clip, given, several, overwrite, computing.weights, telling):
+                    found = process(clip, place, network, settings, overwrite, report, telling.inform, elsewhere)
+                    telling.done(clip, found, elsewhere.names_of_nodes() if elsewhere else None)
+            except (PhotoError, UsageError) as error:
+                if not several:
+                    raise
+                telling.failed(clip, error)
+            except KeyboardInterrupt:
+                say(f"interrupted; to continue: {shlex.join(['derain', *sys.argv[1:]])}")
+                raise typer.Exit(130) from None
+    telling.finish(len(todo))
+
+
+def _place(
+    clip: Path, given: Path | None, several: bool, overwrite: bool, weights: str, telling: Telling
+) -> Path | None:
+    """Where the result of a clip goes; ``None`` if there is nothing to do, which is told.
+
+    Args:
+        given: where to, or of several clips into which folder.
+
+    Raises:
+        PhotoError: it is missing, or no clip.
+        UsageError: it would replace something that is read, or be in the place of another's.
+    """
+    from derain.cli.outputs import files_of
+    from derain.video.naming import default_result
+
+    if telling.leaves_out(clip):
+        return None
+    place = telling.place_for(clip, given) if several else given or default_result(clip)
+    refuse_replacing(place, {"weights": files_of([weights])})
+    if several and os.path.lexists(place) and not overwrite:
+        telling.skipped(clip, place)
+        return None
+    if telling.is_done(clip, place):
+        telling.done_before(clip)
+        return None
+    return place
+
+
+def workers_of(computing: Computing, inform: Callable[[str], None]) -> AbstractContextManager[Any]:
+    """What makes the segments of clips elsewhere, if it is asked for."""
+    if computing.ray is None:
+        return nullcontext()
+    from derain.cluster import workers
+
+    return workers(computing.ray, computing.device, computing.threads, inform)

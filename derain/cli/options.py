@@ -62,6 +62,16 @@ RAY_ADDRESS = re.compile(r"auto|local|(ray://)?[^/\s]+:\d+")
 WeightsArgument = Annotated[str, typer.Argument(metavar="WEIGHTS", help=WEIGHTS)]
 
 
+@dataclass(frozen=True)
+class Computing:
+    """What a command computes with, and where."""
+
+    weights: str
+    device: str
+    threads: int | None
+    ray: str | None
+
+
 def use_threads(count: int | None) -> None:
     """Compute with so many threads; if nobody says how many, with as many as there are cores."""
     if count:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
@@ -11,6 +10,7 @@ import typer
 import derain
 from derain.cli.inputs import check_weights, known_weights
 from derain.cli.options import (
+    Computing,
     Device,
     MaxMemory,
     OnlyIfRainy,
@@ -168,16 +168,6 @@ def run(
         telling.finish(journal)
     if telling.tally.failed:
         raise typer.Exit(1)
-
-
-@dataclass(frozen=True)
-class Computing:
-    """What photos are derained with, and where."""
-
-    weights: str
-    device: str
-    threads: int | None
-    ray: str | None
 
 
 def _piped(format: str | None, treatment: "Treating", computing: Computing, telling: Telling) -> None:

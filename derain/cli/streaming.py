@@ -11,7 +11,7 @@ import typer
 
 from derain.cli.terminal import informer, progress_bar, say, tell, tell_text
 from derain.errors import UsageError
-from derain.text import as_json, counted
+from derain.text import as_json, counted, listed
 
 if TYPE_CHECKING:
     from derain.models.contract import Derainer
@@ -44,6 +44,40 @@ def raw_frames(pixel_format: str | None, size: str | None, rate: str | None) -> 
     if each <= 0:
         raise UsageError(f"--rate {rate}: give frames a second, such as 25 or 30000/1001")
     return RawFrames(pixel_format, int(width), int(height), each)
+
+
+def is_streamed(
+    sources: list[str], out: str | None, several: bool, streaming: "StreamSettings", ray: str | None
+) -> bool:
+    """Whether what is given makes a stream, and not a clip or ``several``.
+
+    Raises:
+        UsageError: a stream is not alone, nobody says where it goes, or it is to go through Ray.
+    """
+    from derain.video.streams import StreamSettings, is_stream
+    from derain.video.streams.addresses import shown
+
+    if len(sources) > 1 and (streams := [one for one in sources if is_stream(one)]):
+        raise UsageError(f"{shown(streams[0])}: is a stream; give it alone")
+    if several and streaming != StreamSettings():
+        named: dict[str, Any] = {
+            "--live": streaming.live,
+            "--reconnect": streaming.reconnect,
+            "--format": streaming.form,
+            "--pixel-format": streaming.raw,
+            "--source-option": streaming.source_options,
+            "--output-option": streaming.output_options,
+        }
+        unfit = listed(option for option, value in named.items() if value not in (None, {}))
+        raise UsageError(f"{unfit}: for one stream or clip, not for several; leave it out")
+    source = sources[0]
+    if not (is_stream(source) or out is not None and is_stream(out) or streaming != StreamSettings()):
+        return False
+    if out is None:
+        raise UsageError(f"{shown(source)}: is a stream; use --output to say where it goes: a file, a URL or -")
+    if ray is not None:
+        raise UsageError(f"{shown(source)}: is a stream, which --ray does not support; leave it out")
+    return True
 
 
 def stream(

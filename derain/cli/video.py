@@ -1,20 +1,17 @@
 """`derain video`."""
 
-import os
-import shlex
-import sys
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from derain.cli.clips import Telling, becomes_frames, clips_of, inside, journal_of_clips, matched
+from derain.cli.clips import Telling, begin_several, derain_clips
 from derain.cli.inputs import check_weights
 from derain.cli.options import (
+    Computing,
     Device,
     MaxMemory,
     Precision,
@@ -27,14 +24,14 @@ from derain.cli.options import (
     to_file,
     use_threads,
 )
-from derain.cli.streaming import raw_frames, stream
-from derain.cli.terminal import informer, progress_bar, say
-from derain.errors import PhotoError, UsageError
-from derain.files.sparing import refuse_replacing
-from derain.text import listed
+from derain.cli.streaming import is_streamed, raw_frames, stream
+from derain.cli.terminal import informer
+from derain.cli.which_clips import becomes_frames, clips_of, inside, matched
+from derain.errors import UsageError
 
 if TYPE_CHECKING:
     from derain.models.contract import Derainer
+    from derain.video import VideoSettings
 
 
 def video(
@@ -138,12 +135,10 @@ def video(
     """
     from derain.cli.outputs import files_of
     from derain.rain.amount import threshold
-    from derain.video.formats import choose_encoder
-    from derain.video.holding import check_codec_of
-    from derain.video.naming import check_names, check_preview, default_result, refuse_unfit
+    from derain.video.naming import check_preview
     from derain.video.settings import VideoSettings
-    from derain.video.streams import StreamSettings, is_stream
-    from derain.video.streams.addresses import PIPE, shown
+    from derain.video.streams import StreamSettings
+    from derain.video.streams.addresses import PIPE
     from derain.video.streams.checking import check as check_stream
 
     if compare and rain:
@@ -174,97 +169,82 @@ def video(
     sources = matched(sources)
     if len(sources) == 1 and out is not None:
         out = inside(out, sources[0])
-    clips = [] if len(sources) == 1 and not Path(sources[0]).is_dir() else clips_of(sources, out)
-    source = sources[0]
-    if len(sources) > 1 and (streams := [one for one in sources if is_stream(one)]):
-        raise UsageError(f"{shown(streams[0])}: is a stream; give it alone")
-    if clips and streaming != StreamSettings():
-        named: dict[str, Any] = {
-            "--live": live,
-            "--reconnect": reconnect,
-            "--format": format,
-            "--pixel-format": pixel_format,
-            "--source-option": source_option,
-            "--output-option": output_option,
-        }
-        unfit = listed(option for option, value in named.items() if value not in (None, []))
-        raise UsageError(f"{unfit}: for one stream or clip, not for several; leave it out")
-    is_streamed = is_stream(source) or (out is not None and is_stream(out)) or streaming != StreamSettings()
-    if is_streamed and out is None:
-        raise UsageError(f"{shown(source)}: is a stream; use --output to say where it goes: a file, a URL or -")
-    if is_streamed and ray is not None:
-        raise UsageError(f"{shown(source)}: is a stream, which --ray does not support; leave it out")
-    inform = informer(quiet)
-    telling = Telling(json, inform, time.monotonic())
-    if clips:
-        telling.refuse_if_all_are_missing([clip for clip, _ in clips])
-    elif is_streamed:
-        check_stream(source, str(out), settings, streaming, overwrite)
+    several = [] if len(sources) == 1 and not Path(sources[0]).is_dir() else clips_of(sources, out)
+    todo = several or [(Path(sources[0]), Path(out) if out else None)]
+    streamed = is_streamed(sources, out, bool(several), streaming, ray)
+    telling = Telling(json, informer(quiet), time.monotonic())
+    if several:
+        telling.refuse_if_all_are_missing([clip for clip, _ in several])
+    elif streamed:
+        check_stream(sources[0], str(out), settings, streaming, overwrite)
     else:
-        check_names(Path(source), Path(out) if out else None, overwrite)
-        refuse_unfit(Path(source), Path(out) if out else None, settings.rainy_from, ray is not None)
-        if out and becomes_frames(source, out):
-            inform(f"{out}: gets the frames as pictures; to put the clip into a folder, end its name with a slash")
+        _check_clip(sources[0], out, settings, overwrite, ray, telling.inform)
     if preview:
-        check_preview(preview, [clip for clip, _ in clips] or [Path(source)], files_of([weights]))
+        check_preview(preview, [clip for clip, _ in todo], files_of([weights]))
     check_weights(weights)
-    if codec and not is_streamed:
-        ending = Path(out or source).suffix.lower()
-        choose_encoder("", ending, codec)
-        check_codec_of(codec, out or source, ending)
-    from derain.files.writing import make_folder
-    from derain.restoring.devices import choose_device  # with torch, which takes seconds
-    from derain.video import process
+    if codec and not streamed:
+        _check_codec(codec, out or sources[0])
+    computing = Computing(weights, device, threads, ray)
+    network = _network(computing, telling.inform)
+    if streamed:
+        return stream(sources[0], str(out), network, (settings, streaming), overwrite, json, quiet)
+    if several:
+        begin_several(several, out, settings, weights, overwrite, telling)
+    derain_clips(todo, bool(several), network, settings, overwrite, computing, telling, quiet)
+
+
+def _check_clip(
+    source: str,
+    out: str | None,
+    settings: "VideoSettings",
+    overwrite: bool,
+    ray: str | None,
+    inform: Callable[[str], None],
+) -> None:
+    """
+    Raises:
+        PhotoError: the clip is missing, or the result cannot be written.
+        UsageError: what cannot be, before the clip is opened.
+    """
+    from derain.video.naming import check_names, refuse_unfit
+
+    clip, place = Path(source), Path(out) if out else None
+    check_names(clip, place, overwrite)
+    refuse_unfit(clip, place, settings.rainy_from, ray is not None)
+    if out and becomes_frames(source, out):
+        inform(f"{out}: gets the frames as pictures; to put the clip into a folder, end its name with a slash")
+
+
+def _check_codec(codec: str, out: str) -> None:
+    """
+    Raises:
+        UsageError: no encoder has this name, or the container of the result cannot hold what it gives.
+    """
+    from derain.video.formats import choose_encoder
+    from derain.video.holding import check_codec_of
+
+    ending = Path(out).suffix.lower()
+    choose_encoder("", ending, codec)
+    check_codec_of(codec, out, ending)
+
+
+def _network(computing: Computing, inform: Callable[[str], None]) -> "Callable[[], Derainer]":
+    """What loads the network, once. It needs torch, which takes seconds: what is wrong is told before.
+
+    Raises:
+        UsageError: there is no such device.
+        WeightsError: the weights cannot be fetched.
+    """
+    from derain.restoring.devices import choose_device
     from derain.weights import load, locate
 
-    use_threads(threads)
-    chosen = choose_device("cpu" if ray is not None else device)
-
-    @cache
-    def network() -> "Derainer":
-        return load(weights, chosen)
-
+    weights = computing.weights
+    use_threads(computing.threads)
+    chosen = choose_device(computing.device if computing.ray is None else "cpu")
     if weights.startswith("hf:"):
         locate(weights)  # fetched before anything is said of them
-    inform(f"weights {weights} on {chosen if ray is None else 'Ray'}")
-    if is_streamed:
-        return stream(source, str(out), network, (settings, streaming), overwrite, json, quiet)
-    if clips:
-        if out is not None:
-            make_folder(Path(out))
-        telling.know([clip for clip, _ in clips])
-        telling.journal = journal_of_clips([clip for clip, _ in clips], out, settings, weights, overwrite)
-    todo: list[tuple[Path, Path | None]] = clips or [(Path(source), Path(out) if out else None)]
-    with workers_of(ray, device, threads, inform) as elsewhere, progress_bar(hidden=quiet) as bar:
-        task = bar.add_task("frames", total=None, doing="loading the network")
-        for clip, given in todo:
-            name = f"{clip.name}: " if clips else ""
-
-            def report(done: int, total: int, seconds: float, name: str = name) -> None:
-                pace = f"{name}frames, {bar.tasks[task].speed or 0:.1f} a second"
-                bar.update(task, completed=done, total=total or None, description=pace, doing="encoding and joining")
-
-            if telling.leaves_out(clip):
-                continue
-            try:
-                place = telling.place_for(clip, given) if clips else given or default_result(clip)
-                refuse_replacing(place, {"weights": files_of([weights])})
-                if clips and os.path.lexists(place) and not overwrite:
-                    telling.skipped(clip, place)
-                    continue
-                if telling.is_done(clip, place):
-                    telling.done_before(clip)
-                    continue
-                found = process(clip, place, network, settings, overwrite, report, inform, elsewhere)
-                telling.done(clip, found, elsewhere.names_of_nodes() if elsewhere else None)
-            except (PhotoError, UsageError) as error:
-                if not clips:
-                    raise
-                telling.failed(clip, error)
-            except KeyboardInterrupt:
-                say(f"interrupted; to continue: {shlex.join(['derain', *sys.argv[1:]])}")
-                raise typer.Exit(130) from None
-    telling.finish(len(todo))
+    inform(f"weights {weights} on {chosen if computing.ray is None else 'Ray'}")
+    return cache(lambda: load(weights, chosen))
 
 
 def pairs(given: list[str] | None) -> dict[str, str]:
@@ -276,14 +256,3 @@ def pairs(given: list[str] | None) -> dict[str, str]:
     if wrong := [option for option in given or [] if option.find("=") < 1]:
         raise UsageError(f"{wrong[0]}: is no option with a value; give it as key=value")
     return dict(pair.partition("=")[::2] for pair in given or [])
-
-
-def workers_of(
-    ray: str | None, device: str, threads: int | None, inform: Callable[[str], None]
-) -> AbstractContextManager[Any]:
-    """What makes the segments of clips elsewhere, if it is asked for."""
-    if ray is None:
-        return nullcontext()
-    from derain.cluster import workers
-
-    return workers(ray, device, threads, inform)

@@ -1,0 +1,102 @@
+"""Which clips `derain video` is given, and where their results go."""
+
+import glob
+import os
+from pathlib import Path
+
+from derain.cli.options import SLASHES
+from derain.errors import UsageError, unreadable
+from derain.files.marks import DERAINED
+
+
+def matched(sources: list[str]) -> list[str]:
+    """The sources with the clips that patterns match in their place, which a shell did not expand."""
+    from derain.files.missing import is_unmatched
+    from derain.video.naming import is_clip
+    from derain.video.streams.addresses import is_stream
+
+    found: list[str] = []
+    for source in sources:
+        names = sorted(glob.glob(source)) if not is_stream(source) and is_unmatched(Path(source)) else []
+        clips = [name for name in names if is_clip(name) and not Path(name).stem.endswith(DERAINED)]
+        found += clips or [source]
+    return found
+
+
+def inside(out: str, source: str) -> str:
+    """Where the result of a single source goes: of a clip into ``out`` if that means a folder for it.
+
+    A folder that is there without a slash is one for its frames if it holds them already.
+
+    Raises:
+        PhotoError: the clip is missing, or no clip.
+        UsageError: it is a photo, or the name of ``out`` ends both as a folder's and as a clip's.
+    """
+    from derain.video.naming import NUMBERED_NAME, is_clip, result_in, unfinished
+    from derain.video.streams.addresses import is_stream
+
+    if is_stream(source) or is_stream(out) or not os.path.isfile(source):
+        if out.endswith(SLASHES) and not is_stream(out) and is_clip(Path(out)):
+            raise UsageError(f"{out}: ends as a folder's name does; leave out the slash to write a clip")
+        return out
+    has_frames = os.path.lexists(Path(out, NUMBERED_NAME % 0)) or unfinished(Path(out)).exists()
+    if out.endswith(SLASHES) or (os.path.isdir(out) and not has_frames):
+        return str(result_in(Path(out), Path(source)))
+    return out
+
+
+def becomes_frames(source: str, out: str) -> bool:
+    """Whether a clip is to become pictures, which only the lack of an ending in ``out`` says."""
+    from derain.files.writing import is_special
+    from derain.video.naming import is_gif, is_pattern, is_sequence
+
+    place = Path(out)
+    is_told = is_pattern(place) or is_gif(place) or is_special(place)
+    return os.path.isfile(source) and not is_sequence(Path(source)) and is_sequence(place) and not is_told
+
+
+def clips_of(sources: list[str], out: str | None) -> list[tuple[Path, Path | None]]:
+    """Each clip with the folder its result goes to; those of folders too, unless a folder holds frames and no clip.
+
+    A single folder of frames gives none: it is a clip itself.
+
+    Raises:
+        UsageError: ``out`` is a file, or two results would be in one place.
+        PhotoError: nothing can be written in it.
+    """
+    found: list[Path] = []
+    for source in map(Path, sources):
+        inside = clips_in(source) if source.is_dir() else []
+        found += inside or [source]
+    found = list(dict.fromkeys(found))
+    if found == [Path(sources[0])]:
+        return []
+    if out is None:
+        return [(clip, None) for clip in found]
+    from derain.files.writing import hindrance
+    from derain.video.streams.addresses import is_stream
+
+    is_folder = os.path.isdir(out) or out.endswith(SLASHES) or not Path(out).suffix
+    if is_stream(out) or os.path.isfile(out) or not is_folder:
+        raise UsageError(f"{out}: one file cannot hold {len(found)} clips; give a folder")
+    results = [Path(out) / clip.name for clip in found]
+    if twice := [path for path in results if results.count(path) > 1]:
+        raise UsageError(f"{twice[0]}: two clips would be written to it; give them one by one")
+    if error := hindrance(results[0], "give another `out`"):
+        raise error
+    return [(clip, Path(out)) for clip in found]
+
+
+def clips_in(folder: Path) -> list[Path]:
+    """Clips directly in a folder, but for hidden ones and results, sorted by name; links that lead nowhere are there.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    from derain.batch.listing import is_own_clip
+
+    try:
+        clips = sorted(path for path in folder.iterdir() if is_own_clip(path.name))
+    except OSError as error:
+        raise UsageError(f"{folder}: {unreadable(error)}") from None
+    return [path for path in clips if path.is_file() or (path.is_symlink() and not os.path.exists(path))]
