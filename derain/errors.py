@@ -61,6 +61,11 @@ def reason(error: BaseException) -> str:
     return getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
 
 
+def first_line(said: object) -> str:
+    """The first line of an error's words, or of a text, without its full stop; or else its type."""
+    return (str(said).strip().splitlines() or [type(said).__name__])[0].rstrip(".")
+
+
 def unreadable(error: BaseException, kind: str = "") -> str:
     """That something cannot be read, why, and if rights are missing what to do.
 

@@ -153,3 +153,10 @@ def _within(value: Any, bounds: Bounds | None) -> bool:
 def with_tuples(read: Mapping[str, Any]) -> dict[str, Any]:
     """Settings as a file holds them, whose lists are tuples in a dataclass."""
     return {name: tuple(value) if isinstance(value, list) else value for name, value in read.items()}
+
+
+def deeper(value: Any, levels: int) -> bool:
+    """Whether tables and lists of a file lie deeper in each other than so many levels."""
+    if not isinstance(value, dict | list):
+        return False
+    return levels == 0 or any(deeper(v, levels - 1) for v in (value.values() if isinstance(value, dict) else value))

@@ -7,7 +7,6 @@ from typing import Any
 
 # what moves a terminal's cursor, ends a line or turns the direction of writing, and bytes of names that are no UTF-8
 UNSAFE_CHARACTERS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-MOST_NAMED = 3  # things in a sentence
 MOST_CHARACTERS = 60  # of a value that a message repeats
 # how a cell begins that a spreadsheet computes
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
@@ -56,11 +55,14 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def listed(names: Iterable[str]) -> str:
-    """The first of the names, and how many there are besides."""
-    shown = [name if name.isprintable() and len(name) < 80 else shown(name) for name in names]
-    more = f" and {len(shown) - MOST_NAMED} more" if len(shown) > MOST_NAMED else ""
-    return ", ".join(shown[:MOST_NAMED]) + more
+def listed(names: Iterable[str], most: int = 3, more: str = "more") -> str:
+    """The first of the names, and how many there are besides.
+
+    Args:
+        more: what those are called.
+    """
+    found = [name if name.isprintable() and len(name) < 80 else shown(name) for name in names]
+    return ", ".join(found[:most]) + (f" and {len(found) - most} {more}" if len(found) > most else "")
 
 
 def shown(value: Any, quoted: bool = True) -> str:

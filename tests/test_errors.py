@@ -25,6 +25,7 @@ from derain.photos import Original
 from derain.rain.amount import amount
 from derain.restoring.devices import choose_device
 from derain.serve import Limits
+from derain.text import listed
 from derain.training.config import TrainConfig
 from derain.training.loop import train
 from derain.video import VideoSettings, process
@@ -213,6 +214,12 @@ def test_what_is_no_list_of_jobs_is_refused(jobs):
 def test_a_full_disk_is_known_by_its_error_whoever_raises_it(error):
     assert unwritable(error) == "cannot be written (full); make room, then give the same command again"
     assert unwritable(OSError(errno.EACCES, os.strerror(errno.ENOSPC))) == "cannot be written (No space left on device)"
+
+
+def test_of_a_long_list_the_first_are_named_and_the_others_counted():
+    assert listed("abc") == "a, b, c" and listed("abcd") == "a, b, c and 1 more"
+    assert listed("abcd", 2, "more places") == "a, b and 2 more places"
+    assert listed(["\x1b[2J", 100 * "x"]) == f"'\\x1b[2J', '{56 * 'x'}..."
 
 
 def test_names_do_for_paths(tmp_path):

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 
 from derain.arrays import Rgb8, check_pixels
+from derain.rain.amount import densest
 
 
 def comparison(photo: Rgb8, background: Rgb8) -> Rgb8:
@@ -15,10 +16,7 @@ def comparison(photo: Rgb8, background: Rgb8) -> Rgb8:
     height, width = photo.shape[:2]
     columns = min(max(min(height, width) // 4, 32), height, width)
     rows = min(columns, max(2 * height * columns // width, 1))
-    removed = cv2.blur(np.where(photo > background, photo - background, 0).mean(axis=2), (columns, rows))
-    row, column = np.unravel_index(int(removed.argmax()), removed.shape)
-    top, left = int(np.clip(row - rows // 2, 0, height - rows)), int(np.clip(column - columns // 2, 0, width - columns))
-    where = (slice(top, top + rows), slice(left, left + columns))
+    where = densest(np.where(photo > background, photo - background, 0).mean(axis=2), rows, columns)
     enlarged = side_by_side(_enlarge(photo[where], width), _enlarge(background[where], width))
     return np.vstack([strip, np.full((4, strip.shape[1], 3), 255, np.uint8), enlarged])
 

@@ -1,12 +1,12 @@
 """Every command and option on one page of Markdown: ``python -m derain.cli.options_page > OPTIONS.md``"""
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
 import typer
 
 from derain.cli.app import app
+from derain.cli.options import in_words
 
 INTRODUCTION = """\
 # Options
@@ -52,7 +52,7 @@ def _row(parameter: Any, context: typer.Context) -> str:
     default, allowed = "", ""
     for part in filter(None, extra.removesuffix("]").split("; ")):
         if "x" in part and set(part) <= set("x<>=.-0123456789"):
-            allowed = _in_words(part)
+            allowed = in_words(part)
         else:
             default = part.removeprefix("default: ")
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in (names, meaning, default, allowed)) + " |"
@@ -61,13 +61,6 @@ def _row(parameter: Any, context: typer.Context) -> str:
 def _names(parameter: Any) -> list[str]:
     """What a user writes: an option's words, or what usage calls an argument."""
     return parameter.opts if parameter.param_type_name == "option" else [parameter.metavar or parameter.name]
-
-
-def _in_words(bounds: str) -> str:
-    """``0<=x<=1`` as "0 to 1", ``x>=1`` as "from 1"."""
-    if between := re.fullmatch(r"(.+)<=x<=(.+)", bounds):
-        return f"{between[1]} to {between[2]}"
-    return bounds.replace("x>=", "from ").replace("x<=", "up to ")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from derain.evaluation.pictures import to_photo
 from derain.evaluation.results import comparisons, conditions, formatted, interval, verdict
 from derain.evaluation.samples import INPUT, Sample
 from derain.evaluation.scores import SCORES, primary
+from derain.rain.amount import densest
 from derain.text import counted
 
 LARGEST_WINDOW = 1200  # px, side of the part of a larger picture that is shown: the one with most change
@@ -101,7 +102,7 @@ def _figures(
 ) -> str:
     photos = {name: to_photo(picture) for name, picture in outputs.items() if name in scores}
     rain = np.clip(photos[INPUT].astype(int) - photos[first], 0, 255).astype(np.uint8)
-    window = _window(rain)
+    window = densest(rain.mean(axis=2), LARGEST_WINDOW, LARGEST_WINDOW)
     captions = {name: f"{name}, {formatted(scores[name][primary], primary)}" for name in photos}
     if sample.clean is not None:
         photos["truth"], captions["truth"] = to_photo(sample.clean), "truth"
@@ -111,20 +112,6 @@ def _figures(
     )
     cells = "".join(_figure(photo[window], captions[name]) for name, photo in photos.items())
     return f"<h3>{escape(sample.name)}</h3><div class=strip tabindex=0>{cells}</div>"
-
-
-def _window(rain: Rgb8) -> tuple[slice, slice]:
-    """Where most rain was found, as much as is shown."""
-    height, width = rain.shape[:2]
-    if max(height, width) <= LARGEST_WINDOW:
-        return slice(0, height), slice(0, width)
-    total = cv2.blur(rain.mean(axis=2), (min(LARGEST_WINDOW, width), min(LARGEST_WINDOW, height)))
-    row, column = np.unravel_index(int(total.argmax()), total.shape)
-    top, left = (
-        int(np.clip(c - LARGEST_WINDOW // 2, 0, max(n - LARGEST_WINDOW, 0)))
-        for c, n in ((row, height), (column, width))
-    )
-    return slice(top, min(top + LARGEST_WINDOW, height)), slice(left, min(left + LARGEST_WINDOW, width))
 
 
 def _figure(photo: Rgb8, caption: str) -> str:

@@ -20,7 +20,7 @@ from derain.photos import SUFFIXES, read_original, to_8_bit, write_photo
 from derain.photos.names import left_out, results_among
 from derain.photos.raw import raws_left_out
 from derain.rain.amount import RAINY_SCORE, VISIBLE_HEIGHT
-from derain.text import counted
+from derain.text import counted, listed
 from derain.training.clips import Footage, rains
 from derain.training.clock import Clock, OutOfTime
 from derain.training.crops import centre
@@ -326,7 +326,7 @@ def check_same(rainy: Path, folder: Path) -> None:
             changes.append(f"{name} has changed")
     if changes:
         raise UsageError(
-            f"{rainy}: these are not the photos that the run began with ({some(changes, 3)}); "
+            f"{rainy}: these are not the photos that the run began with ({listed(changes)}); "
             "give `overwrite` instead of `resume` to start over"
         )
 
@@ -381,12 +381,6 @@ def check_folder(rainy: Path) -> None:
     """
     if not rainy.is_dir():
         raise TrainingError(f"{rainy}: not a folder; give a folder of rainy photos or clips")
-
-
-def some(things: list[str], count: int = 5) -> str:
-    """So many of the things by name, and how many more there are."""
-    more = len(things) - count
-    return ", ".join(things) if more <= 0 else f"{', '.join(things[:count])} and {more} more"
 
 
 def _pictures(path: Path, before: int) -> Iterator[tuple[Rgb8, int | None, bool]]:

@@ -9,11 +9,12 @@ from derain.evaluation.report import Gallery, as_html
 from derain.evaluation.samples import INPUT, Sample, open_samples
 from derain.files.writing import write_bytes
 from derain.finetuning.handing_back import HandedBack
-from derain.finetuning.material import LOOK_WINDOW, Material, Source, some
+from derain.finetuning.material import LOOK_WINDOW, Material, Source
 from derain.finetuning.places import SUMMARY
 from derain.finetuning.run import Run
 from derain.finetuning.verdict import in_words
 from derain.models.contract import Derainer
+from derain.text import listed
 from derain.training.clock import Clock
 from derain.training.crops import centre
 from derain.video.naming import is_clip
@@ -45,7 +46,7 @@ def summarise(run: Run, tuned: Derainer, result: HandedBack) -> Path:
 def notes(material: Material) -> dict[str, str]:
     """What a user should know of the photos."""
     lists = {"no rain found in": material.dry, "rain but no clear streaks to learn from in": material.unclear}
-    found = {what: some(names) for what, names in lists.items() if names}
+    found = {what: listed(names, most=5) for what, names in lists.items() if names}
     if material.unseen:
         found["not looked at"] = f"{material.unseen} of the files; there was no time, so give more minutes"
     return found

@@ -1,9 +1,11 @@
 """How much rain a layer shows, where, and what its streaks look like."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from derain.arrays import Heights, Mask, Pixels, check_pixels, in_unit, rows_in_cache
 from derain.rain.likeness import likeness
@@ -69,6 +71,25 @@ def coverage(rain: Pixels) -> float:
 def visible(rain: Pixels) -> Mask:
     """Where rain can be seen in any channel of a layer ``(H, W, 3)``."""
     return np.asarray(_seen(rain) > 0)
+
+
+def densest(heights: NDArray[Any], rows: int, columns: int) -> tuple[slice, slice]:
+    """The window of so many rows and columns, or of all there are, in which the heights ``(H, W)`` sum up to most."""
+    return window_around(centre_of_most(heights, rows, columns), (rows, columns), heights.shape)
+
+
+def centre_of_most(heights: NDArray[Any], rows: int, columns: int) -> tuple[int, int]:
+    """Row and column around which they do."""
+    total = cv2.blur(heights, (min(columns, heights.shape[1]), min(rows, heights.shape[0])))
+    row, column = np.unravel_index(int(total.argmax()), total.shape)
+    return int(row), int(column)
+
+
+def window_around(place: tuple[int, int], sides: tuple[int, int], shape: tuple[int, ...]) -> tuple[slice, slice]:
+    """The window of such sides around a row and column, moved into a picture of that shape."""
+    tops = (min(max(at - side // 2, 0), max(length - side, 0)) for at, side, length in zip(place, sides, shape))
+    rows, columns = (slice(top, min(top + side, length)) for top, side, length in zip(tops, sides, shape))
+    return rows, columns
 
 
 def _seen(rain: Pixels) -> Pixels:

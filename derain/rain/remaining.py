@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 
 from derain.arrays import Grey, Heights, Pixels
+from derain.rain.amount import centre_of_most, window_around
 from derain.rain.clean import dominant_direction, flattest, streak_line
 
 WINDOW = 512  # px, side of what is looked at, at full size and reduced
@@ -63,13 +64,8 @@ def _densest(photo: Pixels, background: Pixels) -> tuple[slice, slice]:
     before, after = (cv2.resize(part, size, interpolation=cv2.INTER_AREA) for part in (photo, background))
     taken = cv2.subtract(before, after).astype(np.float32).mean(axis=2)
     side = max(WINDOW // coarse, 1)
-    total = cv2.blur(taken, (min(side, taken.shape[1]), min(side, taken.shape[0])))
-    row, column = np.unravel_index(int(total.argmax()), total.shape)
-    top, left = (
-        int(np.clip(at * coarse - WINDOW // 2, 0, max(length - WINDOW, 0)))
-        for at, length in ((row, height), (column, width))
-    )
-    return slice(top, top + WINDOW), slice(left, left + WINDOW)
+    row, column = centre_of_most(taken, side, side)
+    return window_around((row * coarse, column * coarse), (WINDOW, WINDOW), photo.shape)
 
 
 def _grey(part: Pixels) -> Grey:

@@ -14,7 +14,7 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from derain.errors import UsageError
+from derain.errors import UsageError, first_line
 from derain.restoring.names import check_device_name
 from derain.text import counted
 
@@ -44,7 +44,7 @@ def _best_device() -> torch.device:
     with warnings.catch_warnings(record=True) as said:  # torch's way to tell of a driver that it cannot use
         warnings.simplefilter("always")
         there = torch.cuda.is_available()
-    why = trouble("cuda") if there else _first_line(said[-1].message) if said else ""
+    why = trouble("cuda") if there else first_line(said[-1].message) if said else ""
     if there and not why:
         return torch.device("cuda")
     device = torch.device("mps" if torch.backends.mps.is_available() else "cpu")
@@ -63,13 +63,8 @@ def trouble(name: str) -> str:
     try:
         (torch.zeros(1, device=torch.device(name)) + 1).item()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        return _first_line(error)
+        return first_line(error)
     return ""
-
-
-def _first_line(said: object) -> str:
-    lines = str(said).strip().splitlines() or [type(said).__name__]
-    return lines[0].rstrip(".")
 
 
 def name_of(device: torch.device) -> str:

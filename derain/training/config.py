@@ -9,7 +9,7 @@ from derain.bounds import bounded, choice, share
 from derain.errors import TrainingError, unreadable
 from derain.files.writing import read_option
 from derain.given import check as check_kind
-from derain.given import problems, with_tuples
+from derain.given import deeper, problems, with_tuples
 from derain.models import PRESETS
 from derain.restoring.names import check_device_name, check_precision
 from derain.text import cut, shown
@@ -192,13 +192,6 @@ def read_toml(file: Path) -> dict[str, Any]:
             f"{file}: nests tables or arrays more than {DEEPEST_TABLES} deep, too deep for a settings file"
         )
     return found
-
-
-def deeper(value: Any, levels: int) -> bool:
-    """Whether tables and arrays lie deeper in each other than so many levels."""
-    if not isinstance(value, dict | list):
-        return False
-    return levels == 0 or any(deeper(v, levels - 1) for v in (value.values() if isinstance(value, dict) else value))
 
 
 def named(file: Path | None) -> str:

@@ -12,7 +12,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from derain.errors import BrokenOffError
+from derain.errors import BrokenOffError, first_line
 from derain.restoring.devices import repeatable_precision
 from derain.training.config import TrainConfig
 from derain.training.learner import Batch, Learner
@@ -209,7 +209,7 @@ class Recorded(Generic[Batch]):
         try:
             replay = self.record(lambda: self.step(inputs))
         except Exception as error:  # of many kinds, by what cannot be recorded
-            self.fails, why = True, (str(error).strip().splitlines() or [type(error).__name__])[0]
+            self.fails, why = True, first_line(error)
             self.say(f"the step cannot be recorded ({why}); training goes on, slower")
             return False
         self.inputs[kind], self.replays[kind] = inputs, replay

@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from derain.errors import BrokenOffError, DerainError, TrainingError, reason
+from derain.errors import BrokenOffError, DerainError, TrainingError, first_line, reason
 from derain.restoring.devices import choose_device
 from derain.training.ranks import TORCHRUN, number_of, under_torchrun
 
@@ -40,7 +40,7 @@ def processes(named: str) -> Iterator[tuple[int, torch.device]]:
         dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
     except (RuntimeError, ValueError) as error:
         raise TrainingError(
-            f"torchrun: the processes cannot be joined ({reason(error).splitlines()[0]}); unset {', '.join(TORCHRUN)} "
+            f"torchrun: the processes cannot be joined ({first_line(error)}); unset {', '.join(TORCHRUN)} "
             "to train with one"
         ) from None
     try:

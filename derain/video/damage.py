@@ -4,6 +4,8 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from fractions import Fraction
 from typing import Any
 
+from derain.text import listed
+
 MOST_LISTED = 5  # stretches of damaged frames that are named
 
 
@@ -70,10 +72,8 @@ class Damage:
             sentences.append(f"{_frames(len(self.behind))} out of order{left_out}")
         if self.gaps:
             when = [f"{float(at * base) - begins:.2f} s" for at in sorted(self.gaps)]
-            more = f" and in {len(when) - MOST_LISTED} more places" if len(when) > MOST_LISTED else ""
-            sentences.append(
-                f"the file is damaged after {', '.join(when[:MOST_LISTED])}{more}; frames may be missing there"
-            )
+            where = listed(when, MOST_LISTED, "more places")
+            sentences.append(f"the file is damaged after {where}; frames may be missing there")
         if self.end:
             last = f"; the last frame is at {float(max(shown) * base) - begins:.2f} s" if shown else ""
             sentences.append(f"cannot be read to its end ({self.end}){last}")
@@ -105,7 +105,6 @@ def _places(times: set[int], shown: list[int], base: Fraction, begins: float) ->
         f"number {first} ({start:.2f} s)"
         if first == last
         else f"numbers {first} to {last} ({start:.2f} to {end:.2f} s)"
-        for (first, start), (last, end) in ((stretch[0], stretch[-1]) for stretch in stretches[:MOST_LISTED])
+        for (first, start), (last, end) in ((stretch[0], stretch[-1]) for stretch in stretches)
     ]
-    more = len(stretches) - MOST_LISTED
-    return ", ".join(named) + (f" and {more} more stretches" if more > 0 else "")
+    return listed(named, MOST_LISTED, "more stretches")

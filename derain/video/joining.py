@@ -15,7 +15,7 @@ from typing import Any
 import av
 
 from derain.errors import PhotoError, unwritable
-from derain.text import counted
+from derain.text import counted, listed
 from derain.video.clock import CONTINUOUS, Part, StreamClock
 from derain.video.containers.matroska_header import set_aspect
 from derain.video.containers.mp4_header import write_in_header
@@ -128,8 +128,7 @@ def _say_jumps(joining: Joining) -> None:
     ends = [float(part.ends + part.shift) for part in joining.source.parts[:-1]]
     begin, end = joining.origin, joining.stretch[1]
     if places := [f"{at - begin:.2f} s" for at in ends if begin < at < end]:
-        more = f" and in {len(places) - MOST_LISTED} more places" if len(places) > MOST_LISTED else ""
-        where = f"{', '.join(places[:MOST_LISTED])}{more}"
+        where = listed(places, MOST_LISTED, "more places")
         joining.say(f"its clock jumps after {where}, as where recordings were joined; what follows comes right there")
 
 

@@ -13,7 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from derain.errors import WeightsError, unreadable
-from derain.given import to_path
+from derain.given import deeper, to_path
 from derain.models import blank
 from derain.text import listed, shown
 from derain.weights.kinds import ANEW, INSTEAD, is_safetensors, not_weights
@@ -105,18 +105,13 @@ def parsed(text: str | None) -> dict[str, Any]:
         raise HeaderError("its header is no JSON") from None
     if not isinstance(header, dict) or "format" not in header:
         raise HeaderError("its header names no format")
-    if not _is_within(header, DEEPEST_NESTING):
+    if deeper(header, DEEPEST_NESTING):
         raise HeaderError("its header is nested too deep")
     if header["format"] == FORMAT_VERSION and (
         missing := [k for k in ("preset", "config", "training") if k not in header]
     ):
         raise HeaderError(f"its header has no {missing[0]}")
     return header
-
-
-def _is_within(value: Any, levels: int) -> bool:
-    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return not parts or (levels > 0 and all(_is_within(part, levels - 1) for part in parts))
 
 
 def refuse_misfit(found: Mapping[str, Described], preset: Any, config: Any) -> None:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from derain.errors import HubError, WeightsError
+from derain.errors import HubError, WeightsError, first_line
 from derain.text import listed
 from derain.weights.checksums import digest
 
@@ -162,7 +162,3 @@ def refuse_damaged(path: Path, reference: Reference) -> None:
     if told not in found:
         kind = "SHA-256" if len(told) == 64 else "SHA-1"
         raise WeightsError(f"{reference}: damaged, {kind} is not the expected {told}; delete {blob} and try again")
-
-
-def first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -4,10 +4,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import derain
-from derain.errors import HubError
+from derain.errors import HubError, first_line
 from derain.weights.files import about, load, save
 from derain.weights.header import read_header, without_paths
-from derain.weights.hub import first_line
 from derain.weights.places import check_repo
 
 CARD_TEMPLATE = """---
