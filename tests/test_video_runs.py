@@ -332,8 +332,16 @@ def test_no_result_takes_the_place_of_another_clip(tmp_path, small_weights, monk
     before = Path("a.mp4").read_bytes()
     words = ["video", "a.mp4", "a.flv", *out, "--overwrite", "--temporal", "off", "--weights", str(small_weights)]
     done = CliRunner().invoke(app, words, terminal_width=1000)
-    assert done.exit_code == 1 and "a.flv: the place of its result" in done.stderr, done.stderr
+    assert done.exit_code == 1 and "a.flv: its result would be" in done.stderr, done.stderr
     assert [Path(line).name for line in done.stdout.splitlines()] == names and Path("a.mp4").read_bytes() == before
+
+
+def test_two_clips_of_one_name_that_cannot_be_read_are_each_told_why(tmp_path, small_weights):
+    for name in ("a.h264", "a.264"):
+        make_clip(tmp_path / name, count=2)
+    words = ["video", str(tmp_path / "a.h264"), str(tmp_path / "a.264"), "--weights", str(small_weights)]
+    done = CliRunner().invoke(app, words, terminal_width=1000)
+    assert done.exit_code == 1 and done.stderr.count("its frames have no timestamps; remux it") == 2, done.stderr
 
 
 def test_clips_that_mp4_has_no_name_for_go_to_a_folder_in_a_container_that_can_be_written(tmp_path, small_weights):

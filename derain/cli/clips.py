@@ -54,15 +54,19 @@ class Telling:
         """Where the result of one of several clips goes: into the folder of results, or beside the clip.
 
         Raises:
-            PhotoError: it is missing, or no clip.
-            UsageError: another clip's result goes there, or another clip lies there.
+            PhotoError: it is missing, or no clip that can be read.
+            UsageError: another clip's result goes there, if that can be made, or another clip lies there.
         """
         from derain.video.naming import default_result, result_in
+        from derain.video.reading import Clip
 
         place = result_in(folder, clip) if folder else default_result(clip)
         other = self.places.setdefault(os.path.abspath(place), clip)
         if other != clip:
-            raise UsageError(f"{clip}: the place of its result, {place}, is taken by {other}; give it another `out`")
+            with Clip(clip) as opened:
+                next(opened.times(), None)  # what is wrong with the clip itself is told rather
+            way_out = "rename one of the two, or derain it by itself with another `out`"
+            raise UsageError(f"{clip}: its result would be {place}, which belongs to {other}; {way_out}")
         return place
 
     def is_done(self, clip: Path, place: Path) -> bool:
