@@ -179,6 +179,7 @@ def test_no_module_but_those_of_the_command_line_speaks_of_options():
         (batch.comparison, {"photo": "a.jpg", "background": GREY}, "`photo`: give an (H, W, 3) array"),
         (batch.comparison, {"photo": GREY, "background": GREY[:4]}, "`background`: has shape (4, 8, 3), but its photo"),
         (batch.separate, {"original": GREY, "restorer": None}, "`original` array("),
+        (batch.separate, {"original": Original(GREY, ""), "restorer": Darker()}, "`restorer`: give Treatment().rest"),
         (derain.photos.decode, {"content": "a.jpg"}, "`content` 'a.jpg': give bytes"),
         (derain.photos.encode, {"original": "a.jpg", "pixels": GREY}, "`original` 'a.jpg': give an Original"),
         (

@@ -35,6 +35,7 @@ from derain.training.config import load_config
 from derain.training.crops import Crops
 from derain.training.loop import train
 from derain.video import process
+from derain.video.naming import list_pictures
 from derain.weights import load
 from tests.conftest import SMALL
 from tests.forks import command
@@ -461,7 +462,7 @@ def test_raw_files_of_a_folder_are_told_and_a_folder_of_them_alone_as_such(tmp_p
     for name in ("a.CR2", "b.nef", ".c.nef"):
         (tmp_path / name).write_bytes(b"II*\0")
     for given in (tmp_path, f"{tmp_path}/*", f"{tmp_path}/*.CR2"):
-        with pytest.raises(UsageError, match="no photos found, but .*a.CR2, which is a camera's raw file; develop it"):
+        with pytest.raises(UsageError, match="no photos found; .*a.CR2 is a camera's raw file; develop it"):
             batch.plan([given])
     with pytest.raises(
         UsageError, match="no photos in it; 2 raw files left out, such as .*a.CR2: develop them to TIFF"
@@ -477,6 +478,24 @@ def test_raw_files_of_a_folder_are_told_and_a_folder_of_them_alone_as_such(tmp_p
     assert open_samples(tmp_path).left_out == [sentence]
     said = list[str]()
     assert len(usable_files(tmp_path, said.append)) == 1 and said == [sentence]
+
+
+def test_pictures_in_formats_that_are_not_read_are_told_with_theirs(tmp_path, rng):
+    for name in ("a.exr", "b.DPX", ".c.dpx"):
+        (tmp_path / name).write_bytes(b"SDPX")
+    for given in (tmp_path, f"{tmp_path}/*", f"{tmp_path}/*.exr"):
+        with pytest.raises(
+            UsageError, match="no photos found; .*a.exr is a picture in OpenEXR format, which derain does"
+        ):
+            batch.plan([given])
+    told = f"2 pictures left out, which derain does not read, such as {tmp_path / 'a.exr'}: convert them to TIFF, PNG"
+    for look in (check_pictures, lambda folder, _: list_pictures(folder), lambda folder, _: open_samples(folder)):
+        with pytest.raises(UsageError, match=f"holds no (photos|pictures); {told}|no photos in it; {told}"):
+            look(tmp_path, "rainy photos")
+    picture(tmp_path / "a.jpg", rng)
+    left = LeftOut()
+    assert len(batch.plan([tmp_path], leave=left.add)) == 1
+    assert left.sentences("derain", "") == open_samples(tmp_path).left_out == [f"{told} or JPEG first"]
 
 
 def test_what_finetuning_left_among_the_photos_is_no_photo(tmp_path, rng):

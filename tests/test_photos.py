@@ -331,6 +331,49 @@ def test_raw_files_without_a_name_are_told_by_their_beginning(begins):
         decode(begins + bytes(100), "stdin")
 
 
+@pytest.mark.parametrize(
+    "marker, bits, said",
+    [
+        (0xC0, 12, "12-bit JPEG"),
+        (0xC2, 12, "12-bit JPEG"),
+        (0xC3, 8, "lossless JPEG"),
+        (0xC3, 16, "lossless JPEG"),
+        (0xC5, 8, "hierarchical JPEG"),
+        (0xF7, 8, "JPEG-LS"),
+    ],
+)
+def test_rare_jpegs_are_told_as_such_and_never_as_damaged(rgb, marker, bits, said):
+    content = bytearray(saved(Image.fromarray(rgb), "JPEG"))
+    frame = content.index(b"\xff\xc0")
+    content[frame + 1], content[frame + 4] = marker, bits
+    with pytest.raises(
+        PhotoError, match=f"a.jpg: is a {said}, which derain does not read; convert it to 8-bit JPEG, PNG"
+    ):
+        decode(bytes(content), "a.jpg")
+
+
+@pytest.mark.parametrize(
+    "number, said", [(34712, "JPEG 2000 compression"), (50001, "WebP c"), (9, "compression number 9")]
+)
+def test_tiffs_with_rare_compressions_are_told_as_such(rgb, number, said):
+    content = bytearray(saved(Image.fromarray(rgb), "TIFF"))
+    (entry,) = (at for at in range(len(content)) if content[at : at + 4] == b"\x03\x01\x03\0")
+    content[entry + 8 : entry + 10] = number.to_bytes(2, "little")
+    with pytest.raises(PhotoError, match=f"is a TIFF with {said}"):
+        decode(bytes(content))
+
+
+@pytest.mark.parametrize(
+    "begins, said",
+    [(b"8BPS", "Photoshop"), (b"\0\0\0\x0cjP  ", "JPEG 2000"), (b"\xff\x0a", "JPEG XL"), (b"P6\n", "Netpbm")],
+)
+def test_pictures_in_other_formats_are_told_by_their_beginning(begins, said):
+    with pytest.raises(
+        PhotoError, match=f"is a picture in {said} format, which derain does not read; convert it to TIFF"
+    ):
+        decode(begins + bytes(100), "a.jpg")
+
+
 def test_floats_and_giants_are_refused(rgb):
     with pytest.raises(PhotoError, match="floating-point"):
         decode(saved(Image.fromarray(rgb[..., 0].astype(np.float32)), "TIFF"))

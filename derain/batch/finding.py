@@ -7,8 +7,8 @@ from functools import cached_property
 from pathlib import Path, PurePath
 
 from derain.batch.jobs import BESIDE, Target
-from derain.batch.listing import Folder, folders, is_own_clip, is_raw, is_work
-from derain.batch.reasons import BY_NAME, CLIP, RAW, WORK, Kind, Leave, Reason, nothing_found, result_of
+from derain.batch.listing import Folder, folders, is_own_clip, is_shown_unread, is_work
+from derain.batch.reasons import BY_NAME, CLIP, WORK, Kind, Leave, Reason, nothing_found, result_of, unread
 from derain.errors import UsageError, reason
 from derain.files.marks import DERAINED
 from derain.files.missing import broken
@@ -80,8 +80,8 @@ def _photos_of(folder: Folder, named: Path, target: Target, leave: Leave) -> Ite
             yield photo, folder.below / name
     for clip in folder.listing.clips:
         leave(folder.path / clip, CLIP)
-    for raw in folder.listing.raws:
-        leave(folder.path / raw, RAW)
+    for picture in folder.listing.unread:
+        leave(folder.path / picture, unread(picture))
 
 
 def _leads_astray(link: Path, home: Path | None) -> str:
@@ -106,11 +106,11 @@ def _matched(path: Path, pattern: str, target: Target, leave: Leave) -> Iterator
     for found in matched:
         if is_own_clip(found.name) and (is_remote(found) or not found.is_dir()):
             leave(found, CLIP)
-        elif is_raw(found.name) and (is_remote(found) or not found.is_dir()):
-            leave(found, RAW)
+        elif is_shown_unread(found.name) and (is_remote(found) or not found.is_dir()):
+            leave(found, unread(found.name))
         elif found in photos and not _is_left(found, beside, leave):
             yield found, PurePath(found.name)
-    if not photos and not any(is_clip(found) or is_raw(found.name) for found in matched):
+    if not photos and not any(is_clip(found) or is_shown_unread(found.name) for found in matched):
         yield path, PurePath(path.name)
 
 

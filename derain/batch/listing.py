@@ -10,7 +10,7 @@ from derain.files.marks import DERAINED
 from derain.files.places import entries, is_remote
 from derain.finetuning.places import WORK_SUFFIX
 from derain.photos.names import SUFFIXES
-from derain.photos.raw import is_named_raw
+from derain.photos.unread import is_unread
 from derain.video.naming import is_clip
 
 TOP = PurePath()
@@ -25,7 +25,7 @@ class Listing:
     clips: list[str] = field(default_factory=list)  # but for results
     links: frozenset[str] = frozenset()  # of the photos' names
     linked_folders: list[str] = field(default_factory=list)
-    raws: list[str] = field(default_factory=list)  # cameras' raw files
+    unread: list[str] = field(default_factory=list)  # cameras' raw files, and pictures in other formats
 
     def made_of(self, name: str, marks: tuple[str, ...]) -> str | None:
         """The photo that a file is, by its name, a result of; ``None`` if of none that is here."""
@@ -55,9 +55,9 @@ def scan(folder: Path) -> Listing:
     """
     if is_remote(folder):
         files, folders = entries(folder)
-        photos, clips, raws = (sorted(filter(chosen, files)) for chosen in (is_photo, is_own_clip, is_raw))
-        return Listing(photos, sorted(folders), clips, raws=raws)
-    photos, folders, clips, links, linked_folders, raws = [], [], [], set(), [], []
+        photos, clips, unread = (sorted(filter(chosen, files)) for chosen in (is_photo, is_own_clip, is_shown_unread))
+        return Listing(photos, sorted(folders), clips, unread=unread)
+    photos, folders, clips, links, linked_folders, unread = [], [], [], set(), [], []
     with os.scandir(folder) as found:
         for entry in found:
             if entry.is_dir(follow_symlinks=False):
@@ -70,10 +70,10 @@ def scan(folder: Path) -> Listing:
                 linked_folders.append(entry.name)
             elif is_own_clip(entry.name) and entry.is_file():
                 clips.append(entry.name)
-            elif is_raw(entry.name):
-                raws.append(entry.name)
+            elif is_shown_unread(entry.name):
+                unread.append(entry.name)
     return Listing(
-        sorted(photos), sorted(folders), sorted(clips), frozenset(links), sorted(linked_folders), sorted(raws)
+        sorted(photos), sorted(folders), sorted(clips), frozenset(links), sorted(linked_folders), sorted(unread)
     )
 
 
@@ -87,9 +87,9 @@ def is_own_clip(name: str) -> bool:
     return is_clip(name) and not (name.startswith(".") or os.path.splitext(name)[0].endswith(DERAINED))
 
 
-def is_raw(name: str) -> bool:
-    """Whether a file is a camera's raw file by its name, and not hidden."""
-    return is_named_raw(name) and not name.startswith(".")
+def is_shown_unread(name: str) -> bool:
+    """Whether a file is a picture that is not read by its name, and not hidden."""
+    return is_unread(name) and not name.startswith(".")
 
 
 def is_work(folder: str) -> bool:

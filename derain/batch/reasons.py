@@ -6,7 +6,8 @@ from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
 
-from derain.photos.raw import WHAT
+from derain.photos.raw import is_named_raw
+from derain.photos.unread import format_named, what_is
 
 
 class Kind(Enum):
@@ -14,6 +15,7 @@ class Kind(Enum):
 
     CLIP = "a clip"
     RAW = "a camera's raw file"
+    UNREAD = "a picture that is not read"
     RESULT = "a result"
     LINK = "a link"
     FOLDER = "a folder"
@@ -37,6 +39,11 @@ BY_NAME = Reason(Kind.RESULT, "a result, by its name")
 Leave = Callable[[Path, Reason], None]
 
 
+def unread(name: str) -> Reason:
+    """Of a picture that is not read, by its name."""
+    return RAW if is_named_raw(name) else Reason(Kind.UNREAD, f"a picture in {format_named(name)} format")
+
+
 def result_of(photo: str | Path) -> Reason:
     return Reason(Kind.RESULT, f"a result of {os.path.basename(photo)}")
 
@@ -56,8 +63,8 @@ def nothing_found(left: dict[Path, Reason], what: str = "photos", doing: str = "
         return f"no photos found, but clips: {for_video(list(left))}"
     if result := next((path for path, why in left.items() if why.kind is Kind.RESULT), None):
         return f"found only results of earlier runs, such as {result}; name one explicitly to {doing} it again"
-    if raw := next((path for path, why in left.items() if why.kind is Kind.RAW), None):
-        return f"no {what} found, but {raw}, which {WHAT}"
+    if picture := next((path for path, why in left.items() if why.kind in (Kind.RAW, Kind.UNREAD)), None):
+        return f"no {what} found; {picture} {what_is(picture.name)}"
     if others:
         path, why = next(iter(others.items()))
         return f"no {what} found: {path} is {why}; give {what}, or folders that contain some"

@@ -238,7 +238,8 @@ def separate(
         UsageError: an argument that cannot be.
     """
     check("original", original, Original)
-    check("restorer", restorer, Restorer)
+    if isinstance(restorer, Derainer) or not hasattr(restorer, "layers"):
+        raise UsageError(f"`restorer`: give Treatment().restorer(model), not {type(restorer).__name__}")
     check("strength", strength, float, Bounds())
     started = time.perf_counter()
     found = restorer.layers(original.pixels, watch)

@@ -41,7 +41,7 @@ def check_pictures(folder: Path, what: str, clips: bool = False, least: int = 1)
         UsageError: it is no folder, or holds fewer than ``least`` photos, and if ``clips`` count no clip either.
     """
     from derain.photos import SUFFIXES
-    from derain.photos.raw import raws_left_out
+    from derain.photos.unread import unread_left_out
     from derain.video.naming import is_clip
 
     if why := missing(folder):
@@ -55,7 +55,7 @@ def check_pictures(folder: Path, what: str, clips: bool = False, least: int = 1)
         return
     photos = sum(path.suffix.lower() in SUFFIXES for path in named)
     if not photos:
-        otherwise = raws_left_out(sorted(named)) or [f"give a folder of {what}"]
+        otherwise = unread_left_out(sorted(named)) or [f"give a folder of {what}"]
         raise UsageError(f"{folder}: holds no photos{' or clips' if clips else ''}; {otherwise[0]}")
     if photos < least:
         raise UsageError(f"{folder}: holds {counted(photos, 'photo')}; give {least} or more")

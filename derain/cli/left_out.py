@@ -33,12 +33,15 @@ class LeftOut:
     def _sentence(self, kind: "Kind", doing: str, of_clips: str) -> str:
         from derain.batch.reasons import Kind
         from derain.photos.raw import told_of_raws
+        from derain.photos.unread import told_of_others
 
         (first, why), count = self.first[kind], self.count[kind]
         if kind is Kind.CLIP:
             return f"{counted(count, 'clip')} left out, such as {first}: {of_clips}"
         if kind is Kind.RAW:
             return told_of_raws(first, count)
+        if kind is Kind.UNREAD:
+            return told_of_others(first, count)
         if kind is Kind.LINK:
             return f"{counted(count, 'link')} left out: {first} is {why}"
         if kind is Kind.FOLDER:

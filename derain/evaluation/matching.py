@@ -14,7 +14,7 @@ from pathlib import Path
 
 from derain.errors import UsageError
 from derain.photos import find_photos, without_results
-from derain.photos.raw import raws_left_out
+from derain.photos.unread import unread_left_out
 from derain.text import listed
 
 START_OF_MARK = r"(?:^|[-_ .]|(?<=\d))"  # no mark is the end of a word: cab is not the truth of cabin
@@ -124,6 +124,6 @@ def _photos(folder: Path) -> list[Path]:
         raise UsageError(f"{folder}: not a folder; give a folder of photos")
     photos = find_photos(folder)
     if not photos:
-        raws = raws_left_out(sorted(folder.iterdir()))
-        raise UsageError(f"{folder}: no photos in it{''.join(f'; {raw}' for raw in raws)}")
+        unread = unread_left_out(sorted(folder.iterdir()))
+        raise UsageError(f"{folder}: no photos in it{''.join(f'; {sentence}' for sentence in unread)}")
     return photos

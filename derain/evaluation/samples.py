@@ -12,7 +12,7 @@ from derain.evaluation.metrics import Picture
 from derain.evaluation.pictures import read_picture
 from derain.photos import find_photos
 from derain.photos.names import left_out, results_among
-from derain.photos.raw import raws_left_out
+from derain.photos.unread import unread_left_out
 from derain.text import counted
 from derain.video.naming import is_clip
 
@@ -65,7 +65,7 @@ def open_samples(
     problems: list[str] = []
     if all(path.is_dir() for path in paths):
         entries, problems = match(rainy, clean, restored)
-        left = left_out(results_among(find_photos(rainy))) + raws_left_out(sorted(rainy.iterdir()))
+        left = left_out(results_among(find_photos(rainy))) + unread_left_out(sorted(rainy.iterdir()))
         return Samples(folder_samples(entries, problems), problems, list(restored), len(entries), left_out=left)
     if all(map(is_clip, paths)):
         return Samples(clip_samples(rainy, clean, restored, problems, frames), problems, list(restored), frames, True)

@@ -18,7 +18,7 @@ from derain.finetuning.places import LEAST_PHOTOS
 from derain.models.contract import Derainer
 from derain.photos import SUFFIXES, read_original, to_8_bit, write_photo
 from derain.photos.names import left_out, results_among
-from derain.photos.raw import raws_left_out
+from derain.photos.unread import unread_left_out
 from derain.rain.amount import RAINY_SCORE, VISIBLE_HEIGHT
 from derain.text import counted, listed
 from derain.training.clips import Footage, rains
@@ -268,14 +268,14 @@ def usable_files(rainy: Path, say: Callable[[str], None] = lambda sentence: None
     try:
         usable = (p for p in rainy.iterdir() if p.suffix.lower() in SUFFIXES or is_clip(p))
         files = sorted(p for p in usable if not p.is_dir() and not p.name.startswith("."))
-        raws = raws_left_out(sorted(rainy.iterdir()))
+        unread = unread_left_out(sorted(rainy.iterdir()))
     except OSError as error:
         raise TrainingError(f"{rainy}: {unreadable(error)}") from None
     for path in [path for path in files if not path.is_file()]:
         files.remove(path)
         say(f"skipped {path}: not a regular file")
     results = results_among(files)
-    for sentence in (*left_out(results), *raws):
+    for sentence in (*left_out(results), *unread):
         say(sentence)
     return [path for path in files if path not in results]
 

@@ -60,6 +60,11 @@ RESOLUTION_UNITS = 1, 2  # of JFIF: inches, centimetres
 class Jpeg(Codec):
     opener = JpegImageFile
 
+    def open(self, content: bytes) -> ImageFile:
+        if kind := segments.rare_kind(content):
+            raise PhotoError(f"is a {kind}, which derain does not read; convert it to 8-bit JPEG, PNG or TIFF first")
+        return super().open(content)
+
     def least_bytes(self, image: ImageFile, content: bytes) -> float:
         return math.ceil(image.width / 8) * math.ceil(image.height / 8) / BLOCKS_A_BYTE
 

@@ -1,7 +1,6 @@
 """Cameras' raw files, which are told for what they are and not read."""
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 from derain.text import counted
@@ -23,12 +22,6 @@ def has_signature(content: bytes) -> bool:
     """Whether a file begins as the raw files of some makers do; those of others begin as TIFFs."""
     canon = any(content.startswith(begins) and content.startswith(what, at) for begins, what, at in CANON)
     return canon or content.startswith(SIGNATURES)
-
-
-def raws_left_out(files: Sequence[Path]) -> list[str]:
-    """A sentence, if there are any among the files."""
-    raws = [path for path in files if is_named_raw(path.name) and not path.name.startswith(".")]
-    return [told_of_raws(raws[0], len(raws))] if raws else []
 
 
 def told_of_raws(first: Path, count: int) -> str:

@@ -21,6 +21,7 @@ from derain.photos.extent import SparseError, check_extent
 from derain.photos.formats import BY_NAME, format_by_content
 from derain.photos.original import Original, to_8_bit
 from derain.photos.raw import WHAT, has_signature, is_named_raw
+from derain.photos.unread import format_within, what_is_in
 
 MAX_MEGAPIXELS = 500.0
 INNER = (UnidentifiedImageError, LookupError, struct.error, ArithmeticError)  # whose words tell users nothing
@@ -92,6 +93,8 @@ def examine(
     if has_signature(content) or (is_named_raw(name) and (form is None or form.name == "TIFF")):
         raise UnknownFormatError(f"{name}: {WHAT}")
     if form is None:
+        if unread := format_within(content):
+            raise UnknownFormatError(f"{name}: {what_is_in(unread)}")
         hint = "use `derain video` for GIFs" if content.startswith(b"GIF8") else f"it reads {', '.join(BY_NAME)}"
         raise UnknownFormatError(f"{name}: not a photo that derain can read; {hint}")
     with _told_of(name, form):

@@ -18,6 +18,7 @@ SCAN, LAST = 0xDA, 0xD9
 MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # data has zeros and restarts after this byte, filling the same again
 SCAN_OR_END = re.compile(rb"\xff[\xd9\xda]")  # searched for in a third of the time that ``bytes.find`` takes
 FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers of the components' list
+LOSSLESS, HIERARCHICAL, LS = {0xC3, 0xCB}, {0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF}, 0xF7
 FILLING = b"\xfe\x55\x9a\x31" * 256  # data that a decoder which still wants some makes something else of than of none
 COEFFICIENTS = 64  # of a block
 
@@ -97,6 +98,18 @@ def scans_of(jpeg: bytes, most: int) -> int:
         return 0
     found = islice(SCAN_OR_END.finditer(jpeg, start), most)
     return sum(1 for _ in takewhile(lambda marker: marker[0][1] == SCAN, found))
+
+
+def rare_kind(jpeg: bytes) -> str:
+    """What a JPEG is called that common decoders do not read, such as "12-bit JPEG"; empty of others."""
+    frame = next((part for part in segments(jpeg) if part.kind in FRAMES or part.kind in (LS, SCAN)), None)
+    if frame is None or frame.kind == SCAN:
+        return ""
+    if frame.kind == LS:
+        return "JPEG-LS"
+    if frame.kind in LOSSLESS | HIERARCHICAL:
+        return "lossless JPEG" if frame.kind in LOSSLESS else "hierarchical JPEG"
+    return f"{frame.data[0]}-bit JPEG" if frame.data[:1] == b"\x0c" else ""
 
 
 def _first_scan(jpeg: bytes) -> int | None:

@@ -20,6 +20,7 @@ from derain.photos.tiff_strips import (
     BITS,
     CHANNELS_A_PIXEL,
     COMPRESSION,
+    COMPRESSIONS,
     DIFFERENCES,
     EXTRA,
     LIGHT,
@@ -29,6 +30,7 @@ from derain.photos.tiff_strips import (
     packed,
     read_strips,
     tags_of_packed,
+    unread_compression,
 )
 
 LARGE = b"II+\0", b"MM\0+"
@@ -61,6 +63,14 @@ class Tiff(Codec):
 
     def read(self, image: ImageFile, content: bytes) -> Original:
         tags = tags_of(image)
+        try:
+            return self._read(image, content, tags)
+        except OSError:
+            if (compression := tags.get(COMPRESSION)) not in COMPRESSIONS:
+                raise
+            raise PhotoError(unread_compression(compression)) from None
+
+    def _read(self, image: ImageFile, content: bytes, tags: Any) -> Original:
         orientation, options = self.orientation(image), self.kept(image)
         found = Original(np.empty(0), "TIFF", orientation=orientation, content=content, options=options)
         if has_bytes(image) and 16 in tags.get(BITS, ()):

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from PIL.ImageFile import ImageFile
-from PIL.TiffImagePlugin import TiffImageFile
+from PIL.TiffImagePlugin import COMPRESSION_INFO, TiffImageFile
 
 from derain.arrays import Pixels
 from derain.errors import PhotoError
@@ -26,6 +26,25 @@ COLOURS = {
     32803: "the raw mosaic of a camera",
     32844: "LogL brightness",
     32845: "LogLuv colours",
+}
+# that few programs read; those of the first four Pillow may know
+COMPRESSIONS = {
+    6: "old-style JPEG",
+    32809: "ThunderScan",
+    34676: "SGILOG",
+    34677: "SGILOG",
+    50001: "WebP",
+    22610: "JPEG XR",
+    32766: "NeXT",
+    33003: "JPEG 2000",
+    33005: "JPEG 2000",
+    34661: "JBIG",
+    34712: "JPEG 2000",
+    34887: "LERC",
+    34892: "lossy DNG",
+    34934: "JPEG XR",
+    50002: "JPEG XL",
+    52546: "JPEG XL",
 }
 PACKED = {1, 5, 8, 32773, 32946, 34925, 50000}  # compressions of bytes: none, LZW, Deflate, PackBits, LZMA, Zstandard
 DIFFERENCES, GREY, RGB, MASK, UNASSOCIATED = 2, 1, 2, 4, 2
@@ -48,6 +67,8 @@ class TiffPicture(TiffImageFile):
             self.tag_v2 = copy(tags)
             self.tag_v2._tags_v2 = dict(tags) | known
             self.tag_v2._tagdata = {}
+        if (compression := tags.get(COMPRESSION, 1)) not in COMPRESSION_INFO:
+            raise PhotoError(unread_compression(compression))
         try:
             super()._setup()
         except SyntaxError:
@@ -60,6 +81,12 @@ class TiffPicture(TiffImageFile):
         if self._im is None:
             self.im = Image.core.new(self.mode, self._tile_size)
         ImageFile.load_prepare(self)
+
+
+def unread_compression(number: int) -> str:
+    """What to say of a TIFF with a compression of this number."""
+    named = f"{COMPRESSIONS[number]} compression" if number in COMPRESSIONS else f"compression number {number}"
+    return f"is a TIFF with {named}, which derain does not read; save it with LZW or Deflate"
 
 
 def rare_values(tags: Any) -> str:

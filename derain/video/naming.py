@@ -13,6 +13,7 @@ from derain.files.sparing import is_same_file, refuse_replacing
 from derain.files.writing import UNFINISHED_SUFFIX, check_name, hindrance, refuse_special
 from derain.photos import SUFFIXES, find_photos
 from derain.photos.raw import WHAT, is_named_raw
+from derain.photos.unread import format_named, unread_left_out, what_is
 
 if TYPE_CHECKING:
     from derain.video.reading import Clip
@@ -129,6 +130,8 @@ def check_source(source: Path) -> None:
     try:
         os.stat(source)
     except FileNotFoundError:
+        if COUNTER.search(source.name) and format_named(source.name):
+            raise UsageError(f"{source}: {what_is(source.name)}") from None
         if not is_pattern(source):
             raise PhotoError(f"{source}: {absence(source)}") from None
     except OSError as error:
@@ -248,5 +251,7 @@ def list_pictures(source: Path) -> list[Path]:
         while first is not None and (path := counted(source, first + len(found))).is_file():
             found.append(path)
     if not found:
-        raise UsageError(f"{source}: holds no pictures; give a clip, a folder of pictures, or frames/%05d.png")
+        instead = "give a clip, a folder of pictures, or frames/%05d.png"
+        unread = unread_left_out(sorted(source.iterdir())) if source.is_dir() else []
+        raise UsageError(f"{source}: holds no pictures; {unread[0] if unread else instead}")
     return found
