@@ -33,7 +33,7 @@ class Amount:
     """How much rain there is, and where."""
 
     score: float  # share of the picture on which rain can be seen, in [0, 1]
-    grid: tuple[tuple[float, ...], ...]  # the same of each cell, row by row
+    grid: tuple[tuple[float, ...], ...]  # the share in each cell, row by row
     streaks: Streaks | None  # None of a picture that is not rainy, or whose rain has no such form
 
     @property

@@ -17,8 +17,8 @@ ALIGNMENT_MARGIN = 3  # px at the size of the flow, side of the square that must
 class Look:
     """A frame's background at the size of the flow."""
 
-    smooth: Small
-    plain: Small  # the same without thin bright lines
+    smooth: Small  # blurred by a pixel
+    plain: Small  # blurred so, and without thin bright lines
     rain: Small  # grey levels that the network took around there
 
 
