@@ -626,7 +626,7 @@ def test_several_processes_are_refused_at_once(tmp_path, monkeypatch):
 
 def test_the_best_weights_survive_in_the_checkpoint():
     judge = Judge.__new__(Judge)
-    judge.start, judge.network, judge.clock, judge.extent = scores(), torch.nn.Linear(2, 2), Clock(), Extent(1, 1)
+    judge.start, judge.network, judge.clock, judge.extent = scores(), load(), Clock(), Extent(1, 1)
     one, other = (Best(judge, [1.0], print) for _ in range(2))
     one.tensors, one.step, one.gain, one.waited, one.scores = {"w": torch.ones(2)}, 7, 0.5, 3, scores(repasted=26.0)
     other.load_state(one.state())
