@@ -13,7 +13,7 @@ from derain.cluster.examining import Found, differences
 from derain.errors import PhotoError, UsageError
 from derain.video import VideoSettings, process
 from derain.video.work import Work
-from derain.weights import load, verify
+from derain.weights import load, verified
 from tests.test_damaged_clips import with_zeros
 from tests.test_run import command
 from tests.test_video import Darker, make_clip, picture
@@ -162,7 +162,7 @@ def test_doctor_tells_what_each_node_has_and_which_differ(cluster, elsewhere, mo
     assert {each["node"] for each in found["nodes"]} == {"one", "two", "three"} and not found["differences"]
     for each in found["nodes"]:
         assert each["derain"] == derain.__version__ and each["torch"] == torch.__version__ and each["cpus"] == 1
-        assert each["devices"] and each["weights"] == verify("derain") and each["memory"].endswith("GB free")
+        assert each["devices"] and each["weights"] == verified("derain").sha256 and each["memory"].endswith("GB free")
     monkeypatch.setattr(derain, "__version__", "9.9")
     seen = [replace(Found(**each), weights="other" if each["node"] == "two" else "") for each in found["nodes"]]
     said = differences(seen)

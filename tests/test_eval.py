@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+from dataclasses import replace
 from functools import partial
 from itertools import cycle
 from pathlib import Path
@@ -299,9 +300,14 @@ def test_tiny_frames_and_failing_metrics_leave_the_other_scores(monkeypatch, rng
         patch.setattr(evaluation, "unpaired_scores", failing_once(evaluation.unpaired_scores))
         found = evaluate(Samples(iter(frames), []), {}, workers=1)
     assert found.problems == ["0: input: not enough memory"] and found.rows["1"] and found.rows["2"]
-    for module, name in ((evaluation, "motion"), (table_of_scores, "flicker")):
+    flickering = table_of_scores.SCORES["flicker"]
+    failing = replace(flickering, function=failing_once(flickering.function))
+    for of, name, changed in (
+        (vars(evaluation), "motion", failing_once(evaluation.motion)),
+        (table_of_scores.SCORES, "flicker", failing),
+    ):
         with monkeypatch.context() as patch:
-            patch.setattr(module, name, failing_once(getattr(module, name)))
+            patch.setitem(of, name, changed)
             found = evaluate(Samples(iter(frames), [], in_sequence=True), {}, workers=1)
         assert len(found.problems) == 1 and "not enough memory" in found.problems[0]
         assert "rain_left" in found.rows["1"][INPUT] and "flicker" in found.rows["2"][INPUT]

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 import derain
+from derain.finetuning.guide import Guide
 from derain.models.deployable import DerainConfig, DerainNet
 from derain.weights import save
 from tests.conftest import SMALL
@@ -34,6 +36,11 @@ def rainy(tmp_path):
         photo.crop((0, 0, 140, 132)).save(folder / "a.jpg")
         photo.crop((96, 72, 224, 200)).save(folder / "more" / "b.png")
     return folder
+
+
+def test_make_guide(rainy, tmp_path):
+    example("make_guide.py", "guide.safetensors", "--clean", rainy, "--steps", 1, cwd=tmp_path)
+    Guide().load_state_dict(load_file(tmp_path / "guide.safetensors"))
 
 
 def test_photo(rainy, tmp_path):

@@ -19,8 +19,8 @@ from derain.training.contrast import Batch, Contrast
 from derain.training.crops import Crops
 from derain.training.distil import Batch as PairBatch
 from derain.training.distil import Distil
-from derain.training.step import optimise
 from tests.conftest import SMALL
+from tests.test_train import optimise
 
 CPU = torch.device("cpu")
 TINY = {"width": 8, "blocks": 3, "keep_colours": False}
@@ -166,7 +166,7 @@ def test_one_step_moves_every_network(rng, layer_contrast, contrast):
     parts = {f"{name}.{p}": t for name, net in learner.networks().items() for p, t in net.named_parameters()}
     before = {name: tensor.clone() for name, tensor in parts.items()}
     images = tuple(rng.random((2, 48, 48, 3)).astype(np.float32) for _ in range(2))
-    found = optimise(learner, Batch(*images, paired=False), config, CPU, 0.1)
+    found = optimise(learner, Batch(*images, paired=False), config, 0.1)
     assert all(0 < distance < 10 for distance in learner.distances(found).values())
     assert learner.distances(found).keys() == {"location_above_least", "layer_above_least"}
     assert not [n for n, t in parts.items() if n.endswith("weight") and torch.equal(before[n], t)]
@@ -178,7 +178,7 @@ def test_warm_start_moves_the_generators_alone(rng):
     before = {name: copy.deepcopy(net.state_dict()) for name, net in learner.networks().items()}
     images = tuple(rng.random((1, 48, 48, 3)).astype(np.float32) for _ in range(2))
     for _ in range(20):  # the rain generator takes part in some steps
-        optimise(learner, Batch(*images, paired=True), config, CPU, 0.1)
+        optimise(learner, Batch(*images, paired=True), config, 0.1)
     moved = {
         name: any(not torch.equal(before[name][p], t) for p, t in net.state_dict().items())
         for name, net in learner.networks().items()
@@ -195,7 +195,7 @@ def test_live_critic_and_contrasts_move_the_network_and_all_that_judges_it(rng):
     before = {name: tensor.clone() for name, tensor in parts.items()}
     rainy, clean = (rng.random((1, 48, 48, 3)).astype(np.float32) for _ in range(2))
     none = np.zeros(1, bool)
-    found = optimise(learner, PairBatch(rainy, clean, none, none, guided=rainy, unrelated=clean), config, CPU, 0.1)
+    found = optimise(learner, PairBatch(rainy, clean, none, none, guided=rainy, unrelated=clean), config, 0.1)
     assert {"critic", "adversarial", "location", "layer"} < found.keys()
     assert learner.distances(found).keys() == {"location_above_least", "layer_above_least"}
     moved = {name for name, tensor in parts.items() if not torch.equal(before[name], tensor)}
@@ -228,7 +228,7 @@ def test_training_separates_stripes_from_blocks(rng, monkeypatch):
         return (lines * 0.6).astype(np.float32)
 
     for step in range(50):
-        optimise(learner, Batch(blocks(2) + rain(2), blocks(2), paired=False), config, CPU, step / 50)
+        optimise(learner, Batch(blocks(2) + rain(2), blocks(2), paired=False), config, step / 50)
 
     truth = blocks(8)
     rainy = truth + rain(8)

@@ -392,12 +392,10 @@ def test_a_quality_that_no_photo_of_a_batch_can_have_is_told_once(tmp_path, rng,
     )
 
 
-def test_whether_a_photo_keeps_its_file_is_decided_once(tmp_path, rng, small_weights, monkeypatch):
+def test_a_photo_that_keeps_its_file_is_called_untouched(tmp_path, rng, small_weights):
     pictures(tmp_path, rng, "a.png")
-    asked, decide = [], running.keeps_its_file
-    monkeypatch.setattr(running, "keeps_its_file", lambda *given: asked.append(given) or decide(*given))
     (outcome,) = batch.run(batch.plan([tmp_path / "a.png"]), load(str(small_weights)), batch.Treatment(rainy_from=1.0))
-    assert outcome.untouched and len(asked) == 1
+    assert outcome.untouched
     assert outcome.job.background.read_bytes() == (tmp_path / "a.png").read_bytes()
 
 

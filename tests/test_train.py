@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -39,7 +39,7 @@ from derain.training.folder import load_checkpoint
 from derain.training.learner import first_network, learner_of
 from derain.training.loop import train
 from derain.training.pairs import RainBank, pair, scene
-from derain.training.step import Recorded, Steps, optimise
+from derain.training.step import Recorded, Steps, descend, read
 from derain.weights import load, read_header
 from tests.conftest import SMALL, Ticking
 from tests.forks import command, preload
@@ -51,6 +51,12 @@ TINY = {"derain": SMALL, "nlcl": {"width": 4, "blocks": 1}}
 def config(preset="derain", **options):
     warm = {"warm": 0.3, "bank": 4} if preset == "derain" else {}
     return load_config(None, preset=preset, model=TINY[preset], **(QUICK | warm | options))
+
+
+def optimise(learner, batch, config, progress: float) -> dict[str, float]:
+    """One step of every optimiser of the learner, on the CPU; gives the losses by name."""
+    rate = config.lr * learner.learning_rate(progress)
+    return read(descend(learner, batch, config, torch.device("cpu"), rate))
 
 
 def test_what_is_shown_between_the_losses_is_what_is_being_done(folders, tmp_path):
@@ -120,7 +126,7 @@ DISTILLED = {"distilled": 0.5, "anchor": 0.3, "contrast": "matched", "ema": 0.9,
 def test_killed_and_resumed_equals_undisturbed(folders, tmp_path, preset, more):
     settings = config(preset, **more)
     undisturbed = train(settings, *folders, tmp_path / "whole")
-    options = json.dumps(settings.as_dict())
+    options = json.dumps(asdict(settings))
     preload("torch._dynamo", "derain.training.distil", "derain.training.contrast")
     done = command(*folders, tmp_path / "killed", options, 5, before=KILLED)
     assert done.returncode == -signal.SIGKILL, done.stderr
@@ -222,7 +228,7 @@ def test_results_do_not_depend_on_the_number_of_workers(folders, tmp_path, prese
 
 def test_workers_end_with_a_process_that_is_killed(folders, tmp_path):
     """They hold its stderr open, too, so that reading it ends when the last of them does."""
-    options = json.dumps(config(workers=2).as_dict())
+    options = json.dumps(asdict(config(workers=2)))
     command = [sys.executable, "-c", KILLED, *map(str, folders), str(tmp_path / "out"), options, "3"]
     done = subprocess.run(command, stderr=subprocess.PIPE, env=os.environ | {"OMP_NUM_THREADS": "1"}, timeout=240)
     assert done.returncode == -signal.SIGKILL and not done.stderr
@@ -350,7 +356,7 @@ def test_under_bfloat16_the_second_optimiser_sees_what_the_first_did():
         def learning_rate(self, progress):
             return 1.0
 
-    optimise(Twice(), None, config(precision="bfloat16", lr=1.0), torch.device("cpu"), 0.0)
+    optimise(Twice(), None, config(precision="bfloat16", lr=1.0), 0.0)
     assert seen[1] < seen[0] - 0.5
 
 
@@ -372,7 +378,7 @@ def test_what_is_documented_as_float32_is_float32_backward_too():
             seen.append((weight.grad.clone(), torch.is_autocast_enabled("cpu")))
 
     for precision in ("float32", "bfloat16"):
-        optimise(Similar(), None, config(precision=precision), torch.device("cpu"), 0.0)
+        optimise(Similar(), None, config(precision=precision), 0.0)
     assert torch.equal(seen[0][0], seen[1][0]) and not seen[1][1]
 
 
@@ -390,7 +396,7 @@ def test_what_is_no_number_never_reaches_the_weights(loss):
             return 1.0
 
     with pytest.raises(TrainingError, match="training diverged") as failed:
-        optimise(Broken(), None, config(), torch.device("cpu"), 0.0)
+        optimise(Broken(), None, config(), 0.0)
     assert failed.value.exit_code == 1  # nothing was used wrongly
     assert torch.equal(weight, torch.ones(4))
 
@@ -733,7 +739,7 @@ def test_torchrun_keeps_two_processes_in_step_to_their_common_end_and_goes_on_wi
     (script := tmp_path / "two.py").write_text(TWO)
     two, one = tmp_path / "two", tmp_path / "one"
     train(config(steps=2), *folders, one)
-    options = json.dumps(config(save_every=1000).as_dict())
+    options = json.dumps(asdict(config(save_every=1000)))
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--rdzv-backend=c10d"]
     alone = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
     for out in (two, one):

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from derain.errors import PhotoError, WeightsError
 from derain.models import PRESETS, build
 from derain.restoring.restorer import restore
-from derain.weights import about, load, read_header, save, sha256, verified, verify
+from derain.weights import about, load, read_header, save, sha256, verified
 from derain.weights import bundled as store
 from derain.weights.bundled import PURPOSES, bundled_weights
 from derain.weights.places import locate
@@ -36,7 +36,7 @@ def rewritten(path: Path, header: object | None = None, **tensors: torch.Tensor)
 def refused(path: Path) -> str:
     """What all that reads weights says of a file; it is the same."""
     said = set()
-    for read in (load, verify, about):
+    for read in (load, verified, about):
         with pytest.raises(WeightsError) as caught:
             read(path)
         said.add(str(caught.value))
@@ -165,7 +165,7 @@ def test_a_single_wrong_number_is_found_by_the_digest_in_the_file(small_weights)
         small_weights.write_bytes(whole)
         assert verified(small_weights).compared
         with_one_bit_changed(small_weights, place)
-        for read in (load, verify):
+        for read in (load, verified):
             with pytest.raises(WeightsError, match="small.safetensors: "):
                 read(small_weights)
     small_weights.write_bytes(whole)
@@ -205,7 +205,7 @@ def test_weights_that_are_not_finite_or_absurd_are_refused_by_name(small_weights
     tail = load_file(small_weights)["tail.weight"].float()
     tail[3, 2, 1, 1] = number
     rewritten(small_weights, **{"tail.weight": tail})
-    for read in (load, verify):
+    for read in (load, verified):
         with pytest.raises(WeightsError, match="small.safetensors: .*not finite or too large, in tail.weight"):
             read(small_weights)
 
@@ -328,7 +328,7 @@ def public_weights(path: Path) -> Path:
 
 def test_public_weights_are_read_and_described(tmp_path):
     path = public_weights(tmp_path / "public.PTH")
-    assert about(path)["preset"] == "nlcl" and about(path)["sha256"] == verify(path)
+    assert about(path)["preset"] == "nlcl" and about(path)["sha256"] == verified(path).sha256
     model = load(path)
     assert model.name == f"the network of {path}" and not model.config.keep_colours
 
@@ -386,12 +386,12 @@ def shipped(tmp_path, small_weights, monkeypatch) -> Path:
 
 
 def test_damaged_bundled_weights_are_a_sentence(shipped):
-    assert verify("derain") in (shipped / "SHA256SUMS").read_text()
+    assert verified("derain").sha256 in (shipped / "SHA256SUMS").read_text()
     weights, sums = shipped / "derain.safetensors", shipped / "SHA256SUMS"
     whole = weights.read_bytes()
     for damage in (lambda: weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1])), lambda: weights.write_bytes(b"")):
         damage()
-        for read in (load, verify, about):
+        for read in (load, verified, about):
             with pytest.raises(WeightsError, match="derain.safetensors: its SHA-256 is not .*reinstall derain"):
                 read("derain")
     for damage in (lambda: sums.write_bytes(b"\xff\n\xfe x\n"), sums.unlink):

@@ -1,7 +1,8 @@
 """Many photos in one go: which ones are named (``finding``), where their results go (``jobs``, ``clashes``), both
 together (``planning``), doing them (``running``), and pictures of before and after.
 
-    for outcome in run(plan(["holiday"], Target(output=Path("dry"))), derain.load()):
+    jobs = pending(plan(["holiday"], Target(output=Path("dry"))))  # those of which a result is not there yet
+    for outcome in run(jobs, derain.load()):
         print(describe(outcome))
 """
 

@@ -4,6 +4,7 @@ import os
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path, PurePath
 
 from derain.files.marks import DERAINED
@@ -41,11 +42,9 @@ class Listing:
         place = bisect_left(self.photos, name)
         return place < len(self.photos) and self.photos[place] == name
 
-    @property
+    @cached_property
     def endings(self) -> set[str]:
-        if "endings" not in self.__dict__:
-            self.__dict__["endings"] = {os.path.splitext(name)[1] for name in self.photos}
-        return self.__dict__["endings"]
+        return {os.path.splitext(name)[1] for name in self.photos}
 
 
 def scan(folder: Path) -> Listing:

@@ -268,25 +268,29 @@ def _separate(work: JobUnderWay, restorer: Restorer, treatment: Treatment, watch
         return JobUnderWay(work.job, error=PhotoError(f"{work.job.source}: {said}"))
 
 
-def finished_file(
-    original: Original, layers: Separated, to: str, quality: int | None = None, untouched: bool = False
-) -> Encoded:
-    """The result's file in Pillow's format ``to``.
+@dataclass(frozen=True)
+class Result:
+    """What becomes of a photo, as a file in Pillow's format ``to``."""
 
-    Args:
-        untouched: it is the photo's own file, as :func:`keeps_its_file` tells.
+    original: Original
+    layers: Separated
+    to: str
+    quality: int | None = None
 
-    Raises:
-        PhotoError: the format cannot hold the photo.
-    """
-    if untouched:
-        return Encoded(original.content)
-    return encode_with_notes(original, layers.background, to, quality)
+    @property
+    def untouched(self) -> bool:
+        """Whether it is the photo's own file, bit for bit."""
+        is_same = self.layers.dry and self.to == self.original.format
+        return is_same and (self.quality is None or BY_NAME[self.to].lossless)
 
-
-def keeps_its_file(original: Original, layers: Separated, to: str, quality: int | None = None) -> bool:
-    """Whether the result in Pillow's format ``to`` is the photo's own file, bit for bit."""
-    return layers.dry and to == original.format and (quality is None or BY_NAME[to].lossless)
+    def file(self) -> Encoded:
+        """
+        Raises:
+            PhotoError: the format cannot hold the photo.
+        """
+        if self.untouched:
+            return Encoded(self.original.content)
+        return encode_with_notes(self.original, self.layers.background, self.to, self.quality)
 
 
 def _write(work: JobUnderWay, treatment: Treatment) -> Outcome:
@@ -295,20 +299,18 @@ def _write(work: JobUnderWay, treatment: Treatment) -> Outcome:
         return Outcome(job, work.error, notes=work.notes)
     done = _outcome_of(job, original, layers)
     try:
-        to = _format_of_result(job, original)
-        untouched = keeps_its_file(original, layers, to, treatment.quality)
-        notes = _write_results(work, original, layers, treatment, partial(finished_file, to=to, untouched=untouched))
-        return replace(done, rain_left=layers.rain_left, dry=layers.dry, untouched=untouched, notes=notes)
+        result = Result(original, layers, _format_of_result(job, original), treatment.quality)
+        notes = _write_results(work, result, treatment)
+        return replace(done, rain_left=layers.rain_left, dry=layers.dry, untouched=result.untouched, notes=notes)
     except Exception as error:  # whatever it is, the other photos go on
         said = str(error) if isinstance(error, PhotoError) else f"{job.background}: {unwritable(error)}"
         return replace(done, error=PhotoError(said))
 
 
-def _write_results(
-    work: JobUnderWay, original: Original, layers: Separated, treatment: Treatment, finish: Callable[..., Encoded]
-) -> tuple[str, ...]:
-    """Write what is due, the background as ``finish`` makes its file; gives what is to be known of it."""
-    job, write = work.job, write_bytes if treatment.overwrite else write_new
+def _write_results(work: JobUnderWay, result: Result, treatment: Treatment) -> tuple[str, ...]:
+    """Write what is due; gives what is to be known of the background's file."""
+    job, original, layers = work.job, result.original, result.layers
+    write = write_bytes if treatment.overwrite else write_new
     make_folder(job.background.parent, job.below)
     if job.rain in work.due:
         write_photo(job.rain, layers.rain, write)
@@ -317,7 +319,7 @@ def _write_results(
     if job.background not in work.due:
         return ()
     try:
-        finished = finish(original, layers, quality=treatment.quality)
+        finished = result.file()
     except PhotoError as error:
         raise PhotoError(f"{job.background}: {error}") from None
     if not job.in_place:
@@ -360,8 +362,8 @@ def through_pipe(model: Derainer, treatment: Treatment, format: str | None = Non
     to = FORMATS[ending] if ending else original.format
     try:
         layers = separate(original, treatment.restorer(model), treatment.strength, treatment.rainy_from)
-        untouched = keeps_its_file(original, layers, to, treatment.quality)
-        finished = finished_file(original, layers, to, treatment.quality, untouched)
+        result = Result(original, layers, to, treatment.quality)
+        finished = result.file()
     except PhotoError as error:
         raise PhotoError(f"stdin: {error}") from None
     sys.stdout.buffer.write(finished.content)
@@ -370,6 +372,6 @@ def through_pipe(model: Derainer, treatment: Treatment, format: str | None = Non
         _outcome_of(PIPED, original, layers),
         rain_left=layers.rain_left,
         dry=layers.dry,
-        untouched=untouched,
+        untouched=result.untouched,
         notes=finished.notes,
     )

@@ -1,6 +1,7 @@
 """`derain doctor`."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -37,7 +38,7 @@ def nodes(address: str, json: bool) -> None:
     with talk.status("looking at the nodes"):
         found = examine(address)
     if json:
-        tell_text(as_json({"nodes": [each.as_dict() for each in found], "differences": differences(found)}))
+        tell_text(as_json({"nodes": [asdict(each) for each in found], "differences": differences(found)}))
     else:
         headings = ("node", "address", "CPUs", "GPUs", "devices", "memory", "derain", "torch", "weights")
         tell_table(headings, map(row, found))

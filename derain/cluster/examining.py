@@ -1,7 +1,7 @@
 """What each node of a cluster has, for a bug report."""
 
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
@@ -28,9 +28,6 @@ class Found:
     torch: str = ""
     weights: str = ""  # digest of the default ones
     trouble: str = ""
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def examine(address: str | None = None) -> list[Found]:
@@ -86,11 +83,11 @@ def look() -> dict[str, Any]:
     from derain import doctor
     from derain.errors import DerainError
     from derain.restoring.devices import free_memory, name_of
-    from derain.weights import verify
+    from derain.weights import verified
 
     free = free_memory(torch.device("cpu")) / 1e9
     try:
-        digest = verify("derain")
+        digest = verified("derain").sha256
     except DerainError as error:
         digest = f"damaged: {error}"
     return {

@@ -150,7 +150,7 @@ SCORES: dict[str, Score[Any]] = {
         "grey levels",
         False,
         Sequel,
-        lambda sequel: flicker(sequel),
+        flicker,
         {"flicker": "mean change from the frame before, along the optical flow of the input"},
     ),
 }

@@ -6,7 +6,7 @@ import re
 import secrets
 import stat
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import cache
 from hashlib import sha256
@@ -48,25 +48,29 @@ def sweep(folder: Path, now: float | None = None) -> None:
         now: by the clock of the file system, which may be another machine's.
     """
     now = time.time() if now is None else now
-    with suppress(OSError), os.scandir(folder) as entries:
-        for entry in entries:
-            found = PART_NAME.fullmatch(entry.name)
-            with suppress(OSError):
-                if found and entry.is_file(follow_symlinks=False):
-                    age = now - entry.stat(follow_symlinks=False).st_mtime
-                    if age > ABANDONED_AFTER or (found["machine"] == machine() and not is_alive(int(found["process"]))):
-                        os.unlink(entry.path)
+    for entry, of, process in _parts_in(folder):
+        with suppress(OSError):
+            if entry.is_file(follow_symlinks=False):
+                age = now - entry.stat(follow_symlinks=False).st_mtime
+                if age > ABANDONED_AFTER or (of == machine() and not is_alive(process)):
+                    os.unlink(entry.path)
 
 
 def remove_parts(folders: Iterable[Path], machine: str, process: int) -> None:
     """Remove the temporary files of a process that is known to be no more, whatever machine it was on."""
     for folder in set(folders):
-        with suppress(OSError), os.scandir(folder) as entries:
-            for entry in entries:
-                found = PART_NAME.fullmatch(entry.name)
-                if found and found["machine"] == machine and int(found["process"]) == process:
-                    with suppress(OSError):
-                        os.unlink(entry.path)
+        for entry, *owner in _parts_in(folder):
+            if owner == [machine, process]:
+                with suppress(OSError):
+                    os.unlink(entry.path)
+
+
+def _parts_in(folder: Path) -> Iterator[tuple[os.DirEntry[str], str, int]]:
+    """Temporary files in a folder, each with the machine and the process that wrote it; none if it cannot be read."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if found := PART_NAME.fullmatch(entry.name):
+                yield entry, found["machine"], int(found["process"])
 
 
 @cache

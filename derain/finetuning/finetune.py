@@ -35,7 +35,7 @@ from derain.finetuning.summary import notes, summarise
 from derain.finetuning.verdict import MORE_PHOTOS
 from derain.given import to_path
 from derain.models import describe
-from derain.models.contract import Derainer
+from derain.models.contract import Derainer, device_of
 from derain.photos import find_photos
 from derain.restoring.devices import choose_device
 from derain.text import counted
@@ -220,7 +220,7 @@ def adapt(run: Run) -> None:
             say(": ".join(sentence))
         known = {"extent", "begun"} <= memory.keys()
         earlier = Earlier(Extent(**memory["extent"]), Scores(**memory["begun"])) if known else None
-        guide = load_guide(next(run.network.parameters()).device)
+        guide = load_guide(device_of(run.network))
         judging = run.material.footage(run.rainy, judging=True)
         run.judge = Judge(run.network, run.material, find_photos(run.bank), guide, run.scales, clock, earlier, judging)
         pictures, held_out, moments = len(run.material.sources), len(run.judge.trials), len(run.judge.timed)

@@ -1,27 +1,16 @@
 """The guide of finetuning: a critic and projection heads, trained once on the clean bank and then frozen.
 
-    python -m derain.finetuning.guide weights/finetune/clean weights/finetune/guide.safetensors
-
 The critic tells clean patches from rainy ones, and its features carry NLCL's two contrastive terms. All that it has
-seen are the bundled clean pictures and rendered rain.
+seen are the bundled clean pictures and rendered rain: ``examples/make_guide.py``.
 """
 
-import argparse
-from pathlib import Path
-
-import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from derain.files.writing import atomic
-from derain.nlcl import losses
 from derain.nlcl.critic import Critic
 from derain.nlcl.heads import Heads
 from derain.nlcl.terms import CRITIC_LEVELS, critic_widths, layer_term, location_term
-from derain.rain.compose import add
-from derain.rain.render import ANY_RAIN, FINE_RAIN, render
-from derain.training.crops import Crops, to_tensor
 from derain.weights import bundled_folder, refuse_damaged
 
 WIDTH, DIMENSION = 24, 128  # of the critic and the heads: a tenth of the paper's parameters
@@ -66,36 +55,3 @@ def load_guide(device: torch.device | str = "cpu") -> Guide:
     guide = Guide()
     guide.load_state_dict({name: tensor.float() for name, tensor in load_file(path).items()})
     return guide.to(device).eval().requires_grad_(False)
-
-
-def train_guide(clean: Path, steps: int, crop: int = 128, batch: int = 4, seed: int = 0) -> Guide:
-    """A guide that knows the pictures in ``clean`` and rendered rain on them."""
-    torch.manual_seed(seed)
-    guide, crops = Guide(), Crops(clean, crop)
-    optimiser = torch.optim.Adam(guide.parameters(), 2e-4, betas=(0.5, 0.999))
-    for step in range(steps):
-        rng = np.random.default_rng((seed, step))
-        truths = crops.batch(rng, batch)
-        layers = [render(rng, crop, FINE_RAIN if rng.random() < 0.5 else ANY_RAIN) for _ in truths]
-        rainy = np.stack([add(t, r[..., None]).astype(np.float32) for t, r in zip(truths, layers)])
-        B, O = (to_tensor(images, torch.device("cpu")) for images in (truths, rainy))
-        scores = guide.critic(O * 2 - 1), guide.critic(B * 2 - 1)
-        loss: Tensor = losses.adversarial(scores[0], False) + losses.adversarial(scores[1], True)
-        loss = loss + sum(guide.terms(O, B).values())
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        if step % 100 == 0:
-            print(f"step {step} loss {float(loss.detach()):.3f}")
-    return guide
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("clean", type=Path)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--steps", type=int, default=1500)
-    arguments = parser.parse_args()
-    trained = train_guide(arguments.clean, arguments.steps)
-    with atomic(arguments.out) as part:
-        save_file({name: tensor.half() for name, tensor in trained.state_dict().items()}, part)

@@ -1,6 +1,6 @@
 """What a run hands back: its best weights if they are surely better, otherwise those that it began with."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from derain.finetuning.judge import Scores
 from derain.finetuning.recipe import configured
 from derain.finetuning.run import Run
 from derain.finetuning.verdict import verdict
-from derain.models.contract import Derainer
+from derain.models.contract import Derainer, device_of
 from derain.text import counted
 from derain.training.config import TrainConfig
 from derain.weights import load, save
@@ -83,7 +83,7 @@ def save_best(run: Run, found: HandedBack, out: Path) -> Derainer:
     Raises:
         PhotoError: they cannot be written.
     """
-    tuned = load(run.recipe["start"], next(run.network.parameters()).device)
+    tuned = load(run.recipe["start"], device_of(run.network))
     if found.tensors is not None:
         tuned.load_state_dict(found.tensors)
     save(tuned, out, training=noted(run, found))
@@ -94,7 +94,7 @@ def noted(run: Run, found: HandedBack) -> dict[str, Any]:
     """What the weights say of their training."""
     start = run.recipe["start"]
     jpeg = run.material.jpeg if run.material else (0.0, TrainConfig.jpeg_quality)
-    return replace(configured(jpeg, run.recipe), device="", workers=None).as_dict() | {
+    return asdict(replace(configured(jpeg, run.recipe), device="", workers=None)) | {
         "start": Path(start).name if Path(start).is_file() else start,
         "steps": found.step,
         "finetuned": {

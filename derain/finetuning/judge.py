@@ -20,7 +20,7 @@ from derain.errors import PhotoError, TrainingError
 from derain.evaluation.scores import unpaired_scores
 from derain.finetuning.guide import Guide
 from derain.finetuning.material import LOOK_WINDOW, MOSTLY_JPEG, Material, centre, digest_of_pixels
-from derain.models.contract import Derainer
+from derain.models.contract import Derainer, device_of
 from derain.photos import read_photo
 from derain.rain.amount import VISIBLE_HEIGHT
 from derain.rain.by_time import Moment, moment
@@ -213,7 +213,7 @@ class Judge:
             )
             each["rain_left"].append(math.nan if of_timed else rain_left(background, trial.photo))
             each["photos"].append(decibel(background - trial.photo, trial.free) if trial.free.any() else math.nan)
-            device = next(self.guide.parameters()).device
+            device = device_of(self.guide)
             picture = torch.from_numpy(background).to(device).permute(2, 0, 1)[None]
             each["cleanness"].append(float(self.guide.cleanness(picture)))
         for number, dry in enumerate(self.dry):

@@ -91,6 +91,10 @@ def check_model(model: object, kind: type[nn.Module] = Derainer) -> None:
         raise UsageError(f"`model`: give a network, such as derain.load(), not {type(model).__name__}")
 
 
+def device_of(model: nn.Module) -> torch.device:
+    return next(model.parameters()).device
+
+
 def is_rgb(shape: torch.Size) -> bool:
     return len(shape) == 4 and shape[1] == 3 and 0 not in shape
 

@@ -134,14 +134,11 @@ class DerainNet(Derainer):
         clipped = ((rainy - CLIPPED_BRIGHTNESS[0]) / (CLIPPED_BRIGHTNESS[1] - CLIPPED_BRIGHTNESS[0])).clamp(0, 1)
         return ((chroma + (1 - chroma) * clipped) * tint).clamp(max=chroma)
 
-    def predict(self, rainy: Tensor) -> list[Tensor]:
-        """``(N, 1, H, W)`` signed height of the rain layer before its clipping at 0, ``(N, 3, H, W)`` tint, and with
-        ``fading`` the ``(N, 1, H, W)`` fading, from ``-STEEPEST_FADING`` to ``STEEPEST_FADING``.
-        """
-        return self.unfolded(self.outputs(rainy), rainy.dtype)
-
     def unfolded(self, outputs: Sequence[Tensor], dtype: torch.dtype) -> list[Tensor]:
-        """The :meth:`outputs` as :meth:`predict` gives them."""
+        """Of the :meth:`outputs` ``(N, 1, H, W)`` signed height of the rain layer before its clipping at 0,
+        ``(N, 3, H, W)`` tint, and with ``fading`` the ``(N, 1, H, W)`` fading, from ``-STEEPEST_FADING`` to
+        ``STEEPEST_FADING``.
+        """
         out, *fading = (pixel_shuffle(nan_where_too_large(each)).to(dtype) for each in outputs)
         return [out[:, :1], out[:, 1:], *(STEEPEST_FADING * torch.tanh(u / STEEPEST_FADING) for u in fading)]
 

@@ -18,7 +18,7 @@ from derain.arrays import Pixels, UnitRgb, check_pixels, in_unit
 from derain.bounds import Bounds
 from derain.errors import PhotoError
 from derain.given import check
-from derain.models.contract import Derainer, check_model
+from derain.models.contract import Derainer, check_model, device_of
 from derain.models.strips import Map
 from derain.restoring.confirming import is_confirmed, shares_found_again, squares_with_rain
 from derain.restoring.conversion import (
@@ -95,7 +95,7 @@ class Restorer:
 
     @cached_property
     def device(self) -> torch.device:
-        return next(self.model.parameters()).device
+        return device_of(self.model)
 
     @cached_property
     def half(self) -> bool:

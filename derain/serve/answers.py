@@ -3,7 +3,6 @@
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import PurePosixPath
 from urllib.parse import quote
 
@@ -11,7 +10,7 @@ import cv2
 import numpy as np
 
 from derain.arrays import Pixels
-from derain.batch.running import Separated, finished_file, keeps_its_file
+from derain.batch.running import Result, Separated
 from derain.errors import PhotoError
 from derain.files.marks import DERAINED, RAIN
 from derain.photos import Original, encode, to_8_bit
@@ -58,7 +57,7 @@ def answer(original: Original, layers: Separated, wanted: Wanted, name: str) -> 
         raise PhotoError(f"{printable(name) or 'the photo'}: {error}") from None
     headers = {
         "derain-rain-coverage": f"{layers.coverage:.4f}",
-        "derain-untouched": "true" if maker.untouched else "false",
+        "derain-untouched": "true" if maker.result.untouched else "false",
         "derain-seconds": f"{layers.seconds:.3f}",
         "cache-control": "no-store",
     }
@@ -76,6 +75,8 @@ class _Parts:
         self.original, self.layers, self.wanted = original, layers, wanted
         self.given = PurePosixPath(name.replace("\\", "/")).name
         self.stem = PurePosixPath(self.given).stem or "photo"
+        to = CHOICES[wanted.format].name if wanted.format else original.format
+        self.result = Result(original, layers, to, wanted.quality)
         self.notes: tuple[str, ...] = ()
 
     def made(self) -> tuple[dict[str, Part], tuple[str, ...]]:
@@ -91,19 +92,8 @@ class _Parts:
         in_order = sorted(names, key=list(makers).index)  # the report tells of the result
         return {name: makers[name]() for name in in_order}, self.notes
 
-    @property
-    def format(self) -> str:
-        """Pillow's name of the result's."""
-        return CHOICES[self.wanted.format].name if self.wanted.format else self.original.format
-
-    @cached_property
-    def untouched(self) -> bool:
-        """Whether the result is the photo's own file."""
-        return keeps_its_file(self.original, self.layers, self.format, self.wanted.quality)
-
     def _result(self) -> Part:
-        to = self.format
-        finished = finished_file(self.original, self.layers, to, self.wanted.quality, self.untouched)
+        to, finished = self.result.to, self.result.file()
         self.notes = finished.notes
         own = PurePosixPath(self.given).suffix
         suffix = own if FORMATS.get(own.lower()) == to else BY_NAME[to].suffix
@@ -132,7 +122,7 @@ class _Parts:
             "height": height,
             "seconds": round(self.layers.seconds, 4),
             "rain_coverage": round(self.layers.coverage, 4),
-            "untouched": self.untouched,
+            "untouched": self.result.untouched,
             "notes": self.notes,
         }
         return Part(as_json(said).encode(), "application/json", "report.json")

@@ -1,7 +1,7 @@
 """What can be set for a training run, within which bounds, and where it is read from."""
 
 import tomllib
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -129,9 +129,6 @@ class TrainConfig:
     adversarial: float = weight(1.0)
     location: float = weight(1.0)
     layer: float = weight(1.0)
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def load_config(file: Path | None, **options: Any) -> TrainConfig:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from derain.arrays import Heights, UnitRgb
-from derain.models.contract import Derainer
+from derain.models.contract import Derainer, device_of
 from derain.rain.clean import clean_rain, complete_rain, distinct_rain, flatness_of, weigh_by_texture
 from derain.rain.compose import measured_fading
 from derain.rain.likeness import likeness, more_like
@@ -52,7 +52,7 @@ class Found(NamedTuple):
 
 def repeatable(network: Derainer, precision: str = "auto") -> Restorer:
     """A restorer that finds the same each time: the device alone tells the precision, no measurement."""
-    return Restorer(network, repeatable_precision(precision, next(network.parameters()).device))
+    return Restorer(network, repeatable_precision(precision, device_of(network)))
 
 
 def find_rain(restorer: Restorer, rainy: UnitRgb, scales: int = 1, strict: bool = False, flat: float = 0.0) -> Found:

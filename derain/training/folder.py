@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch import nn
 from derain.arrays import to_bytes
 from derain.errors import PhotoError, TrainingError, WeightsError, unreadable, unwritable
 from derain.files.writing import append_line, atomic, make_folder
+from derain.models.contract import device_of
 from derain.photos import write_photo
 from derain.training.clock import Timing
 from derain.training.config import TrainConfig
@@ -80,7 +81,7 @@ def keep(
     """
     spent, trained = timing.clock.spent, timing.trained
     state = {
-        "config": config.as_dict(),
+        "config": asdict(config),
         "learner": learner.state(),
         "step": step,
         "seconds": spent,  # of the whole run
@@ -88,7 +89,7 @@ def keep(
     }
     if onlooker:
         state["onlooker"] = onlooker.state()
-    summary = replace(config, device="", workers=None).as_dict() | {"steps": step, "minutes": round(spent / 60, 1)}
+    summary = asdict(replace(config, device="", workers=None)) | {"steps": step, "minutes": round(spent / 60, 1)}
     try:
         save_checkpoint(out, state)
         save(learner.result, weights_in(out, config.preset), training=summary)
@@ -141,7 +142,7 @@ def preview(model: nn.Module, rainy: Crops, count: int = 4) -> Any:
     """Rows of rainy crop, background and twice the rain layer; always the same crops."""
     rng = np.random.default_rng(0)
     crops = np.stack([np.asarray(cv2.resize(rainy.sample(rng), (256, 256)), np.float32) for _ in range(count)])
-    inputs = to_tensor(crops, next(model.parameters()).device)
+    inputs = to_tensor(crops, device_of(model))
     background, rain = model(inputs)
     strip = torch.cat([inputs, background, (rain * 2).clamp(0, 1)], dim=3)
     picture = torch.cat(list(strip), dim=1).permute(1, 2, 0).float().cpu().numpy()

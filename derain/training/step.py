@@ -77,17 +77,6 @@ class Steps(Generic[Batch]):
         return on_device(batch, self.device)
 
 
-def optimise(
-    learner: Learner[Batch], batch: Batch, config: TrainConfig, device: torch.device, progress: float
-) -> dict[str, float]:
-    """One step of every optimiser of the learner; gives the losses by name.
-
-    Raises:
-        BrokenOffError: a loss or a gradient is no longer a number; the weights are those of before.
-    """
-    return read(descend(learner, batch, config, device, config.lr * learner.learning_rate(progress)))
-
-
 def descend(
     learner: Learner[Batch],
     batch: Batch,

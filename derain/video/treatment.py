@@ -17,7 +17,7 @@ import torch
 
 from derain.arrays import Pixels, Plane
 from derain.errors import PhotoError
-from derain.models.contract import Derainer
+from derain.models.contract import Derainer, device_of
 from derain.photos import to_8_bit, write_photo
 from derain.restoring.ahead import ahead
 from derain.restoring.frames import FrameRestorer, is_same
@@ -155,7 +155,7 @@ class Run:
 
     @property
     def threads(self) -> Threads:
-        return Threads.beside(next(self.model.parameters()).device)
+        return Threads.beside(device_of(self.model))
 
     def preview(self) -> Preview:
         return Preview(self.settings.preview, self.say)

@@ -8,7 +8,7 @@ from derain.weights.checksums import fingerprint, sha256
 from derain.weights.places import locate
 
 if TYPE_CHECKING:
-    from derain.weights.files import about, load, refuse_not_finite, save, verified, verify
+    from derain.weights.files import about, load, refuse_not_finite, save, verified
     from derain.weights.header import read_header
 
 __all__ = [
@@ -25,7 +25,6 @@ __all__ = [
     "save",
     "sha256",
     "verified",
-    "verify",
 ]
-_FILES = ("about", "load", "refuse_not_finite", "save", "verified", "verify")
+_FILES = ("about", "load", "refuse_not_finite", "save", "verified")
 __getattr__ = parts_of(__name__, dict.fromkeys(_FILES, "files") | {"read_header": "header"})

@@ -68,15 +68,6 @@ class Verified:
     compared: bool  # with a digest that was noted before; otherwise damage to single numbers cannot be told
 
 
-def verify(weights: str | Path) -> str:
-    """The SHA-256 digest of weights that can be used and fit every digest that is noted of them.
-
-    Raises:
-        WeightsError: as :func:`verified`.
-    """
-    return verified(weights).sha256
-
-
 def verified(weights: str | Path) -> Verified:
     """Weights compared with the digests in the file, in a ``SHA256SUMS`` beside it, and of the Hub.
 
