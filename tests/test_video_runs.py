@@ -433,6 +433,33 @@ def test_what_is_animated_is_a_clip_whatever_its_name(tmp_path, small_weights, n
     assert len(list(frames(tmp_path / "a.derained.mp4"))) == 3
 
 
+@pytest.mark.parametrize("source", ["a.mp4", "in"])
+@pytest.mark.parametrize("name", ["00000.png", "00002.png", "00009.png"])
+@pytest.mark.parametrize("out", ["out", "out/%05d.png"])
+def test_frames_replace_nothing_but_pictures(tmp_path, source, name, out):
+    for number in range(10):
+        save_photo(picture(number), tmp_path / "in" / f"{number:05d}.png")
+    make_clip(tmp_path / "a.mp4", count=3)  # fewer frames than there are names: what is left of earlier ones goes, too
+    (tmp_path / "out").mkdir()
+    weights = tmp_path / "out" / name
+    weights.write_bytes(b"weights")
+    for overwrite in (True, False):
+        with pytest.raises(UsageError, match=f"{name}: is no picture, and so no earlier result; move it away"):
+            process(tmp_path / source, tmp_path / out, Identity(), FRAME_BY_FRAME, overwrite)
+    assert weights.read_bytes() == b"weights" and [p.name for p in (tmp_path / "out").iterdir()] == [name]
+    weights.unlink()
+    for _ in range(2):
+        process(tmp_path / source, tmp_path / out, Identity(), FRAME_BY_FRAME, overwrite=True)
+
+
+def test_frames_do_not_replace_the_animation_they_come_from(tmp_path):
+    source = animated(tmp_path / "00001.png", "PNG")
+    before = source.read_bytes()
+    with pytest.raises(UsageError, match="00001.png: is the source itself; give another `out`"):
+        process(source, tmp_path, Identity(), FRAME_BY_FRAME, overwrite=True)
+    assert source.read_bytes() == before
+
+
 def test_a_raw_file_is_told_as_one(tmp_path):
     Image.new("RGB", (64, 48)).save(tmp_path / "a.tif")
     (tmp_path / "a.tif").rename(tmp_path / "a.CR2")

@@ -1,5 +1,7 @@
 """The formats of photos. A new one is a row here and its codec."""
 
+from pathlib import Path
+
 from derain.photos import jpeg, png
 from derain.photos.bmp import Bmp
 from derain.photos.codec import METADATA, Format
@@ -7,6 +9,7 @@ from derain.photos.heif import AVIF_BRANDS, HEIF_BRANDS, Avif, Heif, brands
 from derain.photos.tiff import SIGNATURES, Tiff
 from derain.photos.webp import Webp, has_signature
 
+BEGINNING = 4096  # bytes that tell a format
 CAPTIONED = (*METADATA, "iptc", "comments")
 WITHOUT_RESOLUTION = ("exif", "icc_profile", "xmp")  # other than in EXIF
 
@@ -78,6 +81,15 @@ TABLE = (
 BY_NAME = {row.name: row for row in TABLE}
 CHOICES = {choice: row for row in TABLE for choice in row.choices}
 FORMATS = {suffix: row.name for row in TABLE for suffix in row.suffixes}  # suffix to Pillow's name
+
+
+def begins_as_photo(path: Path) -> bool:
+    """Whether a file on this machine begins as one of the formats does; not so if it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return format_by_content(file.read(BEGINNING)) is not None
+    except OSError:
+        return False
 
 
 def format_by_content(content: bytes) -> Format | None:

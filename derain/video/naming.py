@@ -52,6 +52,13 @@ def counted(pattern: Path, number: int) -> Path:
     return pattern.with_name(COUNTER.sub(lambda counter: counter.group() % number, pattern.name, count=1))
 
 
+def is_counted(pattern: Path, name: str) -> bool:
+    """Whether a name is one that a pattern gives a picture."""
+    before, after = COUNTER.split(pattern.name, maxsplit=1)
+    number = name.removeprefix(before).removesuffix(after)
+    return number.isdecimal() and counted(pattern, int(number)).name == name
+
+
 def named(path: Path) -> Path:
     """The path, or of the folder that one is in, or the one above, its whole path, which has a name."""
     return path if path.name not in ("", "..") else path.resolve()

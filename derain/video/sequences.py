@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from derain.arrays import Pixels
 from derain.errors import PhotoError, UsageError
+from derain.files.sparing import is_same_file
 from derain.files.writing import clear, make_folder, write_bytes
 from derain.photos import (
     SUFFIXES,
@@ -20,6 +21,7 @@ from derain.photos import (
     format_of,
     read_original,
 )
+from derain.photos.formats import begins_as_photo
 from derain.text import counted as of_number
 from derain.video.colour import PICTURE
 from derain.video.gifs import process_gif
@@ -27,6 +29,7 @@ from derain.video.naming import (
     FORMATS,
     NUMBERED_NAME,
     counted,
+    is_counted,
     is_gif,
     is_pattern,
     list_pictures,
@@ -52,7 +55,8 @@ PICTURE_RATE = 25  # frames a second of picture files, by which a stretch and a 
 def check_sequence(source: Path, out: Path, settings: VideoSettings, overwrite: bool) -> None:
     """
     Raises:
-        UsageError: kinds that do not go together, no pictures, or results that exist or would replace their source.
+        UsageError: kinds that do not go together, no pictures, or results that exist or would replace their source, or
+            what is no picture.
     """
     if is_gif(source) != is_gif(out):
         raise UsageError(f"{out}: a GIF can only become a GIF, and nothing else can; give another `out`")
@@ -69,6 +73,24 @@ def check_sequence(source: Path, out: Path, settings: VideoSettings, overwrite: 
         places = {place(out, Path(photo.name), n).resolve() for n, photo in enumerate(wanted(pictures, settings))}
         if themselves := places & {path.resolve() for path in pictures}:
             raise UsageError(f"{min(themselves)}: is one of the pictures themselves; give another `out`")
+    for path in _in_the_way(source, out, settings):
+        if source.is_file() and is_same_file(path, source):
+            raise UsageError(f"{path}: is the source itself; give another `out`")
+        if not begins_as_photo(path):
+            raise UsageError(f"{path}: is no picture, and so no earlier result; move it away, or give another `out`")
+
+
+def _in_the_way(source: Path, out: Path, settings: VideoSettings) -> list[Path]:
+    """What is there with the name of a result, be it of a frame that a clip has not."""
+    pattern = out if is_pattern(out) else out / NUMBERED_NAME if source.is_file() else None
+    folder = pattern.parent if pattern else out
+    there: list[Path] = []
+    with suppress(OSError):  # that nothing can be written there is told as it is tried
+        there = sorted(folder.iterdir())
+    if pattern and source.is_file():
+        return [path for path in there if is_counted(pattern, path.name)]
+    results = {place(out, Path(photo.name), n).name for n, photo in enumerate(wanted(list_pictures(source), settings))}
+    return [path for path in there if path.name in results]
 
 
 def wanted(pictures: list[Path], settings: VideoSettings) -> list[Path]:
