@@ -1,5 +1,6 @@
 """The scripts of the gallery, run in small."""
 
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -81,6 +82,29 @@ def test_make_lean_leaves_out_what_never_happens(rainy, tmp_path):
 
 
 @pytest.mark.slow
+def test_make_mean_takes_weights_of_one_architecture(tmp_path, monkeypatch, capsys):
+    def made(out, *parts):
+        monkeypatch.setattr(sys, "argv", ["make_mean.py", out, *map(str, parts)])
+        runpy.run_path(str(EXAMPLES / "make_mean.py"), run_name="__main__")
+        return capsys.readouterr().out.strip()
+
+    monkeypatch.chdir(tmp_path)
+    config = DerainConfig(**SMALL)
+    for name, value in (("a", 1.0), ("b", 2.0)):
+        network = DerainNet(config)
+        for parameter in network.parameters():
+            torch.nn.init.constant_(parameter, value)
+        save(network, f"{name}.safetensors")
+    save(DerainNet(DerainConfig(**SMALL | {"widths": (8, 8, 16)})), "other.safetensors")
+    assert made("mean.safetensors", "a.safetensors", 0.25, "b.safetensors", 0.75) == "mean.safetensors"
+    mean = derain.load("mean.safetensors")
+    assert mean.config == config and all(bool((numbers == 1.75).all()) for numbers in mean.parameters())
+    with pytest.raises(SystemExit) as ended:
+        made("none.safetensors", "a.safetensors", 0.5, "other.safetensors", 0.5)
+    assert ended.value.code == 2 and "is of another architecture; give weights of one" in capsys.readouterr().err
+    assert not Path("none.safetensors").exists()
+
+
 def test_own_training(rainy, tmp_path):
     written = example("own_training.py", "rainy", "rainy/more", "run", 1, cwd=tmp_path).strip()
     assert (tmp_path / written).is_file()

@@ -4,26 +4,31 @@ import copy
 import subprocess
 import sys
 import threading
+from fractions import Fraction
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+import derain
 from derain import batch
 from derain.arrays import in_unit, to_bytes
 from derain.batch import running
 from derain.errors import PhotoError, UsageError
 from derain.models.contract import Derainer
 from derain.models.deployable import ResidualBlock
-from derain.photos import write_photo
+from derain.photos import read_photo, write_photo
 from derain.rain.amount import amount
 from derain.restoring import devices, restorer
 from derain.restoring.ahead import ahead, drawn_ahead
 from derain.restoring.conversion import write_if_finite
 from derain.restoring.restorer import Restorer
+from derain.video import frames, process
 from derain.video.pipeline import model_of
-from derain.weights import load
+from derain.weights import load, save
+from tests.test_video import make_clip, save_photo
+from tests.test_video import picture as scene
 
 
 class Halving(Derainer):
@@ -293,6 +298,42 @@ def test_what_is_no_photo_is_refused_in_a_sentence(small_weights, wrong):
 def test_what_the_functions_of_the_library_do_not_take_is_refused_in_a_sentence(small_weights, call, said):
     with pytest.raises(UsageError, match=said):
         call(load(str(small_weights)))
+
+
+@pytest.fixture(params=["float64", "meta"])
+def other_defaults(request):
+    """What a program that uses derain may have made of torch's defaults."""
+
+    def choose():
+        torch.set_default_dtype(torch.float64) if request.param == "float64" else torch.set_default_device("meta")
+
+    yield choose
+    torch.set_default_dtype(torch.float32)
+    torch.set_default_device(None)
+
+
+def test_defaults_of_torch_play_no_part(other_defaults, tmp_path, small_weights):
+    photo, clip = scene(0), make_clip(tmp_path / "a.mkv", 2, "ffv1", "bgr0", base=Fraction(1, 1000))
+    save_photo(photo, tmp_path / "a.png")
+
+    def everything(folder):
+        model = derain.load(small_weights)
+        (done,) = batch.run(batch.plan(tmp_path / "a.png", batch.Target(folder, is_folder=True)), model)
+        assert done.error is None, done.error
+        process(clip, folder / "a.mkv", model)
+        save(model, folder / "saved.safetensors")
+        shown = [frame.pixels for frame in frames(folder / "a.mkv")]
+        images = model(torch.from_numpy(photo.transpose(2, 0, 1)[None] / np.float32(255)))
+        layers = derain.restore(model, photo)
+        found = [*shown, *layers, read_photo(folder / "a.png"), *(layer.numpy() for layer in images)]
+        return found, (folder / "saved.safetensors").read_bytes()
+
+    expected, saved = everything(tmp_path / "before")
+    other_defaults()
+    found, saved_again = everything(tmp_path / "after")
+    assert saved == saved_again
+    for one, other in zip(expected, found, strict=True):
+        assert one.dtype == other.dtype and np.array_equal(one, other)
 
 
 def test_a_single_photo_is_planned_without_a_list(tmp_path):

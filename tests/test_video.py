@@ -909,6 +909,23 @@ def test_rgb_stays_the_same_colours_in_yuv(tmp_path):
     assert max(np.abs(a.pixels.astype(float) - b.pixels).mean() for a, b in pairs) < 3
 
 
+def test_frames_of_a_folder_are_its_pictures_in_order_with_their_times(tmp_path):
+    for number, name in enumerate(["b.png", "c.jpg", "a.png"]):
+        save_photo(picture(number), tmp_path / "in" / name)
+    (tmp_path / "in" / "notes.txt").write_text("no picture")
+    shown = list(frames(tmp_path / "in"))
+    assert [frame.pts for frame in shown] == [0, 1, 2] and shown[2].time == pytest.approx(2 / 25)
+    assert np.array_equal(shown[0].pixels, picture(2)) and np.array_equal(shown[1].pixels, picture(0))
+    for number in range(3):
+        save_photo(picture(number), tmp_path / "counted" / f"{number + 1}.png")
+    assert [f.pixels.tolist() for f in frames(str(tmp_path / "counted" / "%d.png"))] == [
+        picture(number).tolist() for number in range(3)
+    ]
+    save_photo(picture(3, (40, 40)), tmp_path / "in" / "d.png")
+    with pytest.raises(PhotoError, match="d.png: its size differs"):
+        list(frames(tmp_path / "in"))
+
+
 def test_kinds_that_do_not_go_together_are_said(tmp_path):
     source = make_clip(tmp_path / "a.mp4", count=2)
     (tmp_path / "empty").mkdir()
