@@ -139,15 +139,15 @@ def test_rain_left_falls_with_the_rain(rng):
     rain = cv2.filter2D((rng.random((192, 192)) < 0.004).astype(np.float32), -1, line_kernel(25, 15, 0.5) * 8)
     rainy, half = (bytes_of(clean + share * rain[..., None]) for share in (1, 0.5))
     left = {name: unpaired_scores(p, rainy) for name, p in (("all", rainy), ("half", half), ("none", bytes_of(clean)))}
-    assert left["all"]["rain_left"] == pytest.approx(1)
-    assert 0.35 < left["half"]["rain_left"] < 0.65 and left["none"]["rain_left"] < 0.2
+    assert left["all"]["streaks_left"] == pytest.approx(1)
+    assert 0.35 < left["half"]["streaks_left"] < 0.65 and left["none"]["streaks_left"] < 0.2
     assert (
         left["none"]["sharpness_kept"] > 0.9 > 0.5 > unpaired_scores(cv2.blur(rainy, (5, 5)), rainy)["sharpness_kept"]
     )
     tinted = bytes_of(clean + np.array([0.1, 0, 0], np.float32))
     assert unpaired_scores(tinted, bytes_of(clean))["colour_shift"] > 5 > left["none"]["colour_shift"]
     assert left["none"]["change_outside"] < 0.3 * unpaired_scores(bytes_of(0.8 * clean), rainy)["change_outside"]
-    assert math.isnan(unpaired_scores(bytes_of(clean * 0 + 0.5), bytes_of(clean * 0 + 0.5))["rain_left"])
+    assert math.isnan(unpaired_scores(bytes_of(clean * 0 + 0.5), bytes_of(clean * 0 + 0.5))["streaks_left"])
 
 
 def test_flicker_sees_rain_and_not_motion(rng):
@@ -310,7 +310,7 @@ def test_tiny_frames_and_failing_metrics_leave_the_other_scores(monkeypatch, rng
             patch.setitem(of, name, changed)
             found = evaluate(Samples(iter(frames), [], in_sequence=True), {}, workers=1)
         assert len(found.problems) == 1 and "not enough memory" in found.problems[0]
-        assert "rain_left" in found.rows["1"][INPUT] and "flicker" in found.rows["2"][INPUT]
+        assert "streaks_left" in found.rows["1"][INPUT] and "flicker" in found.rows["2"][INPUT]
 
 
 def test_a_new_score_is_one_row(monkeypatch, rng):
@@ -568,7 +568,7 @@ def test_a_speed_table_breaks_nothing_in_eighty_columns():
 
 def test_no_interval_holds_what_a_score_cannot_be():
     found = Evaluation([INPUT])
-    shares = {"psnr_luma": [20.0, 100.0], "ssim_luma": [0.0, 1.0], "mae": [0.1, 9.0], "rain_left": [0.0, 0.9]}
+    shares = {"psnr_luma": [20.0, 100.0], "ssim_luma": [0.0, 1.0], "mae": [0.1, 9.0], "streaks_left": [0.0, 0.9]}
     found.rows = {str(n): {INPUT: {name: each[n] for name, each in shares.items()}} for n in range(2)}
     for name, estimate in found.summary(INPUT).items():
         least, most = SCORES[name].bounds
@@ -586,7 +586,7 @@ def test_rainy_photos_alone_and_self_test(paired_folders, small_weights, monkeyp
     done = call("--rainy", paired_folders / "rainy", "--weights", small_weights, "--json", "-")
     assert done.exit_code == 0, done.stderr
     scores = json.loads(done.stdout)["methods"]["small"]
-    assert {"rain_left", "change_outside", "colour_shift", "sharpness_kept", "repasted"} == scores.keys()
+    assert {"streaks_left", "change_outside", "colour_shift", "sharpness_kept", "repasted"} == scores.keys()
     assert scores["repasted"]["n"] == 2  # the first has no rain to borrow
     monkeypatch.setattr("derain.evaluation.self_test.rendered_samples", partial(rendered_samples, 8))
     done = call("--self-test", "--json", "-")

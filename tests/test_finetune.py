@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -186,10 +186,24 @@ def test_training_stops_when_nothing_improves(camera, bank, tmp_path, monkeypatc
 def scores(**changes: float) -> Scores:
     return Scores(
         **(
-            {"repasted": 25.0, "matched": 26.0, "rain_left": 0.5, "cleanness": 0.5, "unchanged": 48.0, "rendered": 28.0}
+            {
+                "repasted": 25.0,
+                "matched": 26.0,
+                "streaks_left": 0.5,
+                "cleanness": 0.5,
+                "unchanged": 48.0,
+                "rendered": 28.0,
+            }
             | changes
         )
     )
+
+
+def test_scores_of_older_checkpoints_are_read():
+    new = asdict(scores()) | {"each": {"streaks_left": [0.5], "photos": [48.0]}}
+    older = {name: value for name, value in new.items() if name != "streaks_left"} | {"rain_left": 0.5}
+    older["each"] = {"rain_left": [0.5], "photos": [48.0]}
+    assert asdict(Scores.noted(older)) == asdict(Scores.noted(new)) == new
 
 
 @pytest.mark.parametrize(
@@ -197,11 +211,11 @@ def scores(**changes: float) -> Scores:
     [
         ({"repasted": 26.0}, True),
         ({"matched": 26.5}, True),
-        ({"rain_left": 0.3}, True),
+        ({"streaks_left": 0.3}, True),
         ({"unchanged": 46.0}, False),
         ({"repasted": 26.0, "unchanged": 40.0}, False),
         ({"repasted": 26.0, "rendered": 26.0}, False),
-        ({"rain_left": float("nan"), "repasted": 26.0}, True),
+        ({"streaks_left": float("nan"), "repasted": 26.0}, True),
     ],
 )
 def test_what_counts_as_better(changes, better):
@@ -213,7 +227,7 @@ def test_what_counts_as_better(changes, better):
 def judged(gains: list[float], pictures: int = 4) -> tuple[Scores, Scores]:
     """Scores before and after of so many photos and clean pictures, with these gains on each photo's pasted rain."""
     photos = len(gains)
-    each = {"rain_left": [0.5] * photos, "photos": [48.0] * photos, "pictures": [48.0] * pictures}
+    each = {"streaks_left": [0.5] * photos, "photos": [48.0] * photos, "pictures": [48.0] * pictures}
     each |= {"matched": [26.0] * pictures, "rendered": [28.0] * pictures}
     before = {"repasted": [25.0 + n for n in range(photos)]}
     after = {"repasted": [one + gain for one, gain in zip(before["repasted"], gains)]}
@@ -574,7 +588,8 @@ def test_a_clip_that_is_too_short_is_told_as_a_clip_and_how_long_it_must_be(tmp_
 
 
 def test_scores_that_were_not_measured_are_not_told():
-    before, after = scores(matched=math.nan, rain_left=math.nan), scores(matched=math.nan, rain_left=0.4, timed=36.0)
+    before = scores(matched=math.nan, streaks_left=math.nan)
+    after = scores(matched=math.nan, streaks_left=0.4, timed=36.0)
     assert described(before, after).startswith("re-pasted rain 25.00 -> 25.00 dB, unchanged elsewhere")
     assert "nan" not in described(before, after)
 

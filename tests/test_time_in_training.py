@@ -122,7 +122,7 @@ def test_streaks_that_seem_to_be_left_count_only_where_time_does_not_tell_the_tr
         material.sources.append(Source(name, 0, f"{HELD_OUT_FOLDER}/{n}.png", 1, True, None))
     write_photo(tmp_path / "clean.png", picture)
     judge = Judge(network, material, [tmp_path / "clean.png"], load_guide(), 1, None, None, [Footage(clip)])
-    assert [np.isnan(left) for left in judge.start.each["rain_left"]] == [True, False]
+    assert [np.isnan(left) for left in judge.start.each["streaks_left"]] == [True, False]
     assert len(judge.start.each["timed"]) == 6
 
 

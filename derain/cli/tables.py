@@ -15,7 +15,7 @@ from derain.text import counted, printable
 
 LONGEST_NAME = 24  # characters of a method's name in a line
 NO_TRUTH = (
-    "Without --clean, compare only results of one kind: fine lines of the scene count as rain left, too, "
+    "Without --clean, compare only results of one kind: fine lines of the scene count as streaks left, too, "
     "and a change may be for the better."
 )
 

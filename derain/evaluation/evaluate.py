@@ -194,7 +194,7 @@ def score(
 class Repasting:
     """Exact truth from rainy photos alone: rain found in one photo, on the restored version of the next.
 
-    It flatters a network that finds little, so it is read beside the rain left.
+    It flatters a network that finds little, so it is read beside the streaks left.
     """
 
     def __init__(self, restorer: Restorer) -> None:

@@ -35,7 +35,7 @@ class Unpaired:
         self.streaks = clean_rain(np.maximum(self.change, 0) / np.float32(255))[0][..., None] * 255
 
 
-def rain_left(photo: Unpaired) -> float:
+def streaks_left(photo: Unpaired) -> float:
     """Height of the streaks relative to the input's, 1 unchanged, 0 none; NaN if the input has none to speak of."""
     flat = flattest(photo.grey_before)
     energies = line_energies(_thin_bright(photo.grey_before), flat)

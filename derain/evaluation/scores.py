@@ -19,8 +19,8 @@ from derain.evaluation.no_truth import (
     change_outside,
     colour_shift,
     flicker,
-    rain_left,
     sharpness_kept,
+    streaks_left,
 )
 
 PSNR_EXPLAINED = {"PSNR": "peak 255 over the whole picture; identical pictures count as 100 dB in means"}
@@ -99,14 +99,14 @@ SCORES: dict[str, Score[Any]] = {
         lambda p: float(np.abs(p.values - p.truth_values).mean()),
         {"MAE": "mean absolute difference over RGB, in 8-bit grey levels"},
     ),
-    "rain_left": Score(
-        "rain left",
+    "streaks_left": Score(
+        "streaks left",
         "of the input's",
         False,
         Unpaired,
-        rain_left,
+        streaks_left,
         {
-            "rain left": "height of thin bright lines along the input's main direction, in its flattest third, "
+            "streaks left": "height of thin bright lines along the input's main direction, in its flattest third, "
             "relative to the input's; lines of the scene count as well, so more detail can look like more rain"
         },
     ),
@@ -158,7 +158,7 @@ SCORES: dict[str, Score[Any]] = {
 
 def primary(with_truth: bool) -> str:
     """The score that pictures are ranked by."""
-    return "psnr_luma" if with_truth else "rain_left"
+    return "psnr_luma" if with_truth else "streaks_left"
 
 
 def scores_of(scored: Paired | Unpaired | Sequel | Repasted) -> dict[str, float]:

@@ -89,8 +89,8 @@ class Best:
     def load_state(self, state: dict[str, Any]) -> None:
         self.looked = True
         self.tensors, self.step, self.gain = state["tensors"], state["step"], state["gain"]
-        self.scores, self.waited = Scores(**state["scores"]), state["waited"]
-        self.tried = [Scores(**scores) for scores in state.get("tried", ())]  # older checkpoints have none
+        self.scores, self.waited = Scores.noted(state["scores"]), state["waited"]
+        self.tried = [Scores.noted(scores) for scores in state.get("tried", ())]  # older checkpoints have none
 
 
 def described(before: Scores, after: Scores) -> str:
@@ -98,7 +98,7 @@ def described(before: Scores, after: Scores) -> str:
     told = (
         ("re-pasted rain", before.repasted, after.repasted, ".2f", " dB"),
         ("rain like it on clean pictures", before.matched, after.matched, ".2f", " dB"),
-        ("rain left", before.rain_left, after.rain_left, ".2f", ""),
+        ("streaks left", before.streaks_left, after.streaks_left, ".2f", ""),
         ("unchanged elsewhere", before.unchanged, after.unchanged, ".1f", " dB"),
         ("rendered rain", before.rendered, after.rendered, ".2f", " dB"),
         ("rain found by time", before.timed, after.timed, ".2f", " dB"),

@@ -219,7 +219,7 @@ def adapt(run: Run) -> None:
         for sentence in notes(run.material).items():
             say(": ".join(sentence))
         known = {"extent", "begun"} <= memory.keys()
-        earlier = Earlier(Extent(**memory["extent"]), Scores(**memory["begun"])) if known else None
+        earlier = Earlier(Extent(**memory["extent"]), Scores.noted(memory["begun"])) if known else None
         guide = load_guide(device_of(run.network))
         judging = run.material.footage(run.rainy, judging=True)
         run.judge = Judge(run.network, run.material, find_photos(run.bank), guide, run.scales, clock, earlier, judging)

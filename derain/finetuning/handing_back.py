@@ -58,8 +58,8 @@ def best_of(run: Run) -> HandedBack:
     if best := run.best:
         return HandedBack(best.tensors, best.judge.start, best.scores, best.step, best.looked, tried=best.tried)
     if "begun" in memory:
-        before, after = Scores(**memory["begun"]), Scores(**memory["scores"])
-        tried = [Scores(**scores) for scores in memory.get("tried", ())]
+        before, after = Scores.noted(memory["begun"]), Scores.noted(memory["scores"])
+        tried = [Scores.noted(scores) for scores in memory.get("tried", ())]
         return HandedBack(memory["tensors"], before, after, memory["step"], judged=True, tried=tried)
     return HandedBack(None, Scores.unknown(), Scores.unknown(), 0, judged=False)
 

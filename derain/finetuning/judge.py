@@ -34,11 +34,11 @@ from derain.training.discovery import Found, find_rain, repeatable
 
 MOST_PHOTOS = 12  # held-out photos that judge, at the most
 MOST_PICTURES = 8  # of the clean bank
-WEIGHTS = {  # what a dB of each score, or all of the rain left, is worth in dB
+WEIGHTS = {  # what a dB of each score, or all of the streaks left, is worth in dB
     "repasted": 0.5,
     "matched": 1.0,
     "timed": 1.5,  # where the truth is known
-    "rain_left": -10.0,
+    "streaks_left": -10.0,
     "unchanged": 0.25,
     "rendered": 0.25,
 }
@@ -51,7 +51,7 @@ CROPS_A_MOMENT = 2  # from anywhere in the frame, for what is changed elsewhere 
 TRIED_CROPS = 8  # that are cut for them
 MOMENTS_TIME_SHARE = 0.02  # share of a run's time that judging one network by them may take
 TIMED_TIME_SHARE = 0.04  # of a run, that finding them may take
-EACH = ("repasted", "matched", "rain_left", "cleanness", "photos", "pictures", "rendered", "timed")
+EACH = ("repasted", "matched", "streaks_left", "cleanness", "photos", "pictures", "rendered", "timed")
 SURE = 0.5  # trust from which a pixel counts
 LOSSLESS = (0.0, (100, 100))  # share and quality of JPEG, see Material.jpeg
 JUDGING_TIME_SHARE = 0.05  # share of a run's time that judging one network may take
@@ -65,8 +65,9 @@ class Scores:
 
     repasted: float  # PSNR in dB under rain that was found in one photo and pasted on the derained version of another
     matched: float  # PSNR in dB of the clean bank under rain like that of the photos
-    rain_left: float  # height of the streaks along their main direction, relative to the photo's; of photos alone, and
-    # of clips in which time tells nothing: elsewhere the truth is known, and bright shapes are no streaks
+    # height of the streaks along their main direction, relative to the photo's; of photos alone, and of clips in which
+    # time tells nothing: elsewhere the truth is known, and bright shapes are no streaks
+    streaks_left: float
     cleanness: float  # the critic's, about 1 for clean pictures
     unchanged: float  # PSNR in dB of the regions without rain, and of the clean bank, to themselves
     rendered: float  # PSNR in dB of the clean bank under rendered rain: what the network could do before
@@ -77,6 +78,13 @@ class Scores:
     def unknown(cls) -> "Scores":
         """Of a run that had no time to judge."""
         return cls(math.nan, math.nan, math.nan, math.nan, math.nan, math.nan)
+
+    @classmethod
+    def noted(cls, state: dict[str, Any]) -> "Scores":
+        """Of the fields that a checkpoint holds; older ones call one of them otherwise."""
+        new = {"rain_left": "streaks_left"}
+        each = {new.get(name, name): values for name, values in state.get("each", {}).items()}
+        return cls(**{new.get(name, name): value for name, value in state.items()} | {"each": each})
 
     def as_dict(self) -> dict[str, float | None]:
         """As JSON has it, where what could not be measured is null; without clips there is no ``timed``."""
@@ -211,7 +219,7 @@ class Judge:
             each["repasted"].append(
                 decibel(under_paste - trial.derained, trial.pasted) if trial.pasted.any() else math.nan
             )
-            each["rain_left"].append(math.nan if of_timed else rain_left(background, trial.photo))
+            each["streaks_left"].append(math.nan if of_timed else streaks_left(background, trial.photo))
             each["photos"].append(decibel(background - trial.photo, trial.free) if trial.free.any() else math.nan)
             device = device_of(self.guide)
             picture = torch.from_numpy(background).to(device).permute(2, 0, 1)[None]
@@ -307,8 +315,8 @@ def crops_anywhere(seen: Moment, rng: np.random.Generator, side: int) -> list[Ti
     return list(islice((crop for crop in crops if crop.trust.mean() >= TRUSTED), CROPS_A_MOMENT))
 
 
-def rain_left(background: UnitRgb, photo: UnitRgb) -> float:
-    return unpaired_scores(to_bytes(background), to_bytes(photo))["rain_left"]
+def streaks_left(background: UnitRgb, photo: UnitRgb) -> float:
+    return unpaired_scores(to_bytes(background), to_bytes(photo))["streaks_left"]
 
 
 def _any(rng: np.random.Generator) -> Kind:

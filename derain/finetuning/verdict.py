@@ -14,7 +14,8 @@ from derain.text import counted
 
 MORE_PHOTOS = f"give {LEAST_JUDGING * PHOTO_SHARE} photos or more, or longer clips, and more minutes if time was short"
 ENOUGH_SIGNS = 7  # photos and moments from which the signs of their gains alone tell what is chance
-GROUPS = (("repasted", "rain_left", "photos"), ("matched", "rendered", "pictures"), ("timed",))  # judged by one picture
+# judged by one picture
+GROUPS = (("repasted", "streaks_left", "photos"), ("matched", "rendered", "pictures"), ("timed",))
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Verdict:
 
 def verdict(start: Scores, scores: Scores, rivals: Sequence[Scores] = ()) -> Verdict:
     """What ``scores``, the best among ``rivals``, are worth against those of the ``start``, from picture to picture."""
-    mean, judging = gain(start, scores), sum(len(scores.each.get(name, ())) for name in ("rain_left", "timed"))
+    mean, judging = gain(start, scores), sum(len(scores.each.get(name, ())) for name in ("streaks_left", "timed"))
     groups = gains_by_group(start, scores)
     if not groups or min(map(len, groups)) < 2:
         return Verdict(Estimate(mean, -math.inf, math.inf, judging))
@@ -79,7 +80,7 @@ def gains_of(group: tuple[str, ...], start: Scores, scores: Scores) -> Gains:
 def in_words(before: Scores, after: Scores) -> list[str]:
     """What became better or worse, a line each, for whoever takes photos."""
     lines = [
-        ("streaks left in your photos", before.rain_left, after.rain_left, ".0%", "", "lower is better"),
+        ("streaks left in your photos", before.streaks_left, after.streaks_left, ".0%", "", "lower is better"),
         ("your rain put on other photos of yours", before.repasted, after.repasted, ".1f", " dB", "higher is better"),
         ("your rain put on clean pictures", before.matched, after.matched, ".1f", " dB", "higher is better"),
         ("the rain in your clips", before.timed, after.timed, ".1f", " dB", "higher is better"),

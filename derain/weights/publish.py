@@ -29,9 +29,9 @@ Scores on photos of that camera that were held out from training, before and aft
 {scores}
 
 Re-pasted rain, matched rain (rendered on clean pictures to look like the photos' rain), rendered rain of any kind and
-what is unchanged are PSNR in dB; rain left is the height of the streaks relative to the photo's; cleanness is a
-critic's score, 1 for a clean picture. None of these scores knows what the photos look like without rain, so check your
-own photos before you rely on the weights. They have learned nothing that the photos did not show.
+what is unchanged are PSNR in dB; streaks left (rain left, in older weights) is their height relative to the photo's;
+cleanness is a critic's score, 1 for a clean picture. None of these scores knows what the photos look like without rain,
+so check your own photos before you rely on the weights. They have learned nothing that the photos did not show.
 
 SHA-256 of `derain.safetensors`: `{sha256}`
 """
