@@ -4,7 +4,7 @@ import os
 import signal
 from types import FrameType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+from derain.signals import ENDING
 
 
 def take_sigterm_as_ctrl_c() -> None:
@@ -15,7 +15,7 @@ def take_sigterm_as_ctrl_c() -> None:
 
 def end_at_once_when_told() -> None:
     """From now on, as a command is over; what Python does at its exit would tell of Ctrl-C with a traceback."""
-    for number in SIGNALS:
+    for number in ENDING:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _end)
 

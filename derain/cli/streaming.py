@@ -1,16 +1,18 @@
 """`derain video` of a stream."""
 
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from fractions import Fraction
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from derain.cli.terminal import informer, progress_bar, say, tell, tell_text
 from derain.errors import UsageError
+from derain.signals import ENDING, handled
 from derain.text import as_json, counted, listed
 
 if TYPE_CHECKING:
@@ -141,19 +143,11 @@ def _tell(done: "Streamed", json: bool, inform: Callable[[str], None], to_stdout
             inform(sentence)
 
 
-@contextmanager
-def ended_by_signals(stop: Callable[[], None]) -> Iterator[None]:
+def ended_by_signals(stop: Callable[[], None]) -> AbstractContextManager[None]:
     """Ctrl-C and SIGTERM ask for the end; a second one does not wait for it."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
-    def ask(number: int, frame: Any) -> None:
+    def ask(number: int, frame: FrameType | None) -> None:
         signal.signal(number, signal.SIG_DFL)
         stop()
 
-    for number in before:
-        signal.signal(number, ask)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    return handled(ask, *ENDING)

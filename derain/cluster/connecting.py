@@ -4,16 +4,16 @@ import logging
 import os
 import signal
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from types import ModuleType
 from typing import Any
 
 from derain.cluster.seats import living
 from derain.errors import UsageError, reason
 from derain.extras import check_extra
+from derain.signals import heard, restored
 from derain.text import counted
 
 OBJECT_STORE_BYTES = 2**29  # of a Ray that is started here: it holds the weights and names of photos
@@ -112,15 +112,9 @@ def _initialise(ray: ModuleType, address: str | None, start: dict[str, Any]) -> 
         return True
 
 
-@contextmanager
-def _sigterm_as_it_was() -> Iterator[None]:
+def _sigterm_as_it_was() -> AbstractContextManager[None]:
     """Afterwards SIGTERM does what the caller wants it to, not what Ray puts in its place: to end without a word."""
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        yield
-    finally:
-        if callable(before) and threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, before)
+    return restored(*heard(signal.SIGTERM))
 
 
 def _sentence(ray: ModuleType, is_own: bool) -> str:

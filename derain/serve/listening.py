@@ -1,7 +1,6 @@
 """The service on a port, until it is told to end."""
 
 import asyncio
-import contextlib
 import errno
 import ipaddress
 import logging
@@ -9,7 +8,6 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
@@ -20,6 +18,7 @@ from starlette.applications import Starlette
 from derain.errors import UsageError
 from derain.serve.protocol import Protocol
 from derain.serve.turns import Turns
+from derain.signals import handled
 
 SECONDS_TO_SEND = 10  # that finished answers have to reach their clients once the server is to end
 SECONDS_TO_ASK = 30  # that a new connection has for its first request
@@ -98,7 +97,7 @@ def serve(app: Starlette, address: Address, proxy: str | None = None) -> None:
         forwarded_allow_ips=proxy,
     )
     server = Server(config, app.state.service.turns)
-    with _ending_by_sigterm():
+    with handled(lambda number, frame: None, signal.SIGTERM):  # which uvicorn raises again if it ended by it
         server.run([address.socket])
     if server.interrupted:  # which uvicorn mostly raises, but not if the signal comes as it ends
         raise KeyboardInterrupt
@@ -135,17 +134,3 @@ class Server(uvicorn.Server):
             await asyncio.sleep(0.05)
         self.config.timeout_graceful_shutdown = SECONDS_TO_SEND
         await super().shutdown(sockets)
-
-
-@contextlib.contextmanager
-def _ending_by_sigterm() -> Iterator[None]:
-    """uvicorn raises the signal again that ended it; SIGTERM then does nothing more."""
-    try:
-        before = signal.signal(signal.SIGTERM, lambda number, frame: None)
-    except ValueError:  # not the main thread
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -1,10 +1,10 @@
 """Ctrl-C, and SIGTERM where it does the same, that wait for what has to be done whole."""
 
-import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from types import FrameType
+
+from derain.signals import ENDING, handled, heard
 
 
 @contextmanager
@@ -13,24 +13,14 @@ def uninterrupted() -> Iterator[None]:
 
     So does SIGTERM, unless it ends the process as it does by itself.
     """
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    heard: dict[int, Any] = {number: handler for number, handler in before.items() if callable(handler)}
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    pressed: list[int] = []
+    before, pressed = heard(*ENDING), list[int]()
 
-    def put_off(number: int, frame: Any) -> None:
+    def put_off(number: int, frame: FrameType | None) -> None:
         if pressed:
-            heard[number](number, frame)
+            before[number](number, frame)
         pressed.append(number)
 
-    for number in heard:
-        signal.signal(number, put_off)
-    try:
+    with handled(put_off, *before):
         yield
-    finally:
-        for number, handler in heard.items():
-            signal.signal(number, handler)
     if pressed:
-        heard[pressed[0]](pressed[0], None)
+        before[pressed[0]](pressed[0], None)

@@ -1,10 +1,10 @@
 """Several processes that ``torchrun`` started, in step."""
 
 import re
-import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any, TypeVar
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from derain.errors import BrokenOffError, DerainError, TrainingError, first_line, reason
 from derain.restoring.devices import choose_device
+from derain.signals import ENDING, handled
 from derain.training.ranks import TORCHRUN, number_of, under_torchrun
 
 Shared = TypeVar("Shared")
@@ -76,21 +77,14 @@ def interrupts_together() -> Iterator[None]:
     A process that left alone would take from the others what they have learned since the last checkpoint.
     """
     _interrupted.clear()
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
 
-    def note(number: int, frame: Any) -> None:
+    def note(number: int, frame: FrameType | None) -> None:
         if _interrupted.is_set():
             raise KeyboardInterrupt
         _interrupted.set()
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with handled(note, *ENDING):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def shared_maximum(number: float) -> float:
