@@ -38,6 +38,7 @@ from derain.training.distil import Batch, Distil, as_it_was
 from derain.training.folder import load_checkpoint
 from derain.training.learner import first_network, learner_of
 from derain.training.loop import train
+from derain.training.mean import RunningMean
 from derain.training.pairs import RainBank, pair, scene
 from derain.training.step import Recorded, Steps, descend, read
 from derain.weights import load, read_header
@@ -840,6 +841,17 @@ def test_bad_input_is_one_clear_error(folders, tmp_path):
     with pytest.raises(TrainingError, match="no checkpoint"):
         train(config(), rainy, clean, tmp_path / "out3", resume=True)
     assert not list(tmp_path.glob("out*"))
+
+
+def test_the_mean_of_the_weights_forgets_fast_at_first_and_is_never_trained():
+    network = torch.nn.Linear(1, 1, bias=False)
+    mean, seen = RunningMean(network, 0.5, torch.device("cpu")), []
+    network.weight.data.fill_(1.0), mean.module.weight.data.fill_(0.0)
+    for step in (0, 99):
+        mean.begin_step(step)
+        mean.end_step()
+        seen.append(float(mean.module.weight))
+    assert seen == pytest.approx([0.9, 0.95]) and not mean.module.weight.requires_grad
 
 
 def test_a_run_is_not_overwritten_nor_mistaken(folders, tmp_path):

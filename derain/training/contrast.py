@@ -3,7 +3,6 @@
 That is a warm start on rendered rain, and a stage in which both generators learn the layers that another network finds.
 """
 
-import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -34,7 +33,9 @@ from derain.training.config import TrainConfig
 from derain.training.crops import Crops, Room, to_tensor
 from derain.training.discovery import Source, discover
 from derain.training.learner import adam_options, first_network, load_optimiser
+from derain.training.mean import RunningMean
 from derain.training.pairs import RainBank, pair, shares_of_pairs
+from derain.training.pixel_losses import pixel_losses
 from derain.weights import load
 
 DEFAULT_TEACHER = "derain"
@@ -102,8 +103,7 @@ class Contrast:
         )
 
         self.clock = clock or Clock()
-        self.mean = copy.deepcopy(self.model).requires_grad_(False)
-        self.forgetting = torch.zeros((), device=device)  # of the mean in a step
+        self.mean = RunningMean(self.model, config.ema, device)
         self.teacher = load(config.teacher or DEFAULT_TEACHER, device) if config.distilled else None
         self.bank = RainBank(config.bank, config.pure, config.faithful, config.oblique, config.widest)
 
@@ -199,23 +199,15 @@ class Contrast:
         return found
 
     def distillation(self, O: Tensor, B: Tensor, doubtful: Tensor) -> dict[str, Tensor]:
-        """Three layers against their truths: the background as the tool gives it, the same as generated, and the rain.
-
-        Where the rain is fine or real, rain left counts ``leftover`` times as much as background taken.
-        """
+        """Three layers against their truths: the background as the tool gives it, as generated, and the rain."""
         rainy, clean = (O + 1) / 2, (B + 1) / 2
         generated = (self.model.background_generator(O).float() + 1) / 2
         found = rainy - match_colours(generated, rainy)
         # plain, it would not revive
         height = F.leaky_relu(found - blur(found, SMOOTHING_RADIUS), 0.02).amin(1, keepdim=True)
         error = rainy - height - clean
-        weighted = torch.where((error > 0) & doubtful, self.config.leftover * error, error)
-        squared = (weighted * error).mean((1, 2, 3))
         raw, rain = generated - clean, self.model.rain_generator(O).float() - (O - B)
-        return {
-            "pixels": weighted.abs().mean(),
-            "gradients": 0.5 * (error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()),
-            "psnr": self.config.psnr * torch.log(squared + 1e-4).mean(),
+        return pixel_losses(error, doubtful, self.config) | {
             "generated": 0.3 * raw.abs().mean() + 0.5 * raw.square().mean(),
             "rain": 0.2 * rain.abs().mean() + 0.2 * rain.square().mean(),
         }
@@ -239,13 +231,10 @@ class Contrast:
         return min(1.0, (1 - progress) / (1 - CONSTANT_RATE_SHARE))
 
     def begin_step(self, step: int) -> None:
-        """The memory of the mean is short at first."""
-        self.forgetting.fill_(1 - min(self.config.ema, (step + 1) / (step + 10)))
+        self.mean.begin_step(step)
 
     def end_step(self) -> None:
-        """Move the mean of the weights."""
-        for mean, new in zip(self.mean.parameters(), self.model.parameters()):
-            mean.lerp_(new.detach(), self.forgetting)
+        self.mean.end_step()
 
     def state(self) -> dict[str, Any]:
         parts = {name: network.state_dict() for name, network in self.networks().items()}
@@ -253,7 +242,7 @@ class Contrast:
         return {
             "networks": parts,
             "optimisers": [o.state_dict() for o in optimisers],
-            "mean": self.mean.state_dict(),
+            "mean": self.mean.module.state_dict(),
             "bank": self.bank.state(),
         }
 
@@ -262,12 +251,13 @@ class Contrast:
             network.load_state_dict(state["networks"][name])
         for optimiser, saved in zip((self.layers_optimiser, self.critic_optimiser), state["optimisers"]):
             load_optimiser(optimiser, saved)
-        self.mean.load_state_dict(state.get("mean", state["networks"]["model"]))  # older checkpoints have neither
+        # older checkpoints have neither
+        self.mean.module.load_state_dict(state.get("mean", state["networks"]["model"]))
         self.bank.load_state(state.get("bank", {}))
 
     @property
     def result(self) -> NLCL:
-        return self.mean
+        return self.mean.module
 
     @property
     def photos(self) -> list[Crops]:

@@ -27,11 +27,11 @@ from derain.training.crops import Crops, Room, cores, to_tensor
 from derain.training.discovery import Source, discover, side_of_finds
 from derain.training.learner import adam_options, first_network, load_optimiser
 from derain.training.live import LiveObjective
+from derain.training.mean import RunningMean
 from derain.training.pairs import TIMED_GAIN, Pair, RainBank, pair, shares_of_pairs
+from derain.training.pixel_losses import pixel_losses
 from derain.weights import load
 
-# squared error, 40 dB, below which a crop counts as right: dry ones are not to outweigh all others
-LEAST_SQUARED_ERROR = 1e-4
 DISCOVERY_TIME_SHARE = 0.3  # share of a run's time that all rounds of discovery may take
 LOOKING_TIME_SHARE = 0.1  # share that looking at the further photos may take
 TIMED_TIME_SHARE = 0.1  # share that looking at clips may take
@@ -99,13 +99,13 @@ class Distil:
     ) -> None:
         self.config, self.device, self.clock = config, device, clock or Clock()
         self.model = place(first_network(config), device)
-        self.teacher = copy.deepcopy(self.model).requires_grad_(False).eval()
+        self.mean = RunningMean(self.model, config.ema, device)
+        self.teacher = self.mean.module.eval()
         self.live = LiveObjective(config, device) if is_live(config) else None
         learning = [*self.model.parameters(), *(self.live.heads() if self.live else ())]
         self.optimiser = torch.optim.AdamW(
             learning, config.lr, betas=(0.9, 0.99), weight_decay=1e-4, **adam_options(device)
         )
-        self.forgetting = torch.zeros((), device=device)  # of the teacher in a step
         self.start = copy.deepcopy(self.teacher) if config.remember else None
         self.guide: Guide | None = load_guide(device) if config.guided else None
         loaded = cache(lambda weights: load(weights, device))
@@ -171,10 +171,10 @@ class Distil:
         return 0 if after < 0 else 1 + int(after * self.config.rounds)
 
     def losses(self, batch: Batch) -> Iterator[tuple[torch.optim.Optimizer, dict[str, Tensor]]]:
-        """One optimiser and its losses: L1 and squared error on pixels, PSNR of the crops, L1 on gradients.
+        """One optimiser and its losses, first those of pixels.
 
         Real rain differs from pasted rain, and a network in doubt leaves it; so where the rain is fine or real, rain
-        left counts ``leftover`` times as much as background taken. Where the truth is not known nothing counts.
+        left counts more than background taken. Where the truth is not known nothing counts.
         """
         rainy, clean = (to_tensor(images, self.device) for images in (batch.rainy, batch.clean))
         doubtful, remembered = (
@@ -187,16 +187,7 @@ class Distil:
         error = background.float() - clean
         if batch.trust is not None:
             error = error * torch.as_tensor(batch.trust, device=self.device)[:, None]
-        weighted = torch.where((error > 0) & doubtful, self.config.leftover * error, error)
-        squared = (weighted * error).mean((1, 2, 3))
-        found = {
-            "pixels": weighted.abs().mean(),
-            "gradients": 0.5 * (error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()),
-        }
-        if self.config.squares:
-            found["squares"] = self.config.squares * squared.mean()
-        if self.config.psnr:
-            found["psnr"] = self.config.psnr * torch.log(squared + LEAST_SQUARED_ERROR).mean()
+        found = pixel_losses(error, doubtful, self.config)
         if self.guide and batch.guided is not None:
             O = to_tensor(batch.guided, self.device)
             terms = self.guide.terms(O, self.model(O)[0].float())
@@ -216,13 +207,11 @@ class Distil:
         return min(progress / self.config.warm_up + 0.05, 1.0) * (0.5 + 0.5 * math.cos(math.pi * progress))
 
     def begin_step(self, step: int) -> None:
-        """The memory of the EMA teacher is short at first."""
-        self.forgetting.fill_(1 - min(self.config.ema, (step + 1) / (step + 10)))
+        self.mean.begin_step(step)
 
     def end_step(self) -> None:
         """Move the EMA teacher."""
-        for mean, new in zip(self.teacher.parameters(), self.model.parameters()):
-            mean.lerp_(new.detach(), self.forgetting)
+        self.mean.end_step()
 
     def state(self) -> dict[str, Any]:
         return {
