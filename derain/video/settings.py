@@ -51,7 +51,11 @@ class VideoSettings:
             raise UsageError(f"`end` {self.end:g}: must be after `start` {self.start:g}")
 
     def stretch(self, begins: float = 0.0) -> tuple[float, float]:
-        """Seconds from which and before which frames are taken, or infinities; ``begins``: what the clock begins at."""
+        """From which second on, and before which, frames are taken; infinite where nobody says.
+
+        Args:
+            begins: seconds at which the clip's clock begins, from where start and end are counted.
+        """
         first = -math.inf if self.start is None else self.start
         last = math.inf if self.end is None else self.end
         return begins + first, begins + last
