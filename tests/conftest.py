@@ -9,7 +9,8 @@ import torch
 from PIL import Image
 
 from derain.models import build
-from derain.weights import save
+from derain.models.contract import Derainer
+from derain.weights import bundled_folder, save, sha256
 
 SMALL = {"widths": (8, 8, 8), "blocks": (1, 1, 1)}
 
@@ -66,6 +67,31 @@ def small_weights(tmp_path: Path) -> Path:
     torch.nn.init.constant_(model.tail.bias, 0.05)
     save(model, tmp_path / "small.safetensors")
     return tmp_path / "small.safetensors"
+
+
+def streak_finder() -> Derainer:
+    """A network of the smallest that finds thin upright streaks: what is brighter than both its sides."""
+    model = build("derain", {"widths": (4,), "blocks": (1,), "clipping": True, "fading": True})
+    with torch.no_grad():
+        for parameter in (model.head.weight, model.tail.weight):
+            parameter.zero_()
+        model.head.bias.fill_(-0.5)  # so that all around the photo is white
+        model.tail.bias.fill_(-0.03)  # so much may be texture
+        for corner in range(4):  # of a square of pixels, which are channels
+            model.head.weight[corner, corner::4, 1, 1] = 1 / 3
+            model.tail.weight[corner, corner, 1] = torch.tensor([-0.5, 1, -0.5])
+    return model
+
+
+@pytest.fixture(scope="session")
+def finds_streaks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of bundled weights, the default ones of which are quick."""
+    folder = tmp_path_factory.mktemp("bundled")
+    save(streak_finder(), folder / "derain.safetensors")
+    (folder / "nlcl.safetensors").symlink_to(bundled_folder() / "nlcl.safetensors")
+    sums = (f"{sha256(path)}  {path.name}\n" for path in folder.iterdir())
+    (folder / "SHA256SUMS").write_text("".join(list(sums)))
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -4,9 +4,6 @@ import json
 import math
 import random
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -57,10 +54,11 @@ from derain.restoring.restorer import Restorer
 from derain.training.clock import Clock
 from derain.training.crops import Crops
 from derain.training.discovery import find_rain
-from derain.weights import about, bundled_folder, load, save
+from derain.weights import about, bundled_folder, load, locate, save
 from tests.conftest import Ticking
-from tests.forks import command, preload
+from tests.forks import command, in_terminals, preload
 from tests.score_finetune import coarse
+from tests.terminals import Case
 
 FEW = {"batch": 1, "crop": 48, "bank": 2, "tries": 1, "rounds": 1}
 QUICK = FEW | {"save_every": 2, "log_every": 1, "seed": 3, "device": "cpu"}
@@ -88,8 +86,12 @@ def wide(seed: int) -> list[np.ndarray]:
 
 
 @pytest.fixture
-def camera(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of six rainy photos, whose streaks are too thin to be looked for on reduced ones."""
+def camera(finds_streaks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of six rainy photos, whose streaks are thin enough for quick default weights and to be looked for once.
+
+    Its path has a space and a letter that is not ASCII.
+    """
+    monkeypatch.setattr("derain.weights.bundled.bundled_folder", lambda: finds_streaks)
     monkeypatch.setattr("derain.finetuning.recipe.SCALES", 1)
     folder = tmp_path / "my rainy häuser"
     folder.mkdir()
@@ -171,7 +173,7 @@ def test_without_improvement_the_starting_weights_come_back(camera, bank, tmp_pa
     said: list[str] = []
     found = finetune(camera, tmp_path / "mine.safetensors", bank, steps=4, say=said.append, **QUICK)
     assert not found.better and any("starting weights back" in line for line in said)
-    ours, start = load_file(found.weights), load_file(bundled_folder() / "derain.safetensors")
+    ours, start = load_file(found.weights), load_file(locate("derain"))
     assert all(torch.equal(ours[name], start[name]) for name in start)
 
 
@@ -755,6 +757,14 @@ def test_settings_are_checked_before_anything_is_looked_at(tmp_path):
             finetune(tmp_path / "photos", tmp_path / "mine.safetensors", start="missing", **wrong)
 
 
+MODULES = ("torch._dynamo", "derain.finetuning.finetune", "derain.training.distil")
+
+
+def default_weights(folder: Path) -> str:
+    """Python that takes the bundled weights from a folder."""
+    return f"import pathlib, derain.weights.bundled as b; b.bundled_folder = lambda: pathlib.Path({str(folder)!r})"
+
+
 RUN = """
 import os, sys
 from pathlib import Path
@@ -777,17 +787,17 @@ sys.exit()
 
 
 @pytest.mark.slow
-def test_killed_again_and_again_it_ends_as_if_undisturbed(camera, bank, tmp_path):
+def test_killed_again_and_again_it_ends_as_if_undisturbed(camera, bank, finds_streaks, tmp_path):
     """The kills fall anywhere: while photos are prepared, trained on, judged, or the checkpoint is written."""
-    preload("torch._dynamo", "derain.finetuning.finetune", "derain.training.distil")
+    preload(*MODULES)
 
     def run(out: str, *moments: str) -> list[str]:
-        done = command(camera, bank, tmp_path / out, *moments, before=RUN)
+        done = command(camera, bank, tmp_path / out, *moments, before=default_weights(finds_streaks) + RUN)
         assert done.returncode == 0, done.stderr
         return done.stdout.split()
 
     rng = random.Random(1)
-    moments = ["0/0.2", "0/0.6", *(f"{rng.randrange(2, 5)}/{rng.uniform(0, 0.1)}" for _ in range(3))]
+    moments = ["0/0.1", "0/0.3", *(f"{rng.randrange(2, 5)}/{rng.uniform(0, 0.1)}" for _ in range(3))]
     ends = run("killed.safetensors", *moments, "never")
     assert ends[-1] == "0" and set(ends[:-1]) == {"9"} and len(ends) > 3
     run("whole.safetensors", "never")
@@ -828,39 +838,27 @@ def test_what_was_best_survives_further_interruptions(camera, bank, tmp_path, mo
     assert not finetune(camera, out, bank, steps=4, resume=True, **QUICK).interrupted
 
 
-def test_interrupted_it_keeps_the_best_and_exits_with_130(camera, bank, tmp_path):
-    code = (
-        f"{NOTHING_FOUND}\n"
-        "import signal, torch\n"
-        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # in the background it is ignored
-        "torch.set_num_threads(1)\n"
+def test_interrupted_it_keeps_the_best_and_exits_with_130(camera, bank, finds_streaks, tmp_path):
+    preload(*MODULES)
+    before = (
+        f"{NOTHING_FOUND}\n{default_weights(finds_streaks)}\n"
         "from functools import partial\n"
         "import derain.finetuning.recipe as recipe\n"
-        "from derain.cli.app import main\n"
         "recipe.load_config = partial(recipe.load_config, crop=48, batch=1, log_every=1)\n"
-        "main()\n"
     )
-    command = [sys.executable, "-c", code, "finetune", str(camera), "-o", str(tmp_path / "mine.safetensors")]
-    process = subprocess.Popen(
-        [*command, "--clean", str(bank), "--minutes", "5"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    said = []
-    for line in process.stderr:
-        said.append(line)
-        if line.startswith("step 3 "):
-            process.send_signal(signal.SIGINT)
-            break
-    out, rest = process.communicate(timeout=240)
-    assert process.returncode == 130 and "Traceback" not in rest, rest
-    assert out.strip() == str(tmp_path / "mine.safetensors") and "--resume" in rest
-    assert "before anything was judged" in rest and "no better than" not in rest
-    assert load(out.strip()).config == load().config
+    words = ["finetune", str(camera), "-o", str(tmp_path / "mine.safetensors"), "--clean", str(bank), "--minutes", "5"]
+    (ended,) = in_terminals([Case(words, interrupt_at="step 3 ", before=before)])
+    out, said = ended.stdout.strip(), " ".join(ended.stderr.split())
+    assert ended.code == 130 and "Traceback" not in said, said
+    assert out == str(tmp_path / "mine.safetensors") and "--resume" in said
+    assert "before anything was judged" in said and "no better than" not in said
+    assert load(out).config == load().config
     settings = QUICK | {"seed": 0, "steps": 4, "resume": True}
-    gone_on = finetune(camera, Path(out.strip()), clean=bank, **settings)
+    gone_on = finetune(camera, out, bank, **settings)
     log = [json.loads(line)["step"] for line in (work_folder(gone_on.weights) / "log.jsonl").open()]
     assert not gone_on.interrupted and log == [1, 2, 3, 4]
     with pytest.raises(UsageError, match="is finished"):
-        finetune(camera, Path(out.strip()), clean=bank, **settings)
+        finetune(camera, out, bank, **settings)
 
 
 @pytest.mark.parametrize(
@@ -910,11 +908,11 @@ def test_a_full_disk_is_one_sentence(camera, bank, tmp_path, monkeypatch):
     resource = pytest.importorskip("resource")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     monkeypatch.setattr("derain.training.distil.discover", lambda *_: None)  # it takes long
-    out = tmp_path / "mine.safetensors"
+    out, large = tmp_path / "mine.safetensors", bundled_folder() / "derain.safetensors"
     resource.setrlimit(resource.RLIMIT_FSIZE, (10**6, limits[1]))
     try:
         with pytest.raises(PhotoError, match=r"mine.finetune/checkpoint.pt: cannot be written \(File too large\); "):
-            finetune(camera, out, bank, steps=1, **QUICK)
+            finetune(camera, out, bank, steps=1, start=large, **QUICK)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert not out.exists() and not list(work_folder(out).glob("*.pt"))
