@@ -1,6 +1,7 @@
 """`derain` in processes of its own, forked from one that has torch already: a start takes no second and a half."""
 
 import atexit
+import gc
 import json
 import os
 import signal
@@ -21,7 +22,9 @@ STREAMS = ("stdin", "stdout", "stderr")
 PRELOADED = (
     *("torch", "derain.batch.running", "derain.rain.remaining", "derain.doctor", "derain.video"),
     *("derain.evaluation.evaluate", "derain.training.loop", "derain.weights"),
+    *("derain.evaluation.report", "derain.video.pipeline", "numpy.ma"),
     *("rich.markup", "rich.padding", "rich.progress", "rich.table", "typer", "typer.rich_utils"),
+    "pydantic.type_adapter",  # which Typer loads for options with bounds
 )
 
 
@@ -116,7 +119,13 @@ if __name__ == "__main__":
         "preload": lambda what: [import_module(name) for name in what] and None,
     }
     answers["preload"](PRELOADED)
-    sys.modules["torch"].set_num_threads(1)
+    import torch
+
+    from derain.restoring.devices import half_precision
+
+    torch.set_num_threads(1)
+    half_precision("auto", torch.device("cpu"))  # measured here once, which each command would do again
+    gc.freeze()  # there is no garbage in all that
     for line in sys.stdin:
         wanted, given = json.loads(line)
         print(json.dumps(answers[wanted](given)), flush=True)
