@@ -17,7 +17,7 @@ from derain.restoring.restorer import Restorer
 from derain.weights import load
 from tests.test_models import REPOSITORY
 from tests.test_restoring import Halving
-from tests.test_scales import Lamps, scene  # noqa: F401
+from tests.test_scales import LARGE, Lamps, scene  # noqa: F401
 
 
 def apart(*arrays: np.ndarray) -> int:
@@ -41,13 +41,14 @@ def test_photos_are_resized_as_opencv_does_it(rng, depth, white, size):
 
 @pytest.mark.parametrize("depth", [np.uint8, np.uint16])
 @pytest.mark.parametrize("tile, compared", [(0, 1e7), (64, 40_000)])
-def test_a_photo_has_the_layers_that_it_has_on_the_cpu(depth, tile, compared, monkeypatch):
+def test_a_photo_has_the_layers_that_it_has_on_the_cpu(depth, tile, compared, finds_streaks, monkeypatch):
     monkeypatch.setattr(alike, "MOST_COMPARED", compared)
     photo = read_photo(REPOSITORY / "examples" / "rainy.jpg")[:260, :300].astype(depth) * depth(
         1 if depth is np.uint8 else 257
     )
-    restorer = Restorer(load(), "float32", tile)
+    restorer = Restorer(load(finds_streaks / "derain.safetensors"), "float32", tile)
     found, expected = layers_on_device(restorer, photo), restorer.layers(photo)
+    assert expected.rain.any()
     for layer, wanted in zip(found, (expected.background, expected.rain)):
         assert layer.dtype == depth and apart(layer, wanted) <= max(photo.max() // 255, 1)
 
@@ -56,7 +57,7 @@ def test_a_photo_has_the_layers_that_it_has_on_the_cpu(depth, tile, compared, mo
 def test_wide_streaks_are_found_as_on_the_cpu(scene, monkeypatch, worth):  # noqa: F811
     monkeypatch.setattr(scales, "WORTH_A_GLIMPSE", worth)
     photo, restorer = (
-        cv2.resize(scene[1], None, fx=8, fy=8, interpolation=cv2.INTER_CUBIC),
+        cv2.resize(scene[1], None, fx=LARGE, fy=LARGE, interpolation=cv2.INTER_CUBIC),
         Restorer(Lamps(), "float32"),
     )
     found, expected = layers_on_device(restorer, photo), restorer.layers(photo)
@@ -66,7 +67,7 @@ def test_wide_streaks_are_found_as_on_the_cpu(scene, monkeypatch, worth):  # noq
 
 def test_photos_in_one_pass_have_the_backgrounds_that_each_has_alone(scene):  # noqa: F811
     """One with wide streaks among others, whose layers stay as they are."""
-    size, restorer = (8 * scene[0].shape[1], 8 * scene[0].shape[0]), Restorer(Lamps(), "float32")
+    size, restorer = (LARGE * scene[0].shape[1], LARGE * scene[0].shape[0]), Restorer(Lamps(), "float32")
     photos = [
         cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC) for picture in (scene[0], scene[1], scene[0] // 2)
     ]

@@ -17,6 +17,7 @@ from derain.restoring.scales import is_evident
 from derain.restoring.tiling import windows_around
 
 SIDE = 300
+LARGE = 6  # times as large: looked at reduced by 2 and by 4
 
 
 @pytest.fixture
@@ -36,8 +37,10 @@ def error(photo, clean):
     return float(((photo.astype(float) - clean) ** 2).mean())
 
 
-@pytest.mark.parametrize("depth, side", [(np.uint8, 200), (np.uint16, 140)])  # looked at twice and once more
-def test_wide_streaks_of_a_large_photo_are_found_in_the_reduced_one(scene, depth, side, monkeypatch):
+@pytest.mark.parametrize("depth, least", [(np.uint8, 0), (np.uint16, confirming.LEAST_CONFIRMED)])
+def test_wide_streaks_of_a_large_photo_are_found_in_the_reduced_one(scene, depth, least, monkeypatch):
+    monkeypatch.setattr(confirming, "LEAST_CONFIRMED", least)
+    monkeypatch.setattr(scales, "LEAST_SHORT_SIDE", 300)
     look, own = Restorer.layers_at_own_scale, []
 
     def noted(*seen):
@@ -47,7 +50,7 @@ def test_wide_streaks_of_a_large_photo_are_found_in_the_reduced_one(scene, depth
 
     monkeypatch.setattr(Restorer, "layers_at_own_scale", noted)
     clean, rainy = (
-        larger(photo[:side, :side], 9).astype(depth) * depth(1 if depth is np.uint8 else 257) for photo in scene
+        larger(photo[:140, :140], 9).astype(depth) * depth(1 if depth is np.uint8 else 257) for photo in scene
     )
     background, rain = derain.restore(derain.load(), rainy)
     at_its_own_scale = next(found for found in own if found.shape == rainy.shape)
@@ -64,7 +67,7 @@ def test_a_photo_that_was_turned_upright_is_as_one_that_stands(scene, small_weig
 
 def test_large_photos_without_rain_and_small_ones_are_as_at_their_own_scale(scene):
     model = derain.load()
-    for photo in (larger(scene[0], 4), scene[1]):
+    for photo in (larger(scene[0], 3), scene[1]):
         at_its_own_scale = Restorer(model, "float32").layers_at_own_scale(photo)
         keep_rain(photo, at_its_own_scale)
         assert np.array_equal(derain.restore(model, photo)[0], at_its_own_scale.background)
@@ -89,8 +92,8 @@ def test_a_network_without_reductions_sees_the_photo_once(scene):
             self.seen.append(tuple(rainy.shape[-2:]))
             return rainy, torch.zeros_like(rainy)
 
-    derain.restore(Counting(), larger(scene[0], 4))
-    assert Counting.seen == [(4 * SIDE, 4 * SIDE)]
+    derain.restore(Counting(), larger(scene[0], 3))
+    assert Counting.seen == [(3 * SIDE, 3 * SIDE)]
 
 
 class Lamps(Derainer):
@@ -104,20 +107,21 @@ class Lamps(Derainer):
 
     def layers(self, rainy):
         self.seen.append(rainy.shape[-1])
-        rain = (rainy - 0.25).clamp(min=0) * (max(rainy.shape[-2:]) < 8 * SIDE)
+        rain = (rainy - 0.25).clamp(min=0) * (max(rainy.shape[-2:]) < LARGE * SIDE)
         return rainy - rain, rain
 
 
 @pytest.mark.parametrize("rains", [True, False])
 def test_a_glimpse_at_a_large_photo_tells_whether_it_is_worth_a_look(scene, monkeypatch, rains):
-    photo = larger(scene[int(rains)], 8)
+    photo = larger(scene[int(rains)], LARGE)
     whole, glimpsed = Lamps(), Lamps()
     monkeypatch.setattr(confirming, "LEAST_CONFIRMED", np.inf)
     monkeypatch.setattr(scales, "WORTH_A_GLIMPSE", 1e9)
     expected = derain.restore(whole, photo)
     monkeypatch.setattr(scales, "WORTH_A_GLIMPSE", 0)
     assert all(np.array_equal(*pair) for pair in zip(derain.restore(glimpsed, photo), expected))
-    assert 2 * SIDE in whole.seen and (2 * SIDE in glimpsed.seen) == rains and len(glimpsed.seen) >= 10
+    reduced = LARGE * SIDE // 4
+    assert reduced in whole.seen and (reduced in glimpsed.seen) == rains and len(glimpsed.seen) >= 10
 
 
 class Grass(Derainer):
@@ -174,16 +178,16 @@ def test_a_small_photo_keeps_what_only_its_own_scale_shows(scene):
 @pytest.mark.parametrize("corners", [(), (0,), (0, 3), (1, 2)])
 def test_of_a_large_photo_the_network_sees_only_where_the_reduced_one_shows_rain(scene, monkeypatch, corners):
     monkeypatch.setattr(confirming, "LEAST_CONFIRMED", 0)
-    photo = np.full((6 * SIDE, 6 * SIDE, 3), 90, np.uint8)
+    photo = np.full((4 * SIDE, 4 * SIDE, 3), 90, np.uint8)
     for corner in corners:
-        down, right = (5 * SIDE * each for each in divmod(corner, 2))
+        down, right = (3 * SIDE * each for each in divmod(corner, 2))
         photo[down : down + SIDE, right : right + SIDE] = scene[1]
     model, all_of_it = Grass(anywhere=True), Grass(anywhere=True)
     found = Restorer(model, "float32").layers(photo)
-    assert sum(model.seen) < (0.27 + 0.1 * len(corners)) * 36 * SIDE**2
+    assert sum(model.seen) < (0.27 + 0.2 * len(corners)) * 16 * SIDE**2
     monkeypatch.setattr(confirming, "SEEN", -1)
     expected = Restorer(all_of_it, "float32").layers(photo)
-    assert max(all_of_it.seen) == 36 * SIDE**2
+    assert max(all_of_it.seen) == 16 * SIDE**2
     assert np.array_equal(found.background, expected.background) and np.array_equal(found.rain, expected.rain)
     assert bool(corners) == found.rain.any()
 
