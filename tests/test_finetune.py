@@ -123,23 +123,22 @@ def test_the_result_runs_and_says_what_it_is(camera, bank, tmp_path):
 
 
 @pytest.mark.slow
-def test_finetuning_learns_to_take_what_the_network_leaves_of_streaks(tmp_path, monkeypatch):
+def test_finetuning_learns_to_take_what_the_network_leaves_of_streaks(bank, tmp_path, monkeypatch):
     """A network that takes half of the height of every streak learns from its own finds to take nearly all.
 
     In so few steps the rest suffers, so of the judgement only that on rain like the camera's counts here.
     """
     monkeypatch.setattr(Judge, "gain", lambda judge, scores: scores.matched - judge.start.matched)
-    monkeypatch.setattr("derain.finetuning.judge.MOST_PICTURES", 2)
     pairs = [heavy(seed) for seed in range(16)]
     (tmp_path / "close").mkdir()
     for index, (_, rainy) in enumerate(pairs[:6]):
         Image.fromarray(to_bytes(rainy)).save(tmp_path / "close" / f"{index}.png")
     start, weights = tmp_path / "half.safetensors", tmp_path / "mine.safetensors"
     save(half_as_high(load()), start, {})
-    small = {"batch": 4, "crop": 64, "bank": 12, "tries": 1, "lr": 5e-4, "save_every": 60}
+    small = {"batch": 4, "crop": 64, "bank": 12, "tries": 1, "lr": 5e-4, "save_every": 40}
     settings = small | {"precision": "float32"}  # alike on all processors
     sure(monkeypatch)
-    found = finetune(tmp_path / "close", weights, steps=60, start=str(start), change="high", **settings)
+    found = finetune(tmp_path / "close", weights, bank, steps=40, start=str(start), change="high", **settings)
     assert found.better and found.after.matched > found.before.matched + 2
     tuned, before = (np.mean([streaks_left(load(w), *pair) for pair in pairs[10:]]) for w in (weights, start))
     assert before > 0.4 and tuned < before - 0.15
