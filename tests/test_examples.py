@@ -1,7 +1,6 @@
 """The scripts of the gallery, run in small."""
 
 import runpy
-import subprocess
 import sys
 from pathlib import Path
 
@@ -17,13 +16,14 @@ from derain.finetuning.guide import Guide
 from derain.models.deployable import DerainConfig, DerainNet
 from derain.weights import save
 from tests.conftest import SMALL
+from tests.forks import command
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
 def example(name, *words, cwd):
-    script = [sys.executable, EXAMPLES / name, *map(str, words)]
-    done = subprocess.run(script, cwd=cwd, capture_output=True, text=True)
+    script = f"import runpy, sys; runpy.run_path({str(EXAMPLES / name)!r}, run_name='__main__'); sys.exit()"
+    done = command(*words, cwd=cwd, before=script)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
