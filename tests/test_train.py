@@ -732,6 +732,23 @@ except KeyboardInterrupt:
     interrupted = True
 torch.save({"interrupted": interrupted, "drawn": drawn, "weights": learners[0].model.state_dict()}, f"{out}.{rank}")
 """
+AS_TORCHRUN = """
+import os, runpy, signal, sys
+children = []
+for rank in "01":
+    if not (child := os.fork()):
+        os.environ |= {"RANK": rank, "LOCAL_RANK": rank}
+        del sys.argv[0]
+        runpy.run_path(sys.argv[0])
+        os._exit(0)
+    children.append(child)
+while children:
+    ended, status = os.wait()
+    children.remove(ended)
+    if status:
+        sys.exit([os.kill(child, signal.SIGKILL) for child in children] and 1)
+sys.exit()
+"""
 
 
 @pytest.mark.slow
@@ -740,13 +757,17 @@ def test_torchrun_keeps_two_processes_in_step_to_their_common_end_and_goes_on_wi
     (script := tmp_path / "two.py").write_text(TWO)
     two, one = tmp_path / "two", tmp_path / "one"
     train(config(steps=2), *folders, one)
+    words, alone = [script, *folders], {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
     options = json.dumps(asdict(config(save_every=1000)))
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--rdzv-backend=c10d"]
-    alone = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    launch += [f"--rdzv-endpoint=127.0.0.1:{free_port()}", *words, two, options]
+    done = subprocess.run([*map(str, launch)], capture_output=True, text=True, env=os.environ | alone, timeout=240)
+    assert done.returncode == 0, done.stderr
+    preload("torch._dynamo", "derain.training.distil")
+    torchrun = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    done = command(*words, one, options, before=AS_TORCHRUN, **torchrun, **alone)
+    assert done.returncode == 0, done.stderr
     for out in (two, one):
-        command = [*launch, f"--rdzv-endpoint=127.0.0.1:{free_port()}", script, *folders, out, options]
-        done = subprocess.run([*map(str, command)], capture_output=True, text=True, env=alone, timeout=240)
-        assert done.returncode == 0, done.stderr
         first, second = (torch.load(f"{out}.{rank}", weights_only=True) for rank in (0, 1))
         assert first["interrupted"] == second["interrupted"] == (out == two)
         assert all(torch.equal(weights, second["weights"][name]) for name, weights in first["weights"].items())
