@@ -46,11 +46,12 @@ from tests.conftest import SMALL, Ticking
 from tests.forks import command, preload
 
 QUICK = {"steps": 6, "batch": 1, "crop": 48, "save_every": 2, "log_every": 1, "device": "cpu", "seed": 3}
+FEW = {"bank": 4, "tries": 2}
 TINY = {"derain": SMALL, "nlcl": {"width": 4, "blocks": 1}}
 
 
 def config(preset="derain", **options):
-    warm = {"warm": 0.3, "bank": 4} if preset == "derain" else {}
+    warm = {"warm": 0.3} | FEW if preset == "derain" else {}
     return load_config(None, preset=preset, model=TINY[preset], **(QUICK | warm | options))
 
 
@@ -94,7 +95,7 @@ def test_result_describes_itself_and_loads(folders, tmp_path, preset):
 @pytest.mark.parametrize("preset", ["derain", "nlcl"])
 def test_training_goes_on_from_weights(folders, tmp_path, preset):
     start = train(config(preset), *folders, tmp_path / "first")
-    on = load_config(None, preset=preset, start=str(start), **(QUICK | {"lr": 1e-9, "steps": 1}))
+    on = load_config(None, preset=preset, start=str(start), **(QUICK | FEW | {"lr": 1e-9, "steps": 1}))
     assert on.warm == 0
     result = train(on, *folders, tmp_path / "second")
     before, after = load_file(start), load_file(result)
@@ -221,10 +222,8 @@ def test_generators_first_learn_what_the_teacher_found_then_the_objective(folder
 @pytest.mark.parametrize("preset, more", [("derain", {"guided": 0.01, "rounds": 2}), ("nlcl", {"anchor": 0.3})])
 def test_results_do_not_depend_on_the_number_of_workers(folders, tmp_path, preset, more):
     settings = config(preset, steps=7, batch=2, **more)
-    results = [
-        load_file(train(replace(settings, workers=count), *folders, tmp_path / str(count))) for count in (0, 1, 3)
-    ]
-    assert all(torch.equal(results[0][name], other[name]) for other in results[1:] for name in results[0])
+    results = [load_file(train(replace(settings, workers=count), *folders, tmp_path / str(count))) for count in (0, 2)]
+    assert all(torch.equal(results[0][name], results[1][name]) for name in results[0])
 
 
 def test_workers_end_with_a_process_that_is_killed(folders, tmp_path):
