@@ -848,7 +848,7 @@ def test_a_full_disk_is_told_with_what_to_do_whatever_found_it_out(tmp_path, rng
 
 
 @pytest.mark.slow
-def test_three_thousand_damaged_files_in_one_batch(tmp_path, rng, small_weights):
+def test_two_thousand_damaged_files_in_one_batch(tmp_path, rng, small_weights):
     """Truncated, bit-flipped and mislabelled files: each is an output or one sentence, and the good ones are done."""
     picture, whole = Image.fromarray(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)), []
     for name in ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "AVIF"):
@@ -857,13 +857,13 @@ def test_three_thousand_damaged_files_in_one_batch(tmp_path, rng, small_weights)
         whole.append((content.getvalue(), name.lower()))
     folder = tmp_path / "all kinds"
     folder.mkdir()
-    for index in range(3000):
+    for index in range(36 + 2250):
         content, suffix = whole[index % 6]
         damaged = bytearray(content)
-        if index % 4 == 0:
+        if index < 36:
+            suffix = whole[index // 6][1]
+        elif index // 6 % 3 == 0:
             damaged = damaged[: rng.integers(0, len(damaged))]
-        elif index % 4 == 1:
-            suffix = whole[rng.integers(6)][1]
         else:
             for place in rng.integers(0, len(damaged), rng.integers(1, 8)):
                 damaged[place] ^= 1 << rng.integers(0, 8)
@@ -871,9 +871,9 @@ def test_three_thousand_damaged_files_in_one_batch(tmp_path, rng, small_weights)
     done = command("run", folder, "-o", tmp_path / "out", "--weights", small_weights, "--json", "--max-megapixels", 1)
     assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr[-2000:]
     reports = [json.loads(line) for line in done.stdout.splitlines()]
-    assert len(reports) == 3000
+    assert len(reports) == 36 + 2250
     good = [report for report in reports if not report["error"]]
     assert {Path(report["output"]) for report in good} == set((tmp_path / "out").iterdir())
-    mislabelled = [report for report in reports if int(Path(report["input"]).stem) % 4 == 1]
-    assert not any(report["error"] for report in mislabelled) and 800 < len(good) < 2500
+    mislabelled = [report for report in reports if int(Path(report["input"]).stem) < 36]
+    assert not any(report["error"] for report in mislabelled) and 400 < len(good) < 1500
     assert all(report["error"].startswith(report["input"]) for report in reports if report["error"])
