@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import shutil
 from dataclasses import replace
 from functools import partial
 from itertools import cycle
@@ -373,16 +374,22 @@ def test_differences_are_paired(rng):
     assert difference.low > 0 and summary.low < found.summary(INPUT)["psnr_rgb"].mean
 
 
-@pytest.fixture
-def paired_folders(tmp_path, rng):
+@pytest.fixture(scope="module")
+def rendered_once(tmp_path_factory):
+    made = tmp_path_factory.mktemp("rendered")
     for name in ("rainy", "clean", "tool a", "tool b"):
-        (tmp_path / name).mkdir()
+        (made / name).mkdir()
     for index, sample in enumerate(rendered_samples(3).samples):
-        Image.fromarray(sample.rainy).save(tmp_path / "rainy" / f"rain-{index}.png")
-        Image.fromarray(sample.clean).save(tmp_path / "clean" / f"norain-{index}.png")
-        Image.fromarray(sample.clean // 2 + sample.rainy // 2).save(tmp_path / "tool a" / f"rain-{index}.png")
-        Image.fromarray(cv2.blur(sample.rainy, (9, 9))).save(tmp_path / "tool b" / f"rain-{index}.derained.png")
-    return tmp_path
+        Image.fromarray(sample.rainy).save(made / "rainy" / f"rain-{index}.png")
+        Image.fromarray(sample.clean).save(made / "clean" / f"norain-{index}.png")
+        Image.fromarray(sample.clean // 2 + sample.rainy // 2).save(made / "tool a" / f"rain-{index}.png")
+        Image.fromarray(cv2.blur(sample.rainy, (9, 9))).save(made / "tool b" / f"rain-{index}.derained.png")
+    return made
+
+
+@pytest.fixture
+def paired_folders(rendered_once, tmp_path):
+    return shutil.copytree(rendered_once, tmp_path, dirs_exist_ok=True)
 
 
 def call(*arguments):
