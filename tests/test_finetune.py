@@ -56,9 +56,8 @@ from derain.training.crops import Crops
 from derain.training.discovery import find_rain
 from derain.weights import about, bundled_folder, load, locate, save
 from tests.conftest import Ticking
-from tests.forks import command, in_terminals, preload
+from tests.forks import command, preload
 from tests.score_finetune import coarse
-from tests.terminals import Case
 
 FEW = {"batch": 1, "crop": 48, "bank": 2, "tries": 1, "rounds": 1}
 QUICK = FEW | {"save_every": 2, "log_every": 1, "seed": 3, "device": "cpu"}
@@ -841,14 +840,19 @@ def test_interrupted_it_keeps_the_best_and_exits_with_130(camera, bank, finds_st
     preload(*MODULES)
     before = (
         f"{NOTHING_FOUND}\n{default_weights(finds_streaks)}\n"
+        "import os, signal\n"
         "from functools import partial\n"
         "import derain.finetuning.recipe as recipe\n"
+        "import derain.finetuning.finetune as tuning\n"
         "recipe.load_config = partial(recipe.load_config, crop=48, batch=1, log_every=1)\n"
+        "made, pressed = tuning.Run, lambda step, *_: step == 3 and os.kill(os.getpid(), signal.SIGINT)\n"
+        "tuning.Run = lambda *given: made(*given[:-1], pressed)\n"
     )
-    words = ["finetune", str(camera), "-o", str(tmp_path / "mine.safetensors"), "--clean", str(bank), "--minutes", "5"]
-    (ended,) = in_terminals([Case(words, interrupt_at="step 3 ", before=before)])
-    out, said = ended.stdout.strip(), " ".join(ended.stderr.split())
-    assert ended.code == 130 and "Traceback" not in said, said
+    done = command(
+        *("finetune", camera, "-o", tmp_path / "mine.safetensors", "--clean", bank, "--minutes", "5"), before=before
+    )
+    out, said = done.stdout.strip(), done.stderr
+    assert done.returncode == 130 and "Traceback" not in said, said
     assert out == str(tmp_path / "mine.safetensors") and "--resume" in said
     assert "before anything was judged" in said and "no better than" not in said
     assert load(out).config == load().config
