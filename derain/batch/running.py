@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 
@@ -248,8 +249,8 @@ def separate(
     if covered < rainy_from:
         return Separated(original.pixels, np.zeros_like(found.rain), seconds, covered, dry=True)
     if strength < 1:
-        rain = at_strength(0, found.rain, strength)
-        found = Layers(original.pixels - rain, rain)
+        background = at_strength(original.pixels, found.background, strength)
+        found = Layers(background, np.asarray(cv2.subtract(original.pixels, background)))
     nothing = (strength < 1 or not covered) and not found.rain.any()
     return Separated(found.background, found.rain, seconds, covered, dry=nothing)
 

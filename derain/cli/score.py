@@ -79,7 +79,7 @@ def score(
                 if why := absent[source]:
                     raise PhotoError(f"{source}: {why}")
                 for time, pixels in _pictures(source, every):
-                    found = restorer.layers(pixels, partial(_show_part, bar, task, short, time))
+                    found = restorer.bright_layers(pixels, partial(_show_part, bar, task, short, time))
                     telling.tell(source, time, amount(found.rain))
             bar.update(task, advance=1)
     if telling.failed:

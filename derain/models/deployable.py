@@ -85,6 +85,7 @@ class DerainNet(Derainer):
 
     reductions = (2, 4, 8)
     may_have_half_weights = True
+    finds_dark_streaks = True
 
     def __init__(self, config: DerainConfig = DerainConfig()) -> None:
         super().__init__()

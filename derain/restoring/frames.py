@@ -43,7 +43,7 @@ class FrameRestorer:
             with suppress_out_of_memory():
                 background = self._at_every_scale(whole)
         if background is None:
-            background = self.restorer.layers(frame).background
+            background = self.restorer.bright_layers(frame).background
         return frame if background is whole or is_same(frame, background) else background
 
     def _takes_whole(self, frame: Pixels) -> bool:

@@ -13,7 +13,10 @@ from derain.restoring.tiling import Window
 
 @dataclass(frozen=True)
 class Layers:
-    """What a photo is made of, both like the photo, with ``background + rain == photo``."""
+    """What a photo is made of, both like the photo, with ``background + rain == photo``.
+
+    Only where a streak is darker than its backdrop is the background brighter than the photo, and the rain 0.
+    """
 
     background: Pixels
     rain: Pixels

@@ -27,6 +27,7 @@ from derain.restoring.conversion import (
     to_picture,
     write_layers,
 )
+from derain.restoring.dark_streaks import may_be_dark, shares_of_dark_rain
 from derain.restoring.devices import (
     affordable_pixels,
     free_memory,
@@ -111,6 +112,15 @@ class Restorer:
         Raises:
             PhotoError: not even a small tile fits into the memory, or the network's result is not finite.
         """
+        found = self.bright_layers(photo, watch)
+        filled = self._filled(photo, found, watch) if self.model.finds_dark_streaks else None
+        if filled is None:
+            return found
+        background = self.bright_layers(filled, watch).background
+        return Layers(background, np.asarray(cv2.subtract(photo, background)))
+
+    def bright_layers(self, photo: Pixels, watch: Watch | None = None) -> Layers:
+        """As :meth:`layers`, but streaks that are darker than their backdrop stay."""
         if self.device.type == "cuda" and self.model.halo is not None:
             with suppress_out_of_memory():
                 return Layers(*layers_on_device(self, photo))
@@ -122,6 +132,33 @@ class Restorer:
         finally:
             if photo.shape[0] * photo.shape[1] > LARGE and free_memory(self.device) < 2 * used_memory(self.device):
                 give_back_freed_memory()
+
+    def _filled(self, photo: Pixels, bright: Layers, watch: Watch | None) -> Pixels | None:
+        """The photo with its dark streaks filled; ``None`` if it shows none, given its bright layers."""
+        height, width = photo.shape[:2]
+        squares = may_be_dark(photo, bright.rain)
+        if not squares.any():
+            return None
+        if is_confirmed(height, width):  # dark streaks show at half the size, too
+            half = width // 2, height // 2
+            reduced, *layers = (
+                np.asarray(cv2.resize(each, half, interpolation=cv2.INTER_AREA))
+                for each in (photo, bright.background, bright.rain)
+            )
+            if self._filled_where(reduced, Layers(*layers), squares, watch) is None:
+                return None
+        return self._filled_where(photo, bright, squares, watch)
+
+    def _filled_where(
+        self, photo: Pixels, bright: Layers, squares: NDArray[np.bool_], watch: Watch | None
+    ) -> Pixels | None:
+        negative = np.asarray(cv2.bitwise_not(photo))
+        found = self._layers_where(negative, squares, watch)
+        shares = shares_of_dark_rain(photo, bright, found.rain)
+        if shares is None:
+            return None
+        keep_share(negative, found, shares)
+        return np.asarray(cv2.bitwise_not(found.background))
 
     def _layers_at_every_scale(self, photo: Pixels, watch: Watch | None) -> Layers:
         height, width = photo.shape[:2]
@@ -367,7 +404,8 @@ def restore(
 ) -> tuple[Pixels, Pixels]:
     """Background and rain layer of an ``(H, W, 3)`` RGB photo of any size, uint8 or uint16, in its shape and type.
 
-    Arguments and errors are those of :class:`Restorer`.
+    Both add up to the photo, but where a streak is darker than a bright sky: there the background is the brighter one,
+    and the rain is 0. Arguments and errors are those of :class:`Restorer`.
 
     Raises:
         UsageError: the photo is of another shape or type, or the model is none.

@@ -113,7 +113,7 @@ class Service:
         return separate(original, self.restorers[wanted.weights], wanted.strength, rainy_from)
 
     def _amount(self, original: Original, wanted: Wanted) -> Amount:
-        return amount(self.restorers[wanted.weights].layers(original.pixels).rain)
+        return amount(self.restorers[wanted.weights].bright_layers(original.pixels).rain)
 
     async def _decoded(self, upload: Upload) -> Original:
         return await self._in_files(decode, upload.content, upload.called, self.limits.megapixels, False)

@@ -30,7 +30,7 @@ def count_rainy(run: Run) -> int:
     restorer = Restorer(run.model, settings.precision, settings.tile, settings.max_memory)
     least = settings.rainy_from or 0.0
     frames = _of_clip(run.source, settings) if run.source.is_file() else _of_pictures(run.source, settings)
-    return sum(coverage(restorer.layers(pixels).rain) >= least for pixels in frames)
+    return sum(coverage(restorer.bright_layers(pixels).rain) >= least for pixels in frames)
 
 
 def _of_clip(path: Path, settings: VideoSettings) -> Iterator[Pixels]:

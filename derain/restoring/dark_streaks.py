@@ -1,0 +1,122 @@
+"""Streaks darker than a bright backdrop: before the sky a drop shows the rest of the scene, which is darker.
+
+The network only takes light away. In the photo's negative such streaks are bright, so it finds them there as it finds
+others, and they are filled before the photo itself is looked at once more. Dark streaks before a bright sky look much
+like bright ones before a grey sky. Which they are is told by what is left: the right answer is smoother, has to change
+less, and its streaks run as those elsewhere do. Before a sky that the camera clipped no streak is bright.
+"""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from derain.arrays import Grey, Pixels
+from derain.rain.amount import RAINY_SCORE, coverage
+from derain.restoring.alike import WHOLE
+from derain.restoring.layers import Layers, heights_of
+
+SQUARE = 32  # px, about
+CELL = 8  # px, of which shares are told
+MOST_COMPARED = 1e6  # px: a larger photo is compared reduced
+BACKDROP, NEIGHBOURHOOD = 12, 48  # px, standard deviations: what is bright, and what is compared
+FOUND = 2  # grey levels of 255, from which a pixel lies in a streak
+LEAST_FILLED = 0.002  # share of the photo
+# Each of these: where nothing, and where all of it, is dark rain.
+BRIGHT = 140, 165  # grey levels of 255, of the photo
+BRIGHT_FILLED = 153, 191  # and of the photo once it is filled
+CLIPPED = 235, 248  # grey levels of 255, once it is filled, so that no light can have been added
+ALONG = 0.5, 0.75  # likeness to the direction of the bright rain, from -1 to 1
+SMOOTHER = 0.95, 0.85  # steepness of what is filled over that of the background without
+LESS = 0.65, 0.5  # bright rain there over dark rain
+
+
+def may_be_dark(photo: Pixels, rain: Pixels) -> NDArray[np.bool_]:
+    """In which squares of the photo there may be dark streaks, ``(h, w)``, given its bright rain."""
+    height, width = photo.shape[:2]
+    size = max(width // SQUARE, 1), max(height // SQUARE, 1)
+    if coverage(rain) < RAINY_SCORE:
+        return np.zeros(size[::-1], np.bool_)
+    return heights_of(np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_AREA))) >= BRIGHT[0]
+
+
+def shares_of_dark_rain(photo: Pixels, bright: Layers, found: Pixels) -> NDArray[np.int32] | None:
+    """Which share of the rain found in the negative is dark rain, ``(h, w)`` from 0 to ``WHOLE``.
+
+    Args:
+        bright: the photo's layers by bright rain alone.
+
+    Returns:
+        ``None`` if there is next to none.
+    """
+    here, background, rain, dark = (_compared(layer) for layer in (photo, bright.background, bright.rain, found))
+    streaks = (dark > FOUND).astype(np.float32)
+    if streaks.mean() < LEAST_FILLED:
+        return None
+
+    def in_streaks(numbers: Grey) -> Grey:
+        return _around(streaks * numbers, NEIGHBOURHOOD)
+
+    filled = np.minimum(here + dark, 255)
+    brightness = _around(filled, BACKDROP)
+    smoother = _ratio(in_streaks(_steepness(filled)), in_streaks(_steepness(background)))
+    less = _ratio(in_streaks(rain), in_streaks(dark))
+    shares = (
+        _between(_around(here, BACKDROP), BRIGHT)
+        * _between(brightness, BRIGHT_FILLED)
+        * _between(_likeness(dark, rain), ALONG)
+        * _between(smoother, SMOOTHER)
+        * np.maximum(_between(less, LESS), _between(brightness, CLIPPED))
+    )
+    if (shares * _cells(streaks)).mean() < LEAST_FILLED:
+        return None
+    return np.rint(shares * WHOLE).astype(np.int32)
+
+
+def _compared(layer: Pixels) -> Grey:
+    height, width = layer.shape[:2]
+    while height * width > MOST_COMPARED:
+        height, width = height // 2, width // 2
+    return heights_of(np.asarray(cv2.resize(layer, (width, height), interpolation=cv2.INTER_AREA)))
+
+
+def _cells(numbers: Grey) -> Grey:
+    """Means over cells."""
+    height, width = numbers.shape
+    size = max(width // CELL, 1), max(height // CELL, 1)
+    return np.asarray(cv2.resize(numbers, size, interpolation=cv2.INTER_AREA))
+
+
+def _around(numbers: Grey, deviation: float) -> Grey:
+    """Means around each cell, weighed by a Gaussian with this standard deviation in px."""
+    return np.asarray(cv2.GaussianBlur(_cells(numbers), (0, 0), deviation / CELL))
+
+
+def _steepness(brightness: Grey) -> Grey:
+    right, down = _slopes(brightness)
+    return np.abs(right) + np.abs(down)
+
+
+def _slopes(brightness: Grey) -> tuple[Grey, Grey]:
+    """To the right and down."""
+    right, down = (cv2.Sobel(brightness, cv2.CV_32F, *step) for step in ((1, 0), (0, 1)))
+    return np.asarray(right, np.float32), np.asarray(down, np.float32)
+
+
+def _likeness(streaks: Grey, rain: Grey) -> Grey:
+    """How streaks run around each cell: -1 across the rain, 0 in no direction, 1 along it."""
+    right, down = _slopes(rain)
+    twice = np.arctan2(2 * (right * down).mean(), (right**2 - down**2).mean())  # the angle across the rain, doubled
+    right, down = _slopes(streaks)
+    along = _around((right**2 - down**2) * np.cos(twice) + 2 * right * down * np.sin(twice), NEIGHBOURHOOD)
+    return _ratio(along, _around(right**2 + down**2, NEIGHBOURHOOD))
+
+
+def _ratio(numbers: Grey, others: Grey) -> Grey:
+    return np.asarray(numbers / np.maximum(others, 1e-3), np.float32)
+
+
+def _between(numbers: Grey, ends: tuple[float, float]) -> Grey:
+    """0 at the first end and beyond it, 1 at the second, smooth between them."""
+    none, whole = ends
+    share = ((numbers - none) / (whole - none)).clip(0, 1)
+    return np.asarray(share**2 * (3 - 2 * share), np.float32)
