@@ -15,11 +15,13 @@ from derain.rain.amount import RAINY_SCORE, coverage
 from derain.restoring.alike import WHOLE
 from derain.restoring.layers import Layers, heights_of
 
-SQUARE = 32  # px, about
-CELL = 8  # px, of which shares are told
+CELL = 8  # px, side of what shares are told of
 MOST_COMPARED = 1e6  # px: a larger photo is compared reduced
 BACKDROP, NEIGHBOURHOOD = 12, 48  # px, standard deviations: what is bright, and what is compared
 FOUND = 2  # grey levels of 255, from which a pixel lies in a streak
+DETAIL = 4  # px, standard deviation: what is finer may be a streak
+EDGE = 20  # grey levels of 255: what stands out more says no more
+LEFT_ALONG = 0.2  # likeness of detail to the direction of the bright rain, from which it may be dark streaks
 LEAST_FILLED = 0.002  # share of the photo
 # Each of these: where nothing, and where all of it, is dark rain.
 BRIGHT = 140, 165  # grey levels of 255, of the photo
@@ -30,13 +32,20 @@ SMOOTHER = 0.95, 0.85  # steepness of what is filled over that of the background
 LESS = 0.65, 0.5  # bright rain there over dark rain
 
 
-def may_be_dark(photo: Pixels, rain: Pixels) -> NDArray[np.bool_]:
-    """In which squares of the photo there may be dark streaks, ``(h, w)``, given its bright rain."""
-    height, width = photo.shape[:2]
-    size = max(width // SQUARE, 1), max(height // SQUARE, 1)
-    if coverage(rain) < RAINY_SCORE:
-        return np.zeros(size[::-1], np.bool_)
-    return heights_of(np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_AREA))) >= BRIGHT[0]
+def may_be_dark(photo: Pixels, bright: Layers) -> NDArray[np.bool_]:
+    """In which cells of a photo there may be dark streaks, ``(h, w)``: in none if nothing that is bright shows any.
+
+    Args:
+        bright: the photo's layers by bright rain alone.
+    """
+    here, background, rain = (_compared(layer) for layer in (photo, bright.background, bright.rain))
+    cells = _around(here, BACKDROP) >= BRIGHT[0]
+    if coverage(bright.rain) < RAINY_SCORE or not cells.any():
+        return np.zeros_like(cells)
+    detail = (background - cv2.GaussianBlur(background, (0, 0), DETAIL)).clip(-EDGE, EDGE)
+    detail *= cv2.resize(cells.astype(np.float32), detail.shape[::-1])
+    shown = cells & (_likeness(detail, rain) > LEFT_ALONG)
+    return cells if shown.mean() >= LEAST_FILLED else np.zeros_like(cells)
 
 
 def shares_of_dark_rain(photo: Pixels, bright: Layers, found: Pixels) -> NDArray[np.int32] | None:

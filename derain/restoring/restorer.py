@@ -136,7 +136,7 @@ class Restorer:
     def _filled(self, photo: Pixels, bright: Layers, watch: Watch | None) -> Pixels | None:
         """The photo with its dark streaks filled; ``None`` if it shows none, given its bright layers."""
         height, width = photo.shape[:2]
-        squares = may_be_dark(photo, bright.rain)
+        squares = may_be_dark(photo, bright)
         if not squares.any():
             return None
         if is_confirmed(height, width):  # dark streaks show at half the size, too
