@@ -32,20 +32,20 @@ SMOOTHER = 0.95, 0.85  # steepness of what is filled over that of the background
 LESS = 0.65, 0.5  # bright rain there over dark rain
 
 
-def may_be_dark(photo: Pixels, bright: Layers) -> NDArray[np.bool_]:
-    """In which cells of a photo there may be dark streaks, ``(h, w)``: in none if nothing that is bright shows any.
+def may_be_dark(photo: Pixels, bright: Layers) -> NDArray[np.bool_] | None:
+    """In which cells of a photo there may be dark streaks, ``(h, w)``; ``None`` if nothing that is bright shows any.
 
     Args:
         bright: the photo's layers by bright rain alone.
     """
+    if coverage(bright.rain) < RAINY_SCORE:
+        return None
     here, background, rain = (_compared(layer) for layer in (photo, bright.background, bright.rain))
     cells = _around(here, BACKDROP) >= BRIGHT[0]
-    if coverage(bright.rain) < RAINY_SCORE or not cells.any():
-        return np.zeros_like(cells)
     detail = (background - cv2.GaussianBlur(background, (0, 0), DETAIL)).clip(-EDGE, EDGE)
     detail *= cv2.resize(cells.astype(np.float32), detail.shape[::-1])
     shown = cells & (_likeness(detail, rain) > LEFT_ALONG)
-    return cells if shown.mean() >= LEAST_FILLED else np.zeros_like(cells)
+    return cells if shown.mean() >= LEAST_FILLED else None
 
 
 def shares_of_dark_rain(photo: Pixels, bright: Layers, found: Pixels) -> NDArray[np.int32] | None:

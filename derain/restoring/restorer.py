@@ -137,7 +137,7 @@ class Restorer:
         """The photo with its dark streaks filled; ``None`` if it shows none, given its bright layers."""
         height, width = photo.shape[:2]
         squares = may_be_dark(photo, bright)
-        if not squares.any():
+        if squares is None:
             return None
         if is_confirmed(height, width):  # dark streaks show at half the size, too
             half = width // 2, height // 2
