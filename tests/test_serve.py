@@ -67,6 +67,8 @@ class Gated:
         assert self.gate.acquire(timeout=SECONDS)
         return Layers(pixels // 2, pixels - pixels // 2)
 
+    bright_layers = layers
+
 
 class Running:
     """A server in a thread, and clients of it."""
