@@ -137,6 +137,7 @@ def test_frames_come_out_only_so_late():
 
     for index, _ in enumerate(fused(watched())):
         assert len(taken) <= index + REACH + 1
+    assert index + 1 == len(taken) > REACH + 1
 
 
 def test_inputs_stay_as_they_are():
@@ -158,7 +159,7 @@ def test_nothing_changes_where_the_network_sees_no_rain():
     """Noise is no rain, whatever the neighbours show."""
     rng = np.random.default_rng(0)
     frames = [rng.integers(90, 110, (60, 80, 3), dtype=np.uint8) for _ in range(6)]
-    assert all(np.array_equal(r, f) for r, f in zip(fused(zip(frames, frames)), frames))
+    assert all(np.array_equal(r, f) for r, f in zip(fused(zip(frames, frames)), frames, strict=True))
 
 
 def test_frames_without_rain_cost_no_search_for_motion(monkeypatch):

@@ -245,3 +245,7 @@ def test_tiles_that_see_what_the_default_network_sees_equal_the_whole(picture):
 def test_the_default_network_sees_far_but_not_all_that_it_could():
     model = derain.load()
     assert 100 <= model.halo <= 0.75 * receptive_radius(model.config)
+
+
+def test_a_network_without_blocks_sees_what_its_head_and_tail_see():
+    assert DerainNet(DerainConfig(widths=(8,), blocks=(0,))).halo == 4

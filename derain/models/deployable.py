@@ -194,8 +194,7 @@ def numbers_a_pixel(config: DerainConfig) -> float:
 
 def receptive_radius(config: DerainConfig) -> int:
     """Pixels that one output pixel sees to each side, rounded up to the padding grid."""
-    radius = 4 + sum(pixel * reach for pixel, reach in _convolutions(config))
-    return _on_grid(radius, config)
+    return _on_grid(sum(pixel * reach for pixel, reach in _convolutions(config)), config)
 
 
 def effective_radius(config: DerainConfig) -> int:
@@ -210,7 +209,8 @@ def effective_radius(config: DerainConfig) -> int:
 
 
 def _convolutions(config: DerainConfig) -> Iterator[tuple[int, int]]:
-    """For each level the size of its pixels in those of the photo, and how many 3x3 convolutions follow one another."""
+    """The size of pixels in those of the photo, and how many 3x3 convolutions see them: head and tail, then each level."""
+    yield 2, 2
     for level, blocks in enumerate(config.blocks):
         bottom = level == len(config.widths) - 1
         yield 2 ** (level + 1), 2 * blocks if bottom else 4 * blocks + 2
