@@ -209,7 +209,7 @@ def effective_radius(config: DerainConfig) -> int:
 
 
 def _convolutions(config: DerainConfig) -> Iterator[tuple[int, int]]:
-    """The size of pixels in those of the photo, and how many 3x3 convolutions see them: head and tail, then each level."""
+    """The size of pixels in those of the photo, and how many 3x3 convolutions see them, from head and tail on."""
     yield 2, 2
     for level, blocks in enumerate(config.blocks):
         bottom = level == len(config.widths) - 1
