@@ -3,7 +3,7 @@
 import gc
 import sys
 
-from derain.cli.interrupts import end_at_once_when_told, take_sigterm_as_ctrl_c
+from derain.cli.interrupts import leave, take_sigterm_as_ctrl_c
 
 
 def main() -> None:
@@ -17,9 +17,8 @@ def main() -> None:
         gc.enable()
         command()
     except KeyboardInterrupt:
-        end_at_once_when_told()
         print("interrupted", file=sys.stderr)
-        sys.exit(130)
+        leave()
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """Optional features: what each needs besides derain, and the line that installs it."""
 
+from importlib import import_module
 from importlib.util import find_spec
 
-from derain.errors import UsageError
+from derain.errors import UsageError, reason
 
 MODULES = {
     "heic": ("pillow_heif",),
@@ -28,7 +29,12 @@ def check_extra(extra: str, what: str) -> None:
         what: needs it, for the message.
 
     Raises:
-        UsageError: it is not installed.
+        UsageError: it is not installed, or cannot be loaded.
     """
     if lack := missing(extra):
         raise UsageError(f"{what} {lack}")
+    for name in MODULES[extra]:
+        try:
+            import_module(name)
+        except ImportError as error:
+            raise UsageError(f"{what} cannot load {name} ({reason(error)}); reinstall it") from None

@@ -199,6 +199,15 @@ def test_what_a_node_lacks_is_said_before_any_work(cluster, tmp_path, rng, monke
     assert not (tmp_path / "out").exists()
 
 
+def test_ray_that_ends_the_process_while_it_starts_is_an_interruption(monkeypatch):
+    def init(*given, **settings):
+        raise SystemExit(15)  # what Ray does at SIGTERM
+
+    monkeypatch.setattr(connecting, "load_ray", lambda: SimpleNamespace(is_initialized=lambda: False, init=init))
+    with pytest.raises(KeyboardInterrupt), connecting.connected():
+        pass
+
+
 def test_ray_leaves_sigterm_to_the_caller(monkeypatch):
     def init(*given, **settings):
         signal.signal(signal.SIGTERM, lambda *_: sys.exit())

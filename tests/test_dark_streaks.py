@@ -138,6 +138,23 @@ def test_strength_is_a_share_of_what_is_filled_too(rng, tmp_path):
     assert np.abs(half - (whole + rainy) / 2).max() <= 0.5
 
 
+def test_a_photo_of_nothing_but_a_sky_whose_streaks_were_filled_is_not_dry(rng, tmp_path):
+    rainy = in_rain(np.full((HEIGHT, WIDTH), 253, np.float32), streaks(rng), drop=180)
+    cv2.imwrite(str(tmp_path / "sky.png"), rainy)
+    job = batch.Job(tmp_path / "sky.png", tmp_path / "out.png")
+    (outcome,) = batch.run([job], derain.load(), batch.Treatment(precision="float32"))
+    assert not outcome.untouched and outcome.rain_coverage > 0.1
+    assert error(cv2.imread(str(job.background)), photo_of(np.full((HEIGHT, WIDTH), 253, np.float32))) < 3
+
+
+@pytest.mark.parametrize("size", [(1, 1_000_001), (3_000_001, 1)])
+def test_photos_of_one_row_or_column_are_looked_at(size):
+    photo = np.full((*size, 3), 200, np.uint8)
+    photo[::2, ::2] = 230
+    model = Opens()
+    assert Restorer(model, "float32").layers(photo).background.shape == photo.shape
+
+
 @pytest.mark.parametrize(
     "sky, wide, dark, bright, filled",
     [

@@ -15,10 +15,10 @@ import pytest
 import typer
 
 import derain
-from derain import batch
+from derain import batch, extras
 from derain.batch import Target, Treatment, plan, run
 from derain.cli.app import app, main
-from derain.errors import DerainError, unwritable
+from derain.errors import DerainError, UsageError, unwritable
 from derain.export import export_onnx
 from derain.finetuning.finetune import finetune
 from derain.photos import Original
@@ -243,3 +243,11 @@ def test_pixels_that_cannot_be_are_refused(tmp_path):
         assert python(amount, wrong).startswith("`rain`: give an (H, W, 3) array")
     derain.photos.write_photo(tmp_path / "a.png", layer)
     assert derain.photos.read_photo(str(tmp_path / "a.png")).flags.writeable
+
+
+def test_a_library_that_is_there_and_broken_is_told_as_that(tmp_path, monkeypatch):
+    (tmp_path / "torn.py").write_text("raise ImportError('libtorn.so is not there')", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(extras.MODULES, "serve", ("json", "torn"))
+    with pytest.raises(UsageError, match=r"^serve cannot load torn \(libtorn.so is not there\); reinstall it$"):
+        extras.check_extra("serve", "serve")

@@ -239,6 +239,18 @@ def test_other_modes_keep_what_is_seen(rgb, mode):
     assert np.array_equal(np.asarray(opened(back(content)).convert("RGBA")), np.asarray(shown))
 
 
+@pytest.mark.parametrize("black", [0, 40])
+def test_light_that_comes_back_takes_inks_away(rng, black):
+    inks = rng.integers(0, 60, (HEIGHT, WIDTH, 4), dtype=np.uint8)
+    inks[..., 3] = black
+    original = decode(saved(Image.frombytes("CMYK", (WIDTH, HEIGHT), inks.tobytes()), "TIFF"), "photo")
+    brighter = original.pixels.copy()
+    brighter[:9] = np.minimum(brighter[:9].astype(int) + 50, 255)
+    result = decode(encode(original, brighter), "result")
+    assert np.abs(result.pixels.astype(int) - brighter).max() <= 1
+    assert np.array_equal(result.inks[9:], inks[9:])
+
+
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK", "RGBA"])
 @pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate"])
 def test_tiff_keeps_its_compression(rgb, mode, compression):

@@ -228,6 +228,19 @@ def test_ctrl_c_at_the_exit_ends_without_a_trace():
     assert (done.returncode, done.stderr) == (130, "interrupted\n")
 
 
+def test_an_interrupted_command_does_not_wait_for_its_threads():
+    computing = (
+        "import threading, derain.cli.app as app\n"
+        "def interrupted():\n"
+        "    threading.Thread(target=threading.Event().wait).start()\n"
+        "    raise KeyboardInterrupt\n"
+        "app.app = interrupted\n"
+        "app.main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", computing], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")
+
+
 @pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM], ids=lambda by: by.name)
 def test_ctrl_c_and_sigterm_are_a_word_and_exit_code_130(made, tmp_path, by):
     pictures = ["--rainy", str(made / "rainy"), "--clean", str(made / "clean")]

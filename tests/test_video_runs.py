@@ -1,6 +1,7 @@
 """Clips and what is around them: two runs at once, folders that vanish, names."""
 
 import json
+import os
 import shlex
 import shutil
 import sys
@@ -484,3 +485,12 @@ def test_how_often_an_animation_plays_is_told_where_the_result_does_not(tmp_path
     done = process(animated(tmp_path / "a.png", form, loop), tmp_path / "b.mp4", Identity(), FRAME_BY_FRAME)
     told = [note for note in done.notes if "plays" in note]
     assert len(told) == bool(said) and all(f"plays {said}, which .mp4" in note for note in told)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names")
+def test_a_pipe_with_a_frames_name_is_not_read(tmp_path):
+    make_clip(tmp_path / "a.mp4", count=3)
+    (tmp_path / "out").mkdir()
+    os.mkfifo(tmp_path / "out" / "00000.png")
+    with pytest.raises(UsageError, match="00000.png: is no picture"):
+        process(tmp_path / "a.mp4", tmp_path / "out", Identity(), FRAME_BY_FRAME)

@@ -245,13 +245,13 @@ def separate(
     started = time.perf_counter()
     found = restorer.layers(original.pixels, watch)
     seconds = time.perf_counter() - started
-    covered = coverage(found.rain)
+    covered = coverage(np.asarray(cv2.absdiff(original.pixels, found.background)))  # dark streaks that were filled, too
     if covered < rainy_from:
         return Separated(original.pixels, np.zeros_like(found.rain), seconds, covered, dry=True)
     if strength < 1:
         background = at_strength(original.pixels, found.background, strength)
         found = Layers(background, np.asarray(cv2.subtract(original.pixels, background)))
-    nothing = (strength < 1 or not covered) and not found.rain.any()
+    nothing = (strength < 1 or not covered) and np.array_equal(found.background, original.pixels)
     return Separated(found.background, found.rain, seconds, covered, dry=nothing)
 
 

@@ -14,7 +14,7 @@ from derain.cli.examples import epilog
 from derain.cli.export import export
 from derain.cli.finetune import finetune
 from derain.cli.hints import command_of, meant_by
-from derain.cli.interrupts import end_at_once_when_told
+from derain.cli.interrupts import INTERRUPTED, end_at_once_when_told, leave
 from derain.cli.models import models
 from derain.cli.options import Command
 from derain.cli.quiet import bound_spinning, quiet_libraries
@@ -99,7 +99,9 @@ def main() -> None:
     except KeyboardInterrupt:
         end_at_once_when_told()
         say("interrupted")
-        code = 130
+        code = INTERRUPTED
+    if code == INTERRUPTED:
+        leave()
     end_at_once_when_told()
     sys.stdout.flush()
     sys.exit(code or int(results.said))

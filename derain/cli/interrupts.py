@@ -2,9 +2,13 @@
 
 import os
 import signal
+import sys
 from types import FrameType
+from typing import NoReturn
 
 from derain.signals import ENDING
+
+INTERRUPTED = 130  # exit code
 
 
 def take_sigterm_as_ctrl_c() -> None:
@@ -20,5 +24,13 @@ def end_at_once_when_told() -> None:
             signal.signal(number, _end)
 
 
+def leave() -> NoReturn:
+    """End an interrupted command without waiting for its threads, in which a network may still compute."""
+    end_at_once_when_told()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(INTERRUPTED)
+
+
 def _end(number: int, frame: FrameType | None) -> None:
-    os._exit(130)
+    os._exit(INTERRUPTED)

@@ -63,15 +63,16 @@ def is_streamed(
         raise UsageError(f"{shown(streams[0])}: is a stream; give it alone")
     if several and streaming != StreamSettings():
         named: dict[str, Any] = {
-            "--live": streaming.live,
+            "--no-live" if streaming.live is False else "--live": streaming.live,
             "--reconnect": streaming.reconnect,
             "--format": streaming.form,
             "--pixel-format": streaming.raw,
             "--source-option": streaming.source_options,
             "--output-option": streaming.output_options,
         }
-        unfit = listed(option for option, value in named.items() if value not in (None, {}))
-        raise UsageError(f"{unfit}: for one stream or clip, not for several; leave it out")
+        unfit = [option for option, value in named.items() if value not in (None, {})]
+        them = "them" if len(unfit) > 1 else "it"
+        raise UsageError(f"{listed(unfit)}: for one stream or clip, not for several; leave {them} out")
     source = sources[0]
     if not (is_stream(source) or out is not None and is_stream(out) or streaming != StreamSettings()):
         return False

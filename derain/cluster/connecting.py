@@ -33,13 +33,11 @@ def load_ray() -> ModuleType:
     Raises:
         UsageError: it isn't installed, or cannot be loaded.
     """
-    check_extra("ray", "`ray`")
     for name, value in SILENT.items():
         os.environ.setdefault(name, value)
-    try:
-        import ray
-    except ImportError as error:
-        raise UsageError(f"`ray` cannot be loaded ({reason(error)}); reinstall it") from None
+    check_extra("ray", "`ray`")
+    import ray
+
     return ray
 
 
@@ -64,6 +62,8 @@ def connected(address: str | None = None, say: Callable[[str], None] = lambda _:
         _reach(address or os.environ.get("RAY_ADDRESS", ""))
         with _sigterm_as_it_was():
             is_own = _initialise(ray, address or None, start)
+    except SystemExit:  # Ray's own answer to SIGTERM, as long as it has taken that
+        raise KeyboardInterrupt from None
     except Exception as error:  # Ray raises anything where it cannot start
         raise UsageError(_refusal(address, reason(error))) from None
     try:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 
@@ -72,6 +73,8 @@ class NewPhoto:
             darker = np.maximum(original.pixels.astype(int) - pixels, 0)
             under_black = np.maximum(255 - inks[..., 3:].astype(int), 1)  # where ink tells less the more black there is
             inks[..., :3] = np.minimum(original.inks[..., :3] + darker * 255 // under_black, 255)
+            lit = (pixels > original.pixels).any(axis=2)  # where dark streaks were filled
+            inks[lit] = _lit(original.inks[lit], pixels[lit].astype(np.float32) - original.pixels[lit])
             return np.ascontiguousarray(turn(inks))
         if pixels.dtype == np.uint16 and not self.format.deep:
             pixels, alpha = to_8_bit(pixels), None if alpha is None else to_8_bit(alpha)
@@ -81,6 +84,14 @@ class NewPhoto:
         colours = _mean(pixels) if original.grey else pixels
         channels: Pixels = turn(colours if alpha is None else np.dstack([colours, alpha]))
         return np.ascontiguousarray(channels if channels.shape[-1] != 1 else channels[..., 0])
+
+
+def _lit(inks: Pixels, light: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Inks ``(N, 4)`` with so much more light ``(N, 3)``: black goes where no other ink could give as much."""
+    paper = 255 - inks.astype(np.float32)
+    wanted = (paper[:, :3] * paper[:, 3:] / 255 + light).clip(0, 255)
+    under_black = np.maximum(paper[:, 3:], wanted.max(axis=1, keepdims=True)).clip(1)
+    return np.rint(255 - np.hstack([wanted * 255 / under_black, under_black])).astype(np.uint8)
 
 
 class Codec:

@@ -84,7 +84,9 @@ FORMATS = {suffix: row.name for row in TABLE for suffix in row.suffixes}  # suff
 
 
 def begins_as_photo(path: Path) -> bool:
-    """Whether a file on this machine begins as one of the formats does; not so if it cannot be read."""
+    """Whether a file on this machine begins as one of the formats does; not so if it cannot be read, as a pipe."""
+    if not path.is_file():
+        return False
     try:
         with open(path, "rb") as file:
             return format_by_content(file.read(BEGINNING)) is not None

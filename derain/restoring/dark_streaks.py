@@ -84,7 +84,7 @@ def shares_of_dark_rain(photo: Pixels, bright: Layers, found: Pixels) -> NDArray
 def _compared(layer: Pixels) -> Grey:
     height, width = layer.shape[:2]
     while height * width > MOST_COMPARED:
-        height, width = height // 2, width // 2
+        height, width = max(height // 2, 1), max(width // 2, 1)
     return heights_of(np.asarray(cv2.resize(layer, (width, height), interpolation=cv2.INTER_AREA)))
 
 

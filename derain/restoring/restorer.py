@@ -116,7 +116,9 @@ class Restorer:
         filled = self._filled(photo, found, watch) if self.model.finds_dark_streaks else None
         if filled is None:
             return found
+        del found
         background = self.bright_layers(filled, watch).background
+        del filled
         return Layers(background, np.asarray(cv2.subtract(photo, background)))
 
     def bright_layers(self, photo: Pixels, watch: Watch | None = None) -> Layers:
@@ -140,7 +142,7 @@ class Restorer:
         if squares is None:
             return None
         if is_confirmed(height, width):  # dark streaks show at half the size, too
-            half = width // 2, height // 2
+            half = max(width // 2, 1), max(height // 2, 1)
             reduced, *layers = (
                 np.asarray(cv2.resize(each, half, interpolation=cv2.INTER_AREA))
                 for each in (photo, bright.background, bright.rain)
@@ -158,7 +160,7 @@ class Restorer:
         if shares is None:
             return None
         keep_share(negative, found, shares)
-        return np.asarray(cv2.bitwise_not(found.background))
+        return np.asarray(cv2.bitwise_not(found.background, dst=found.background))
 
     def _layers_at_every_scale(self, photo: Pixels, watch: Watch | None) -> Layers:
         height, width = photo.shape[:2]

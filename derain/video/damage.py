@@ -72,7 +72,7 @@ class Damage:
             sentences.append(f"{_frames(len(self.behind))} out of order{left_out}")
         if self.gaps:
             when = [f"{float(at * base) - begins:.2f} s" for at in sorted(self.gaps)]
-            where = listed(when, MOST_LISTED, "more places")
+            where = listed(when, MOST_LISTED, "more moments")
             sentences.append(f"the file is damaged after {where}; frames may be missing there")
         if self.end:
             last = f"; the last frame is at {float(max(shown) * base) - begins:.2f} s" if shown else ""

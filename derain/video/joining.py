@@ -128,7 +128,7 @@ def _say_jumps(joining: Joining) -> None:
     ends = [float(part.ends + part.shift) for part in joining.source.parts[:-1]]
     begin, end = joining.origin, joining.stretch[1]
     if places := [f"{at - begin:.2f} s" for at in ends if begin < at < end]:
-        where = listed(places, MOST_LISTED, "more places")
+        where = listed(places, MOST_LISTED, "more moments")
         joining.say(f"its clock jumps after {where}, as where recordings were joined; what follows comes right there")
 
 

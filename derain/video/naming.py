@@ -258,7 +258,7 @@ def list_pictures(source: Path) -> list[Path]:
         while first is not None and (path := counted(source, first + len(found))).is_file():
             found.append(path)
     if not found:
-        instead = "give a clip, a folder of pictures, or frames/%05d.png"
-        unread = unread_left_out(sorted(source.iterdir())) if source.is_dir() else []
-        raise UsageError(f"{source}: holds no pictures; {unread[0] if unread else instead}")
+        if unread := unread_left_out(sorted(source.iterdir())) if source.is_dir() else []:
+            raise UsageError(f"{source}: holds no pictures that derain reads; {unread[0]}")
+        raise UsageError(f"{source}: holds no pictures; give a clip, a folder of pictures, or frames/%05d.png")
     return found
