@@ -63,7 +63,7 @@ FEWEST_ROWS = 16  # of a strip
 MOST_STRIP_PIXELS = 2**19
 BROAD_STRIP_PIXELS = 3 * 2**19  # of one by a network that sees only so far: what is around it is computed twice
 WORTH_STRIPS = 6e6  # px, from which such a network takes a photo or tile in strips on a processor
-LATER_BYTES = 8  # for each of the photo's: its layers, the result's file, the next photo that is read meanwhile
+LATER_BYTES = 10  # for each of the photo's: its layers and its negative's, the result's file, the photo read meanwhile
 Watch = Callable[[str], None]
 
 
