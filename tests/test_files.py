@@ -490,7 +490,8 @@ def test_pictures_in_formats_that_are_not_read_are_told_with_theirs(tmp_path, rn
             batch.plan([given])
     told = f"2 pictures left out, which derain does not read, such as {tmp_path / 'a.exr'}: convert them to TIFF, PNG"
     for look in (check_pictures, lambda folder, _: list_pictures(folder), lambda folder, _: open_samples(folder)):
-        with pytest.raises(UsageError, match=f"holds no (photos|pictures that derain reads); {told}|no photos in it; {told}"):
+        nothing = "holds no photos|holds no pictures that derain reads|no photos in it"
+        with pytest.raises(UsageError, match=f"({nothing}); {told}"):
             look(tmp_path, "rainy photos")
     picture(tmp_path / "a.jpg", rng)
     left = LeftOut()

@@ -39,8 +39,8 @@ class Derainer(nn.Module):
     large photo is reduced to look for streaks that are wider than those of training. ``name`` is what messages call
     the network, ``heaviness`` how many times the memory of the default network it takes. One that
     ``may_have_half_weights`` takes and returns float32 all the same. One that does not ``only_removes`` light paints a
-    background of its own, to which nothing is given back. One that ``finds_dark_streaks`` finds
-    them in a photo's negative.
+    background of its own, to which nothing is given back. One that ``finds_dark_streaks`` finds streaks that are darker
+    than a bright backdrop in the photo's negative.
 
     What is too large on the way is NaN in both layers, never a value that looks like one of a photo.
     """
