@@ -11,7 +11,7 @@ from derain import batch
 from derain.models.contract import Derainer
 from derain.photos import Photo
 from derain.rain.render import line_kernel
-from derain.restoring.dark_streaks import shares_of_dark_rain
+from derain.restoring.dark_streaks import Compared
 from derain.restoring.layers import Layers
 from derain.restoring.restorer import Restorer
 
@@ -171,5 +171,5 @@ def test_it_takes_a_bright_sky_and_streaks_that_are_mostly_dark(sky, wide, dark,
         photo_of(np.where(stripes, *values).astype(np.float32))
         for values in ((sky - dark, sky), (max(bright, 1), 0), (dark, 0))
     )
-    shares = shares_of_dark_rain(photo, Layers(photo - rain, rain), found)
+    shares = Compared.of(photo, Layers(photo - rain, rain)).shares_of_dark_rain(found)
     assert (shares is not None) == filled

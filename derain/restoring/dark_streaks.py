@@ -6,12 +6,13 @@ like bright ones before a grey sky. Which they are is told by what is left: the 
 less, and its streaks run as those elsewhere do. Before a sky that the camera clipped no streak is bright.
 """
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from derain.arrays import Grey, Pixels
-from derain.rain.amount import RAINY_SCORE, coverage
 from derain.restoring.alike import WHOLE
 from derain.restoring.layers import Layers, heights_of
 
@@ -32,60 +33,62 @@ SMOOTHER = 0.95, 0.85  # steepness of what is filled over that of the background
 LESS = 0.65, 0.5  # bright rain there over dark rain
 
 
-def may_be_dark(photo: Pixels, bright: Layers) -> NDArray[np.bool_] | None:
-    """In which cells of a photo there may be dark streaks, ``(h, w)``; ``None`` if nothing that is bright shows any.
+@dataclass(frozen=True)
+class Compared:
+    """A photo and its layers by bright rain alone, grey, and reduced if they are large."""
 
-    Args:
-        bright: the photo's layers by bright rain alone.
-    """
-    if coverage(bright.rain) < RAINY_SCORE:
-        return None
-    here, background, rain = (_compared(layer) for layer in (photo, bright.background, bright.rain))
-    cells = _around(here, BACKDROP) >= BRIGHT[0]
-    detail = (background - cv2.GaussianBlur(background, (0, 0), DETAIL)).clip(-EDGE, EDGE)
-    detail *= cv2.resize(cells.astype(np.float32), detail.shape[::-1])
-    shown = cells & (_likeness(detail, rain) > LEFT_ALONG)
-    return cells if shown.mean() >= LEAST_FILLED else None
+    photo: Grey
+    background: Grey
+    rain: Grey
+
+    @classmethod
+    def of(cls, photo: Pixels, bright: Layers) -> "Compared":
+        height, width = photo.shape[:2]
+        while height * width > MOST_COMPARED:
+            height, width = max(height // 2, 1), max(width // 2, 1)
+        return cls(*(_grey(layer, (width, height)) for layer in (photo, bright.background, bright.rain)))
+
+    def may_be_dark(self) -> NDArray[np.bool_] | None:
+        """In which cells there may be dark streaks, ``(h, w)``; ``None`` if nothing that is bright shows any."""
+        cells = _around(self.photo, BACKDROP) >= BRIGHT[0]
+        detail = (self.background - cv2.GaussianBlur(self.background, (0, 0), DETAIL)).clip(-EDGE, EDGE)
+        detail *= cv2.resize(cells.astype(np.float32), detail.shape[::-1])
+        shown = cells & (_likeness(detail, self.rain) > LEFT_ALONG)
+        return cells if shown.mean() >= LEAST_FILLED else None
+
+    def shares_of_dark_rain(self, found: Pixels) -> NDArray[np.int32] | None:
+        """Which share of the rain found in the negative, of any size, is dark rain, ``(h, w)`` from 0 to ``WHOLE``.
+
+        Returns:
+            ``None`` if there is next to none.
+        """
+        dark = _grey(found, self.photo.shape[::-1])
+        streaks = (dark > FOUND).astype(np.float32)
+        if streaks.mean() < LEAST_FILLED:
+            return None
+
+        def in_streaks(numbers: Grey) -> Grey:
+            return _around(streaks * numbers, NEIGHBOURHOOD)
+
+        filled = np.minimum(self.photo + dark, 255)
+        brightness = _around(filled, BACKDROP)
+        smoother = _ratio(in_streaks(_steepness(filled)), in_streaks(_steepness(self.background)))
+        less = _ratio(in_streaks(self.rain), in_streaks(dark))
+        shares = (
+            _between(_around(self.photo, BACKDROP), BRIGHT)
+            * _between(brightness, BRIGHT_FILLED)
+            * _between(_likeness(dark, self.rain), ALONG)
+            * _between(smoother, SMOOTHER)
+            * np.maximum(_between(less, LESS), _between(brightness, CLIPPED))
+        )
+        if (shares * _cells(streaks)).mean() < LEAST_FILLED:
+            return None
+        return np.rint(shares * WHOLE).astype(np.int32)
 
 
-def shares_of_dark_rain(photo: Pixels, bright: Layers, found: Pixels) -> NDArray[np.int32] | None:
-    """Which share of the rain found in the negative is dark rain, ``(h, w)`` from 0 to ``WHOLE``.
-
-    Args:
-        bright: the photo's layers by bright rain alone.
-
-    Returns:
-        ``None`` if there is next to none.
-    """
-    here, background, rain, dark = (_compared(layer) for layer in (photo, bright.background, bright.rain, found))
-    streaks = (dark > FOUND).astype(np.float32)
-    if streaks.mean() < LEAST_FILLED:
-        return None
-
-    def in_streaks(numbers: Grey) -> Grey:
-        return _around(streaks * numbers, NEIGHBOURHOOD)
-
-    filled = np.minimum(here + dark, 255)
-    brightness = _around(filled, BACKDROP)
-    smoother = _ratio(in_streaks(_steepness(filled)), in_streaks(_steepness(background)))
-    less = _ratio(in_streaks(rain), in_streaks(dark))
-    shares = (
-        _between(_around(here, BACKDROP), BRIGHT)
-        * _between(brightness, BRIGHT_FILLED)
-        * _between(_likeness(dark, rain), ALONG)
-        * _between(smoother, SMOOTHER)
-        * np.maximum(_between(less, LESS), _between(brightness, CLIPPED))
-    )
-    if (shares * _cells(streaks)).mean() < LEAST_FILLED:
-        return None
-    return np.rint(shares * WHOLE).astype(np.int32)
-
-
-def _compared(layer: Pixels) -> Grey:
-    height, width = layer.shape[:2]
-    while height * width > MOST_COMPARED:
-        height, width = max(height // 2, 1), max(width // 2, 1)
-    return heights_of(np.asarray(cv2.resize(layer, (width, height), interpolation=cv2.INTER_AREA)))
+def _grey(layer: Pixels, size: tuple[int, ...]) -> Grey:
+    """In grey levels of 255, at width and height ``size``."""
+    return heights_of(np.asarray(cv2.resize(layer, size, interpolation=cv2.INTER_AREA)))
 
 
 def _cells(numbers: Grey) -> Grey:

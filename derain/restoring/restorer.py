@@ -20,6 +20,7 @@ from derain.errors import PhotoError
 from derain.given import check
 from derain.models.contract import Derainer, check_model, device_of
 from derain.models.strips import Map
+from derain.rain.amount import RAINY_SCORE, coverage
 from derain.restoring.confirming import is_confirmed, shares_found_again, squares_with_rain
 from derain.restoring.conversion import (
     is_finite,
@@ -27,7 +28,7 @@ from derain.restoring.conversion import (
     to_picture,
     write_layers,
 )
-from derain.restoring.dark_streaks import may_be_dark, shares_of_dark_rain
+from derain.restoring.dark_streaks import Compared
 from derain.restoring.devices import (
     affordable_pixels,
     free_memory,
@@ -137,26 +138,19 @@ class Restorer:
 
     def _filled(self, photo: Pixels, bright: Layers, watch: Watch | None) -> Pixels | None:
         """The photo with its dark streaks filled; ``None`` if it shows none, given its bright layers."""
-        height, width = photo.shape[:2]
-        squares = may_be_dark(photo, bright)
-        if squares is None:
+        if coverage(bright.rain) < RAINY_SCORE:
             return None
+        compared = Compared.of(photo, bright)
+        if (cells := compared.may_be_dark()) is None:
+            return None
+        negative, (height, width) = np.asarray(cv2.bitwise_not(photo)), photo.shape[:2]
         if is_confirmed(height, width):  # dark streaks show at half the size, too
             half = max(width // 2, 1), max(height // 2, 1)
-            reduced, *layers = (
-                np.asarray(cv2.resize(each, half, interpolation=cv2.INTER_AREA))
-                for each in (photo, bright.background, bright.rain)
-            )
-            if self._filled_where(reduced, Layers(*layers), squares, watch) is None:
+            reduced = np.asarray(cv2.resize(negative, half, interpolation=cv2.INTER_AREA))
+            if compared.shares_of_dark_rain(self._layers_where(reduced, cells, watch).rain) is None:
                 return None
-        return self._filled_where(photo, bright, squares, watch)
-
-    def _filled_where(
-        self, photo: Pixels, bright: Layers, squares: NDArray[np.bool_], watch: Watch | None
-    ) -> Pixels | None:
-        negative = np.asarray(cv2.bitwise_not(photo))
-        found = self._layers_where(negative, squares, watch)
-        shares = shares_of_dark_rain(photo, bright, found.rain)
+        found = self._layers_where(negative, cells, watch)
+        shares = compared.shares_of_dark_rain(found.rain)
         if shares is None:
             return None
         keep_share(negative, found, shares)
