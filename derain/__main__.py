@@ -3,7 +3,7 @@
 import gc
 import sys
 
-from derain.cli.interrupts import leave, take_sigterm_as_ctrl_c
+from derain.cli.interrupts import end_at_once_when_told, leave, take_sigterm_as_ctrl_c
 
 
 def main() -> None:
@@ -17,6 +17,7 @@ def main() -> None:
         gc.enable()
         command()
     except KeyboardInterrupt:
+        end_at_once_when_told()
         print("interrupted", file=sys.stderr)
         leave()
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 ENDING = (signal.SIGINT, signal.SIGTERM)
+INTERRUPTED = 130  # exit code
 Handler = Callable[[int, FrameType | None], object]
 
 

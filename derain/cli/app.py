@@ -14,7 +14,7 @@ from derain.cli.examples import epilog
 from derain.cli.export import export
 from derain.cli.finetune import finetune
 from derain.cli.hints import command_of, meant_by
-from derain.cli.interrupts import INTERRUPTED, end_at_once_when_told, leave
+from derain.cli.interrupts import end_at_once_when_told, leave
 from derain.cli.models import models
 from derain.cli.options import Command
 from derain.cli.quiet import bound_spinning, quiet_libraries
@@ -25,6 +25,7 @@ from derain.cli.terminal import fill_descriptors, open_streams, say, say_error, 
 from derain.cli.train import train
 from derain.cli.video import video
 from derain.errors import DerainError, UsageError
+from derain.signals import INTERRUPTED
 from derain.text import printable
 
 
@@ -54,7 +55,7 @@ class Commands(TyperGroup):
             return super().invoke(ctx)
         except KeyboardInterrupt:
             say("interrupted")
-            raise typer.Exit(130) from None
+            raise typer.Exit(INTERRUPTED) from None
         except Exception as error:
             if isinstance(said := getattr(error, "message", None), str):  # Typer's own, of wrong usage
                 error.message = printable(said, kept="\n")  # type: ignore[attr-defined]
@@ -100,9 +101,9 @@ def main() -> None:
         end_at_once_when_told()
         say("interrupted")
         code = INTERRUPTED
+    end_at_once_when_told()
     if code == INTERRUPTED:
         leave()
-    end_at_once_when_told()
     sys.stdout.flush()
     sys.exit(code or int(results.said))
 

@@ -19,6 +19,7 @@ from derain.cli.terminal import progress_bar, say, say_error, tell, tell_text, w
 from derain.errors import DerainError, PhotoError, UsageError
 from derain.files.marks import DERAINED
 from derain.files.sparing import refuse_replacing
+from derain.signals import INTERRUPTED
 from derain.text import as_json, counted
 
 if TYPE_CHECKING:
@@ -244,7 +245,7 @@ def derain_clips(
                 telling.failed(clip, error)
             except KeyboardInterrupt:
                 say(f"interrupted; to continue: {shlex.join(['derain', *sys.argv[1:]])}")
-                raise typer.Exit(130) from None
+                raise typer.Exit(INTERRUPTED) from None
     telling.finish(len(todo))
 
 

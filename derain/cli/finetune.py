@@ -12,6 +12,7 @@ from derain.cli.terminal import say, tell, training_bar
 from derain.errors import UsageError
 from derain.finetuning.change import check_change
 from derain.finetuning.places import LEAST_PHOTOS, check_result, work_folder
+from derain.signals import INTERRUPTED
 from derain.weights.places import check_push
 
 
@@ -118,4 +119,4 @@ def finetune(
     if found.interrupted:
         kept = "; the best weights so far are kept" if found.better else ""
         say(f"interrupted{kept}{'; --resume continues' if found.can_go_on else ''}")
-        raise typer.Exit(130)
+        raise typer.Exit(INTERRUPTED)

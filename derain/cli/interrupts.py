@@ -6,9 +6,7 @@ import sys
 from types import FrameType
 from typing import NoReturn
 
-from derain.signals import ENDING
-
-INTERRUPTED = 130  # exit code
+from derain.signals import ENDING, INTERRUPTED
 
 
 def take_sigterm_as_ctrl_c() -> None:
@@ -26,7 +24,6 @@ def end_at_once_when_told() -> None:
 
 def leave() -> NoReturn:
     """End an interrupted command without waiting for its threads, in which a network may still compute."""
-    end_at_once_when_told()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(INTERRUPTED)

@@ -12,7 +12,7 @@ import typer
 
 from derain.cli.terminal import informer, progress_bar, say, tell, tell_text
 from derain.errors import UsageError
-from derain.signals import ENDING, handled
+from derain.signals import ENDING, INTERRUPTED, handled
 from derain.text import as_json, counted, listed
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def stream(
     _tell(done, json, inform, to_stdout=out == "-")
     if done.interrupted:
         say("interrupted; the output is complete up to here")
-        raise typer.Exit(130)
+        raise typer.Exit(INTERRUPTED)
     if done.failed or (done.damaged or done.cut) and not done.live:
         raise typer.Exit(1)
 

@@ -18,7 +18,7 @@ from starlette.applications import Starlette
 from derain.errors import UsageError
 from derain.serve.protocol import Protocol
 from derain.serve.turns import Turns
-from derain.signals import handled
+from derain.signals import INTERRUPTED, handled
 
 SECONDS_TO_SEND = 10  # that finished answers have to reach their clients once the server is to end
 SECONDS_TO_ASK = 30  # that a new connection has for its first request
@@ -115,7 +115,7 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self.interrupted and sig == signal.SIGINT:
-            os._exit(130)  # who asks twice waits for no photo, and nothing else cuts one that is in the network
+            os._exit(INTERRUPTED)  # who asks twice waits for no photo, and nothing else cuts one that is in the network
         self.interrupted = self.interrupted or sig == signal.SIGINT
         super().handle_exit(sig, frame)
 
