@@ -68,29 +68,28 @@ def check_sequence(source: Path, out: Path, settings: VideoSettings, overwrite: 
         raise UsageError(
             f"{out}: picture files can only become picture files; give a folder, or a pattern such as %05d.png"
         )
-    if not source.is_file():
+    if source.is_file():  # be it a name of a frame that the clip has not
+        pattern = out if is_pattern(out) else out / NUMBERED_NAME
+        in_the_way = [path for path in _files_in(pattern.parent) if is_counted(pattern, path.name)]
+    else:
         pictures = list_pictures(source)
-        places = {place(out, Path(photo.name), n).resolve() for n, photo in enumerate(wanted(pictures, settings))}
-        if themselves := places & {path.resolve() for path in pictures}:
+        places = [place(out, Path(photo.name), n) for n, photo in enumerate(wanted(pictures, settings))]
+        if themselves := {path.resolve() for path in places} & {path.resolve() for path in pictures}:
             raise UsageError(f"{min(themselves)}: is one of the pictures themselves; give another `out`")
-    for path in _in_the_way(source, out, settings):
+        names = {path.name for path in places}
+        in_the_way = [path for path in _files_in(out.parent if is_pattern(out) else out) if path.name in names]
+    for path in in_the_way:
         if source.is_file() and is_same_file(path, source):
             raise UsageError(f"{path}: is the source itself; give another `out`")
         if not begins_as_photo(path):
             raise UsageError(f"{path}: is no picture, and so no earlier result; move it away, or give another `out`")
 
 
-def _in_the_way(source: Path, out: Path, settings: VideoSettings) -> list[Path]:
-    """What is there with the name of a result, be it of a frame that a clip has not."""
-    pattern = out if is_pattern(out) else out / NUMBERED_NAME if source.is_file() else None
-    folder = pattern.parent if pattern else out
-    there: list[Path] = []
-    with suppress(OSError):  # that nothing can be written there is told as it is tried
-        there = sorted(folder.iterdir())
-    if pattern and source.is_file():
-        return [path for path in there if is_counted(pattern, path.name)]
-    results = {place(out, Path(photo.name), n).name for n, photo in enumerate(wanted(list_pictures(source), settings))}
-    return [path for path in there if path.name in results]
+def _files_in(folder: Path) -> list[Path]:
+    """What is there; that nothing can be written there is told as it is tried."""
+    with suppress(OSError):
+        return sorted(folder.iterdir())
+    return []
 
 
 def wanted(pictures: list[Path], settings: VideoSettings) -> list[Path]:
