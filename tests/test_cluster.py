@@ -21,7 +21,7 @@ from derain import batch
 from derain.cli.options import with_address
 from derain.cluster import connecting, crew, run
 from derain.cluster.crew import Batch, Hand, Suspect
-from derain.cluster.seats import Share
+from derain.cluster.seats import Share, share_of
 from derain.cluster.shared import Glance, versions
 from derain.cluster.worker import Seat
 from derain.errors import UsageError
@@ -221,3 +221,9 @@ def test_ray_leaves_sigterm_to_the_caller(monkeypatch):
             assert signal.getsignal(signal.SIGTERM) is signal.default_int_handler
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def test_threads_that_count_for_nothing_beside_gpus_are_told():
+    nodes, said = [{"Alive": True, "Resources": {"CPU": 8.0, "GPU": 1.0}}], list[str]()
+    assert share_of(nodes, "auto", 2, said.append) == Share("cuda", 0, 1) and "`threads` counts for nothing" in said[0]
+    assert share_of(nodes, "cpu", 2, said.append) == Share("cpu", 2, 0) and len(said) == 1

@@ -499,6 +499,12 @@ def test_pictures_in_formats_that_are_not_read_are_told_with_theirs(tmp_path, rn
     assert left.sentences("derain", "") == open_samples(tmp_path).left_out == [f"{told} or JPEG first"]
 
 
+def test_clips_among_pictures_that_are_scored_are_told(folders):
+    (folders[0] / "a.mp4").touch()
+    told = f"1 clip left out, such as {folders[0] / 'a.mp4'}: give each clip by itself"
+    assert open_samples(*folders).left_out == [told]
+
+
 def test_what_finetuning_left_among_the_photos_is_no_photo(tmp_path, rng):
     (tmp_path / "trip.finetune" / "previews").mkdir(parents=True)
     picture(tmp_path / "trip.finetune" / "previews" / "0000001.jpg", rng)

@@ -230,7 +230,17 @@ WRONG_INPUTS = {
     "run - --format gif": (2, "--format gif: choose one of jpg"),
     "run --files-from no.txt --in-place -o new": (2, "--in-place cannot be combined with -o"),
     "run photo.jpg --ray --device mps": (2, "--device mps: on a cluster choose auto"),
-    "eval --benchmark --weights nowhere --csv a.csv": (2, "--benchmark can write --json only"),
+    "eval --benchmark --weights nowhere --csv a.csv": (2, "--benchmark scores no pictures"),
+    "eval --benchmark --workers 2": (2, "leave out --report, --csv and --workers"),
+    "eval --benchmark --weights none": (2, "--weights none: goes with neither other weights nor --benchmark"),
+    "eval --self-test --weights none --weights nlcl": (2, "--weights none: goes with neither other weights nor"),
+    "eval --self-test --overwrite": (2, "--overwrite: no file is written that could replace another"),
+    "run photo.jpg -q -v": (2, "choose either --quiet or --verbose"),
+    "video clip.mp4 -o new --codec libx265": (2, "new: frames as pictures have no --codec; leave it out, or give"),
+    "video photos -o new --codec ffv1": (2, "new: frames as pictures have no --codec; leave it out"),
+    "video a.gif --codec libx264": (2, "a.gif: a GIF has no --codec; leave it out"),
+    "video clip.mp4 -o - -f rawvideo --codec ffv1": (2, "stdout: rawvideo has no --codec ffv1; leave it out"),
+    "video clip.mp4 -o b.mkv --pixel-format rgb24 --size 8x8": (2, "clip.mp4: is by its name no file of raw frames"),
 }
 
 

@@ -72,6 +72,8 @@ def test_what_cannot_be_written_elsewhere_leaves_nothing(elsewhere, rng, monkeyp
     assert "none.png: no such file" in str(missing)
     with pytest.raises(UsageError, match="`in_place` works only on local files"):
         batch.plan(["memory://trip"], batch.Target(in_place=True))
+    with pytest.raises(UsageError, match="`in_place` works only on local files"):  # also of more than one waits for
+        next(batch.plan_as_found(["memory://trip"], batch.Target(in_place=True)))
 
 
 def test_photos_are_read_from_the_web(tmp_path, rng, small_weights):

@@ -184,3 +184,11 @@ def test_photos_with_rain_left_say_so_in_json_and_when_asked(
     done = CliRunner().invoke(app, ["run", str(tmp_path / "wet.png"), *options])
     assert json.loads(done.stdout)["rain_left"] == left, done.stderr
     assert ("42% of it left" in done.stderr) == (left is not None)
+
+
+def test_a_step_between_frames_is_told_where_there_are_none(small_weights, tmp_path, rng):
+    Image.fromarray(rng.integers(0, 255, (16, 16, 3), dtype=np.uint8)).save(tmp_path / "a.png")
+    write_clip(tmp_path / "b.mkv", rng, 1)
+    for given, told in (("a.png", True), ("b.mkv", False)):
+        done = command("score", given, "--every", 2, "--weights", small_weights, cwd=tmp_path)
+        assert done.returncode == 0 and ("--every counts for nothing" in done.stderr) == told, done.stderr

@@ -91,6 +91,11 @@ def test_a_run_interrupted_in_the_second_track_goes_on_there(tmp_path, two_camer
     assert not list(tmp_path.glob("*.unfinished"))
 
 
+def test_of_several_picture_tracks_only_one_becomes_pictures_and_that_is_told(tmp_path, two_cameras):
+    done = process(two_cameras(".mkv"), tmp_path / "out", Identity(), FRAME_BY_FRAME)
+    assert done.notes == ["only the first of its 2 picture tracks becomes pictures"]
+
+
 def test_a_stretch_is_taken_of_every_picture_track(tmp_path, two_cameras):
     process(two_cameras(".mkv"), tmp_path / "b.mkv", Identity(), VideoSettings(temporal="off", start=0.2, end=0.4))
     assert [len(track) for track in brightness(tmp_path / "b.mkv")] == [5, 4]

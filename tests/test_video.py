@@ -343,6 +343,34 @@ def test_options_that_the_encoder_does_not_know_or_take_are_told(tmp_path):
     done(preset="fast")  # nothing is left in the way
 
 
+@pytest.mark.parametrize("kind", ["pictures", "a clip", "a GIF"])
+def test_options_of_encoders_and_decoders_are_told_where_pictures_have_none(tmp_path, kind):
+    save_photo(picture(0), tmp_path / "frames" / "a.png")
+    Image.fromarray(picture(0)).save(tmp_path / "a.gif", save_all=True, append_images=[Image.fromarray(picture(1))])
+    makes = {
+        "pictures": (tmp_path / "frames", tmp_path / "out"),
+        "a clip": (make_clip(tmp_path / "a.mp4", 1), tmp_path / "out"),
+        "a GIF": (tmp_path / "a.gif", tmp_path / "b.gif"),
+    }
+    has = "a GIF has" if kind == "a GIF" else "frames as pictures have"
+    settings = VideoSettings("off", crf=20, preset="fast", options={"tune": "film"}, hwaccel=kind != "a clip")
+    told = [f"{has} no {what}, so it counts for nothing" for what in ("`crf`", "`preset`", "encoder option tune")]
+    told += ["pictures are decoded on the CPU, so `hwaccel` counts for nothing"] * settings.hwaccel
+    assert process(*makes[kind], Identity(), settings).notes == told
+    with pytest.raises(UsageError, match=f"{has} no `codec`; leave it out"):
+        process(*makes[kind], Identity(), replace(settings, codec="ffv1"), overwrite=True)
+
+
+def test_raw_frames_go_into_containers_that_hold_them_and_into_no_other(tmp_path):
+    source, settings = make_clip(tmp_path / "a.mp4", 2, sound=1), VideoSettings("off", codec="rawvideo")
+    for name in ("b.mkv", "b.avi"):
+        process(source, tmp_path / name, Identity(), settings)
+        for before, after in zip(frames(source), frames(tmp_path / name), strict=True):
+            assert np.abs(after.pixels.astype(float) - before.pixels).mean() < 1  # its chroma is halved anew
+    with pytest.raises(UsageError, match="mov cannot hold `codec` rawvideo; .*give a result in .mkv"):
+        process(source, tmp_path / "b.mov", Identity(), settings)
+
+
 def to_8(pixels: np.ndarray) -> np.ndarray:
     return pixels / 257 if pixels.max() > 255 else pixels
 
@@ -624,10 +652,13 @@ def test_a_mirrored_clip_stays_mirrored_and_its_pictures_are_so(tmp_path, name):
     assert np.corrcoef(result.pixels.ravel(), expected.ravel())[0, 1] > 0.97  # only darker
 
 
-def test_pictures_of_a_clip_whose_pixels_are_not_square_say_so(tmp_path):
-    source, said = make_clip(tmp_path / "a.mp4", 2, tags={"sample_aspect_ratio": Fraction(4, 3)}), []
-    process(source, tmp_path / "%d.png", Identity(), FRAME_BY_FRAME, say=said.append)
-    assert sum("its pixels have the shape 4:3" in sentence for sentence in said) == 1
+def test_what_pictures_of_a_clip_do_not_tell_is_told(tmp_path):
+    tags = {"sample_aspect_ratio": Fraction(4, 3), "color_primaries": 9, "color_trc": 16}
+    source = make_clip(tmp_path / "a.mp4", 2, tags=tags)
+    assert process(source, tmp_path / "%d.png", Identity(), FRAME_BY_FRAME).notes == [
+        "its colours are BT.2020 and HDR (PQ), which pictures do not tell, so that viewers show them pale",
+        "its pixels have the shape 4:3, which pictures do not tell; stretch them accordingly",
+    ]
 
 
 def test_an_interrupted_run_to_pictures_goes_on_and_only_with_the_same_settings(tmp_path):

@@ -39,8 +39,7 @@ def plan(
         UsageError: nothing to do, options that contradict each other, two results in one place, or one in the place of
             what is read.
     """
-    check_target(target)
-    inputs = _several(inputs)
+    inputs = _checked(target, inputs)
     left: dict[Path, Reason] = {}
 
     def leave_out(path: Path, why: Reason) -> None:
@@ -61,11 +60,24 @@ def plan(
     if as_file and len(found) > 1:
         raise UsageError(f"{target.output}: one file cannot hold {len(found)} photos; give a folder")
     ending = ending_of(target.format)
-    if target.in_place and (remote := next(filter(is_remote, found), None)):
-        raise UsageError(f"{remote}: `in_place` works only on local files; give an `output` instead")
     jobs = [job_for(photo, place, target, ending or photo.suffix, as_file) for photo, place in found.items()]
     refuse_collisions(jobs, target.in_place, read)
     return jobs
+
+
+def _checked(target: Target, inputs: str | Path | Iterable[str | Path]) -> Sequence[str | Path]:
+    """What is named, as :func:`_several` gives it.
+
+    Raises:
+        UsageError: options that contradict each other, or what is elsewhere and would be replaced.
+    """
+    check_target(target)
+    named = _several(inputs)
+    if target.in_place:
+        for given in named:
+            if given != "" and is_remote(place(given, "inputs")):
+                raise UsageError(f"{given}: `in_place` works only on local files; give an `output` instead")
+    return named
 
 
 def _several(inputs: str | Path | Iterable[str | Path]) -> Sequence[str | Path]:
@@ -93,8 +105,7 @@ def plan_as_found(
     Raises:
         UsageError: as :func:`plan`, but of no collisions.
     """
-    check_target(target)
-    inputs = _several(inputs)
+    inputs = _checked(target, inputs)
     if target.as_file:
         raise UsageError(f"{target.output}: one file cannot hold many photos; give a folder")
     ending, taken, beside = ending_of(target.format), Taken(), NamedTogether(inputs, target.marks)
@@ -121,8 +132,7 @@ def is_long(
 
     Not so if results that replace files might replace photos that are found later, or what else is read.
     """
-    check_target(target)
-    inputs = _several(inputs)
+    inputs = _checked(target, inputs)
     if overwrite and (not _is_apart(inputs, target) or any(map(_is_named_as_photo, chain(*read.values())))):
         return False
     if len(inputs) >= MANY:

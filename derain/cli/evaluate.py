@@ -72,8 +72,10 @@ def evaluate(
         raise UsageError("give one of --rainy, --self-test or --benchmark")
     if rainy is None and (clean or restored or frames):
         raise UsageError("--clean, --restored and --frames belong to --rainy; leave them out")
-    if benchmark and (report or csv):
-        raise UsageError("--benchmark can write --json only; leave out --report and --csv")
+    if benchmark and (report or csv or workers):
+        raise UsageError("--benchmark scores no pictures; leave out --report, --csv and --workers")
+    if weights and "none" in weights and (benchmark or {*weights} != {"none"}):
+        raise UsageError("--weights none: goes with neither other weights nor --benchmark; leave it out")
     check_there(*(path for path in (rainy, clean) if path))
     check_weights(*(name for name in weights or () if name != "none"))
     from derain.cli.methods import method_names, roles
@@ -83,6 +85,8 @@ def evaluate(
     ours, theirs = method_names([w for w in weights or ["derain"] if w != "none"], restored or [])
     check_there(*theirs.values())
     outputs = [path for path in (report, json, csv) if path]
+    if overwrite and all(map(is_stdout, outputs)):
+        raise UsageError("--overwrite: no file is written that could replace another; leave it out")
     read = {"rainy": [rainy] if rainy else [], "clean": [clean] if clean else [], "restored": [*theirs.values()]}
     pictures = {option: [file for path in paths for file in pictures_at(path)] for option, paths in read.items()}
     refuse_unwritable(outputs, overwrite, pictures | {"weights": files_of(ours.values())})

@@ -112,6 +112,8 @@ def run(
     from derain.batch.jobs import check_target
     from derain.cli.outputs import files_of
 
+    if quiet and verbose:
+        raise UsageError("choose either --quiet or --verbose")
     side = side_of(tile)
     if not (inputs or files_from):
         raise UsageError("no photos given; name photos or folders, as in `derain run photo.jpg`")

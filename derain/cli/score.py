@@ -12,7 +12,7 @@ import typer
 from derain.cli.inputs import absence, check_weights
 from derain.cli.left_out import LeftOut
 from derain.cli.options import Device, Precision, Quiet, Weights
-from derain.cli.terminal import progress_bar, say, say_error, tell_row, tell_text, with_options
+from derain.cli.terminal import informer, progress_bar, say, say_error, tell_row, tell_text, with_options
 from derain.errors import PhotoError
 from derain.text import as_json
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from derain.arrays import Pixels
     from derain.rain.amount import Amount
 
+USUAL_STEP = 25  # frames
 UNKNOWN: dict[str, Any] = {  # of a picture that cannot be read
     "input": None,
     "time": None,
@@ -41,7 +42,9 @@ def score(
         ),
     ],
     recursive: Annotated[bool, typer.Option("-r", "--recursive", help="Include subfolders.")] = False,
-    every: Annotated[int, typer.Option(min=1, metavar="N", help="In a clip or stream, look at every Nth frame.")] = 25,
+    every: Annotated[
+        int, typer.Option(min=1, metavar="N", help="In a clip or stream, look at every Nth frame.")
+    ] = USUAL_STEP,
     weights: Weights = "derain",
     device: Device = "auto",
     precision: Precision = "auto",
@@ -53,10 +56,15 @@ def score(
     The score is the share of the picture that shows rain. From 0.02 on, a picture counts as rainy. In tests, that was
     so for 82% of photos taken in rain and for 2% of photos without rain.
     """
+    from derain.video.naming import is_clip
+
     left_out = LeftOut()
     sources = _sources(inputs, recursive, left_out)
-    for sentence in () if quiet else left_out.sentences("score", "only clips on this machine can be looked at"):
-        say(sentence)
+    inform = informer(quiet)
+    for sentence in left_out.sentences("score", "only clips on this machine can be looked at"):
+        inform(sentence)
+    if every != USUAL_STEP and not any(isinstance(source, str) or is_clip(source) for source in sources):
+        inform("`every` counts for nothing because there is no clip or stream")
     absent = {source: absence(source) if isinstance(source, Path) else "" for source in sources}
     if sources and all(absent.values()):
         for one, why in absent.items():

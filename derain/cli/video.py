@@ -210,7 +210,7 @@ def _check_clip(
 
     clip, place = Path(source), Path(out) if out else None
     check_names(clip, place, overwrite)
-    refuse_unfit(clip, place, settings.rainy_from, ray is not None)
+    refuse_unfit(clip, place, settings, ray is not None)
     if out and becomes_frames(source, out):
         inform(f"{out}: gets the frames as pictures; to put the clip into a folder, end its name with a slash")
 

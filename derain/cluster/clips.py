@@ -54,7 +54,7 @@ def workers(
         UsageError: Ray isn't installed, nothing answers, or the device is not there.
     """
     with connected(address, say) as ray:
-        yield Workers(ray, share_of(living(ray.nodes()), device, threads))
+        yield Workers(ray, share_of(living(ray.nodes()), device, threads, say))
 
 
 @dataclass(frozen=True)

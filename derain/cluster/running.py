@@ -45,6 +45,6 @@ def run(
     if (first := next(source, None)) is None:
         return
     with connected(address, say) as ray:
-        share = share_of(living(ray.nodes()), device, threads)
+        share = share_of(living(ray.nodes()), device, threads, say)
         treatment = replace(treatment, precision=settled_precision(treatment.precision, torch.device(share.device)))
         yield from Crew(ray, share, ray.put(model), treatment).outcomes(chain([first], source))

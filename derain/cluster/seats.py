@@ -1,6 +1,6 @@
 """How many workers fit on a cluster, and what each of them takes."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,12 +28,18 @@ def living(nodes: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     return [node for node in nodes if node["Alive"]]
 
 
-def share_of(nodes: list[dict[str, Any]], device: str = "auto", threads: int | None = None) -> Share:
+def share_of(
+    nodes: list[dict[str, Any]],
+    device: str = "auto",
+    threads: int | None = None,
+    say: Callable[[str], None] = lambda sentence: None,
+) -> Share:
     """A GPU each where there are some, else some of a node's CPUs each.
 
     Args:
         device: auto, cpu or cuda.
         threads: CPUs for each worker; default: four, or as many as the smallest node has.
+        say: told if they count for nothing.
 
     Raises:
         UsageError: the cluster has no such device, or ``device`` is one certain GPU.
@@ -43,6 +49,8 @@ def share_of(nodes: list[dict[str, Any]], device: str = "auto", threads: int | N
     if device == "cuda" and not gpus:
         raise UsageError("`device` cuda: no node of the cluster has a GPU that Ray knows of; use `device` auto")
     if gpus and device != "cpu":
+        if threads:
+            say("`threads` counts for nothing because each worker has a GPU; `device` cpu has them use CPUs")
         return Share("cuda", 0, 1)
     cpus = [int(node["Resources"].get("CPU", 0)) for node in nodes]
     least = min((each for each in cpus if each), default=0)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
 
+from derain.batch.listing import is_own_clip
 from derain.errors import PhotoError, UsageError
 from derain.evaluation.matching import Entry, match
 from derain.evaluation.metrics import Picture
@@ -66,6 +67,8 @@ def open_samples(
     if all(path.is_dir() for path in paths):
         entries, problems = match(rainy, clean, restored)
         left = left_out(results_among(find_photos(rainy))) + unread_left_out(sorted(rainy.iterdir()))
+        if clips := sorted(path for path in rainy.iterdir() if is_own_clip(path.name)):
+            left.append(f"{counted(len(clips), 'clip')} left out, such as {clips[0]}: give each clip by itself")
         return Samples(folder_samples(entries, problems), problems, list(restored), len(entries), left_out=left)
     if all(map(is_clip, paths)):
         return Samples(clip_samples(rainy, clean, restored, problems, frames), problems, list(restored), frames, True)

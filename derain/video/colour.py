@@ -16,6 +16,9 @@ from derain.photos.matrices import EXACT_CONVERSION, MATRICES
 RGB = ("gbr", "rgb", "bgr", "argb", "abgr", "pal8")
 LEAST_HD_HEIGHT = 720  # lines from which an untagged clip is taken for BT.709, as players do
 
+WIDE = {9: "BT.2020", 11: "DCI-P3", 12: "Display P3"}  # by H.273's codes of primaries
+BRIGHT = {16: "HDR (PQ)", 18: "HDR (HLG)"}  # by those of transfer
+
 
 @dataclass(frozen=True)
 class Colours:
@@ -45,6 +48,12 @@ class Colours:
     @property
     def deep(self) -> bool:
         return self.bits > 8
+
+    @property
+    def wide(self) -> list[str]:
+        """What its colours are called if they reach beyond those that are shown where nothing tells what they are."""
+        known = WIDE.get(self.primaries), BRIGHT.get(self.transfer)
+        return [name for name in known if name]
 
     @property
     def converter_matrix(self) -> Colorspace:

@@ -13,6 +13,7 @@ TRIED_FIRST = ("libx264", "libx265", "libvpx-vp9", "libsvtav1", "prores_ks", "ff
 ENDINGS_TOLD = (".mp4", ".mkv", ".mov")
 QUIET = {"libx265": {"x265-params": "log-level=error"}}
 ANY_CONTAINER = ("rawvideo", "rtsp", "rtp_mpegts", "hls", "dash", "segment")  # which a trial tells nothing of
+UNREADABLE = {("mov", "rawvideo")}  # which FFmpeg writes of few pixel formats, and of others what nobody can read
 
 
 def holds_codec(form: str, codec: str) -> bool:
@@ -20,6 +21,8 @@ def holds_codec(form: str, codec: str) -> bool:
 
     What cannot be tried here, such as an encoder that does not open, counts as held.
     """
+    if (form, codec) in UNREADABLE:
+        return False
     try:
         trial = av.open(io.BytesIO(), "w", format=form)
     except (av.FFmpegError, OSError, ValueError):

@@ -29,6 +29,7 @@ FILE_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder"}  # 
 LEAST_FREE = 1 << 20  # bytes, below which the disk is full
 GAP = 10  # usual steps between frames, from which a longer one is a gap
 LONGEST_STEP = 10  # seconds that a last frame may stay
+TAGGED = ("prores", "rawvideo", "utvideo")  # codecs whose tag tells the pixel format
 ROUNDED = 0.02  # of the shape of a pixel, in containers that count how wide the picture is shown
 Timed = tuple[float, Any]  # seconds, packet
 
@@ -153,6 +154,7 @@ def _write(joining: Joining) -> list[str]:
             pictures, copied = _add_streams(container, joining, header)
             if not header.has_chapters:
                 _set_chapters(container, source, joining.origin, joining.stretch[1])
+            container.start_encoding()  # an error of the header is none of a packet
             packets = heapq.merge(
                 *(_video_packets(track, new, joining.origin, header.whole) for track, new in pictures),
                 _other_packets(joining, copied, beside),
@@ -263,7 +265,7 @@ def _add_picture(container: Any, track: Track) -> Any:
     with opened(track.segments[0]) as first:
         encoded = first.streams.video[0]
         video = container.add_stream_from_template(encoded, opaque=True)
-        if encoded.codec_context.name in ("prores", "utvideo"):  # whose tag tells the pixel format
+        if encoded.codec_context.name in TAGGED:
             video.codec_context.codec_tag = encoded.codec_context.codec_tag
     if aspect := track.clip.stream.sample_aspect_ratio:
         video.codec_context.sample_aspect_ratio = aspect  # which not every codec tells in its pictures

@@ -17,6 +17,7 @@ from derain.photos.unread import format_named, unread_left_out, what_is
 
 if TYPE_CHECKING:
     from derain.video.reading import Clip
+    from derain.video.settings import VideoSettings
 
 # containers that a result may have, by suffix
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm", ".avi": "avi"}
@@ -24,6 +25,7 @@ FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".we
 CLIP_SUFFIXES = {*FORMATS, ".gif", ".mts", ".m2ts", ".ts", ".mpg", ".mpeg", ".3gp", ".3g2", ".wmv", ".flv"}
 COUNTER = re.compile(r"%0?\d*d")
 NUMBERED_NAME = "%05d.png"  # names of a clip's frames in a folder
+PICTURES_HAVE = {False: "frames as pictures have", True: "a GIF has"}  # by whether they are those of a GIF
 
 
 def is_clip(path: str | Path) -> bool:
@@ -214,16 +216,32 @@ def check_names(source: Path, out: Path | None, overwrite: bool) -> None:
         refuse_clash(source, out, overwrite)
 
 
-def refuse_unfit(source: Path, out: Path | None, rainy_from: float | None, elsewhere: bool) -> None:
+def refuse_unfit(source: Path, out: Path | None, settings: "VideoSettings", elsewhere: bool) -> None:
     """What works only on clips in one file.
 
     Raises:
         UsageError: it is asked for, and the clip is a GIF or pictures, or becomes such.
     """
-    if rainy_from is not None and is_gif(source):
+    if settings.rainy_from is not None and is_gif(source):
         raise UsageError(f"{source}: is a GIF, for which `only_if_rainy` and `rainy_from` do not work; leave them out")
-    if elsewhere and (is_sequence(source) or out is not None and is_sequence(out)):
+    if not (is_sequence(source) or out is not None and is_sequence(out)):
+        return
+    if elsewhere:
         raise UsageError(f"{source}: is not a clip in one file, and `ray` takes nothing else; leave out `ray`")
+    if settings.codec is not None:
+        otherwise = ", or give a clip as `out`" if source.is_file() and not is_gif(source) else ""
+        raise UsageError(f"{out or source}: {PICTURES_HAVE[is_gif(source)]} no `codec`; leave it out{otherwise}")
+
+
+def without_effect(source: Path, settings: "VideoSettings") -> list[str]:
+    """Sentences about what is asked for of a clip's encoder or decoder where pictures, or those of a GIF, come out."""
+    given = {f"`{name}`": value for name, value in (("crf", settings.crf), ("preset", settings.preset))}
+    given |= {f"encoder option {name}": value for name, value in settings.options.items()}
+    has = PICTURES_HAVE[is_gif(source)]
+    said = [f"{has} no {name}, so it counts for nothing" for name, value in given.items() if value is not None]
+    if settings.hwaccel and is_sequence(source):
+        said.append("pictures are decoded on the CPU, so `hwaccel` counts for nothing")
+    return said
 
 
 def check_preview(preview: Path, sources: Iterable[Path], weights: Iterable[Path] = ()) -> None:

@@ -30,6 +30,7 @@ from derain.video.naming import (
     refuse_clash,
     refuse_unfit,
     unfinished,
+    without_effect,
 )
 from derain.video.notes import Notes
 from derain.video.reading import Clip
@@ -95,9 +96,11 @@ def process(
     check_result(out)
     if settings.preview:
         check_preview(settings.preview, [source])
-    refuse_unfit(source, out, settings.rainy_from, elsewhere is not None)
+    refuse_unfit(source, out, settings, elsewhere is not None)
     if is_sequence(source) or is_sequence(out):
         check_sequence(source, out, settings, overwrite)
+        for sentence in without_effect(source, settings):
+            notes.note(sentence)
         with kept_for(out):
             begun = run()
             if dry := left_dry(begun):

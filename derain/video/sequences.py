@@ -148,7 +148,7 @@ def _clip_to_pictures(run: Run, origin: str) -> Done:
             if number < done:
                 continue
             if number == 0:
-                _say_shape(clip, frame, run)
+                _note_losses(clip, frame, run)
                 is_new = not target(0).parent.exists()
                 writer.check(target(0))
                 for earlier in takewhile(Path.exists, map(target, count())):
@@ -180,15 +180,17 @@ def begin(manifest: Path, origin: str, made: Path | None) -> None:
         raise
 
 
-def _say_shape(clip: Clip, frame: Frame, run: Run) -> None:
-    """Tell of pixels that are not square, which pictures do not show."""
+def _note_losses(clip: Clip, frame: Frame, run: Run) -> None:
+    """Tell of further picture tracks, of wide colours and of pixels that are not square, which pictures do not show."""
+    if clip.tracks > 1:
+        run.note(f"only the first of its {clip.tracks} picture tracks becomes pictures")
+    if wide := frame.colours.wide:
+        run.note(f"its colours are {' and '.join(wide)}, which pictures do not tell, so that viewers show them pale")
     aspect = Fraction(clip.stream.sample_aspect_ratio or 1)
     if aspect != 1:
         upright = 1 / aspect if frame.rotation % 180 else aspect
         shape = f"{upright.numerator}:{upright.denominator}"
-        run.say(
-            f"{run.source}: its pixels have the shape {shape}, which pictures do not tell; stretch them accordingly"
-        )
+        run.note(f"its pixels have the shape {shape}, which pictures do not tell; stretch them accordingly")
 
 
 def _count_there(paths: Iterator[Path]) -> int:

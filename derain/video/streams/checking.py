@@ -7,7 +7,7 @@ from derain.files.places import ADDRESS
 from derain.files.writing import hindrance
 from derain.video.formats import ENCODERS, choose_encoder
 from derain.video.holding import check_codec
-from derain.video.naming import check_result, refuse_existing
+from derain.video.naming import check_result, is_clip, refuse_existing
 from derain.video.settings import VideoSettings
 from derain.video.streams.addresses import (
     PIPE,
@@ -21,6 +21,8 @@ from derain.video.streams.addresses import (
 )
 from derain.video.streams.known_options import unknown_to_ffmpeg
 
+RAW = "rawvideo"  # FFmpeg's name of frames without a container, and of their encoder
+
 
 def check(source: str, out: str, settings: VideoSettings, streaming: StreamSettings, overwrite: bool) -> None:
     """
@@ -32,10 +34,15 @@ def check(source: str, out: str, settings: VideoSettings, streaming: StreamSetti
         raise UsageError("`start`: a stream begins when it is opened; leave it out, and count `end` from there")
     if settings.hwaccel:
         raise UsageError("`hwaccel`: streams are decoded on the CPU; leave it out")
-    if settings.codec and settings.codec != "rawvideo" and settings.codec not in ENCODERS:
+    if settings.codec and settings.codec != RAW and settings.codec not in ENCODERS:
         choose_encoder("", ".ts", settings.codec)
     form = container_of(out, streaming)
+    if form == RAW and settings.codec not in (None, RAW):
+        instead = "leave it out, or give another container as `format`"
+        raise UsageError(f"{shown_output(out)}: {RAW} has no `codec` {settings.codec}; {instead}")
     check_codec(settings.codec, form, ending_of(form), shown_output(out), "another container as `format`")
+    if streaming.raw and not is_stream(source) and is_clip(source):
+        raise UsageError(f"{source}: is by its name no file of raw frames; leave out their pixel format, size and rate")
     if not is_stream(source) and streaming.live:
         raise UsageError(f"{source}: is a file and cannot be `live`")
     if streaming.reconnect is not None and not ADDRESS.match(source):

@@ -10,6 +10,7 @@ from derain.video.reading import Frame
 from derain.video.settings import VideoSettings
 from derain.video.sides import Light
 from derain.video.streams.addresses import RawFrames, ending_of
+from derain.video.streams.checking import RAW
 from derain.video.streams.source import Connection
 
 WITHOUT_DELAY = {  # options of encoders that give each picture at once
@@ -21,7 +22,6 @@ WITHOUT_DELAY = {  # options of encoders that give each picture at once
 }
 TELL_ASPECT = {"libx264", "libx265", "mpeg4", "mjpeg", "png", "h264_nvenc", "hevc_nvenc"}  # in what they encode
 KEYFRAMES = 2  # seconds between two
-RAW = "rawvideo"
 
 
 def is_raw(form: str, settings: VideoSettings) -> bool:
