@@ -578,7 +578,7 @@ def test_colours_are_tagged_in_every_container(tmp_path, form):
     assert told(tmp_path / "b")[0] == (1, 2, 1, 1)
 
 
-@pytest.mark.parametrize(("codec", "form"), [("libx264", "nut"), ("rawvideo", "mov")])
+@pytest.mark.parametrize(("codec", "form"), [("libx264", "nut"), ("prores_ks", "mov")])
 @pytest.mark.parametrize(("turn", "shape"), [(b"", (64, 48, Fraction(4, 3))), (QUARTER_TURN, (48, 64, Fraction(3, 4)))])
 def test_oblong_pixels_stay_oblong_also_where_they_are_turned_upright(tmp_path, codec, form, turn, shape):
     source = make_clip(tmp_path / "a.mp4", 2, tags={"sample_aspect_ratio": Fraction(4, 3)})

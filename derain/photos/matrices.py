@@ -12,5 +12,15 @@ MATRICES = {
     9: Colorspace.BT2020,
     10: Colorspace.BT2020,
 }
+DERIVED, NAMED_AS_PRIMARIES = 12, {1, 9}  # the matrix that follows from the primaries, and those whose code it then has
+UNKNOWN = {  # what the converter does not know
+    11: "SMPTE 2085",
+    DERIVED: "a matrix of their own primaries",
+    13: "a matrix of their own primaries with constant luminance",
+    14: "ICtCp",
+    15: "IPT-C2",
+    16: "YCgCo-R",
+    17: "YCgCo-R",
+}
 # less, and pictures darken
 EXACT_CONVERSION = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT

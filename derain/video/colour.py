@@ -1,6 +1,6 @@
 """Frames between YUV and RGB with matrix and range named both ways, never left to a default."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import local
 from typing import Any
 
@@ -11,11 +11,14 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from numpy.typing import NDArray
 
 from derain.arrays import Pixels
-from derain.photos.matrices import EXACT_CONVERSION, MATRICES
+from derain.errors import PhotoError
+from derain.photos.matrices import DERIVED, EXACT_CONVERSION, MATRICES, NAMED_AS_PRIMARIES, UNKNOWN
+from derain.video import ycgco
 
 RGB = ("gbr", "rgb", "bgr", "argb", "abgr", "pal8")
 LEAST_HD_HEIGHT = 720  # lines from which an untagged clip is taken for BT.709, as players do
 
+NAMES = {1: "BT.709", 4: "FCC", 5: "BT.601", 7: "SMPTE 240M", ycgco.MATRIX: "YCgCo", 9: "BT.2020"}  # of matrices
 WIDE = {9: "BT.2020", 11: "DCI-P3", 12: "Display P3"}  # by H.273's codes of primaries
 BRIGHT = {16: "HDR (PQ)", 18: "HDR (HLG)"}  # by those of transfer
 
@@ -34,15 +37,29 @@ class Colours:
 
     @classmethod
     def of(cls, frame: VideoFrame) -> "Colours":
-        bits = max(component.bits for component in frame.format.components)
         return cls(
             frame.format.name,
             int(frame.colorspace),
             int(frame.color_range),
             int(frame.color_primaries),
             int(frame.color_trc),
-            bits,
+            _bits(frame.format),
             frame.height,
+        )
+
+    @classmethod
+    def told(cls, context: Any) -> "Colours | None":
+        """Those that a codec's context tells of before a frame is decoded; ``None`` if it does not know the pixels."""
+        if context is None or context.format is None:
+            return None
+        return cls(
+            context.format.name,
+            int(context.colorspace),
+            int(context.color_range),
+            int(context.color_primaries),
+            int(context.color_trc),
+            _bits(context.format),
+            context.height,
         )
 
     @property
@@ -57,7 +74,30 @@ class Colours:
 
     @property
     def converter_matrix(self) -> Colorspace:
-        return MATRICES.get(self.matrix, Colorspace.ITU709 if self.lines >= LEAST_HD_HEIGHT else Colorspace.ITU601)
+        matrix = self.primaries if self.matrix == DERIVED else self.matrix
+        return MATRICES.get(matrix, Colorspace.ITU709 if self.lines >= LEAST_HD_HEIGHT else Colorspace.ITU601)
+
+    @property
+    def matrix_told(self) -> int:
+        """The code of the matrix that they are taken to have."""
+        if self.matrix == ycgco.MATRIX:
+            return ycgco.MATRIX
+        return next(code for code, matrix in MATRICES.items() if matrix == self.converter_matrix)
+
+    @property
+    def presumed(self) -> "Colours":
+        """What players take them for where nothing is told."""
+        return replace(self, matrix=2, range=0)
+
+    @property
+    def coding(self) -> tuple[int, ColorRange]:
+        """What must be known to make RGB of them: matrix and range."""
+        return self.matrix_told, self.converter_range
+
+    @property
+    def said(self) -> str:
+        """The same in words."""
+        return NAMES[self.matrix_told] + " of full range" * (self.converter_range == ColorRange.JPEG)
 
     @property
     def converter_range(self) -> ColorRange:
@@ -80,6 +120,22 @@ def is_pixel_format(name: str) -> bool:
 def is_rgb(pixel_format: str) -> bool:
     """Whether a pixel format has no matrix."""
     return pixel_format.startswith(RGB)
+
+
+def refuse_unknown_matrix(named: str, track: Any) -> None:
+    """
+    Raises:
+        PhotoError: the colours of a stream are coded in a way that is not known here.
+    """
+    matrix, primaries = int(track.codec_context.colorspace), int(track.codec_context.color_primaries)
+    if matrix not in UNKNOWN or matrix == DERIVED and primaries in NAMED_AS_PRIMARIES:
+        return
+    convert = "convert it to BT.709 first, as with FFmpeg's zscale"
+    raise PhotoError(f"{named}: its colours are coded by {UNKNOWN[matrix]}, which derain does not read; {convert}")
+
+
+def _bits(form: VideoFormat) -> int:
+    return max(part.bits for part in form.components)
 
 
 class _Converter(local):
@@ -108,6 +164,8 @@ def _converted(frame: VideoFrame, form: str, colours: Colours, given: ColorRange
 def to_rgb(frame: VideoFrame, colours: Colours) -> Pixels:
     """``(H, W, 3)`` full-range RGB, uint8, or uint16 of a clip with more than 8 bits; and alpha as a fourth."""
     alpha = any(part.is_alpha for part in frame.format.components)
+    if _is_ycgco(colours, frame.format):
+        return _rgb_of_ycgco(frame, colours, alpha)
     if is_rgb(frame.format.name):
         form = ("rgba64le" if alpha else "rgb48le") if colours.deep else ("rgba" if alpha else "rgb24")
         return np.asarray(_converted(frame, form, colours, colours.converter_range, ColorRange.JPEG).to_ndarray())
@@ -127,18 +185,55 @@ def from_rgb(picture: Pixels, colours: Colours, pixel_format: str) -> VideoFrame
 
     The frame may share the picture's memory, which is to stay as it is until the frame is encoded.
     """
-    alpha = picture.shape[2] == 4
-    form = ("rgba64le" if alpha else "rgb48le") if picture.dtype == np.uint16 else ("rgba" if alpha else "rgb24")
-    frame = VideoFrame.from_numpy_buffer(np.ascontiguousarray(picture), form)
-    frame = _converted(frame, pixel_format, colours, ColorRange.JPEG, colours.converter_range)
+    if _is_ycgco(colours, VideoFormat(pixel_format)):
+        frame = _ycgco_of_rgb(picture, colours, pixel_format)
+    else:
+        alpha = picture.shape[2] == 4
+        form = ("rgba64le" if alpha else "rgb48le") if picture.dtype == np.uint16 else ("rgba" if alpha else "rgb24")
+        frame = VideoFrame.from_numpy_buffer(np.ascontiguousarray(picture), form)
+        frame = _converted(frame, pixel_format, colours, ColorRange.JPEG, colours.converter_range)
     frame.colorspace, frame.color_range = matrix_and_range(colours, pixel_format)
     frame.color_primaries, frame.color_trc = colours.primaries, colours.transfer
     return frame
 
 
+def stored_as(colours: Colours, codec: str, pixel_format: str) -> Colours:
+    """What colours become in pictures of a codec, by FFmpeg's name of it, if those cannot tell all that they mean."""
+    presumed = colours.presumed.matrix_told
+    if codec == "mpeg4":  # has no tags, so what players take for granted
+        return replace(colours, pixel_format=pixel_format, matrix=presumed, range=1)
+    if codec == "mjpeg" and colours.coding != (5, ColorRange.JPEG):  # knows only these
+        return replace(colours, pixel_format=pixel_format, matrix=5, range=2)
+    if codec == "vp8":
+        return replace(colours, pixel_format=pixel_format, matrix=5, range=1)
+    if codec == "vp9" and colours.matrix == ycgco.MATRIX:
+        return replace(colours, matrix=presumed)
+    return colours
+
+
+def _is_ycgco(colours: Colours, form: VideoFormat) -> bool:
+    return colours.matrix == ycgco.MATRIX and len(form.components) > 2 and not is_rgb(form.name)
+
+
+def _rgb_of_ycgco(frame: VideoFrame, colours: Colours, alpha: bool) -> Pixels:
+    """As :func:`to_rgb`, by our own matrix."""
+    stored = colours.converter_range
+    planar = _converted(frame, ycgco.unhalved(colours.bits, alpha), colours, stored, stored)
+    planes = [_values(plane, np.uint16 if colours.deep else np.uint8) for plane in planar.planes]
+    return ycgco.to_rgb(planes, colours.bits, stored == ColorRange.JPEG)
+
+
+def _ycgco_of_rgb(picture: Pixels, colours: Colours, pixel_format: str) -> VideoFrame:
+    """As :func:`from_rgb`, by our own matrix, without tags."""
+    bits, stored = _bits(VideoFormat(pixel_format)), colours.converter_range
+    planar = VideoFrame(picture.shape[1], picture.shape[0], ycgco.unhalved(bits, picture.shape[2] == 4))
+    for plane, values in zip(planar.planes, ycgco.from_rgb(picture, bits, stored == ColorRange.JPEG)):
+        _values(plane, np.uint16 if bits > 8 else np.uint8)[...] = values
+    return _converted(planar, pixel_format, colours, stored, stored)
+
+
 def matrix_and_range(colours: Colours, pixel_format: str) -> tuple[int, int]:
     """Tags of a frame of ``pixel_format`` that stands for colours as ``colours`` tells."""
     if (is_rgb(colours.pixel_format) or colours.matrix == 0) and not is_rgb(pixel_format):
-        code = next(code for code, matrix in MATRICES.items() if matrix == colours.converter_matrix)
-        return code, int(colours.converter_range)
+        return colours.matrix_told, int(colours.converter_range)
     return colours.matrix, colours.range

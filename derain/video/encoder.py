@@ -2,18 +2,16 @@
 
 import json
 from collections import deque
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
-from av.video.reformatter import ColorRange
 
 from derain.arrays import Pixels
 from derain.errors import PhotoError, unwritable
 from derain.files.writing import write_bytes
-from derain.video.colour import Colours, from_rgb, matrix_and_range
+from derain.video.colour import Colours, from_rgb, matrix_and_range, stored_as
 from derain.video.decoding import ANY_BYTES
 from derain.video.encoding import Encoding
 from derain.video.formats import NVENC, has_alpha
@@ -50,6 +48,7 @@ class PictureEncoder:
 
     def __init__(self, container: Any, encoding: Encoding, named: str) -> None:
         self.encoding, self.named = encoding, named
+        self.coded = av.codec.Codec(encoding.codec, "w").canonical_name
         coarse = encoding.codec == "mpeg4" and encoding.time_base.denominator > 65535
         self.base = Fraction(1, FINEST_MPEG4_CLOCK) if coarse else encoding.time_base
         self.exact: deque[int] = deque()  # times of frames that wait in the encoder, where it counts more coarsely
@@ -66,11 +65,7 @@ class PictureEncoder:
         self.carrier = Carrier()
 
     def _colours(self, frame: Frame) -> Colours:
-        if self.encoding.codec == "mpeg4":  # has no tags, so what players take for granted
-            return replace(frame.colours, pixel_format=self.encoding.pixel_format, matrix=2, range=1)
-        if self.encoding.codec == "mjpeg" and frame.colours.converter_range != ColorRange.JPEG:  # knows only these
-            return replace(frame.colours, pixel_format=self.encoding.pixel_format, matrix=5, range=2)
-        return frame.colours
+        return stored_as(frame.colours, self.coded, self.encoding.pixel_format)
 
     def tag(self, frame: Frame) -> None:
         """Tell the encoder what the colours of frames like this one stand for.

@@ -17,6 +17,7 @@ import av
 from derain.errors import PhotoError, unwritable
 from derain.text import counted, listed
 from derain.video.clock import CONTINUOUS, Part, StreamClock
+from derain.video.colour import Colours, is_rgb, matrix_and_range, stored_as
 from derain.video.containers.matroska_header import set_aspect
 from derain.video.containers.mp4_header import write_in_header
 from derain.video.damage import MOST_LISTED
@@ -183,6 +184,7 @@ def _write(joining: Joining) -> list[str]:
     if joining.form in ELEMENTS:
         set_aspect(out, {stream.index: track.clip.stream.sample_aspect_ratio for track, stream in pictures})
     _say_lost_aspect(out, pictures, say)
+    _say_lost_colours(joining, pictures)
     return beside.said()
 
 
@@ -197,6 +199,19 @@ def _say_lost_aspect(out: Path, pictures: list[tuple[Track, Any]], say: Callable
         if abs(kept.get(index, 1) / aspect - 1) > ROUNDED:
             shape = f"{aspect.numerator}:{aspect.denominator}"
             say(f"the shape of its pixels, {shape}, cannot be kept with this codec; set it in the player")
+
+
+def _say_lost_colours(joining: Joining, pictures: list[tuple[Track, Any]]) -> None:
+    """Tell of colours that the result tells nothing of, so that players take them for others."""
+    stored = {stream.index: _stored_colours(track.clip, stream.codec_context) for track, stream in pictures}
+    unlike = {index: found for index, found in stored.items() if found and found.coding != found.presumed.coding}
+    if not unlike:
+        return
+    with opened(joining.out) as container:
+        told = {stream.index: Colours.told(stream.codec_context) for stream in container.streams.video}
+    for index, wanted in unlike.items():
+        if (found := told.get(index)) and not is_rgb(found.pixel_format) and found.coding != wanted.coding:
+            joining.say(f"{joining.form} cannot tell of this codec that its colours are {wanted.said}; tell the player")
 
 
 def _check_pictures(out: Path, pictures: list[tuple[Track, Any]]) -> None:
@@ -267,6 +282,7 @@ def _add_picture(container: Any, track: Track) -> Any:
         video = container.add_stream_from_template(encoded, opaque=True)
         if encoded.codec_context.name in TAGGED:
             video.codec_context.codec_tag = encoded.codec_context.codec_tag
+        _tag(video.codec_context, track.clip, encoded.codec_context)
     if aspect := track.clip.stream.sample_aspect_ratio:
         video.codec_context.sample_aspect_ratio = aspect  # which not every codec tells in its pictures
     video.codec_context.framerate = track.clip.rate
@@ -274,6 +290,23 @@ def _add_picture(container: Any, track: Track) -> Any:
     video.metadata.update(track.clip.stream.metadata)
     video.disposition = track.clip.stream.disposition
     return video
+
+
+def _tag(context: Any, clip: Clip, encoded: Any) -> None:
+    """Tell the container what colours mean, as not every codec tells it in its pictures."""
+    if (found := _stored_colours(clip, encoded)) is None:
+        return
+    context.colorspace, _ = matrix_and_range(found, encoded.format.name)
+    context.color_range = int(found.converter_range)
+    context.color_primaries, context.color_trc = found.primaries, found.transfer
+
+
+def _stored_colours(clip: Clip, encoded: Any) -> Colours | None:
+    """What the colours of a clip mean in the pictures that were encoded."""
+    colours = Colours.told(clip.stream.codec_context)
+    if colours is None or encoded.format is None:
+        return None
+    return stored_as(colours, encoded.codec.canonical_name, encoded.format.name)
 
 
 def try_header(form: str, stream: Any) -> None:

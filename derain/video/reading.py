@@ -25,7 +25,7 @@ from derain.given import check, to_path
 from derain.photos import Original, to_8_bit
 from derain.restoring.ahead import ahead
 from derain.video.clock import LONGEST_PAUSE, Part, StreamClock, begins_anywhere, may_begin_anew, parts_of
-from derain.video.colour import Colours, to_rgb
+from derain.video.colour import Colours, refuse_unknown_matrix, to_rgb
 from derain.video.containers.boxes import top_level
 from derain.video.damage import Damage
 from derain.video.decoding import decoded, opened, packets_of
@@ -120,6 +120,11 @@ class Clip(PictureTrack):
             self.container.close()
             raise PhotoError(f"{path}: its video codec is unknown; convert it to H.264 first")
         self.tracks, self.stream = len(known), known[track]
+        try:
+            refuse_unknown_matrix(str(path), self.stream)
+        except PhotoError:
+            self.container.close()
+            raise
         if hardware and (why := self._trouble_with_hardware()):
             self.container.close()
             raise UsageError(f"{path}: no GPU decodes it here ({why}); leave out `hwaccel`")

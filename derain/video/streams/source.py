@@ -14,6 +14,7 @@ import av
 
 from derain.errors import PhotoError, UsageError, reason
 from derain.files.places import ADDRESS
+from derain.video.colour import refuse_unknown_matrix
 from derain.video.decoding import ANY_BYTES, TRIES, decoder_of, prepared
 from derain.video.deinterlacing import deinterlaced
 from derain.video.reading import PictureTrack, is_cover
@@ -55,6 +56,7 @@ class Connection(PictureTrack):
         if not videos:
             raise PhotoError(f"{self.name}: holds no video that can be decoded")
         self.stream = videos[0]
+        refuse_unknown_matrix(self.name, self.stream)
         others = [s for s in self.container.streams if s is not self.stream]
         self.passed_on = [s for s in others if s.type in PASSED_ON and s.codec_context is not None]
         self.left_out = [s for s in others if s not in self.passed_on]
