@@ -1,5 +1,6 @@
 """What a photo's file holds comes back: one test for each property, on files that are made here."""
 
+import base64
 import io
 import struct
 import tracemalloc
@@ -373,6 +374,39 @@ def test_tiffs_with_rare_compressions_are_told_as_such(rgb, number, said):
     content[entry + 8 : entry + 10] = number.to_bytes(2, "little")
     with pytest.raises(PhotoError, match=f"is a TIFF with {said}"):
         decode(bytes(content))
+
+
+@pytest.mark.parametrize("number", [1, 6, 8, 34676, 50001])
+def test_a_tiff_that_is_cut_is_told_as_such_whatever_its_compression(rgb, number):
+    content = bytearray(saved(Image.fromarray(rgb), "TIFF"))
+    (entry,) = (at for at in range(len(content)) if content[at : at + 4] == b"\x03\x01\x03\0")
+    content[entry + 8 : entry + 10] = number.to_bytes(2, "little")
+    with pytest.raises(PhotoError, match="a.tif: .*part of (it|the picture) is missing; get the file again from its"):
+        decode(bytes(content[: len(content) * 3 // 4]), "a.tif")
+
+
+# grey noise in several scans, and one grey in fewer bits than there are blocks, which Pillow cannot write
+NOISE = base64.b64decode(
+    "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDABALDA4MChAODQ4SERATGCgaGBYWGDEjJR0oOjM9PDkzODdASFxOQERXRTc4UG1RV19iZ2hnPk1x"
+    "eXBkeFxlZ2P/ygALCAAQABABAREA/8wABAAQ/9oACAEBAAAAAfBo/8wABBAF/9oACAEBAAEFAofBfsyy5Jv/zAAEEAX/2gAIAQEABj8CCy68"
+    "/wB7Ox0hriksZbfi5QqLFFyA/8wABBAF/9oACAEBAAE/IZ45Gbi2MVx7kTyHKSw8Y2woGTrUP6mhRCutMazagMK3JaXqL/SmXf/aAAgBAQAA"
+    "ABDw/8wABBAF/9oACAEBAAE/EA8sxAMtIrY4QK6C/RIkvz6oJ/MLR5P1IEVNKyEevrSjMdHIv5cvPXEwHnWJghCkOP/Z"
+)
+PLAIN = base64.b64decode(
+    "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDABALDA4MChAODQ4SERATGCgaGBYWGDEjJR0oOjM9PDkzODdASFxOQERXRTc4UG1RV19iZ2hnPk1x"
+    "eXBkeFxlZ2P/yQALCAHgAoABAREA/8wABgAQEAX/2gAIAQEAAD8A/tssOoD/2Q=="
+)
+
+
+def test_jpegs_that_are_coded_arithmetically_are_read_and_that_the_result_is_not_is_told(monkeypatch):
+    assert decode(PLAIN).pixels.shape == (480, 640, 3)
+    with monkeypatch.context() as patch:
+        patch.setattr("PIL.ImageFile.MAXBLOCK", 64)  # bytes that a decoder is given at once, as of a large photo
+        original = decode(NOISE)
+    assert original.pixels.shape == (16, 16, 3) and original.pixels.std() > 30
+    written = encode_with_notes(original, 255 - original.pixels)
+    assert written.notes == ("its arithmetic coding became Huffman's: nothing is lost, but the file is larger",)
+    assert np.abs(opened(written.content) - (255.0 - original.pixels[..., 0])).mean() < 20
 
 
 @pytest.mark.parametrize(

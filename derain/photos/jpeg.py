@@ -58,7 +58,7 @@ RESOLUTION_UNITS = 1, 2  # of JFIF: inches, centimetres
 
 
 class Jpeg(Codec):
-    opener = JpegImageFile
+    opener = segments.JpegPicture
 
     def open(self, content: bytes) -> ImageFile:
         if kind := segments.rare_kind(content):
@@ -66,6 +66,8 @@ class Jpeg(Codec):
         return super().open(content)
 
     def least_bytes(self, image: ImageFile, content: bytes) -> float:
+        if segments.is_arithmetic(content):
+            return 0
         return math.ceil(image.width / 8) * math.ceil(image.height / 8) / BLOCKS_A_BYTE
 
     def refuse_endless(self, content: bytes) -> None:
@@ -151,6 +153,8 @@ class Jpeg(Codec):
     def coding(self, new: NewPhoto) -> dict[str, Any]:
         if new.same and new.quality is None:
             options = {name: new.original.options[name] for name in ("qtables", "subsampling", "progressive")}
+            if segments.is_arithmetic(new.original.content):
+                new.previews.say("its arithmetic coding became Huffman's: nothing is lost, but the file is larger")
             if options["subsampling"] not in WRITTEN:
                 new.previews.say(
                     f"its chroma subsampling of {options['subsampling']}, which derain cannot write, became 4:4:4: "

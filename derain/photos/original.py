@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from derain.arrays import Pixels, Rgb8
 
 WHITE = 65535
+CUT = "part of the picture is missing; get the file again from its source"
 TURNS: dict[int, Callable[[Pixels], Any]] = {  # by EXIF's orientation; NumPy takes four times as long to turn a photo
     2: lambda a: cv2.flip(a, 1),
     3: lambda a: cv2.rotate(a, cv2.ROTATE_180),

@@ -11,6 +11,7 @@ from itertools import islice, takewhile
 from PIL.JpegImagePlugin import JpegImageFile
 
 from derain.errors import PhotoError
+from derain.photos.original import CUT
 
 START, END = b"\xff\xd8", b"\xff\xd9"
 COMMENT, APPLICATIONS, ADOBE = 0xFE, range(0xE0, 0xF0), 0xEE
@@ -19,8 +20,18 @@ MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # data has zeros and restarts
 SCAN_OR_END = re.compile(rb"\xff[\xd9\xda]")  # searched for in a third of the time that ``bytes.find`` takes
 FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers of the components' list
 LOSSLESS, HIERARCHICAL, LS = {0xC3, 0xCB}, {0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF}, 0xF7
+ARITHMETIC = {0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
 FILLING = b"\xfe\x55\x9a\x31" * 256  # data that a decoder which still wants some makes something else of than of none
 COEFFICIENTS = 64  # of a block
+WHOLE = 1 << 30  # bytes
+
+
+class JpegPicture(JpegImageFile):
+    """Decoded from all of the file at once: libjpeg reads nothing in parts that is coded arithmetically."""
+
+    def _open(self) -> None:
+        super()._open()
+        self.decodermaxblock = WHOLE
 
 
 @dataclass(frozen=True)
@@ -85,7 +96,7 @@ def with_end(jpeg: bytes) -> bytes:
     data = jpeg.rstrip(b"\0")  # a card that was pulled out leaves zeros, which decoders take for data
     data += b"\0" * (data.endswith(b"\xff") and len(data) < len(jpeg))
     if not _is_whole(data.removesuffix(b"\xff")):
-        raise PhotoError("part of the picture is missing; get the file again from its source")
+        raise PhotoError(CUT)
     return data.removesuffix(b"\xff") + END
 
 
@@ -98,6 +109,11 @@ def scans_of(jpeg: bytes, most: int) -> int:
         return 0
     found = islice(SCAN_OR_END.finditer(jpeg, start), most)
     return sum(1 for _ in takewhile(lambda marker: marker[0][1] == SCAN, found))
+
+
+def is_arithmetic(jpeg: bytes) -> bool:
+    """Whether it is coded in a way that may take less than a bit for a block."""
+    return next((part.kind in ARITHMETIC for part in segments(jpeg) if part.kind in FRAMES), False)
 
 
 def rare_kind(jpeg: bytes) -> str:
@@ -128,7 +144,7 @@ def _is_whole(data: bytes) -> bool:
 
 def _digest(jpeg: bytes) -> bytes | None:
     try:
-        with JpegImageFile(io.BytesIO(jpeg)) as image:
+        with JpegPicture(io.BytesIO(jpeg)) as image:
             return hashlib.blake2b(image.tobytes()).digest()
     except Exception:  # damaged ones raise anything
         return None

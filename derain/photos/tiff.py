@@ -13,7 +13,7 @@ from derain.errors import PhotoError
 from derain.photos import tiff_tags
 from derain.photos.captions import Captions
 from derain.photos.codec import Codec, NewPhoto, fewer_bits, has_bytes, read_plain, with_channels
-from derain.photos.original import WHITE, Original, upright
+from derain.photos.original import CUT, WHITE, Original, upright
 from derain.photos.previews import LEFT_OUT, has_thumbnail
 from derain.photos.raw import WHAT
 from derain.photos.tiff_strips import (
@@ -27,6 +27,7 @@ from derain.photos.tiff_strips import (
     PREDICTOR,
     UNASSOCIATED,
     TiffPicture,
+    is_cut,
     packed,
     read_strips,
     tags_of_packed,
@@ -66,6 +67,8 @@ class Tiff(Codec):
         try:
             return self._read(image, content, tags)
         except OSError:
+            if is_cut(content, tags):
+                raise PhotoError(CUT) from None
             if (compression := tags.get(COMPRESSION)) not in COMPRESSIONS:
                 raise
             raise PhotoError(unread_compression(compression)) from None

@@ -89,6 +89,12 @@ def unread_compression(number: int) -> str:
     return f"is a TIFF with {named}, which derain does not read; save it with LZW or Deflate"
 
 
+def is_cut(content: bytes, tags: Any) -> bool:
+    """Whether strips or tiles of the picture with these tags reach beyond the end of the file."""
+    offsets, counts = (TILE_OFFSETS, TILE_COUNTS) if TILE_OFFSETS in tags else (OFFSETS, COUNTS)
+    return any(place + size > len(content) for place, size in zip(tags.get(offsets, ()), tags.get(counts, ())))
+
+
 def rare_values(tags: Any) -> str:
     """What a TIFF of a kind that few programs read holds; empty if its tags tell nothing like that."""
     bits, kind = max(tags.get(BITS, (1,))), max(tags.get(SAMPLE_FORMAT, (WHOLE,)))
