@@ -1,4 +1,4 @@
-"""What temporal fusion gains on clips with truth: `python -m tests.score_video [--noise 2] [--held-back]`
+"""What temporal fusion gains on clips with truth: `python -m tests.score_video [--noise 2] [--held-back] [--sky]`
 
 Each frame has new rain; the scene stands still, pans, or has things that move before it. Frame by frame against fused:
 PSNR of luma, and flicker, the mean change of luma from frame to frame along the true motion, in grey levels.
@@ -15,18 +15,24 @@ import derain
 from derain.evaluation.metrics import luma, psnr
 from derain.rain.compose import add, screen
 from derain.rain.render import curtain, streaks
+from derain.restoring.frames import FrameRestorer
+from derain.restoring.restorer import Restorer
 from derain.video.fusion import fused
 
 FRAMES, HEIGHT, WIDTH = 10, 240, 320
+SKYLINE = 170  # px, of a scene's 360
+DROPS = 0.55  # the light that a drop shows
 SCENES = {False: ("astronaut", "coffee", "chelsea"), True: ("rocket", "stereo_motorcycle", "camera")}
 
 
-def scenery(name: str) -> np.ndarray:
+def scenery(name: str, sky: bool) -> np.ndarray:
     picture = getattr(data, name)()
     picture = picture[0] if isinstance(picture, tuple) else picture
     picture = np.repeat(picture[..., None], 3, axis=2) if picture.ndim == 2 else picture[..., :3]
-    picture = cv2.resize(picture, (480, 360), interpolation=cv2.INTER_AREA)
-    return picture.astype(np.float32) / np.float32(255)
+    picture = cv2.resize(picture, (480, 360), interpolation=cv2.INTER_AREA).astype(np.float32) / np.float32(255)
+    if sky:
+        picture[:SKYLINE] = np.linspace(0.95, 0.8, SKYLINE, dtype=np.float32)[:, None, None] * (0.96, 0.98, 1)
+    return picture
 
 
 def still(picture: np.ndarray, index: int) -> tuple[np.ndarray, np.ndarray]:
@@ -62,12 +68,17 @@ def rain_of(rng: np.random.Generator, degrees: float, heavy: bool) -> np.ndarray
     return layer[:HEIGHT, :, None].clip(0, 1)
 
 
-def render_clip(name: str, camera: str, seed: int, noise: float):
+def cover(clean: np.ndarray, rain: np.ndarray) -> np.ndarray:
+    """Streaks that show the rest of the scene, and so are darker than its sky."""
+    return clean + rain * (DROPS - clean)
+
+
+def render_clip(name: str, camera: str, seed: int, noise: float, sky: bool = False):
     rng = np.random.default_rng(seed)
-    picture, degrees, heavy = scenery(name), rng.normal(0, 12), bool(seed % 2)
+    picture, degrees, heavy = scenery(name, sky), rng.normal(0, 12), bool(seed % 2)
     for index in range(FRAMES):
         clean, flow = CAMERAS[camera](picture, index)
-        rule = screen if seed % 3 else add
+        rule = cover if sky else screen if seed % 3 else add
         rainy = rule(clean, rain_of(rng, degrees, heavy)) + rng.normal(0, noise / 255, clean.shape)
         yield tuple((p * 255 + 0.5).clip(0, 255).astype(np.uint8) for p in (rainy, clean)) + (flow,)
 
@@ -87,14 +98,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--noise", type=float, default=0.0, help="of the sensor, grey levels")
     parser.add_argument("--weights", default="derain")
+    parser.add_argument("--sky", action="store_true", help="under a white sky, before which the streaks are dark")
     parser.add_argument("--held-back", action="store_true", help="the scenes that the constants were not chosen on")
     arguments = parser.parse_args()
-    model, took, count = derain.load(arguments.weights), 0.0, 0
+    network, took, count = FrameRestorer(Restorer(derain.load(arguments.weights), "float32")), 0.0, 0
     for camera in CAMERAS:
         rows = []
         for seed, name in enumerate(SCENES[arguments.held_back]):
-            rainy, clean, flows = zip(*render_clip(name, camera, seed + 10 * arguments.held_back, arguments.noise))
-            single = [derain.restore(model, frame)[0] for frame in rainy]
+            seed += 10 * arguments.held_back
+            rainy, clean, flows = zip(*render_clip(name, camera, seed, arguments.noise, arguments.sky))
+            single = [network.background(frame) for frame in rainy]
             began = time.perf_counter()
             together = list(fused(zip(rainy, single)))
             took, count = took + time.perf_counter() - began, count + len(rainy)

@@ -212,6 +212,49 @@ def test_threads_change_nothing():
     assert all(np.array_equal(a, b) for a, b in zip(fused(pairs, threads=3), fused(pairs), strict=True))
 
 
+SKY = slice(0, 60)
+
+
+def before_a_sky(dtype=np.uint8, post=False):
+    """Rainy frames, backgrounds of a network that takes bright rain and leaves dark rain, and truths."""
+    rng, clips, ground = np.random.default_rng(0), ([], [], []), window(scene(), 20) * 120
+    for index in range(COUNT):
+        truth = ground.copy()
+        truth[SKY] = 215, 220, 235
+        if post:
+            truth[20:60, 20 + 6 * index : 23 + 6 * index] = 30
+        drops = np.zeros((HEIGHT, WIDTH, 1), np.float32)
+        for column, top in zip(rng.integers(0, WIDTH, 70), rng.integers(0, HEIGHT - 20, 70)):
+            drops[top : top + 20, column] = 0.6
+        rainy = truth + drops * (150 - truth)
+        for frames, frame in zip(clips, (rainy, np.minimum(rainy, truth), truth)):
+            frames.append((frame * (np.iinfo(dtype).max / 255) + 0.5).astype(dtype))
+    return clips
+
+
+@pytest.mark.parametrize("device", [None, torch.device("cpu")])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_streaks_darker_than_the_sky_go(device, dtype):
+    rainy, single, truths = before_a_sky(dtype)
+    result = list(fused(zip(rainy, single), device))
+    before, after = (error([picture[SKY] for picture in p], [t[SKY] for t in truths]) for p in (single, result))
+    assert after < 0.1 * before
+    assert error(result, truths) < 0.2 * error(single, truths)
+
+
+def test_a_dark_post_that_moves_before_the_sky_stays():
+    rainy, single, truths = before_a_sky(post=True)
+    results = list(fused(zip(rainy, single)))
+    shown = np.concatenate([result[(truth == 30).all(axis=2)] for result, truth in zip(results, truths)])
+    assert np.mean(shown > 40) < 0.02
+
+
+def test_bright_rain_before_a_bright_wall_is_taken_as_ever():
+    wall = [np.full((HEIGHT, WIDTH, 3), 180, np.uint8)] * COUNT
+    rainy, single, truths = clip([picture / np.float32(255) for picture in wall])
+    assert error(fused(zip(rainy, single)), truths) < 0.05 * error(single, truths)
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_grey_on_a_device_is_the_processors(dtype):
     picture = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, (40, 50, 3), dtype=dtype, endpoint=True)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from derain.arrays import Heights, Rgb8, UnitRgb
 from derain.motion import MINIMUM_SIDE, camera_flow, camera_motion, optical_flow, pixel_grid
+from derain.ordering import ordered
 
 FRAMES_EACH_SIDE = 4  # frames before and after that tell what is behind the rain
 WINDOW = 2 * FRAMES_EACH_SIDE + 1
@@ -67,12 +68,9 @@ def moment(frames: Sequence[Rgb8]) -> Moment | None:
 
 
 def median(frames: Sequence[Rgb8]) -> UnitRgb:
-    """The median in grey levels, pixel by pixel: sorted by comparisons of whole frames."""
-    ordered: list[NDArray[Any]] = list(frames)
-    for turn in range(len(ordered)):
-        for n in range(turn % 2, len(ordered) - 1, 2):
-            ordered[n], ordered[n + 1] = cv2.min(ordered[n], ordered[n + 1]), cv2.max(ordered[n], ordered[n + 1])
-    low, high = ordered[(len(ordered) - 1) // 2], ordered[len(ordered) // 2]
+    """The median in grey levels, pixel by pixel."""
+    found: list[NDArray[Any]] = ordered(frames, cv2.min, cv2.max)
+    low, high = found[(len(found) - 1) // 2], found[len(found) // 2]
     return np.asarray(cv2.addWeighted(low, 0.5, high, 0.5, 0, dtype=cv2.CV_32F), np.float32)
 
 

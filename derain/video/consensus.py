@@ -5,8 +5,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from derain.arrays import Pixels, Plane
+from derain.arrays import Grey, Pixels, Plane
 from derain.motion import Small
+from derain.ordering import ordered
+from derain.video.dark_rain import BRIGHT, DEEPEST
 
 BRIGHTER_TOLERANCE = 6.0  # grey levels above the background, up to which a sample shows it
 DARKER_TOLERANCE = 10.0  # grey levels below the background, up to which a sample shows it
@@ -33,17 +35,30 @@ def grey(photo: Pixels) -> Plane:
     return np.asarray(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY))
 
 
-def consensus(rainy: Pixels, background: Pixels, rain: Small, neighbours: list[Aligned]) -> Pixels:
-    """The background that a frame and its aligned neighbours agree on."""
+def consensus(
+    rainy: Pixels, background: Pixels, rain: Small, neighbours: list[Aligned], dark: Grey | None = None
+) -> Pixels:
+    """The background that a frame and its aligned neighbours agree on.
+
+    Args:
+        rain: grey levels that the network took around there.
+        dark: ``(H, W)``, how surely each pixel is of a sky behind dark rain, from 0 to 1; default: none is.
+    """
     level = np.float32(np.iinfo(rainy.dtype).max / 255)
     single = grey(background)
-    samples = [grey(rainy), *(np.where(n.seen, grey(n.rainy), single) for n in neighbours)]
+    own, others = grey(rainy), [grey(n.rainy) for n in neighbours]
+    samples = [own, *(np.where(n.seen, sample, single) for n, sample in zip(neighbours, others))]
     darkest, second = samples[0], np.full_like(single, np.iinfo(single.dtype).max)
     for sample in samples[1:]:
         second = np.minimum(second, np.maximum(darkest, sample))
         darkest = np.minimum(darkest, sample)
     network = lower_median([single, *(np.where(n.seen, n.background, single) for n in neighbours)])
     pivot = np.clip(network, darkest, second).astype(np.float32)
+    if dark is not None:
+        middle = upper_median([own, *(np.where(n.seen, sample, own) for n, sample in zip(neighbours, others))])
+        deeper = (middle > own + DEEPEST * level) & (dark > 0)
+        dark = dark * np.clip((middle / level - BRIGHT[0]) / (BRIGHT[1] - BRIGHT[0]), 0, 1)
+        pivot += dark * np.maximum(middle - pivot, 0)
     total = SINGLE_IMAGE_WEIGHT * (background + (pivot - single)[..., None])
     weights = np.full(single.shape, SINGLE_IMAGE_WEIGHT, np.float32)
     seen_by = [n.seen for n in neighbours]
@@ -60,16 +75,21 @@ def consensus(rainy: Pixels, background: Pixels, rain: Small, neighbours: list[A
     shown = np.rint(total / weights[..., None])
     red, green, blue = cv2.split((rainy - shown) / level)
     brightest, least = np.maximum(np.maximum(red, green), blue), np.minimum(np.minimum(red, green), blue)
-    coloured = brightest - least > RAIN_CHROMA + CHROMA_PER_HEIGHT * np.maximum(green, 0) + CHROMA_PER_RAIN * rain
-    shown[coloured] = background[coloured]
-    return np.asarray(np.clip(shown, 0, np.minimum(rainy + NOISE_ABOVE * level, 255 * level))).astype(rainy.dtype)
+    taken, most = np.maximum(green, 0), rainy + NOISE_ABOVE * level
+    if dark is not None:
+        taken, most = np.where(dark > 0, np.abs(green), taken), most + (255 * level * dark)[..., None]
+    unlike_rain = brightest - least > RAIN_CHROMA + CHROMA_PER_HEIGHT * taken + CHROMA_PER_RAIN * rain
+    if dark is not None:
+        unlike_rain |= deeper
+    shown[unlike_rain] = background[unlike_rain]
+    return np.asarray(np.clip(shown, 0, np.minimum(most, 255 * level))).astype(rainy.dtype)
 
 
 def lower_median(pictures: list[Plane]) -> Plane:
     """At each pixel; of an even number the darker of the middle two."""
-    ordered = list(pictures)
-    for turn in range(len(ordered)):
-        for i in range(turn % 2, len(ordered) - 1, 2):
-            low, high = np.minimum(ordered[i], ordered[i + 1]), np.maximum(ordered[i], ordered[i + 1])
-            ordered[i], ordered[i + 1] = low, high
-    return ordered[(len(ordered) - 1) // 2]
+    return ordered(pictures, np.minimum, np.maximum)[(len(pictures) - 1) // 2]
+
+
+def upper_median(pictures: list[Plane]) -> Plane:
+    """At each pixel; of an even number the brighter of the middle two."""
+    return ordered(pictures, np.minimum, np.maximum)[len(pictures) // 2]

@@ -16,11 +16,19 @@ from torch import Tensor
 
 from derain import motion
 from derain.arrays import Pixels, Plane
-from derain.motion import FLOW_TOLERANCE, Camera, Motion, Small
+from derain.motion import FLOW_TOLERANCE, Camera, Motion
+from derain.ordering import ordered
 from derain.restoring.evidence import blurred
 from derain.restoring.on_device import own_stream
 from derain.restoring.resizing import reduced_plane
-from derain.video.alignment import ALIGNMENT_MARGIN, ALIGNMENT_TOLERANCE, CAMERA_PREFERENCE, RESIDUAL_RAIN
+from derain.video.alignment import (
+    ALIGNMENT_MARGIN,
+    ALIGNMENT_TOLERANCE,
+    CAMERA_PREFERENCE,
+    DARK_RAIN,
+    RESIDUAL_RAIN,
+    Look,
+)
 from derain.video.consensus import (
     BRIGHTER_TOLERANCE,
     CHROMA_PER_HEIGHT,
@@ -30,6 +38,7 @@ from derain.video.consensus import (
     RAIN_CHROMA,
     SINGLE_IMAGE_WEIGHT,
 )
+from derain.video.dark_rain import BRIGHT, DEEPEST, shares_of_dark_rain
 
 LUMA = 9798, 19235, 3735  # weights of red, green and blue in OpenCV's grey, of 32768
 STEPS = 32  # places between two pixels that OpenCV tells apart as it warps
@@ -46,12 +55,16 @@ class Placed:
 
 @dataclass(frozen=True)
 class PlacedShot:
-    """A frame on the device with what is known of it at the size of the flow, ``(h, w)`` float32 each."""
+    """A frame on the device with its :class:`derain.video.alignment.Look`, ``(h, w)`` float32 each."""
 
     frame: Placed
+    may_show_dark_rain: bool
     smooth: Tensor
     plain: Tensor
     rain: Tensor
+    rainy: Tensor
+    taken: Tensor
+    even: Tensor
 
 
 @dataclass(frozen=True)
@@ -76,6 +89,7 @@ class Seen:
     """Neighbours on the device, as they look from a frame."""
 
     rainy: Tensor  # (N, 3, H, W) float32
+    grey: Tensor  # (N, H, W) float32
     sample: Tensor  # (N, H, W) float32, their grey, and the frame's own background where they show something else
     background: Tensor  # (N, H, W) float32, the same of their backgrounds
     seen: Tensor  # (N, H, W) float32, 1 where they show the same things
@@ -88,9 +102,11 @@ def place_frame(rainy: Pixels, background: Pixels, device: torch.device) -> Plac
         return Placed(there[0].to(kind), there[1].to(kind), grey(there[1]).to(kind))
 
 
-def place_shot(frame: Placed, smooth: Small, plain: Small, rain: Small) -> PlacedShot:
+def place_shot(frame: Placed, look: Look) -> PlacedShot:
+    there = np.stack([look.smooth, look.plain, look.rain, look.rainy, look.taken, look.even])
     with torch.inference_mode(), own_stream(frame.grey.device):
-        return PlacedShot(frame, *uploaded(np.stack([smooth, plain, rain]), frame.grey.device).float())
+        maps = uploaded(there, frame.grey.device).float().unbind()
+    return PlacedShot(frame, look.may_show_dark_rain, *maps)
 
 
 def place_motion(both: tuple[Motion, Motion], device: torch.device) -> tuple[PlacedMotion, PlacedMotion]:
@@ -139,10 +155,13 @@ def fused_on_device(shot: PlacedShot, views: list[PlacedView], white: int) -> Pi
         frame = Placed(own.rainy.float(), own.background.float(), own.grey.float())
         size = tuple(frame.grey.shape)
         field, valid = choose_flow(shot, views)
+        dark = None
+        if shot.may_show_dark_rain:
+            found, valid = seen_through(shot, views, field, valid)
+            dark = F.interpolate(found, size, mode="bilinear", align_corners=False)[0, 0]
         taken = F.interpolate(shot.rain[None, None], size, mode="bilinear", align_corners=False)[0, 0].round_()
-        found = consensus(
-            frame, taken, seen_from(frame, [view.other.frame for view in views], field, valid, white), white
-        )
+        others = seen_from(frame, [view.other.frame for view in views], field, valid, white)
+        found = consensus(frame, taken, others, white, dark)
         kind = torch.uint8 if white < 256 else torch.int32
         result = downloaded(found.to(kind).permute(1, 2, 0).contiguous())
     return result if white < 256 else result.astype(np.uint16)
@@ -166,10 +185,25 @@ def choose_flow(shot: PlacedShot, views: list[PlacedView]) -> tuple[Tensor, Tens
     brighter = blurred(seen[:, :1] - shot.plain, 2)[:, 0]
     valid = brighter > -(ALIGNMENT_TOLERANCE + RESIDUAL_RAIN * shot.rain)
     valid &= brighter < ALIGNMENT_TOLERANCE + RESIDUAL_RAIN * seen[:, 1]
+    return field, surely(valid, field)
+
+
+def seen_through(shot: PlacedShot, views: list[PlacedView], field: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+    """As :func:`derain.video.fusion.seen_through`: ``(1, 1, h, w)`` from 0 to 1, and ``(N, h, w)`` 0 or 1."""
+    others = [view.other for view in views]
+    rainy, even = warped(torch.stack([torch.stack([o.rainy, o.even]) for o in others]), field).round_().unbind(1)
+    found = shares_of_dark_rain(shot.rainy, shot.taken, rainy)
+    dark = F.interpolate(found[None, None], shot.rainy.shape, mode="bilinear", align_corners=False)
+    same_sky = blurred((even - shot.even)[:, None], 2)[:, 0].abs() < DARK_RAIN
+    return dark, torch.maximum(valid, (dark[0] > 0.5) * surely(same_sky, field))
+
+
+def surely(valid: Tensor, field: Tensor) -> Tensor:
+    """1 where all around is valid, too, and within the neighbour, ``(N, h, w)``."""
     margin = F.max_pool2d((~valid).float(), ALIGNMENT_MARGIN, 1, ALIGNMENT_MARGIN // 2) > 0
-    for target, length in zip((pixel_grid(flows) + field).unbind(1), reversed(flows.shape[2:])):
+    for target, length in zip((pixel_grid(field) + field).unbind(1), reversed(field.shape[2:])):
         margin |= (target <= -0.5) | (target >= length - 0.5)
-    return field, (~margin).float()
+    return (~margin).float()
 
 
 def composed(ways: list[list[PlacedMotion]]) -> tuple[Tensor, list[Camera]]:
@@ -219,7 +253,9 @@ def seen_from(frame: Placed, others: list[Placed], field: Tensor, valid: Tensor,
     pictures = torch.stack([torch.cat([other.rainy, other.grey[None]]) for other in others]).float()
     pictures = warped(pictures, large, "bicubic").add_(0.5).floor_().clamp_(0, white)
     rainy, background, there = pictures[:, :3], pictures[:, 3], seen > 0
-    return Seen(rainy, torch.where(there, grey(rainy), frame.grey), torch.where(there, background, frame.grey), seen)
+    sample = grey(rainy)
+    own_elsewhere = torch.where(there, sample, frame.grey), torch.where(there, background, frame.grey)
+    return Seen(rainy, sample, *own_elsewhere, seen)
 
 
 @lru_cache(8)
@@ -239,16 +275,22 @@ def warped(pictures: Tensor, fields: Tensor, mode: str = "bilinear") -> Tensor:
     return F.grid_sample(pictures, torch.stack(places, -1), mode=mode, padding_mode="border", align_corners=True)
 
 
-def consensus(frame: Placed, rain: Tensor, others: Seen, white: int) -> Tensor:
+def consensus(frame: Placed, rain: Tensor, others: Seen, white: int, dark: Tensor | None = None) -> Tensor:
     """As :func:`derain.video.consensus.consensus`; ``(3, H, W)`` whole numbers as float32."""
     level, single = white / 255, frame.grey
     samples = torch.cat([grey(frame.rainy)[None], others.sample])
+    own = samples[0]
     darkest, second = samples[0], torch.full_like(single, white)
     for sample in samples[1:]:
         second = torch.minimum(second, torch.maximum(darkest, sample))
         darkest = torch.minimum(darkest, sample)
     network = lower_median([single, *others.background])
     pivot = network.clamp(darkest, second)
+    if dark is not None:
+        middle = upper_median([own, *torch.where(others.seen > 0, others.grey, own)])
+        deeper = (middle > own + DEEPEST * level) & (dark > 0)
+        dark = dark * ((middle / level - BRIGHT[0]) / (BRIGHT[1] - BRIGHT[0])).clamp(0, 1)
+        pivot = pivot + dark * (middle - pivot).clamp(min=0)
     total = SINGLE_IMAGE_WEIGHT * (frame.background + (pivot - single))
     seen = torch.cat([others.seen.amax(0, keepdim=True), others.seen])
     heights = (samples - pivot) / level
@@ -259,18 +301,21 @@ def consensus(frame: Placed, rain: Tensor, others: Seen, white: int) -> Tensor:
     shown = (total / (weights.sum(0) + SINGLE_IMAGE_WEIGHT)).round_()
     red, green, blue = (frame.rainy - shown) / level
     brightest, least = torch.maximum(torch.maximum(red, green), blue), torch.minimum(torch.minimum(red, green), blue)
-    coloured = brightest - least > RAIN_CHROMA + CHROMA_PER_HEIGHT * green.clamp(min=0) + CHROMA_PER_RAIN * rain
-    shown = torch.where(coloured, frame.background, shown)
-    return shown.clamp(min=0).minimum(frame.rainy + NOISE_ABOVE * level).clamp_(max=white)
+    taken, most = green.clamp(min=0), frame.rainy + NOISE_ABOVE * level
+    if dark is not None:
+        taken, most = torch.where(dark > 0, green.abs(), taken), most + white * dark
+    unlike_rain = brightest - least > RAIN_CHROMA + CHROMA_PER_HEIGHT * taken + CHROMA_PER_RAIN * rain
+    if dark is not None:
+        unlike_rain |= deeper
+    shown = torch.where(unlike_rain, frame.background, shown)
+    return shown.clamp(min=0).minimum(most).clamp_(max=white)
 
 
 def lower_median(pictures: list[Tensor]) -> Tensor:
     """At each pixel; of an even number the darker of the middle two."""
-    ordered = list(pictures)
-    for turn in range(len(ordered)):
-        for i in range(turn % 2, len(ordered) - 1, 2):
-            ordered[i], ordered[i + 1] = (
-                torch.minimum(ordered[i], ordered[i + 1]),
-                torch.maximum(ordered[i], ordered[i + 1]),
-            )
-    return ordered[(len(ordered) - 1) // 2]
+    return ordered(pictures, torch.minimum, torch.maximum)[(len(pictures) - 1) // 2]
+
+
+def upper_median(pictures: list[Tensor]) -> Tensor:
+    """At each pixel; of an even number the brighter of the middle two."""
+    return ordered(pictures, torch.minimum, torch.maximum)[len(pictures) // 2]

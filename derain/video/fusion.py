@@ -7,7 +7,7 @@ near that is the result. Where nothing can be aligned the single-image backgroun
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Generic, TypeVar
 
@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import torch
 
-from derain.arrays import Pixels, rows_in_cache
+from derain.arrays import Grey, Pixels, rows_in_cache
 from derain.motion import (
     MINIMUM_SIDE,
     Field,
@@ -29,8 +29,9 @@ from derain.motion import (
 from derain.photos import to_8_bit
 from derain.restoring.ahead import ahead
 from derain.restoring.devices import is_out_of_memory
-from derain.video.alignment import Look, choose_flow
+from derain.video.alignment import Look, choose_flow, same_sky
 from derain.video.consensus import Aligned, consensus, grey
+from derain.video.dark_rain import may_show, shares_of_dark_rain
 from derain.video.device_fusion import (
     Placed,
     PlacedMotion,
@@ -193,7 +194,7 @@ def shot_of(rainy: Pixels, background: Pixels, device: torch.device | None = Non
     rain = np.zeros(flow_size(background)[::-1], np.uint8)
     if background is not rainy:
         rain = np.asarray(cv2.GaussianBlur(small()[1], (0, 0), 3.0), np.uint8)
-    look = Once(lambda: look_of(small()[0], rain))
+    look = Once(lambda: look_of(*small(), rain))
     placed = Once(lambda: placed_with(look(), frame()))
     if rain.any():
         look()
@@ -210,16 +211,19 @@ def smalls(rainy: Pixels, background: Pixels, frame: Placed | None) -> tuple[Sma
     return one, other
 
 
-def look_of(background: Small, rain: Small) -> Look:
-    smooth = np.asarray(cv2.GaussianBlur(background, (0, 0), 1.0), np.uint8)
+def look_of(background: Small, taken: Small, rain: Small) -> Look:
+    rainy = np.asarray(cv2.add(background, taken), np.uint8)
+    smooth, smooth_rainy = (cv2.GaussianBlur(each, (0, 0), 1.0) for each in (background, rainy))
     thin = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (STREAK_WIDTH, STREAK_WIDTH))
-    return Look(smooth, np.asarray(cv2.morphologyEx(smooth, cv2.MORPH_OPEN, thin), np.uint8), rain)
+    plain = np.asarray(cv2.morphologyEx(smooth, cv2.MORPH_OPEN, thin), np.uint8)
+    even = np.asarray(cv2.morphologyEx(smooth_rainy, cv2.MORPH_CLOSE, thin), np.uint8)
+    return Look(np.asarray(smooth, np.uint8), plain, rain, rainy, taken, even, may_show(rainy))
 
 
 def placed_with(look: Look, frame: Placed | None) -> PlacedShot | None:
     if frame is None or min(look.smooth.shape) < MINIMUM_SIDE:
         return None
-    return unless_full(lambda: place_shot(frame, look.smooth, look.plain, look.rain))
+    return unless_full(lambda: place_shot(frame, look))
 
 
 def unless_full(work: Callable[[], Value]) -> Value | None:
@@ -257,8 +261,25 @@ def fuse(window: Window) -> Pixels:
             views.append(View(window.shot(other), *choose_flow(shot.look(), window.shot(other).look(), there, back)))
     if not views:
         return shot.background
-    rain = np.asarray(cv2.resize(shot.rain, shot.background.shape[1::-1]), np.uint8)
-    return agreed(shot, rain, views)
+    return agreed(shot, *seen_through(shot.look(), views))
+
+
+def seen_through(look: Look, views: list[View]) -> tuple[Grey | None, list[View]]:
+    """How surely each pixel of a frame, at the size of the flow, is of a sky behind dark rain, ``None`` if none is; and
+    the views with what of that sky they show, too.
+    """
+    if not look.may_show_dark_rain:
+        return None, views
+    neighbours = np.stack([warped(view.other.look().rainy, view.field) for view in views])
+    with torch.inference_mode():
+        found = shares_of_dark_rain(
+            *(torch.from_numpy(each).float() for each in (look.rainy, look.taken, neighbours))
+        ).numpy()
+    if not found.any():
+        return None, views
+    dark = np.asarray(cv2.resize(found, look.rainy.shape[::-1]), np.float32)
+    skies = [(dark > 0.5) & same_sky(look, view.other.look(), view.field) for view in views]
+    return dark, [replace(view, valid=view.valid | sky) for view, sky in zip(views, skies)]
 
 
 def fused_there(window: Window, others: list[int]) -> Pixels:
@@ -274,13 +295,20 @@ def fused_there(window: Window, others: list[int]) -> Pixels:
     return fused_on_device(own, views, int(np.iinfo(shot.rainy.dtype).max)) if own and views else shot.background
 
 
-def agreed(shot: Shot, rain: Small, views: list[View]) -> Pixels:
+def agreed(shot: Shot, dark: Grey | None, views: list[View]) -> Pixels:
     """The background that a frame and its neighbours agree on."""
-    neighbours = [align_neighbour(view, shot.rainy.shape[1::-1]) for view in views]
+    size = shot.background.shape[1::-1]
+    rain = np.asarray(cv2.resize(shot.rain, size), np.uint8)
+    dark = None if dark is None else np.asarray(cv2.resize(dark, size), np.float32)
+    neighbours = [align_neighbour(view, size) for view in views]
     result = np.empty_like(shot.background)
     for rows in rows_in_cache(result):
         result[rows] = consensus(
-            shot.rainy[rows], shot.background[rows], rain[rows], [n.rows(rows) for n in neighbours]
+            shot.rainy[rows],
+            shot.background[rows],
+            rain[rows],
+            [n.rows(rows) for n in neighbours],
+            None if dark is None else dark[rows],
         )
     return result
 
