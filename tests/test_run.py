@@ -657,9 +657,11 @@ def test_a_tile_that_is_too_small_is_refused_in_python_too(taken):
     assert taken(tile=64).tile == 64 and taken(tile=0).tile == 0
 
 
-def test_a_suffix_that_results_elsewhere_do_not_get_is_told(photo, tmp_path, small_weights):
+def test_options_that_others_leave_nothing_to_do_are_told(photo, tmp_path, small_weights):
     words = ["run", str(photo), "-o", str(tmp_path / "dry"), "--suffix", ".x", "--weights", str(small_weights)]
-    assert "--suffix .x: is added only to results that go beside their photos" in CliRunner().invoke(app, words).stderr
+    said = CliRunner().invoke(app, [*words, "--tile", "64", "--max-memory", "9"]).stderr
+    assert "--suffix .x: is added only to results that go beside their photos" in said
+    assert "--max-memory: does not bound what the network takes, as --tile decides that" in said
 
 
 def test_two_photos_with_one_place_are_told_what_to_do(tmp_path, rng):

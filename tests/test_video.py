@@ -661,6 +661,16 @@ def test_what_pictures_of_a_clip_do_not_tell_is_told(tmp_path):
     ]
 
 
+def test_what_a_picture_format_cannot_hold_of_a_clip_is_told(tmp_path):
+    deep = make_clip(tmp_path / "a.mkv", 2, codec="ffv1", pixel_format="yuv420p10le")
+    (note,) = process(deep, tmp_path / "%d.jpg", Identity(), FRAME_BY_FRAME).notes
+    assert note.startswith("0.jpg: it was reduced to 8 bits a channel, the most that this JPEG can hold")
+    clear = make_clip(tmp_path / "b.mkv", 2, codec="ffv1", pixel_format="yuva420p")
+    with pytest.raises(PhotoError, match="new/0.jpg: JPEG cannot hold transparency; choose PNG"):
+        process(clear, tmp_path / "new" / "%d.jpg", Identity(), FRAME_BY_FRAME)
+    assert not (tmp_path / "new").exists()
+
+
 def test_an_interrupted_run_to_pictures_goes_on_and_only_with_the_same_settings(tmp_path):
     source, out = make_clip(tmp_path / "a.mp4", count=6), tmp_path / "100% frames" / "%03d.png"
 

@@ -155,6 +155,8 @@ def run(
             journal=journal if in_place else None,
         )
 
+    if side is not None and max_memory is not None:
+        telling.say("--max-memory: does not bound what the network takes, as --tile decides that")
     if piped:
         return _piped(format, treatment, computing, telling)
     more = batch.read_list(files_from) if files_from else []

@@ -16,7 +16,6 @@ from derain.files.writing import clear, make_folder, write_bytes
 from derain.photos import (
     SUFFIXES,
     Original,
-    encode,
     encode_with_notes,
     format_of,
     read_original,
@@ -141,7 +140,7 @@ def _clip_to_pictures(run: Run, origin: str) -> Done:
     done = _count_there(map(target, count())) if goes_on else 0
     writer, before = PictureWriter(run, done, 0), max(done - looks_back(run.settings), 0)
     times = Times(begun.with_name("times"), done)
-    network = Network(run.model, run.settings, run.say, before, done)
+    network, made = Network(run.model, run.settings, run.say, before, done), None
     with Clip(run.source, hardware=run.settings.hwaccel) as clip:
         frames = stretch_of(clip, run, times.all, before)
         for number, (frame, picture) in enumerate(derained(frames, network, run.settings), start=before):
@@ -149,12 +148,18 @@ def _clip_to_pictures(run: Run, origin: str) -> Done:
                 continue
             if number == 0:
                 _note_losses(clip, frame, run)
-                is_new = not target(0).parent.exists()
+                made = None if target(0).parent.exists() else target(0).parent
                 writer.check(target(0))
                 for earlier in takewhile(Path.exists, map(target, count())):
                     earlier.unlink()  # of another run, not to be taken for this one's
-                begin(begun, origin, target(0).parent if is_new else None)
-            writer.write(target(number), frame, picture, None)
+                begin(begun, origin, made)
+            try:
+                writer.write(target(number), frame, picture, None)
+            except PhotoError:
+                if number == 0:  # there is nothing to go on with
+                    clear(begun.parent)
+                    remove_empty(made)
+                raise
             times.add(frame.pts)
         said = clip.damage.said(times.all, clip.time_base, clip.begins)
     ended = writer.ended(network, [f"{run.source}: {sentence}" for sentence in said])
@@ -174,10 +179,15 @@ def begin(manifest: Path, origin: str, made: Path | None) -> None:
     try:
         write_bytes(manifest, origin.encode())
     except PhotoError:
-        if made:
-            with suppress(OSError):
-                made.rmdir()
+        remove_empty(made)
         raise
+
+
+def remove_empty(folder: Path | None) -> None:
+    """Remove a folder if it is empty."""
+    if folder:
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def _note_losses(clip: Clip, frame: Frame, run: Run) -> None:
@@ -222,17 +232,21 @@ class PictureWriter:
         """
         Args:
             original: what else the frame's own file holds, if it has one.
+
+        Raises:
+            PhotoError: it cannot be written, or not in this format.
         """
         self.check(path)
         if original is None or self.run.settings.layer != "background":
-            shown = Original(picture, "", alpha=alpha_shown(frame, self.run.settings))
-            write_bytes(path, encode(shown, picture, format_of(path)))
-        else:
+            original = Original(picture, "", alpha=alpha_shown(frame, self.run.settings))
+        try:
             encoded = encode_with_notes(original, picture, format_of(path))
-            write_bytes(path, encoded.content)
-            for note in set(encoded.notes) - self.told:
-                self.run.note(f"{path.name}: {note}; not repeated for further pictures")
-            self.told.update(encoded.notes)
+        except PhotoError as error:
+            raise PhotoError(f"{path}: {error}") from None
+        write_bytes(path, encoded.content)
+        for note in [note for note in encoded.notes if note not in self.told]:
+            self.run.note(f"{path.name}: {note}; not repeated for further pictures")
+        self.told.update(encoded.notes)
         self.index += 1
         self.preview.show(frame, picture)
         self.run.report(self.index, self.total, time.monotonic() - self.began)
