@@ -16,6 +16,8 @@ from derain.rain.compose import add
 from derain.rain.remaining import rain_left
 from derain.rain.render import Kind, line_kernel, render
 from tests.forks import command
+from tests.test_tracks import remuxed
+from tests.test_video import make_clip
 
 
 @pytest.fixture
@@ -192,3 +194,10 @@ def test_a_step_between_frames_is_told_where_there_are_none(small_weights, tmp_p
     for given, told in (("a.png", True), ("b.mkv", False)):
         done = command("score", given, "--every", 2, "--weights", small_weights, cwd=tmp_path)
         assert done.returncode == 0 and ("--every counts for nothing" in done.stderr) == told, done.stderr
+
+
+def test_of_several_picture_tracks_only_one_is_looked_at_and_that_is_told(small_weights, tmp_path):
+    two = remuxed([make_clip(tmp_path / "a.mp4", 1), make_clip(tmp_path / "b.mp4", 1)], tmp_path / "two.mkv")
+    done = command("score", two, "--weights", small_weights, cwd=tmp_path)
+    assert done.stderr == f"{two}: only the first of its 2 picture tracks is looked at\n"
+    assert len(done.stdout.splitlines()) == 1

@@ -661,6 +661,17 @@ def test_what_pictures_of_a_clip_do_not_tell_is_told(tmp_path):
     ]
 
 
+def test_pictures_that_are_no_frames_of_a_sequence_are_told(tmp_path):
+    for number in (1, 2, 4, 5):
+        save_photo(picture(number), tmp_path / "gap" / f"{number:03d}.png")
+    (tmp_path / "gap" / "006.exr").touch()
+    done = process(tmp_path / "gap" / "%03d.png", tmp_path / "a", Identity(), FRAME_BY_FRAME)
+    assert done.frames == 2 and done.notes == ["003.png is missing; 2 pictures after it left out"]
+    done = process(tmp_path / "gap", tmp_path / "b", Identity(), FRAME_BY_FRAME)
+    (note,) = done.notes
+    assert done.frames == 4 and "006.exr: left out because it is a picture in OpenEXR format" in note
+
+
 def test_what_a_picture_format_cannot_hold_of_a_clip_is_told(tmp_path):
     deep = make_clip(tmp_path / "a.mkv", 2, codec="ffv1", pixel_format="yuv420p10le")
     (note,) = process(deep, tmp_path / "%d.jpg", Identity(), FRAME_BY_FRAME).notes

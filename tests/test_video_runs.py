@@ -309,6 +309,8 @@ def test_several_clips_and_folders_of_clips_in_one_go(tmp_path, small_weights):
     for name in ("a.mp4", "b.mkv", "old.derained.mp4"):
         make_clip(clips / name, count=3)
     (clips / "broken.mp4").write_bytes(b"no clip")
+    for name in ("still.jpg", "still.derained.jpg"):
+        (clips / name).touch()
     make_clip(tmp_path / "c.mp4", count=3)
     words = ["video", str(clips), str(tmp_path / "c.mp4"), "-o", str(out), "--json", "--weights", str(small_weights)]
     done = CliRunner().invoke(app, [*words, "--temporal", "off"])
@@ -317,6 +319,7 @@ def test_several_clips_and_folders_of_clips_in_one_go(tmp_path, small_weights):
     assert {path.name for path in out.iterdir() if path.is_file()} == {"a.mp4", "b.mkv", "c.mp4"}
     assert "broken.mp4" in objects["broken.mp4"]["error"] and "3 of 4 clips done" in done.stderr
     assert f"{clips / 'a.mp4'}: 3 frames in" in done.stderr
+    assert f"1 photo left out, such as {clips / 'still.jpg'}: `derain run` is for photos\n" in done.stderr
     again = CliRunner().invoke(app, [*words, "--temporal", "off"])
     told = [json.loads(line) for line in again.stdout.splitlines()]
     assert [bool(one["skipped"]) for one in told] == [True, True, False, True] and len({*map(tuple, told)}) == 1

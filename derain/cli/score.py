@@ -1,6 +1,6 @@
 """`derain score`."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -86,7 +86,7 @@ def score(
             with telling.of(source):
                 if why := absent[source]:
                     raise PhotoError(f"{source}: {why}")
-                for time, pixels in _pictures(source, every):
+                for time, pixels in _pictures(source, every, inform):
                     found = restorer.bright_layers(pixels, partial(_show_part, bar, task, short, time))
                     telling.tell(source, time, amount(found.rain))
             bar.update(task, advance=1)
@@ -111,7 +111,7 @@ def _sources(inputs: list[str], recursive: bool, left_out: LeftOut) -> list[str 
     return [source for given in inputs for source in ([given] if given in streams else next(found))]
 
 
-def _pictures(source: str | Path, every: int) -> "Iterator[tuple[float | None, Pixels]]":
+def _pictures(source: str | Path, every: int, inform: Callable[[str], None]) -> "Iterator[tuple[float | None, Pixels]]":
     """A photo, or frames of a clip or a stream with their times.
 
     Raises:
@@ -130,6 +130,8 @@ def _pictures(source: str | Path, every: int) -> "Iterator[tuple[float | None, P
         from derain.video.reading import Clip
 
         with Clip(source) as clip:
+            if clip.tracks > 1:
+                inform(f"{source}: only the first of its {clip.tracks} picture tracks is looked at")
             shown = []
             for n, frame in enumerate(clip.frames()):
                 shown.append(frame.pts)

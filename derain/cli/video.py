@@ -26,7 +26,7 @@ from derain.cli.options import (
 )
 from derain.cli.streaming import is_streamed, raw_frames, stream
 from derain.cli.terminal import informer
-from derain.cli.which_clips import becomes_frames, clips_of, inside, matched
+from derain.cli.which_clips import becomes_frames, clips_of, inside, matched, photos_left_out
 from derain.errors import UsageError
 
 if TYPE_CHECKING:
@@ -174,6 +174,8 @@ def video(
     streamed = is_streamed(sources, out, bool(several), streaming, ray)
     telling = Telling(json, informer(quiet), time.monotonic())
     if several:
+        for sentence in photos_left_out(sources):
+            telling.inform(sentence)
         telling.refuse_if_all_are_missing([clip for clip, _ in several])
     elif streamed:
         check_stream(sources[0], str(out), settings, streaming, overwrite)

@@ -100,3 +100,15 @@ def clips_in(folder: Path) -> list[Path]:
     except OSError as error:
         raise UsageError(f"{folder}: {unreadable(error)}") from None
     return [path for path in clips if path.is_file() or (path.is_symlink() and not os.path.exists(path))]
+
+
+def photos_left_out(sources: list[str]) -> list[str]:
+    """A sentence if photos lie beside clips in the folders."""
+    from derain.photos.names import find_photos, without_results
+    from derain.text import counted
+
+    folders = [Path(source) for source in sources if Path(source).is_dir() and clips_in(Path(source))]
+    photos = [photo for folder in folders for photo in without_results(find_photos(folder))]
+    if not photos:
+        return []
+    return [f"{counted(len(photos), 'photo')} left out, such as {photos[0]}: `derain run` is for photos"]

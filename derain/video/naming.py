@@ -14,6 +14,7 @@ from derain.files.writing import UNFINISHED_SUFFIX, check_name, hindrance, refus
 from derain.photos import SUFFIXES, find_photos
 from derain.photos.raw import WHAT, is_named_raw
 from derain.photos.unread import format_named, unread_left_out, what_is
+from derain.text import counted as of_number
 
 if TYPE_CHECKING:
     from derain.video.reading import Clip
@@ -280,3 +281,14 @@ def list_pictures(source: Path) -> list[Path]:
             raise UsageError(f"{source}: holds no pictures that derain reads; {unread[0]}")
         raise UsageError(f"{source}: holds no pictures; give a clip, a folder of pictures, or frames/%05d.png")
     return found
+
+
+def passed_over(source: Path, pictures: list[Path]) -> list[str]:
+    """Sentences about pictures of a folder or pattern that are not among those that :func:`list_pictures` found."""
+    if not is_pattern(source):
+        return unread_left_out(sorted(source.iterdir()))
+    found = {path.name for path in source.parent.iterdir() if is_counted(source, path.name)}
+    if not (rest := found - {path.name for path in pictures}):
+        return []
+    number = next(n for n in range(1, len(pictures) + 2) if counted(source, n) not in pictures)
+    return [f"{counted(source, number).name} is missing; {of_number(len(rest), 'picture')} after it left out"]

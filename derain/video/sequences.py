@@ -32,6 +32,7 @@ from derain.video.naming import (
     is_gif,
     is_pattern,
     list_pictures,
+    passed_over,
     refuse_existing,
 )
 from derain.video.reading import Clip, Frame
@@ -113,7 +114,10 @@ def process_sequence(run: Run, origin: str) -> Done:
 
 
 def _pictures_to_pictures(run: Run) -> Done:
-    photos = wanted(list_pictures(run.source), run.settings)
+    pictures = list_pictures(run.source)
+    for sentence in passed_over(run.source, pictures):
+        run.note(sentence)
+    photos = wanted(pictures, run.settings)
 
     def target(number: int) -> Path:
         return place(run.out, Path(photos[number].name), number)
@@ -122,8 +126,8 @@ def _pictures_to_pictures(run: Run) -> Done:
     writer, before = PictureWriter(run, done, len(photos)), max(done - looks_back(run.settings), 0)
     originals = dict[int, Original]()
     network = Network(run.model, run.settings, run.say, before, done)
-    pictures = derained(read_pictures(photos[before:], originals), network, run.settings)
-    for number, (frame, picture) in enumerate(pictures, start=before):
+    results = derained(read_pictures(photos[before:], originals), network, run.settings)
+    for number, (frame, picture) in enumerate(results, start=before):
         original = originals.pop(frame.pts, None)
         if number >= done:
             writer.write(target(number), frame, picture, original)
