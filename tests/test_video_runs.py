@@ -357,6 +357,13 @@ def test_clips_that_mp4_has_no_name_for_go_to_a_folder_in_a_container_that_can_b
     assert done.stdout.splitlines() == [str(tmp_path / "dry" / name) for name in ("00001.mp4", "00002.mp4")]
 
 
+def test_a_clip_that_is_named_twice_is_one(tmp_path, small_weights):
+    clip = make_clip(tmp_path / "a.mp4", count=2)
+    (tmp_path / "dry").mkdir()
+    done = command("video", clip, "./a.mp4", clip, "-o", "dry", "--weights", small_weights, cwd=tmp_path)
+    assert done.returncode == 0 and os.listdir(tmp_path / "dry") == ["a.mp4"], done.stderr
+
+
 def test_patterns_that_no_shell_expanded_are_clips(tmp_path, small_weights):
     for name in ("w 1.mp4", "w 2.mp4", "other.mp4"):
         make_clip(tmp_path / name, count=1)

@@ -10,7 +10,7 @@ from derain.files.marks import DERAINED
 
 
 def matched(sources: list[str]) -> list[str]:
-    """The sources with the clips that patterns match in their place, which a shell did not expand."""
+    """The sources with the clips that patterns match in their place, which a shell did not expand; each once."""
     from derain.files.missing import is_unmatched
     from derain.video.naming import is_clip
     from derain.video.streams.addresses import is_stream
@@ -20,7 +20,10 @@ def matched(sources: list[str]) -> list[str]:
         names = sorted(glob.glob(source)) if not is_stream(source) and is_unmatched(Path(source)) else []
         clips = [name for name in names if is_clip(name) and not Path(name).stem.endswith(DERAINED)]
         found += clips or [source]
-    return found
+    once: dict[str, str] = {}
+    for source in found:
+        once.setdefault(source if is_stream(source) else os.path.abspath(source), source)
+    return list(once.values())
 
 
 def inside(out: str, source: str) -> str:
