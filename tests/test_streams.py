@@ -40,6 +40,7 @@ from derain.video.streams.addresses import shown, unknown_host
 from derain.video.streams.copying import aac_config, check_held
 from derain.video.streams.output import Output
 from derain.video.streams.parts import Part, Parts
+from derain.video.streams.source import _how_to_open
 from derain.video.streams.timeline import Timeline
 from derain.weights import save
 from tests.conftest import SMALL
@@ -289,12 +290,20 @@ def test_messages_hide_what_is_secret_in_an_address(url, said):
         ["-", "-o", "b.mkv", "--size", "64x48"],
         ["-", "-o", "b.mkv", "--reconnect", "5"],
         ["udp://127.0.0.1:9", "-o", "b.mkv", "--hwaccel"],
+        ["-", "-o", "b.mkv", "--pixel-format", "gray", "--size", "64x48", "--source-option", "framerate=9"],
         ["udp://127.0.0.1:9", "-o", "b.mkv", "--pixel-format", "nothing", "--size", "64x48"],
     ],
 )
 def test_what_cannot_be_combined_is_refused_before_weights_are_loaded(options):
     done = CliRunner().invoke(app, ["video", *options, "--weights", "no-such-weights"])
     assert isinstance(done.exception, UsageError) and "weights" not in str(done.exception)
+
+
+@pytest.mark.parametrize(("address", "form"), [("/dev/video0", "v4l2"), ("frames.rgb", "rawvideo"), ("-", "rawvideo")])
+def test_a_camera_is_asked_for_the_frames_that_are_told_of(address, form):
+    how = _how_to_open(address, StreamSettings(raw=RAW))
+    assert how["format"] == form
+    assert how["options"] == {"pixel_format": "rgb24", "video_size": "64x48", "framerate": "25"}
 
 
 def test_a_place_where_nothing_can_be_written_is_told_before_a_stream_is_opened(tmp_path, monkeypatch):

@@ -22,6 +22,7 @@ from derain.video.streams.addresses import (
 from derain.video.streams.known_options import unknown_to_ffmpeg
 
 RAW = "rawvideo"  # FFmpeg's name of frames without a container, and of their encoder
+TOLD_BY_RAW = {"format", "pixel_format", "video_size", "framerate"}  # source options
 
 
 def check(source: str, out: str, settings: VideoSettings, streaming: StreamSettings, overwrite: bool) -> None:
@@ -41,6 +42,9 @@ def check(source: str, out: str, settings: VideoSettings, streaming: StreamSetti
         instead = "leave it out, or give another container as `format`"
         raise UsageError(f"{shown_output(out)}: {RAW} has no `codec` {settings.codec}; {instead}")
     check_codec(settings.codec, form, ending_of(form), shown_output(out), "another container as `format`")
+    if streaming.raw and (twice := TOLD_BY_RAW & streaming.source_options.keys()):
+        says = "is told by what raw frames are like"
+        raise UsageError(f"{shown(source)}: the source option {min(twice)} {says}; leave one of the two out")
     if streaming.raw and not is_stream(source) and is_clip(source):
         raise UsageError(f"{source}: is by its name no file of raw frames; leave out their pixel format, size and rate")
     if not is_stream(source) and streaming.live:

@@ -129,7 +129,7 @@ def _how_to_open(address: str, settings: StreamSettings) -> dict[str, Any]:
     options = dict(settings.source_options)
     form, raw = options.pop("format", None), settings.raw
     if raw:
-        form = "rawvideo"
+        form = "v4l2" if CAMERA.fullmatch(address) else "rawvideo"
         sizes = {"pixel_format": raw.pixel_format, "video_size": f"{raw.width}x{raw.height}"}
         options = sizes | {"framerate": str(raw.rate)} | options
     how: dict[str, Any] = {"format": form, "metadata_errors": ANY_BYTES}
