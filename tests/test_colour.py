@@ -113,7 +113,14 @@ def test_a_ycgco_clip_stays_one(tmp_path):
 
 
 RESULTS = [("libvpx-vp9", ".webm"), ("libvpx", ".mkv"), ("ffv1", ".mkv"), ("rawvideo", ".mkv"), ("prores_ks", ".mov")]
-RESULTS += [("mpeg4", ".mp4"), ("mpeg4", ".avi"), ("mjpeg", ".mov"), ("ffv1", ".avi"), ("utvideo", ".avi")]
+RESULTS += [
+    ("libx264rgb", ".mp4"),
+    ("mpeg4", ".mp4"),
+    ("mpeg4", ".avi"),
+    ("mjpeg", ".mov"),
+    ("ffv1", ".avi"),
+    ("utvideo", ".avi"),
+]
 
 
 @pytest.mark.parametrize("matrix", [1, 8])
@@ -128,6 +135,16 @@ def test_colours_mean_the_same_in_every_codec_and_container_or_that_is_told(tmp_
     lost = f"avi cannot tell of this codec that its colours are {NAMES[matrix]}; tell the player"
     assert (difference > 2.5) == (lost in done.notes), (difference, done.notes)
     assert lost not in done.notes or (codec, ending) in (("ffv1", ".avi"), ("utvideo", ".avi"))
+
+
+@pytest.mark.parametrize("rgb", [True, False])
+def test_prores_has_the_colours_of_clips_of_full_range(tmp_path, rgb):
+    codec, pixel_format = ("libx264rgb", "rgb24") if rgb else ("libx264", "yuv444p")
+    tags = {} if rgb else {"color_range": 2, "colorspace": 1}
+    source = make_clip(tmp_path / "a.mkv", 1, codec=codec, pixel_format=pixel_format, tags=tags, options={"qp": "1"})
+    process(source, tmp_path / "b.mov", Identity(), VideoSettings("off", codec="prores_ks"))
+    before, after = (next(frames(path)).pixels for path in (source, tmp_path / "b.mov"))
+    assert np.abs(after / 257 - before).mean() < 1.5
 
 
 @pytest.mark.parametrize("primaries", [2, 9])

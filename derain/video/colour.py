@@ -204,6 +204,8 @@ def stored_as(colours: Colours, codec: str, pixel_format: str) -> Colours:
         return replace(colours, pixel_format=pixel_format, matrix=presumed, range=1)
     if codec == "mjpeg" and colours.coding != (5, ColorRange.JPEG):  # knows only these
         return replace(colours, pixel_format=pixel_format, matrix=5, range=2)
+    if codec == "prores" and colours.converter_range == ColorRange.JPEG:  # which it has no tag for
+        return replace(colours, pixel_format=pixel_format, matrix=colours.matrix_told, range=1)
     if codec == "vp8":
         return replace(colours, pixel_format=pixel_format, matrix=5, range=1)
     if codec == "vp9" and colours.matrix == ycgco.MATRIX:
@@ -236,4 +238,13 @@ def matrix_and_range(colours: Colours, pixel_format: str) -> tuple[int, int]:
     """Tags of a frame of ``pixel_format`` that stands for colours as ``colours`` tells."""
     if (is_rgb(colours.pixel_format) or colours.matrix == 0) and not is_rgb(pixel_format):
         return colours.matrix_told, int(colours.converter_range)
+    if is_rgb(pixel_format) and not is_rgb(colours.pixel_format):
+        return 0, int(ColorRange.JPEG)
     return colours.matrix, colours.range
+
+
+def tag(context: Any, colours: Colours, pixel_format: str) -> None:
+    """Tell a codec's context, before anything opens it, what pictures of ``pixel_format`` stand for."""
+    context.colorspace, _ = matrix_and_range(colours, pixel_format)
+    context.color_range = int(ColorRange.JPEG if is_rgb(pixel_format) else colours.converter_range)
+    context.color_primaries, context.color_trc = colours.primaries, colours.transfer

@@ -11,7 +11,7 @@ import av
 from derain.arrays import Pixels
 from derain.errors import PhotoError, unwritable
 from derain.files.writing import write_bytes
-from derain.video.colour import Colours, from_rgb, matrix_and_range, stored_as
+from derain.video.colour import Colours, from_rgb, stored_as, tag
 from derain.video.decoding import ANY_BYTES
 from derain.video.encoding import Encoding
 from derain.video.formats import NVENC, has_alpha
@@ -72,10 +72,7 @@ class PictureEncoder:
 
         To be called before anything opens it: the first packet, or the header of the container.
         """
-        colours, context = self._colours(frame), self.stream.codec_context
-        context.colorspace, _ = matrix_and_range(colours, self.encoding.pixel_format)
-        context.color_range = int(colours.converter_range)
-        context.color_primaries, context.color_trc = colours.primaries, colours.transfer
+        tag(self.stream.codec_context, self._colours(frame), self.encoding.pixel_format)
 
     def converted(self, frame: Frame, picture: Pixels) -> av.VideoFrame:
         """``picture``, which stands as the stored frame does, as the encoder takes it, at the time of ``frame``."""

@@ -17,7 +17,7 @@ import av
 from derain.errors import PhotoError, unwritable
 from derain.text import counted, listed
 from derain.video.clock import CONTINUOUS, Part, StreamClock
-from derain.video.colour import Colours, is_rgb, matrix_and_range, stored_as
+from derain.video.colour import Colours, is_rgb, stored_as, tag
 from derain.video.containers.matroska_header import set_aspect
 from derain.video.containers.mp4_header import write_in_header
 from derain.video.damage import MOST_LISTED
@@ -294,11 +294,8 @@ def _add_picture(container: Any, track: Track) -> Any:
 
 def _tag(context: Any, clip: Clip, encoded: Any) -> None:
     """Tell the container what colours mean, as not every codec tells it in its pictures."""
-    if (found := _stored_colours(clip, encoded)) is None:
-        return
-    context.colorspace, _ = matrix_and_range(found, encoded.format.name)
-    context.color_range = int(found.converter_range)
-    context.color_primaries, context.color_trc = found.primaries, found.transfer
+    if found := _stored_colours(clip, encoded):
+        tag(context, found, encoded.format.name)
 
 
 def _stored_colours(clip: Clip, encoded: Any) -> Colours | None:
