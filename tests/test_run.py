@@ -664,11 +664,42 @@ def test_options_that_others_leave_nothing_to_do_are_told(photo, tmp_path, small
     assert "--max-memory: does not bound what the network takes, as --tile decides that" in said
 
 
-def test_two_photos_with_one_place_are_told_what_to_do(tmp_path, rng):
-    pictures(tmp_path, rng, "a.png", "a.jpg")
-    done = command("run", tmp_path, "--rain")
-    assert done.returncode == 2
-    assert "rename one of the two, or derain it by itself with another -o" in done.stderr
+@pytest.mark.parametrize(
+    "words, first, second, other",
+    [
+        (("in/x", "in/y", "-o", "out"), "in/x/a.png", "in/y/a.png", "in/x/a.png"),
+        (("in/x", "-o", "out", "--format", "jpg"), "in/x/a.png", "in/x/a.tif", "in/x/a.png"),
+        (("in/x", "--rain"), "in/x/a.png", "in/x/a.tif", "in/x/a.png"),
+        (
+            ("in/x/a.tif", "in/x/b.jpg", "in/x/a.png", "-o", "in/x", "--format=png"),
+            "in/x/b.jpg",
+            "in/x/a.tif",
+            "in/x/a.png",
+        ),
+        (("in/x/b.jpg", "in/x/link.jpg", "--in-place"), "in/x/b.jpg", "in/x/link.jpg", "in/x/b.jpg"),
+    ],
+)
+def test_a_clash_of_names_fails_its_photo_alone(tmp_path, rng, small_weights, words, first, second, other):
+    pictures(tmp_path, rng, "in/x/a.png", "in/x/a.tif", "in/x/b.jpg", "in/y/a.png", "in/y/c.png")
+    (tmp_path / "in/x/link.jpg").symlink_to("b.jpg")
+    call = ("run", *words, "--json", "--weights", small_weights)
+    done = command(*call, cwd=tmp_path)
+    found = {said["input"]: said for said in map(json.loads, done.stdout.splitlines())}
+    assert done.returncode == 1 and found[first]["error"] is None and Path(tmp_path, found[first]["output"]).is_file()
+    assert found[second]["error"].startswith(f"{second}: ") and f"belongs to {other}; rename" in found[second]["error"]
+    assert found[second]["output"] is None and f"{second}: " in done.stderr and " done" in done.stderr
+    again = command(*call, cwd=tmp_path)
+    assert again.returncode == 1 and second in again.stderr
+
+
+def test_a_photo_that_is_named_in_two_ways_is_replaced_once(photo, tmp_path, small_weights):
+    done = command("run", photo.name, photo, "--in-place", "--weights", small_weights, cwd=tmp_path)
+    assert done.returncode == 0 and done.stdout.splitlines() == [photo.name]
+
+
+def test_a_suffix_that_is_also_that_of_the_rain_layer_is_refused(photo):
+    done = command("run", photo, "--suffix", ".rain", "--rain")
+    assert done.returncode == 2 and "--suffix .rain: is also that of --rain; give another" in done.stderr
 
 
 @pytest.mark.parametrize("words", [["-", "{photo}"], ["{photo}", "-o", "-"]], ids=" ".join)

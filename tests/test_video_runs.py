@@ -340,6 +340,16 @@ def test_no_result_takes_the_place_of_another_clip(tmp_path, small_weights, monk
     assert [Path(line).name for line in done.stdout.splitlines()] == names and Path("a.mp4").read_bytes() == before
 
 
+def test_of_two_clips_with_one_name_for_their_results_only_the_second_fails(tmp_path, small_weights):
+    for name in ("x", "y", "z"):
+        (tmp_path / name).mkdir()
+        make_clip(tmp_path / name / ("b.mp4" if name == "z" else "a.mp4"), count=2)
+    words = ["video", *(str(tmp_path / name) for name in "xyz"), "-o", str(tmp_path / "dry"), "--temporal", "off"]
+    done = CliRunner().invoke(app, [*words, "--weights", str(small_weights)], terminal_width=1000)
+    assert done.exit_code == 1 and [Path(line).name for line in done.stdout.splitlines()] == ["a.mp4", "b.mp4"]
+    assert f"{tmp_path / 'y/a.mp4'}: its result would be" in done.stderr, done.stderr
+
+
 def test_two_clips_of_one_name_that_cannot_be_read_are_each_told_why(tmp_path, small_weights):
     for name in ("a.h264", "a.264"):
         make_clip(tmp_path / name, count=2)

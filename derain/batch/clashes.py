@@ -1,4 +1,4 @@
-"""Two photos whose results would have one place."""
+"""Photos whose results would have one place."""
 
 import os
 import sqlite3
@@ -9,6 +9,7 @@ from pathlib import Path
 from derain.batch.jobs import Job
 from derain.errors import UsageError
 from derain.files.places import is_remote
+from derain.text import listed
 
 Clash = Callable[["Job", str], None]
 Read = Mapping[str, Iterable[Path]]  # files that are read beside the photos, by the argument that names them
@@ -50,28 +51,46 @@ def encoded_name(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode()
 
 
-def refuse_collisions(jobs: list[Job], in_place: bool, read: Read) -> None:
+def apart(jobs: list[Job], in_place: bool, read: Read, clash: Clash) -> list[Job]:
+    """The jobs without those one of whose results would be a photo, or that of an earlier job; each photo's once.
+
+    Args:
+        clash: called with each of those, and with the photo that has the place.
+
+    Raises:
+        UsageError: a result would be in the place of what is read.
+    """
     arguments = {place: name for name, files in read.items() for path in files for place in (_real(path), _place(path))}
-    taken = {place: job.source for job in jobs for place in (_real(job.source), _place(job.source))}
+    photos = {place: job.source for job in jobs for place in (_real(job.source), _place(job.source))}
+    results: dict[Path, Path] = {}  # each with its photo
+    once: dict[Path, Job] = {}  # by the place of the photo, which may have two names
     for job in jobs:
-        for path in job.outputs:
-            if in_place and path == job.background:
-                continue
-            if (place := _place(path)) in arguments:
-                raise UsageError(f"{path}: would replace what is read as `{arguments[place]}`; give another `output`")
-            if place in taken:
-                if path == job.background and taken[place] == job.source:
-                    raise UsageError(f"{path}: is the photo itself; give another `output`, or only `in_place`")
-                raise UsageError(
-                    f"{path}: would be the result of {job.source}, but also belongs to {taken[place]}; "
-                    f"{way_out_of_clash(in_place)}"
-                )
-            taken[place] = job.source
+        once.setdefault(_place(job.source), job)
+    left = []
+    for job in once.values():
+        replaced = job.source if in_place else None
+        places = {(_real if path == replaced else _place)(path): path for path in job.outputs}
+        for place, path in places.items():
+            if place in arguments and path != replaced:
+                name = arguments[place]
+                raise UsageError(f"{path}: would replace what is read as `{name}`; give another `output`")
+        others = (results.get(at) or (photos.get(at) if path != replaced else None) for at, path in places.items())
+        if other := next(filter(None, others), None):
+            clash(job, str(other))
+            continue
+        results |= dict.fromkeys(places, job.source)
+        left.append(job)
+    return left
 
 
-def way_out_of_clash(in_place: bool) -> str:
-    """What to do about two photos with one place for their results."""
-    return "rename one of the two" + ("" if in_place else ", or derain it by itself with another `output`")
+def why_clash(job: Job, other: str) -> str:
+    """A sentence on a job that is left out, as ``other``, a photo, or one of its results has a place of its results."""
+    if other == str(job.source):
+        return f"{job.background}: is the photo itself; give another `output`, or only `in_place`"
+    way_out = "rename one of the two" + ("" if job.in_place else ", or derain it by itself with another `output`")
+    if len(job.outputs) == 1:
+        return f"{job.source}: its result would be {job.background}, which belongs to {other}; {way_out}"
+    return f"{job.source}: one of its results, {listed(map(str, job.outputs))}, belongs to {other}; {way_out}"
 
 
 def _place(path: Path) -> Path:

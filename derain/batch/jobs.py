@@ -66,6 +66,8 @@ def check_target(target: Target) -> None:
         raise UsageError("`in_place` cannot be combined with `output`, `format` or `suffix`")
     if Path(target.suffix).name != target.suffix:
         raise UsageError(f"`suffix` {target.suffix}: must be part of a file name; use `output` to name a folder")
+    if (target.rain and target.suffix == RAIN) or (target.compare and target.suffix == COMPARE):
+        raise UsageError(f"`suffix` {target.suffix}: is also that of `{target.suffix[1:]}`; give another")
     ending_of(target.format)
 
 

@@ -7,7 +7,7 @@ from itertools import chain, islice
 from pathlib import Path
 from types import MappingProxyType
 
-from derain.batch.clashes import Clash, Read, Taken, encoded_name, refuse_collisions
+from derain.batch.clashes import Clash, Read, Taken, apart, encoded_name, why_clash
 from derain.batch.finding import NamedTogether, photos_named
 from derain.batch.jobs import BESIDE, Job, Target, check_target, ending_of, job_for
 from derain.batch.reasons import Leave, Reason, for_video, nothing_found, result_of
@@ -26,6 +26,7 @@ def plan(
     recursive: bool = False,
     leave: Leave = lambda path, why: None,
     read: Read = MappingProxyType({}),
+    clash: Clash | None = None,
 ) -> list[Job]:
     """One job for each photo named, matched by a pattern, or found in a folder; results of earlier runs are left out.
 
@@ -34,6 +35,7 @@ def plan(
     Args:
         leave: called with each file that is left out, and the reason.
         read: files that are read beside the photos, by the argument that names them.
+        clash: as of :func:`plan_as_found`; without it, two results in one place are an error.
 
     Raises:
         UsageError: nothing to do, options that contradict each other, two results in one place, or one in the place of
@@ -61,8 +63,13 @@ def plan(
         raise UsageError(f"{target.output}: one file cannot hold {len(found)} photos; give a folder")
     ending = ending_of(target.format)
     jobs = [job_for(photo, place, target, ending or photo.suffix, as_file) for photo, place in found.items()]
-    refuse_collisions(jobs, target.in_place, read)
-    return jobs
+    clashes = dict[Job, str]()
+    left_over = apart(jobs, target.in_place, read, clashes.__setitem__)
+    for job, other in clashes.items():
+        if clash is None or not left_over:
+            raise UsageError(why_clash(job, other))
+        clash(job, other)
+    return left_over
 
 
 def _checked(target: Target, inputs: str | Path | Iterable[str | Path]) -> Sequence[str | Path]:

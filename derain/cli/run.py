@@ -284,12 +284,14 @@ def _todo(
 
     if batch.is_long(named, target, recursive, overwrite, read):
         return telling.found(named, target, recursive, overwrite, journal)
-    left = dict[Path, "Reason"]()
-    jobs = batch.plan(named, target, recursive, left.__setitem__, read)
+    left, clashes = dict[Path, "Reason"](), dict["Job", str]()
+    jobs = batch.plan(named, target, recursive, left.__setitem__, read, clashes.__setitem__)
     is_done = done_before(journal, overwrite)
     todo = [job for job in jobs if not is_done(job)]
     telling.skipped(left, jobs, set(todo), journal)
     refused = {job: error for job in todo if (error := batch.obstacle(job))}
+    for job, other in clashes.items():
+        telling.clashed(job, other)
     if todo and len(refused) == len(todo):
         telling.refused(refused)
         raise typer.Exit(1)

@@ -111,11 +111,9 @@ class Telling:
     def clashed(self, job: "Job", other: str) -> None:
         """A photo whose result would be another's, too."""
         from derain.batch import Outcome
-        from derain.batch.clashes import way_out_of_clash
+        from derain.batch.clashes import why_clash
 
-        taken = f"a place of its results, {', '.join(map(str, job.outputs))}, belongs to {other}"
-        why = f"{job.source}: {taken}; {way_out_of_clash(job.in_place)}"
-        self.done(Outcome(job, PhotoError(why)))
+        self.done(Outcome(job, PhotoError(why_clash(job, other))))
 
     def finish(self, journal: "Journal | None" = None) -> None:
         """What a run came to."""
@@ -130,7 +128,8 @@ class Telling:
         """Photos none of which can be done."""
         for error in errors.values():
             say_error(error)
-        self.say(f"{len(errors)} of {len(errors)} photos failed")
+        failed = len(errors) + self.tally.failed
+        self.say(f"{failed} of {failed} photos failed")
         if self.json:
             from derain.batch import Outcome, as_json
 

@@ -64,7 +64,7 @@ def clips_of(sources: list[str], out: str | None) -> list[tuple[Path, Path | Non
     A single folder of frames gives none: it is a clip itself.
 
     Raises:
-        UsageError: ``out`` is a file, or two results would be in one place.
+        UsageError: ``out`` is a file.
         PhotoError: nothing can be written in it.
     """
     found: list[Path] = []
@@ -82,10 +82,7 @@ def clips_of(sources: list[str], out: str | None) -> list[tuple[Path, Path | Non
     is_folder = os.path.isdir(out) or out.endswith(SLASHES) or not Path(out).suffix
     if is_stream(out) or os.path.isfile(out) or not is_folder:
         raise UsageError(f"{out}: one file cannot hold {len(found)} clips; give a folder")
-    results = [Path(out) / clip.name for clip in found]
-    if twice := [path for path in results if results.count(path) > 1]:
-        raise UsageError(f"{twice[0]}: two clips would be written to it; give them one by one")
-    if error := hindrance(results[0], "give another `out`"):
+    if error := hindrance(Path(out) / found[0].name, "give another `out`"):
         raise error
     return [(clip, Path(out)) for clip in found]
 
