@@ -34,11 +34,12 @@ from derain.text import as_json, cell, encoded, printable
 from derain.training.config import load_config
 from derain.training.crops import Crops
 from derain.training.loop import train
-from derain.video import process
+from derain.video import VideoSettings, process
 from derain.video.naming import list_pictures
 from derain.weights import load
 from tests.conftest import SMALL
 from tests.forks import command
+from tests.test_video import make_clip
 
 posix = pytest.mark.skipif(os.name != "posix", reason="has no such files")
 OWN = "user.rating"
@@ -306,6 +307,30 @@ def test_a_share_that_refuses_rights_times_and_attributes_gets_its_results(
     monkeypatch.setattr(os, "utime", refuse)
     (outcome,) = batch.run(jobs, rainy_model)
     assert outcome.error is None and outcome.notes == ("could not preserve its modification time",)
+
+
+@posix
+@pytest.mark.parametrize("mode, made", [(0o600, 0o600), (0o664, 0o640), (0o444, 0o440)])
+def test_what_is_made_of_a_private_file_is_private(tmp_path, rng, rainy_model, mode, made):
+    """As `cp` has it; what is replaced keeps its own permissions."""
+    photo = picture(tmp_path / "a.png", rng)
+    clips = make_clip(tmp_path / "b.mp4", count=2), tmp_path / "c.gif", picture(tmp_path / "in" / "0.png", rng)
+    Image.new("RGB", (8, 8)).save(clips[1])
+    for source in (photo, *clips):
+        source.chmod(mode)
+    umask = os.umask(0o027)
+    try:
+        assert derained(rainy_model, photo, rain=True, compare=True) == {"a.png": ""}
+        results = [tmp_path / f"a.{what}.png" for what in ("derained", "rain", "compare")]
+        for source, out in ((clips[0], "d.mp4"), (clips[0], "d/%05d.png"), (clips[1], "d.gif"), (tmp_path / "in", "e")):
+            process(source, tmp_path / out, rainy_model, VideoSettings(temporal="off"))
+        results += [tmp_path / name for name in ("d.mp4", "d/00000.png", "d.gif", "e/0.png")]
+        assert {path.name: path.stat().st_mode & 0o777 for path in results} == {path.name: made for path in results}
+        results[0].chmod(0o604)
+        assert derained(rainy_model, photo, overwrite=True) == {"a.png": ""}
+    finally:
+        os.umask(umask)
+    assert results[0].stat().st_mode & 0o777 == 0o604
 
 
 @posix

@@ -20,7 +20,7 @@ from derain.batch.outcome import Outcome
 from derain.bounds import Bounds, bounded, share
 from derain.errors import PhotoError, UsageError, reason, unreadable, unwritable
 from derain.files.places import exists
-from derain.files.writing import is_protected, make_folder, replace_bytes, write_bytes, write_new
+from derain.files.writing import is_protected, make_folder, permissions_of, replace_bytes, write_bytes, write_new
 from derain.given import check, check_fields
 from derain.models.contract import Derainer
 from derain.photos import (
@@ -311,7 +311,7 @@ def _write(work: JobUnderWay, treatment: Treatment) -> Outcome:
 def _write_results(work: JobUnderWay, result: Result, treatment: Treatment) -> tuple[str, ...]:
     """Write what is due; gives what is to be known of the background's file."""
     job, original, layers = work.job, result.original, result.layers
-    write = write_bytes if treatment.overwrite else write_new
+    write = partial(write_bytes if treatment.overwrite else write_new, mode=permissions_of(job.source))
     make_folder(job.background.parent, job.below)
     if job.rain in work.due:
         write_photo(job.rain, layers.rain, write)

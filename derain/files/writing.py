@@ -19,6 +19,7 @@ UNFINISHED_SUFFIX = ".unfinished"  # of the folder in which a run makes a result
 SUBSTITUTED_PATHS = ("/dev/fd/", "/proc/self/fd/", "/dev/stdin")  # that a shell puts in the place of <(...)
 LOCK_NAME = "lock"  # in the folder of a run
 CANNOT_SYNC = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)  # errors of file systems that do not sync
+NEW_FILE = 0o666  # permissions, less what the umask takes
 NAME_TOO_LONG = (errno.ENAMETOOLONG, 123, 206)  # POSIX; Windows: no such name, too long a name
 
 
@@ -94,8 +95,19 @@ def make_folder(path: Path, below: Path | None = None) -> None:
         raise PhotoError(f"{path}: {unwritable(error, 'created')}") from None
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def permissions_of(source: Path) -> int:
+    """The permissions of a file that something is made of; of what is no file here, those of any new one."""
+    with suppress(OSError):
+        if os.name == "posix" and not is_remote(source) and stat.S_ISREG(found := os.stat(source).st_mode):
+            return stat.S_IMODE(found) & 0o777
+    return NEW_FILE
+
+
+def write_bytes(path: Path, content: bytes, mode: int = NEW_FILE) -> None:
     """Write a file whole or not at all; a link of its name is replaced, not followed.
+
+    Args:
+        mode: permissions of a new file, less what the umask takes; one that is replaced has its own.
 
     Raises:
         PhotoError: the folder cannot be written, the disk is full, or ``path`` is a pipe, device or socket.
@@ -104,13 +116,13 @@ def write_bytes(path: Path, content: bytes) -> None:
         write_place(path, content)
         return
     try:
-        with atomic(path) as part:
+        with atomic(path, mode=mode) as part:
             part.write_bytes(content)
     except OSError as error:
         raise PhotoError(f"{path}: {unwritable(error)}") from None
 
 
-def write_new(path: Path, content: bytes) -> None:
+def write_new(path: Path, content: bytes, mode: int = NEW_FILE) -> None:
     """As :func:`write_bytes`, but never in the place of something else, be it there since a moment ago.
 
     Raises:
@@ -122,7 +134,7 @@ def write_new(path: Path, content: bytes) -> None:
                 raise FileExistsError
             write_place(path, content)
             return
-        with atomic(path, new=True) as part:
+        with atomic(path, new=True, mode=mode) as part:
             part.write_bytes(content)
     except FileExistsError:
         if not _holds(path, content):
@@ -295,25 +307,27 @@ class atomic:
 
     What it replaces keeps its owner, permissions and extended attributes, as far as may be, and with ``times`` its
     times; a link is replaced, not followed. ``lost`` then names what could not be kept. With ``new`` nothing is
-    replaced.
+    replaced. What replaces no file gets the permissions ``mode``, less what the umask takes.
 
     Raises:
         FileExistsError: with ``new``, if something of its name is there in the end.
         OSError: the folder cannot be written, the disk is full, or the target is a pipe, device or socket.
     """
 
-    def __init__(self, target: Path, times: bool = False, new: bool = False) -> None:
+    def __init__(self, target: Path, times: bool = False, new: bool = False, mode: int = NEW_FILE) -> None:
         self.target, self.times, self.new = Path(os.path.realpath(target.parent), target.name), times, new
+        self.mode = mode
         self.lost: list[str] = []
 
     def __enter__(self) -> Path:
-        mode = 0o666  # less what the umask takes
+        mode, self.protected = self.mode, not self.mode & stat.S_IWUSR
         with suppress(FileNotFoundError):
             found = os.lstat(self.target).st_mode
             if not (stat.S_ISREG(found) or stat.S_ISLNK(found) or stat.S_ISDIR(found)):
                 raise OSError(errno.EINVAL, f"is {kind(found)}, which derain does not replace", str(self.target))
-            mode = stat.S_IMODE(found) & 0o777 | stat.S_IWUSR if stat.S_ISREG(found) else mode
-        self.part = create(self.target.parent, mode)
+            if stat.S_ISREG(found):
+                mode, self.protected = stat.S_IMODE(found) & 0o777, False
+        self.part = create(self.target.parent, mode | stat.S_IWUSR)
         self.mode = stat.S_IMODE(os.lstat(self.part).st_mode)
         return self.part
 
@@ -323,20 +337,26 @@ class atomic:
                 if stat.S_IMODE(os.lstat(self.part).st_mode) != self.mode:  # a library put another file in its place
                     with suppress(OSError):
                         self.part.chmod(self.mode)
-                self.lost = put(self.part, self.target, self.times, self.new)
+                self.lost = put(self.part, self.target, self.times, self.new, self.protected)
         finally:
             with suppress(OSError):
                 self.part.unlink(missing_ok=True)
 
 
-def put(part: Path, target: Path, times: bool = False, new: bool = False) -> list[str]:
+def put(part: Path, target: Path, times: bool = False, new: bool = False, protected: bool = False) -> list[str]:
     """Give a file that is written its name: on the disk before it replaces another; as :class:`atomic`.
+
+    Args:
+        protected: whether its owner may not write it from now on.
 
     Raises:
         FileExistsError: with ``new``, if something is there.
         OSError: the disk is full, or the target cannot be replaced.
     """
     sync(part)
+    if protected:
+        with suppress(OSError):
+            part.chmod(stat.S_IMODE(os.lstat(part).st_mode) & ~stat.S_IWUSR)
     lost = [] if new else keep(target, part, times)
     if new:
         _name_new(part, target)

@@ -12,7 +12,7 @@ from PIL import Image, ImageSequence, UnidentifiedImageError
 
 from derain.arrays import Pixels, Plane
 from derain.errors import PhotoError
-from derain.files.writing import write_bytes
+from derain.files.writing import permissions_of, write_bytes
 from derain.video.colour import PICTURE
 from derain.video.naming import refuse_existing
 from derain.video.reading import Frame
@@ -98,7 +98,8 @@ def process_gif(run: Run) -> Done:
             page = Page(round(100 * (end - until[index])), 0, b"")
         gif_file.add(replace(page, before=before), picture, alpha)
         said = index + 1
-    write_bytes(out, bytes(gif_file.content) + b"".join(page.before for page in pages[said:]) + after + b";")
+    content = bytes(gif_file.content) + b"".join(page.before for page in pages[said:]) + after + b";"
+    write_bytes(out, content, permissions_of(source))
     return Done(out, len(pictures), time.monotonic() - began, network.failed)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import cast
 
 from derain.errors import PhotoError, unwritable
-from derain.files.writing import alone, clear, put
+from derain.files.writing import alone, atomic, clear, permissions_of
 from derain.given import check, to_path
 from derain.models.contract import Derainer, check_model
 from derain.restoring.ahead import drawn_ahead
@@ -190,7 +190,8 @@ def _process_clips(clips: list[Clip], run: Run) -> Done:
         damage = [line for clip, work in zip(clips, works) for line in damage_of(clip, work, settings)]
         damage += [f"{clips[0].path}: {sentence}" for sentence in beside]
         done = Done(out, sum(work.frames for work in works), time.monotonic() - began, failed, damage)
-        put(whole, out)
+        with atomic(out, mode=permissions_of(run.source)) as part:
+            whole.replace(part)
         clear(folder)
         return done
     except Exception:

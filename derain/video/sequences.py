@@ -12,7 +12,7 @@ from typing import NamedTuple
 from derain.arrays import Pixels
 from derain.errors import PhotoError, UsageError
 from derain.files.sparing import is_same_file
-from derain.files.writing import clear, make_folder, write_bytes
+from derain.files.writing import clear, make_folder, permissions_of, write_bytes
 from derain.photos import (
     SUFFIXES,
     Original,
@@ -130,7 +130,7 @@ def _pictures_to_pictures(run: Run) -> Done:
     for number, (frame, picture) in enumerate(results, start=before):
         original = originals.pop(frame.pts, None)
         if number >= done:
-            writer.write(target(number), frame, picture, original)
+            writer.write(target(number), frame, picture, photos[number], original)
     return writer.ended(network)
 
 
@@ -158,7 +158,7 @@ def _clip_to_pictures(run: Run, origin: str) -> Done:
                     earlier.unlink()  # of another run, not to be taken for this one's
                 begin(begun, origin, made)
             try:
-                writer.write(target(number), frame, picture, None)
+                writer.write(target(number), frame, picture, run.source)
             except PhotoError:
                 if number == 0:  # there is nothing to go on with
                     clear(begun.parent)
@@ -232,9 +232,10 @@ class PictureWriter:
             raise UsageError(f"{path}: exists; give another `out`, or `overwrite`")
         make_folder(path.parent)
 
-    def write(self, path: Path, frame: Frame, picture: Pixels, original: Original | None) -> None:
+    def write(self, path: Path, frame: Frame, picture: Pixels, source: Path, original: Original | None = None) -> None:
         """
         Args:
+            source: the file that the frame is from.
             original: what else the frame's own file holds, if it has one.
 
         Raises:
@@ -247,7 +248,7 @@ class PictureWriter:
             encoded = encode_with_notes(original, picture, format_of(path))
         except PhotoError as error:
             raise PhotoError(f"{path}: {error}") from None
-        write_bytes(path, encoded.content)
+        write_bytes(path, encoded.content, permissions_of(source))
         for note in [note for note in encoded.notes if note not in self.told]:
             self.run.note(f"{path.name}: {note}; not repeated for further pictures")
         self.told.update(encoded.notes)
