@@ -617,6 +617,38 @@ def test_aac_with_headers_gets_the_description_that_rtsp_wants(tmp_path):
         assert sum(frame.samples for frame in clip.decode(audio=0)) > 8000
 
 
+@pytest.mark.parametrize("ending", [".mkv", ".mp4", ".ts", ".flv", ".nut", ".m3u8"])
+def test_a_file_of_a_stream_with_aac_in_packets_with_headers_is_whole(tmp_path, ending):
+    source, out = make_clip(tmp_path / "a.ts", 12, sound=1), tmp_path / f"b{ending}"
+    assert streamed(source, out).notes == []
+    with av.open(str(source)) as before, av.open(str(out)) as after:
+        assert [stream.type for stream in after.streams] == ["video", "audio"]
+        assert after.streams.audio[0].codec_context.channels == 2
+        heard, sent = (sum(frame.samples for frame in clip.decode(audio=0)) for clip in (after, before))
+    assert sent - 1024 <= heard <= sent
+
+
+@pytest.mark.parametrize("ending", [".mkv", ".mp4", ".flv", ".nut"])
+def test_sound_whose_speakers_nobody_names_is_passed_on(tmp_path, ending):
+    (tmp_path / "a.nut").write_bytes(clip_bytes(range(12)))
+    assert streamed(tmp_path / "a.nut", tmp_path / f"b{ending}").notes == []
+    with av.open(str(tmp_path / f"b{ending}")) as clip:
+        assert [stream.type for stream in clip.streams] == ["video", "audio"]
+        assert sum(frame.samples for frame in clip.decode(audio=0)) == 12 * 320
+
+
+def test_sound_of_which_mpeg_ts_does_not_tell_what_it_is_is_left_out_and_listed(tmp_path):
+    (tmp_path / "a.nut").write_bytes(clip_bytes(range(3)))
+    for name, form in [("b.ts", "mpegts"), ("b.m3u8", "hls")]:
+        done = streamed(tmp_path / "a.nut", tmp_path / name)
+        assert done.notes == [f"stream 1 (audio, pcm_s16le) is left out: {form} cannot hold it"]
+        with av.open(str(tmp_path / name)) as clip:
+            assert [stream.type for stream in clip.streams] == ["video"]
+    (tmp_path / "c").mkdir()
+    done = streamed(tmp_path / "a.nut", tmp_path / "c" / "c.m3u8", output_options={"hls_segment_type": "fmp4"})
+    assert done.notes == []
+
+
 def test_what_the_output_cannot_hold_is_left_out_and_listed(tmp_path):
     source = make_clip(tmp_path / "a.mkv", 3, base=Fraction(1, 1000), subtitles=True)
     done = streamed(source, tmp_path / "no" / "such" / "b.m3u8")

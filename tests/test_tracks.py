@@ -74,6 +74,20 @@ def test_every_picture_track_is_derained_and_stays_where_it_was(tmp_path, two_ca
             assert [one.metadata.get(key) for key in told] == [other.metadata.get(key) for key in told]
 
 
+def test_sound_whose_speakers_nobody_names_is_copied(tmp_path):
+    with av.open(str(tmp_path / "sound.mkv"), "w") as clip:
+        sound = clip.add_stream("pcm_s16le", rate=8000, layout="stereo")
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.int16), "s16", "stereo")
+        silence.sample_rate = 8000
+        clip.mux(sound.encode(silence))
+    source = remuxed([make_clip(tmp_path / "film.mp4"), tmp_path / "sound.mkv"], tmp_path / "a.mkv")
+    with av.open(str(source)) as clip:
+        assert clip.streams.audio[0].layout.name == "2 channels"
+    assert process(source, tmp_path / "b.mp4", Identity(), FRAME_BY_FRAME).damage == []
+    with av.open(str(tmp_path / "b.mp4")) as clip:
+        assert sum(frame.samples for frame in clip.decode(audio=0)) == 4000
+
+
 def test_a_run_interrupted_in_the_second_track_goes_on_there(tmp_path, two_cameras):
     source, out, seen = two_cameras(".mp4"), tmp_path / "b.mp4", []
 

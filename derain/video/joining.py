@@ -1,7 +1,6 @@
 """Encoded segments and everything else of the source, put together without encoding anything again."""
 
 import heapq
-import io
 import math
 import shutil
 from collections import Counter
@@ -20,6 +19,7 @@ from derain.video.clock import CONTINUOUS, Part, StreamClock
 from derain.video.colour import Colours, is_rgb, stored_as, tag
 from derain.video.containers.matroska_header import set_aspect
 from derain.video.containers.mp4_header import write_in_header
+from derain.video.copies import add_copy, try_header
 from derain.video.damage import MOST_LISTED
 from derain.video.decoding import opened, packets_of
 from derain.video.encoder import open_output, times_of
@@ -261,7 +261,7 @@ def _add_streams(container: Any, joining: Joining, header: Header) -> tuple[list
             continue  # written anew from the video's tag
         try:
             try_header(container.format.name, stream)
-            new = container.add_stream_from_template(stream)
+            new = add_copy(container, stream)
             new.metadata.update(stream.metadata)
             new.disposition = stream.disposition
             if stream.type != "attachment":
@@ -304,13 +304,6 @@ def _stored_colours(clip: Clip, encoded: Any) -> Colours | None:
     if colours is None or encoded.format is None:
         return None
     return stored_as(colours, encoded.codec.canonical_name, encoded.format.name)
-
-
-def try_header(form: str, stream: Any) -> None:
-    """Write a header with nothing but this stream: it fails where asking whether the container holds it does not."""
-    with av.open(io.BytesIO(), "w", format=form) as trial:
-        trial.add_stream_from_template(stream)
-        trial.start_encoding()
 
 
 def _set_chapters(container: Any, source: Clip, begin: float, end: float) -> None:

@@ -122,7 +122,7 @@ def holds(form: str, stream: Any) -> bool:
     """Whether a container takes a stream as it is."""
     import av
 
-    from derain.video.joining import try_header
+    from derain.video.copies import try_header
 
     try:
         try_header(form, stream)

@@ -6,12 +6,16 @@ from typing import Any
 import av
 from av.bitstream import BitStreamFilterContext
 
+from derain.video.copies import add_copy
 from derain.video.streams import parts
 
 TRIED_AS = {"hls": "mpegts", "segment": "mpegts", "dash": "mp4", "rtsp": "rtp"}  # what is inside of what is no one file
 OF_TRIAL = {"packetsize": "1400"}  # which RTP wants to know
 AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
 AAC_OBJECTS = {"Main": 1, "LC": 2, "SSR": 3, "LTP": 4, "HE-AAC": 2, "HE-AACv2": 2}  # kinds of coding, by profile
+IN_TS = {  # codecs of which MPEG-TS tells what they are; others are data in it that no player knows
+    *("mp2", "mp3", "aac", "aac_latm", "ac3", "eac3", "dts", "truehd", "opus", "s302m", "dvb_subtitle"),
+}
 AAC_CHANNELS = {1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 6, 8: 7}  # arrangements, by the number of channels
 
 
@@ -25,7 +29,7 @@ class Copied:
     def __init__(self, container: Any, stream: Any) -> None:
         self.last = -1  # time of decoding of the packet before
         self.filter: BitStreamFilterContext | None = None
-        self.stream: Any = container.add_stream_from_template(stream)
+        self.stream: Any = add_copy(container, stream)
         if is_headed_aac(stream):
             self.stream.codec_context.extradata = aac_config(stream.codec_context)
             self.filter = BitStreamFilterContext("aac_adtstoasc", stream)
@@ -34,7 +38,7 @@ class Copied:
         """The packet as the container takes it; nothing if it is too damaged for that."""
         base = packet.time_base  # which the filter takes from it
         try:
-            packets = [packet] if self.filter is None else self.filter.filter(packet)
+            packets = [packet] if self.filter is None else [_plain(one) for one in self.filter.filter(packet)]
         except av.FFmpegError:
             return []
         for one in packets:
@@ -42,15 +46,27 @@ class Copied:
         return packets
 
 
-def check_held(form: str, stream: Any) -> None:
+def _plain(packet: Any) -> Any:
+    """The packet without what the filter found out of the stream, which made Matroska write its header again."""
+    plain = av.Packet(bytes(packet))
+    plain.pts, plain.dts, plain.duration, plain.is_keyframe = packet.pts, packet.dts, packet.duration, True
+    return plain
+
+
+def check_held(form: str, stream: Any, options: dict[str, str] | None = None) -> None:
     """
+    Args:
+        options: of the container.
+
     Raises:
         ValueError, TypeError, av.FFmpegError: a container of this form cannot hold the stream.
     """
     webvtt = stream.type == "subtitle" and stream.codec_context.name == "webvtt"
     if stream.type == "subtitle" and form in parts.FORMS and not (webvtt and form == "hls"):
         raise ValueError("sound alone")
-    tried = TRIED_AS.get(form, form)
+    tried = "mp4" if (options or {}).get("hls_segment_type") == "fmp4" else TRIED_AS.get(form, form)
+    if tried in ("mpegts", "rtp_mpegts") and stream.codec_context.codec.canonical_name not in IN_TS and not webvtt:
+        raise ValueError("data that nobody knows")
     with av.open(io.BytesIO(), "w", format=tried, options=OF_TRIAL if tried == "rtp" else {}) as trial:
         Copied(trial, stream)
         trial.start_encoding()  # which fails where asking whether the container holds it does not

@@ -185,7 +185,7 @@ class Output:
             try:
                 if self.form == "rawvideo" or self.container.default_audio_codec in ("none", None, ""):
                     raise ValueError("pictures alone")
-                check_held(self.form, stream)
+                check_held(self.form, stream, self.options)
                 self.tracks[number] = Copied(self.container, stream)
             except (av.FFmpegError, ValueError, TypeError):
                 what = f"{stream.type}, {stream.codec_context.name}"
