@@ -18,13 +18,14 @@ from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 import derain
-from derain import batch
+from derain import batch, extras
 from derain.batch import listing, planning, running
 from derain.batch.reasons import Kind, Reason
 from derain.cli.app import app
 from derain.cli.left_out import LeftOut
 from derain.cli.options import to_output
 from derain.cli.run import target_of
+from derain.cli.terminal import with_options
 from derain.errors import PhotoError, UsageError, WeightsError
 from derain.files.writing import atomic
 from derain.models import build, describe
@@ -215,6 +216,18 @@ def test_wrong_usage_is_one_sentence_and_exit_code_2(photo, arguments, sentence)
     assert done.returncode == 2
     assert sentence in done.stderr and "Traceback" not in done.stderr and done.stdout == ""
     assert len(list(photo.parent.glob("*.derained.*"))) == 0
+
+
+@pytest.mark.parametrize(
+    "words, sentence", [(("--weights", "nope"), "nope: no bundled weights"), (("--ray",), "--ray needs an extra; ")]
+)
+def test_wrong_usage_is_told_be_it_that_all_results_are_there(photo, monkeypatch, words, sentence):
+    photo.with_name(f"{photo.stem}.derained.jpg").touch()
+    monkeypatch.setitem(extras.MODULES, "ray", ("ray_is_not_there",))
+    monkeypatch.setitem(sys.modules, "torch", None)
+    done = CliRunner().invoke(app, ["run", str(photo), *words])
+    assert isinstance(done.exception, UsageError | WeightsError), done.stderr
+    assert with_options(str(done.exception)).startswith(sentence)
 
 
 def test_two_results_in_one_place_are_refused_before_any_work(tmp_path):

@@ -123,14 +123,17 @@ def check_names(given: Mapping[str, Any]) -> None:
     """Options of several commands, before any loads torch, which takes seconds.
 
     Raises:
-        UsageError: an unknown device or precision, or a device that a cluster has not.
+        UsageError: an unknown device or precision, a device that a cluster has not, or no Ray for one.
     """
+    from derain.extras import missing
     from derain.restoring.names import check_device_name, check_device_of_cluster, check_precision
 
     if device := given.get("device"):
         check_device_name(device)
         if given.get("ray") is not None:
             check_device_of_cluster(device)
+    if given.get("ray") is not None and (lack := missing("ray")):
+        raise UsageError(f"`ray` {lack}")
     if precision := given.get("precision"):
         check_precision(precision)
 

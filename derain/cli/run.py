@@ -30,6 +30,7 @@ from derain.cli.terminal import progress_bar
 from derain.errors import UsageError
 from derain.files.marks import DERAINED
 from derain.text import listed
+from derain.weights.places import refuse_unknown
 
 if TYPE_CHECKING:
     from derain.batch import Job, Outcome, Target, Treatment
@@ -137,6 +138,7 @@ def run(
         raise UsageError("-: one photo goes from stdin to stdout, as in `derain run - < rainy.jpg > dry.jpg`")
     target = target_of(output, suffix=suffix, format=format, in_place=in_place, rain=rain, compare=compare)
     check_target(target)
+    refuse_unknown(weights)
     telling, computing = Telling(json, quiet, verbose), Computing(weights, device, threads, ray)
 
     def treatment(journal: "Journal | None") -> "Treatment":

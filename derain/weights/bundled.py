@@ -32,12 +32,20 @@ def locate_bundled(name: str) -> Path:
     Raises:
         WeightsError: there are none of that name, or they are damaged.
     """
-    folder = bundled_folder()
-    found = folder / f"{name}.safetensors"
+    found = find_bundled(name)
+    refuse_damaged(found, found.parent)
+    return found
+
+
+def find_bundled(name: str) -> Path:
+    """
+    Raises:
+        WeightsError: there are no bundled weights of that name.
+    """
+    found = bundled_folder() / f"{name}.safetensors"
     if not os.path.isfile(found):
         names = ", ".join(bundled_weights())
         raise WeightsError(f"{name}: no bundled weights of that name; choose one of {names}, or give a file")
-    refuse_damaged(found, folder)
     return found
 
 

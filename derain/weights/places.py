@@ -7,7 +7,7 @@ from pathlib import Path
 from derain.errors import HubError, PhotoError, WeightsError
 from derain.files.writing import refuse_special
 from derain.given import check_path
-from derain.weights.bundled import bundled_weights, locate_bundled
+from derain.weights.bundled import bundled_weights, find_bundled, locate_bundled
 from derain.weights.hub import Reference, fetch
 
 
@@ -21,20 +21,40 @@ def locate(weights: str | Path) -> Path:
     check_path("weights", weights)
     if str(weights).startswith("hf:"):
         return fetch(Reference.parse(str(weights)))
+    return _named_file(weights) or locate_bundled(str(weights))
+
+
+def refuse_unknown(weights: str | Path) -> None:
+    """
+    Raises:
+        WeightsError: there are none of that name, as far as can be known without reading or fetching them.
+    """
+    if str(weights).startswith("hf:"):
+        Reference.parse(str(weights))
+    elif not _named_file(weights):
+        find_bundled(str(weights))
+
+
+def _named_file(weights: str | Path) -> Path | None:
+    """The file that a path leads to; ``None`` of what is a bundled name.
+
+    Raises:
+        WeightsError: there is no file.
+    """
     if not str(weights):
         raise WeightsError("the name of the weights is empty; give a bundled name or a file")
     path = Path(weights)
-    if is_file_name(path) or (os.path.lexists(path) and str(weights) not in bundled_weights()):
-        try:
-            refuse_special(path)
-        except PhotoError as error:
-            raise WeightsError(str(error)) from None
-        if os.path.isdir(path):
-            raise WeightsError(f"{path}: is a folder; give the weights file in it")
-        if not os.path.isfile(path):
-            raise WeightsError(f"{path}: no such weights file")
-        return path
-    return locate_bundled(str(weights))
+    if not (is_file_name(path) or (os.path.lexists(path) and str(weights) not in bundled_weights())):
+        return None
+    try:
+        refuse_special(path)
+    except PhotoError as error:
+        raise WeightsError(str(error)) from None
+    if os.path.isdir(path):
+        raise WeightsError(f"{path}: is a folder; give the weights file in it")
+    if not os.path.isfile(path):
+        raise WeightsError(f"{path}: no such weights file")
+    return path
 
 
 def is_file_name(path: Path) -> bool:
