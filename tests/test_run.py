@@ -614,10 +614,13 @@ def test_a_suffix_hides_no_other_photos(tmp_path, rng):
     assert results(batch.plan([tmp_path], batch.Target(suffix="2")), tmp_path) == ["IMG_00012.png", "IMG_00022.png"]
 
 
-def test_names_from_stdin_need_not_be_utf_8(tmp_path, rng, monkeypatch):
-    name = os.fsencode(tmp_path) + b"/caf\xe9.png"
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(name + b"\0"), encoding="cp1252"))
-    assert list(batch.read_list(Path("-"))) == [os.fsdecode(name)]
+@pytest.mark.parametrize("end", [b"\n", b"\0"])
+def test_names_in_a_list_need_not_be_utf_8(tmp_path, monkeypatch, end):
+    names = os.fsencode(tmp_path) + b"/caf\xe9.png" + end + "été.png".encode() + end
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(names), encoding="cp1252"))
+    (tmp_path / "list").write_bytes(names)
+    for place in (Path("-"), tmp_path / "list"):
+        assert list(batch.read_list(place)) == [os.fsdecode(name) for name in names.split(end)[:-1]]
 
 
 def test_in_place_replaces_the_photo_and_nothing_else(tmp_path, rng, small_weights):

@@ -1,6 +1,7 @@
 """Photos that are named in a text file, a million of them too."""
 
 import codecs
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -8,6 +9,8 @@ from pathlib import Path
 from derain.errors import UsageError, unreadable
 from derain.files.writing import read_option
 from derain.given import to_path
+
+NOT_IN_TEXT = re.compile(rb"[\x01-\x08\x0e-\x1f\x7f]")  # but in photos and other files that are given by mistake
 
 
 class Lines(Sequence[str]):
@@ -36,19 +39,30 @@ class Lines(Sequence[str]):
 def read_list(path: str | Path) -> Sequence[str]:
     """Paths from a text file, one per line or separated by zeros as by ``find -print0``; ``-`` is stdin.
 
-    Names from stdin need not be valid UTF-8.
+    Names need not be valid UTF-8.
 
     Raises:
-        UsageError: the file cannot be read.
+        UsageError: the file cannot be read, or is no text.
     """
     if str(path) == "-" and sys.stdin is None:
         raise UsageError("-: there is no stdin to read a list from")
     try:
-        content = sys.stdin.buffer.read() if str(path) == "-" else read_option(to_path("path", path))
-        if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # of PowerShell
-            text = content.decode("utf-16")
-        else:
-            text = content.decode("utf-8-sig", "surrogateescape" if str(path) == "-" else "strict")
+        text = _decoded(sys.stdin.buffer.read() if str(path) == "-" else read_option(to_path("path", path)))
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: {unreadable(error, ' as a list of photos')}") from None
     return Lines(text, "\0") if "\0" in text else Lines(text.replace("\r\n", "\n"), "\n")
+
+
+def _decoded(content: bytes) -> str:
+    """
+    Raises:
+        UnicodeDecodeError: it is no text.
+    """
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # of PowerShell
+        return content.decode("utf-16")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        if NOT_IN_TEXT.search(content):
+            raise
+        return content.decode("utf-8-sig", "surrogateescape")
