@@ -713,6 +713,29 @@ def test_a_photo_that_is_named_in_two_ways_is_replaced_once(photo, tmp_path, sma
     assert done.returncode == 0 and done.stdout.splitlines() == [photo.name]
 
 
+@pytest.mark.parametrize(
+    "format, ending",
+    [("JPG", ".jpg"), ("jfif", ".jpg"), ("tif", ".tif"), ("Tiff", ".tif"), ("HEIF", ".heic"), ("hif", ".heic")],
+)
+def test_a_format_is_asked_for_in_any_spelling(photo, monkeypatch, format, ending):
+    if ending == ".heic":
+        monkeypatch.setitem(extras.MODULES, "heic", ("os",))
+    (job,) = batch.plan([photo], batch.Target(format=format))
+    assert job.background == photo.with_name(f"{photo.stem}.derained{ending}")
+    named = photo.with_name("out.hif" if ending == ".heic" else f"out{ending}")
+    assert batch.plan([photo], batch.Target(named, format=format))[0].background == named
+    with pytest.raises(UsageError, match="does not match `format`"):
+        batch.plan([photo], batch.Target(Path("out.png"), format=format))
+
+
+def test_a_format_that_needs_an_extra_is_refused_with_its_name(photo, monkeypatch):
+    monkeypatch.setitem(extras.MODULES, "heic", ("heic_is_not_there",))
+    with pytest.raises(
+        UsageError, match=r"`format` heic needs an extra; install it with: pip install 'derain\[heic\]'"
+    ):
+        batch.plan([photo], batch.Target(format="heic"))
+
+
 def test_a_suffix_that_is_also_that_of_the_rain_layer_is_refused(photo):
     done = command("run", photo, "--suffix", ".rain", "--rain")
     assert done.returncode == 2 and "--suffix .rain: is also that of --rain; give another" in done.stderr

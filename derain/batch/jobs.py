@@ -15,7 +15,7 @@ from derain.files.places import Existing, Place, is_folder, is_remote, place
 from derain.files.writing import hindrance
 from derain.given import check, check_fields, check_several
 from derain.photos import SUFFIXES
-from derain.photos.formats import CHOICES, FORMATS
+from derain.photos.formats import CHOICES, FORMATS, format_asked_for
 from derain.video.naming import is_clip
 
 
@@ -25,7 +25,7 @@ class Target:
 
     output: Place = Place()  # file or folder; default: beside the photo
     suffix: str = DERAINED  # goes before the photo's own, beside the photo
-    format: str | None = None  # jpg, png, webp, tiff, bmp, avif; default: the photo's own
+    format: str | None = None  # jpg, png, webp, tiff, bmp, avif, heic; default: the photo's own
     in_place: bool = False  # replace the photo itself
     rain: bool = False
     compare: bool = False
@@ -75,11 +75,9 @@ def ending_of(format: str | None) -> str | None:
     """The suffix of a format's name; ``None`` of none.
 
     Raises:
-        UsageError: an unknown format.
+        UsageError: as :func:`format_asked_for`.
     """
-    if format and format not in CHOICES:
-        raise UsageError(f"`format` {format}: choose one of {', '.join(CHOICES)}")
-    return CHOICES[format].suffix if format else None
+    return format_asked_for(format).suffix if format else None
 
 
 def is_file_name(output: Path, format: str | None) -> bool:
@@ -93,7 +91,7 @@ def is_file_name(output: Path, format: str | None) -> bool:
         return False
     if ending not in SUFFIXES:
         raise UsageError(f"{output}: derain writes {', '.join(CHOICES)}; give another `output`")
-    if format and FORMATS[ending] != CHOICES[format].name:
+    if format and FORMATS[ending] != format_asked_for(format).name:
         raise UsageError(f"{output}: does not match `format` {format}; leave one of them out")
     return True
 

@@ -70,7 +70,7 @@ def run(
     format: Annotated[
         Optional[str],
         typer.Option(
-            metavar="FORMAT", help="Output format: jpg, png, webp, tiff, avif or bmp; default: the photo's own."
+            metavar="FORMAT", help="Output format: jpg, png, webp, tiff, avif, bmp or heic; default: the photo's own."
         ),
     ] = None,
     in_place: Annotated[bool, typer.Option("--in-place", help="Replace the photos themselves.")] = False,

@@ -34,7 +34,8 @@ class Format:
     suffixes: tuple[str, ...]
     has_signature: Callable[[bytes], bool]
     codec: "Codec"
-    choices: tuple[str, ...] = ()  # what `--format` calls it
+    choices: tuple[str, ...] = ()  # what `--format` calls it, which takes its suffixes, too
+    extra: str = ""  # of derain, that it needs
     lossless: bool = False  # its photos stay lossless in formats that can be either
     holds: tuple[str, ...] = METADATA
     alpha: bool = False

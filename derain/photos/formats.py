@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from derain.errors import UsageError
+from derain.extras import missing
 from derain.photos import jpeg, png
 from derain.photos.bmp import Bmp
 from derain.photos.codec import METADATA, Format
@@ -73,6 +75,8 @@ TABLE = (
         (".heic", ".heif", ".hif"),
         lambda content: bool(HEIF_BRANDS & brands(content)),
         Heif(),
+        choices=("heic",),
+        extra="heic",
         holds=WITHOUT_RESOLUTION,
         alpha=True,
         codes=True,
@@ -80,6 +84,8 @@ TABLE = (
 )
 BY_NAME = {row.name: row for row in TABLE}
 CHOICES = {choice: row for row in TABLE for choice in row.choices}
+WRITTEN = [choice for choice, row in CHOICES.items() if not (row.extra and missing(row.extra))]  # here
+SPELLINGS = {suffix[1:]: row for row in TABLE for suffix in row.suffixes} | CHOICES
 FORMATS = {suffix: row.name for row in TABLE for suffix in row.suffixes}  # suffix to Pillow's name
 
 
@@ -97,3 +103,17 @@ def begins_as_photo(path: Path) -> bool:
 def format_by_content(content: bytes) -> Format | None:
     """The format of a file, whatever its name says: no decoder sees bytes but that of their format."""
     return next((row for row in TABLE if row.has_signature(content)), None)
+
+
+def format_asked_for(name: str) -> Format:
+    """The format of this name, in any spelling.
+
+    Raises:
+        UsageError: there is none, or it needs an extra that is not installed.
+    """
+    found = SPELLINGS.get(name.lower())
+    if found is None:
+        raise UsageError(f"`format` {name}: choose one of {', '.join(CHOICES)}")
+    if found.extra and (lack := missing(found.extra)):
+        raise UsageError(f"`format` {name} {lack}")
+    return found

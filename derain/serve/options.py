@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.datastructures import QueryParams
 
-from derain.photos.formats import CHOICES
+from derain.photos.formats import WRITTEN
 from derain.serve.refusals import Refusal
 from derain.text import printable
 
@@ -96,7 +96,7 @@ FOR_DERAIN = (
         _truth,
     ),
     Option("rainy_from", "The same, with this threshold instead of 0.02.", SHARE, _number(0, 1)),
-    Option("format", "Format of the answer; default: the photo's.", {"enum": list(CHOICES)}, _one_of(list(CHOICES))),
+    Option("format", "Format of the answer; default: the photo's.", {"enum": WRITTEN}, _one_of(WRITTEN)),
     Option(
         "quality",
         "For lossy formats; default: the photo's own tables, else 95.",
