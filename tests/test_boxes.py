@@ -255,3 +255,59 @@ def test_a_header_that_counts_billions_of_chunks_takes_no_time(tmp_path):
     process(source, tmp_path / "b.mp4", Identity(), FRAME_BY_FRAME)
     with av.open(str(tmp_path / "b.mp4")) as clip:
         assert len(list(clip.decode(video=0))) == 6
+
+
+POSITIONS = [box(b"free", b"GPS " + bytes(52) + f"position {n}".encode() + bytes(182)) for n in range(3)]
+
+
+def dash_camera(path: Path, fast: bool = False, index: bool = True, as_boxes: bool = False) -> Path:
+    """A clip with blocks of positions among its samples, or as boxes of their own, and an index of where they are."""
+    make_clip(path, count=6)
+    content, blocks = path.read_bytes(), b"".join(POSITIONS)
+    at = content.rindex(b"moov") - 4
+    header = b"".join(box(kind, inside) for kind, inside in boxes(content[at + 8 :]))
+    begins = at + 8 * (not as_boxes) + (len(header) + 8 + 16 + 8 * 4) * fast
+    places = [begins + sum(map(len, POSITIONS[:n])) for n in range(3)]
+    listed = b"".join(struct.pack(">II", place, len(block)) for place, block in zip(places, POSITIONS))
+    table = box(b"gps ", struct.pack(">II", 0x101, 4) + listed + bytes(8)) if index else b""  # one place is unused
+    among = blocks if as_boxes else box(b"mdat", blocks)
+    path.write_bytes(content[:at] + among + box(b"moov", header + table))
+    if fast:
+        path.write_bytes(first(path.read_bytes()))
+    return path
+
+
+def positions_of(path: Path) -> list[bytes]:
+    """What the index leads to."""
+    content = path.read_bytes()
+    (index,) = [inside for kind, inside in boxes(dict(boxes(content))[b"moov"]) if kind == b"gps "]
+    assert index[:8] == struct.pack(">II", 0x101, 4)
+    return [content[at : at + size] for at, size in struct.iter_unpack(">II", index[8:]) if size]
+
+
+@pytest.mark.parametrize("fast, as_boxes", [(False, False), (True, False), (False, True)])
+def test_the_positions_of_a_dash_camera_come_along_with_their_index(tmp_path, fast, as_boxes):
+    source, out, said = dash_camera(tmp_path / "a.mp4", fast, as_boxes=as_boxes), tmp_path / "b.mp4", []
+    assert positions_of(source) == POSITIONS
+    process(source, out, Identity(), FRAME_BY_FRAME, say=said.append)
+    assert positions_of(out) == POSITIONS and not said
+    assert out.read_bytes().count(b"position 1") == 1
+    with av.open(str(out)) as clip:
+        assert len(list(clip.decode(video=0))) == 6
+
+
+def test_positions_that_are_lost_are_told(tmp_path):
+    cut, hidden, gone = (tmp_path / name for name in ("cut.mp4", "hidden.mp4", "gone.mp4"))
+    dash_camera(cut)
+    dash_camera(hidden, index=False)
+    content = dash_camera(gone).read_bytes()
+    place = content.index(b"gps ") + 12  # of the first block
+    gone.write_bytes(content[:place] + b"\x7f\xff\xff\xff" + content[place + 4 :])
+    for source, start, why in [
+        (cut, 0.08, "its GPS positions are lost: they can only be kept of a whole clip"),
+        (hidden, None, "GPS positions among its samples are lost: no index tells where they are"),
+        (gone, None, "its GPS positions are lost: they are not where it says"),
+    ]:
+        out, settings = source.with_suffix(".out.mp4"), VideoSettings(temporal="off", start=start)
+        assert process(source, out, Identity(), settings).notes == [why]
+        assert b"gps " not in dict(boxes(dict(boxes(out.read_bytes()))[b"moov"]))

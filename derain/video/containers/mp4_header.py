@@ -6,8 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from derain.video.containers import positions
 from derain.video.containers.boxes import NESTED, Box, Place, parse, places, read_entry, read_header, top_level
-from derain.video.containers.mp4_layout import append_extras, carry_over, has_own_samples, lay_out
+from derain.video.containers.mp4_layout import (
+    POINTS_ELSEWHERE,
+    append_extras,
+    carry_over,
+    has_own_samples,
+    has_places,
+    lay_out,
+)
 
 OF_A_CODEC = {
     *(b"avcC", b"hvcC", b"vpcC", b"av1C", b"esds", b"btrt", b"glbl", b"mvcC", b"svcC", b"lhvC", b"d263", b"alac"),
@@ -91,9 +99,34 @@ def graft(source: Path, result: Path, pairs: list[Pair], whole: bool, dropped: s
         carry_over(list(kept.values()), samples, file)
         by_place = {pair.result: joined[pair.source] for pair in pairs}
         header = _whole(old, new, joined | kept) if whole else _stretch(old, new, by_place)
+        taken = _follow_positions(header, whole, source, samples, file, say)
         file.write(bytes(header))
-        append_extras(source, samples, file, say)
+        append_extras(source, samples, file, say, taken)
     lay_out(source, result)
+
+
+def _follow_positions(header: Box, whole: bool, source: Path, samples: BinaryIO, file: BinaryIO, say: Say) -> set[int]:
+    """Bring along what boxes of the header point to in the source, or tell that it is lost, and the box with it.
+
+    Returns:
+        Where in the source that is.
+    """
+    if any(box.kind == b"meta" and has_places(box) for box in header.boxes):
+        header.boxes = [box for box in header.boxes if box.kind != b"meta" or not has_places(box)]
+        say(POINTS_ELSEWHERE)
+    index = header.find(positions.INDEX)
+    blocks = positions.blocks_of(index, source.stat().st_size) if index else []
+    if index is None:
+        if positions.are_among([place for place in top_level(source) if place.kind == b"mdat"], samples):
+            say("GPS positions among its samples are lost: no index tells where they are")
+    elif blocks != []:
+        there = positions.carry_over(index, blocks, samples, file) if whole and blocks else None
+        header.boxes = [there if there and box is index else box for box in header.boxes if there or box is not index]
+        if there is None:
+            why = "they are not where it says" if whole and blocks is None else "they can only be kept of a whole clip"
+            say(f"its GPS positions are lost: {why}")
+            return set()
+    return {at for at, _ in blocks or []}
 
 
 def identifier(track: Box) -> int:

@@ -6,7 +6,8 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import BinaryIO
 
-from derain.video.containers.boxes import Box, Place, parse, places, top_level
+from derain.video.containers import positions
+from derain.video.containers.boxes import Box, Place, parse, top_level
 
 SAMPLE_BOXES = {
     b"moov",
@@ -25,6 +26,7 @@ SAMPLE_BOXES = {
 FILLING_BOXES = {b"free", b"skip", b"wide"}
 BYTES_COPIED_AT_ONCE = 1 << 24
 MOST_SAMPLES = 1 << 24  # of a track that is carried over
+POINTS_ELSEWHERE = "a box of pictures beside the clip is left out because it points into the old file"
 FARTHEST_STCO_OFFSET = (1 << 32) - 1  # bytes into a file that stco tells
 
 
@@ -90,14 +92,20 @@ def carry_over(tracks: list[Box], source: BinaryIO, file: BinaryIO) -> None:
         _set_offsets(found, moved, wide=moved[-1] > FARTHEST_STCO_OFFSET)
 
 
-def append_extras(source: Path, samples: BinaryIO, file: BinaryIO, say: Callable[[str], None]) -> None:
-    """Append boxes at the top level that are neither samples nor header, and what stands after all boxes."""
+def append_extras(source: Path, samples: BinaryIO, file: BinaryIO, say: Callable[[str], None], taken: set[int]) -> None:
+    """Append boxes at the top level that are neither samples nor header, and what stands after all boxes.
+
+    Args:
+        taken: first bytes of boxes that are there already.
+    """
     found = top_level(source)
     for place in found:
-        if place.kind in SAMPLE_BOXES or place.kind in FILLING_BOXES and _is_empty(samples, place):
+        if place.start in taken or place.kind in SAMPLE_BOXES:
             continue
-        if place.kind == b"meta" and _has_places(samples, place):
-            say("a box of pictures beside the clip is left out because it points into the old file")
+        if place.kind in FILLING_BOXES and _is_empty(samples, place):
+            continue
+        if place.kind == b"meta" and has_places(Box(place.kind, _read(samples, place)[place.inside - place.start :])):
+            say(POINTS_ELSEWHERE)
             continue
         copy(samples, place.start, place.end, file)
     end = source.stat().st_size
@@ -114,8 +122,9 @@ def _is_empty(file: BinaryIO, place: Place) -> bool:
     return not any(file.read(min(place.end - place.inside, BYTES_COPIED_AT_ONCE)))
 
 
-def _has_places(file: BinaryIO, place: Place) -> bool:
-    return any(inner.kind == b"iloc" for inner in places(file, place.inside + 4, place.end))
+def has_places(meta: Box) -> bool:
+    """Whether a box of kind meta tells where in the file the pictures of which it speaks are."""
+    return any(box.kind == b"iloc" for box in parse(meta.content[4:], set()) or [])
 
 
 def copy(source: BinaryIO, start: int, end: int, file: BinaryIO) -> None:
@@ -147,6 +156,7 @@ def lay_out(source: Path, result: Path) -> None:
         moved = len(brands) - begins + (len(bytes(header)) if first else 0)
         for chunked, chunks in zip(samples, offsets):
             _set_offsets(chunked, [offset + moved for offset in chunks], wide)
+        _move_positions(header, moved, result.stat().st_size)
         again = result.with_name(f"{result.name}.again")
         with again.open("wb") as new:
             new.write(brands + (bytes(header) if first else b""))
@@ -154,6 +164,13 @@ def lay_out(source: Path, result: Path) -> None:
             new.write(b"" if first else bytes(header))
             copy(file, moov.end, result.stat().st_size, new)
     again.replace(result)
+
+
+def _move_positions(header: Box, by: int, size: int) -> None:
+    index = header.find(positions.INDEX)
+    if index and (blocks := positions.blocks_of(index, size)):
+        there = positions.moved(index, [(at + by * (length > 0), length) for at, length in blocks])
+        header.boxes = [there if box is index else box for box in header.boxes]
 
 
 def _read(file: BinaryIO, place: Place) -> bytes:
