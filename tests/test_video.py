@@ -493,8 +493,23 @@ def test_an_unfinished_run_of_other_settings_is_not_mixed_in(tmp_path, monkeypat
     source = make_clip(tmp_path / "a.mp4")
     with pytest.raises(PhotoError):
         process(source, tmp_path / "b.mp4", Failing(), FRAME_BY_FRAME)
-    with pytest.raises(UsageError, match="other settings; remove the folder"):
-        process(source, tmp_path / "b.mp4", Identity(), VideoSettings(temporal="off", strength=0.5))
+    half = VideoSettings(temporal="off", strength=0.5)
+    with pytest.raises(UsageError, match="other settings; remove the folder, or give `overwrite`, to start over"):
+        process(source, tmp_path / "b.mp4", Identity(), half)
+    said = []
+    done = process(source, tmp_path / "b.mp4", Identity(), half, overwrite=True, say=said.append)
+    assert done.frames == 12 and not (tmp_path / "b.mp4.unfinished").exists()
+    why = f"starting over, as {tmp_path / 'b.mp4.unfinished'} was begun with another source or other settings"
+    assert said == [f"{source}: {why}"]
+
+
+def test_a_run_that_replaces_a_result_goes_on_where_it_was_interrupted(tmp_path, monkeypatch):
+    monkeypatch.setattr("derain.video.work.Work.SEGMENT_FRAMES", 2)
+    source, once_failing, said = make_clip(tmp_path / "a.mp4"), Failing(), []
+    with pytest.raises(PhotoError):
+        process(source, tmp_path / "b.mp4", once_failing, FRAME_BY_FRAME, overwrite=True)
+    process(source, tmp_path / "b.mp4", once_failing, FRAME_BY_FRAME, overwrite=True, say=said.append)
+    assert said and "continuing after" in said[0]
 
 
 RUN = """

@@ -116,7 +116,17 @@ def process(
         with kept_for(out):
             refuse_clash(source, out, overwrite)  # another run may just have made it
             begun = run()
+            start_over(begun)
             return left_dry(begun) or replace(_process_clips(clips, begun), notes=notes.told)
+
+
+def start_over(run: Run) -> None:
+    """Clear what a run of another source or other settings left, if the result is to be replaced anyway."""
+    if not run.overwrite or not manifest_beside(run.out).is_file() or Work.is_of(run.out, manifest(run)):
+        return
+    folder = unfinished(run.out)
+    run.say(f"starting over, as {folder} was begun with another source or other settings")
+    clear(folder)
 
 
 def left_dry(run: Run) -> Done | None:

@@ -32,8 +32,8 @@ class Work:
         place = manifest_beside(out)
         if place.is_file():
             if place.read_text(encoding="utf-8") != origin:
-                say = "was begun with another source or other settings; remove the folder to start over"
-                raise UsageError(f"{self.folder}: {say}")
+                way_out = "remove the folder, or give `overwrite`, to start over"
+                raise UsageError(f"{self.folder}: was begun with another source or other settings; {way_out}")
         else:
             make_folder(self.folder)
             write_bytes(place, origin.encode())
