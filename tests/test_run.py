@@ -606,6 +606,18 @@ def test_weights_whose_header_lacks_something_are_refused(tmp_path):
         load(tmp_path / "w.safetensors")
 
 
+@pytest.mark.parametrize("end", [".jpg", ".png", ".tif"])
+@pytest.mark.parametrize("planned", [batch.plan, batch.plan_as_found])
+@pytest.mark.parametrize("named", [".", "*", None])
+def test_a_result_is_called_that_of_the_photo_that_ends_alike(tmp_path, rng, monkeypatch, planned, named, end):
+    monkeypatch.chdir(tmp_path)
+    pictures(tmp_path, rng, "a.jpg", "a.png", "a.tif", f"a.derained{end}")
+    left: list[str] = []
+    inputs = [named] if named else sorted(os.listdir())
+    found = list(planned(inputs, batch.Target(Path("dry")), leave=lambda path, why: left.append(why)))
+    assert len(found) == 3 and left == [f"a result of a{end}"]
+
+
 def test_a_suffix_hides_no_other_photos(tmp_path, rng):
     pictures(tmp_path, rng, "IMG_0001.png", "IMG_0002.png")
     jobs = batch.plan([tmp_path], batch.Target(suffix="2"))

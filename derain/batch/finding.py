@@ -147,9 +147,9 @@ class NamedTogether:
         """The photo, named as well, that one is a result of by its name; ``None`` if of none."""
         if not any(mark in str(given) for mark in self._marks):
             return None
-        stem = os.path.splitext(given)[0]
+        stem, end = os.path.splitext(given)
         bases = [stem.removesuffix(mark) for mark in self._marks if stem.endswith(mark)]
-        return next((base + end for base in bases for end in self._endings if base + end in self._names), None)
+        return next((base + e for base in bases for e in (end, *self._endings) if base + e in self._names), None)
 
     @cached_property
     def _names(self) -> frozenset[str]:

@@ -30,10 +30,10 @@ class Listing:
 
     def made_of(self, name: str, marks: tuple[str, ...]) -> str | None:
         """The photo that a file is, by its name, a result of; ``None`` if of none that is here."""
-        stem = os.path.splitext(name)[0]
+        stem, end = os.path.splitext(name)
         for mark in marks:
             if mark and stem.endswith(mark) and (base := stem.removesuffix(mark)):
-                found = next((base + end for end in self.endings if base + end in self), None)
+                found = next((base + e for e in (end, *self.endings) if base + e in self), None)
                 if found:
                     return found
         return None
@@ -43,8 +43,8 @@ class Listing:
         return place < len(self.photos) and self.photos[place] == name
 
     @cached_property
-    def endings(self) -> set[str]:
-        return {os.path.splitext(name)[1] for name in self.photos}
+    def endings(self) -> list[str]:
+        return sorted({os.path.splitext(name)[1] for name in self.photos})
 
 
 def scan(folder: Path) -> Listing:

@@ -32,9 +32,17 @@ def left_out(results: dict[Path, Path]) -> list[str]:
 
 
 def results_among(files: list[Path], marks: tuple[str, ...] = MARKS) -> dict[Path, Path]:
-    """Those files that, by their names, derain made of another of them, each with that one, beside which it lies."""
-    made = {(file.parent, file.stem + mark): file for file in files for mark in marks}
-    return {file: made[file.parent, file.stem] for file in files if (file.parent, file.stem) in made}
+    """Those files that, by their names, derain made of another of them, each with that one, beside which it lies.
+
+    Where there are several of a name, it is the one that ends as the result does.
+    """
+    made = {(file.parent, file.stem + mark): file for file in reversed(files) for mark in marks}
+    there, found = set(files), dict[Path, Path]()
+    for file in files:
+        if photo := made.get((file.parent, file.stem)):
+            alike = photo.with_suffix(file.suffix)
+            found[file] = alike if alike in there else photo
+    return found
 
 
 def format_of(path: str | Path) -> str:
