@@ -19,6 +19,7 @@ from derain.batch.journal import Journal
 from derain.batch.outcome import Outcome
 from derain.bounds import Bounds, bounded, share
 from derain.errors import PhotoError, UsageError, reason, unreadable, unwritable
+from derain.files.attributes import HARD_LINKS
 from derain.files.places import exists
 from derain.files.writing import is_protected, make_folder, permissions_of, replace_bytes, write_bytes, write_new
 from derain.given import check, check_fields
@@ -328,8 +329,15 @@ def _write_results(work: JobUnderWay, result: Result, treatment: Treatment) -> t
         return finished.notes
     if treatment.journal:
         treatment.journal.note_replacement(job.source, original.content, finished.content)
-    lost = replace_bytes(job.source, finished.content)
-    return (*finished.notes, *([f"could not preserve its {', '.join(lost)}"] if lost else ()))
+    return (*finished.notes, *_said_of_lost(replace_bytes(job.source, finished.content)))
+
+
+def _said_of_lost(lost: list[str]) -> Iterator[str]:
+    """What became of a photo's file as it was replaced, beside its picture."""
+    if others := [what for what in lost if what != HARD_LINKS]:
+        yield f"could not preserve its {', '.join(others)}"
+    if HARD_LINKS in lost:
+        yield "other hard links to it keep the photo as it was"
 
 
 def _outcome_of(job: Job, original: Original, layers: Separated) -> Outcome:

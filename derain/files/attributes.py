@@ -5,6 +5,7 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
+HARD_LINKS = "hard links"  # among what is lost
 # beginnings of their names
 KEPT_ATTRIBUTES = ("user.", "system.posix_acl_access", "system.nfs4_acl", "security.selinux")
 CLOCK_STEP = 2 * 10**9  # ns, the coarsest step of a file system's times
@@ -26,7 +27,7 @@ def keep(old: Path, new: Path, times: bool = False) -> list[str]:
     lost = dict.fromkeys(owners, True)
     lost["permissions"] = not _keep_permissions(before, new, all_of_them=not owners)
     lost["extended attributes"] = not _keep_extended(old, new)
-    lost["hard links"] = times and before.st_nlink > 1
+    lost[HARD_LINKS] = times and before.st_nlink > 1
     lost["modification time"] = times and not _keep_times(before, new)
     return [name for name, is_lost in lost.items() if is_lost]
 
