@@ -31,6 +31,7 @@ from derain.finetuning.guide import load_guide
 from derain.finetuning.handing_back import HandedBack, handed_back
 from derain.finetuning.judge import Extent, Judge, Scores, readable, trials
 from derain.finetuning.material import (
+    HELD_OUT_FOLDER,
     LEAST_JUDGING,
     Material,
     Reading,
@@ -44,6 +45,7 @@ from derain.finetuning.material import (
     usable_files,
 )
 from derain.finetuning.places import LEAST_PHOTOS, work_folder
+from derain.finetuning.run import Run
 from derain.finetuning.summary import notes
 from derain.finetuning.verdict import verdict
 from derain.photos import find_photos, read_photo
@@ -249,6 +251,23 @@ def test_better_is_only_what_is_no_chance_on_enough_photos(gains, better, said):
     worth = verdict(*judged(gains))
     assert worth.better == better and said in str(worth)
     assert worth.gain.low <= worth.gain.mean <= worth.gain.high
+
+
+@pytest.mark.parametrize(
+    "pictures, held_out, unseen, judged, lack",
+    [
+        (16, 4, 0, 1, "more minutes"),
+        (8, 2, 0, 2, "12 photos or more, or longer clips"),
+        (8, 2, 0, 1, "12 photos or more, or longer clips, and more minutes"),
+        (8, 2, 9, 2, "more minutes"),
+    ],
+)
+def test_where_few_pictures_judge_what_they_lack_is_named(tmp_path, pictures, held_out, unseen, judged, lack):
+    places = [f"{HELD_OUT_FOLDER if n < held_out else 'training'}/{n}.png" for n in range(pictures)]
+    material = Material(tmp_path, [Source("a.png", 0, place, 1, True, None) for place in places], unseen)
+    run = Run(None, tmp_path, tmp_path, tmp_path, {}, 1, [], None, {}, print, material=material)
+    run.judge = SimpleNamespace(trials=[None] * judged)
+    assert run.lack == lack
 
 
 def test_moments_of_clips_judge_too_for_time_tells_their_truth():

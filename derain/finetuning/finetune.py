@@ -32,7 +32,6 @@ from derain.finetuning.places import INTERRUPTED, work_folder
 from derain.finetuning.recipe import configured
 from derain.finetuning.run import PHOTOS, Run, clean_up, remembered, run_folder
 from derain.finetuning.summary import notes, summarise
-from derain.finetuning.verdict import MORE_PHOTOS
 from derain.given import to_path
 from derain.models import describe
 from derain.models.contract import Derainer, device_of
@@ -227,7 +226,7 @@ def adapt(run: Run) -> None:
         beside = f", and {counted(moments, 'moment')} of clips" if moments else ""
         say(f"{counted(pictures, 'picture')}, {held_out} of them held out to judge{beside}")
         if held_out + moments < LEAST_JUDGING:
-            say(f"that is too few to tell better weights from lucky ones: {MORE_PHOTOS}")
+            say(f"that is too few to tell better weights from lucky ones: give {run.lack}")
         run.best = Best(run.judge, run.blends, say, memory.get("start"))
         if memory:
             run.best.load_state(memory)

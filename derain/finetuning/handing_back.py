@@ -44,7 +44,7 @@ def handed_back(run: Run) -> HandedBack:
         said = why_none(run, found)
         run.say(said)
         return replace(found, verdict=said)
-    worth = verdict(found.before, found.after, found.tried)
+    worth = replace(verdict(found.before, found.after, found.tried), lack=run.lack)
     if worth.better:
         return replace(found, verdict=str(worth))
     said = f"{worth}; you get the starting weights back"

@@ -10,8 +10,9 @@ from typing import Any
 from derain.errors import PhotoError, TrainingError, UsageError, unwritable
 from derain.finetuning.best import Best
 from derain.finetuning.judge import Judge
-from derain.finetuning.material import Material, forget, remove_copies, remove_if_empty
+from derain.finetuning.material import LEAST_JUDGING, Material, forget, remove_copies, remove_if_empty
 from derain.finetuning.places import INTERRUPTED, SUMMARY, check_result, work_folder
+from derain.finetuning.verdict import MORE_PHOTOS
 from derain.models.contract import Derainer
 from derain.training import folder
 from derain.training.clock import Clock
@@ -19,6 +20,7 @@ from derain.training.loop import Report
 from derain.training.places import CHECKPOINT, has_checkpoint, weights_in
 
 PHOTOS = "photos"
+MORE_MINUTES = "more minutes"
 
 
 @dataclass
@@ -45,6 +47,16 @@ class Run:
     def hear(self, sentence: str) -> None:
         self.heard.append(sentence)
         self.say(sentence)
+
+    @property
+    def lack(self) -> str:
+        """What is to be given so that enough pictures judge: photos, or time if there are photos that were left out."""
+        if not (self.material and self.judge):
+            return MORE_PHOTOS
+        held_out = sum(source.held_out for source in self.material.sources)
+        if self.material.unseen or held_out >= LEAST_JUDGING > len(self.judge.trials):
+            return MORE_MINUTES
+        return f"{MORE_PHOTOS}, and {MORE_MINUTES}" if len(self.judge.trials) < held_out else MORE_PHOTOS
 
 
 @contextmanager

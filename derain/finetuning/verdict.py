@@ -12,7 +12,7 @@ from derain.finetuning.judge import WEIGHTS, Scores, gain
 from derain.finetuning.material import LEAST_JUDGING, PHOTO_SHARE
 from derain.text import counted
 
-MORE_PHOTOS = f"give {LEAST_JUDGING * PHOTO_SHARE} photos or more, or longer clips, and more minutes if time was short"
+MORE_PHOTOS = f"{LEAST_JUDGING * PHOTO_SHARE} photos or more, or longer clips"
 ENOUGH_SIGNS = 7  # photos and moments from which the signs of their gains alone tell what is chance
 # judged by one picture
 GROUPS = (("repasted", "streaks_left", "photos"), ("matched", "rendered", "pictures"), ("timed",))
@@ -23,6 +23,7 @@ class Verdict:
     """What a difference between two networks is worth: about dB, over ``n`` held-out photos and moments of clips."""
 
     gain: Estimate
+    lack: str = MORE_PHOTOS  # of what, if too few judge
 
     @property
     def better(self) -> bool:
@@ -32,7 +33,7 @@ class Verdict:
         found = self.gain
         if found.n < LEAST_JUDGING:
             judged = f"only {counted(found.n, 'photo')} judged, and {LEAST_JUDGING} are needed"
-            return f"not certainly better: {judged}; {MORE_PHOTOS}"
+            return f"not certainly better: {judged}; give {self.lack}"
         truth = f"without the luck of the best look, 95% interval {found.low:+.2f} to {found.high:+.2f} dB"
         worth = f"{found.mean:+.2f} dB measured by {found.n}; {truth}"
         if self.better:
