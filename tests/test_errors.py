@@ -87,7 +87,7 @@ def test_video_names_what_was_given(shell, tmp_path):
     source, out = tmp_path / "a.mp4", tmp_path / "b.mp4"
     source.touch(), out.touch()
     assert python(process, source, out).endswith("exists; give another `out`, or `overwrite` to replace it")
-    _, err = shell("video", source, "-o", out)
+    _, err = shell("video", "udp://127.0.0.1:9", "-o", out)
     assert err.strip().endswith("give another -o, or --overwrite to replace it")
     assert python(process, source, source, overwrite=True).endswith("a.mp4: is the source itself; give another `out`")
     assert python(VideoSettings, start=3, end=1).startswith("`end` 1: must be after `st")

@@ -173,7 +173,7 @@ WRONG_INPUTS = {
     "video no.mp4 nothing.mp4": (1, "0 of 2 clips done"),
     "video photo.jpg": (2, "photo.jpg: is a photo; use `derain run`"),
     "video empty": (2, "empty: holds no pictures"),
-    "video clip.mp4 -o other.mp4": (2, "other.mp4: exists; give another -o, or --overwrite"),
+    "video clip.mp4 -o clip.mp4": (2, "clip.mp4: is the source itself; give another -o"),
     "video clip.mp4 -o a.txt": (2, "a.txt: the result must end in one of .mp4"),
     "video clip.mp4 -o photo.jpg/a.mp4": (1, "photo.jpg is not a folder; write elsewhere with -o"),
     "video clip.mp4 --weights nowhere": (2, "nowhere: no bundled weights of that name"),

@@ -64,7 +64,26 @@ def test_a_folder_gets_the_clip_and_one_of_frames_its_frames(tmp_path, small_wei
     assert done.returncode == 0 and (tmp_path / made).is_file(), done.stderr
     assert ("gets the frames as pictures" in done.stderr) is (out == "frames")
     again = command(*words, cwd=tmp_path)  # means the same once the folder is there
-    assert again.returncode == 2 and f"{made}: exists" in again.stderr
+    assert again.returncode == 0 and f"a.mp4: skipped because {made} exists" in again.stderr and not again.stdout
+
+
+@pytest.mark.parametrize("out", [None, "b.mp4", "p%03d.png", "frames", "b.gif"])
+def test_a_clip_whose_result_is_there_is_skipped_unless_a_run_of_it_goes_on(tmp_path, small_weights, out):
+    source = "a.gif" if out == "b.gif" else "a.mp4"
+    if out == "b.gif":
+        Image.new("RGB", (64, 48)).save(tmp_path / source)
+    else:
+        make_clip(tmp_path / source, count=2)
+    words = ["video", source, *(["-o", out] if out else []), "--temporal", "off", "--weights", small_weights, "--json"]
+    done = command(*words, cwd=tmp_path)
+    assert done.returncode == 0 and json.loads(done.stdout)["skipped"] is None, done.stderr
+    files = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    again = command(*words, cwd=tmp_path)
+    assert again.returncode == 0 and "(--overwrite replaces it)" in again.stderr
+    assert json.loads(again.stdout)["skipped"] == "its result exists"
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == files
+    assert command(*words, "--weights", "nowhere", cwd=tmp_path).returncode == 2
+    assert json.loads(command(*words, "--overwrite", cwd=tmp_path).stdout)["skipped"] is None
 
 
 def test_a_folder_with_a_slash_holds_several_clips_whatever_its_name(tmp_path):

@@ -262,14 +262,14 @@ def _place(
         UsageError: it would replace something that is read, or be in the place of another's.
     """
     from derain.cli.outputs import files_of
-    from derain.video.naming import default_result
+    from derain.video.naming import default_result, made_before
 
     if telling.leaves_out(clip):
         return None
     place = telling.place_for(clip, given) if several else given or default_result(clip)
     refuse_replacing(place, {"weights": files_of([weights])})
-    if several and os.path.lexists(place) and not overwrite:
-        telling.skipped(clip, place)
+    if not overwrite and (made := made_before(clip, place)):
+        telling.skipped(clip, made)
         return None
     if telling.is_done(clip, place):
         telling.done_before(clip)

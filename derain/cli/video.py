@@ -180,7 +180,7 @@ def video(
     elif streamed:
         check_stream(sources[0], str(out), settings, streaming, overwrite)
     else:
-        _check_clip(sources[0], out, settings, overwrite, ray, telling.inform)
+        _check_clip(sources[0], out, settings, ray, telling.inform)
     if preview:
         check_preview(preview, [clip for clip, _ in todo], files_of([weights]))
     check_weights(weights)
@@ -199,7 +199,6 @@ def _check_clip(
     source: str,
     out: str | None,
     settings: "VideoSettings",
-    overwrite: bool,
     ray: str | None,
     inform: Callable[[str], None],
 ) -> None:
@@ -211,7 +210,7 @@ def _check_clip(
     from derain.video.naming import check_names, refuse_unfit
 
     clip, place = Path(source), Path(out) if out else None
-    check_names(clip, place, overwrite)
+    check_names(clip, place, overwrite=True)  # what is there is skipped later, once all else was checked
     refuse_unfit(clip, place, settings, ray is not None)
     if out and becomes_frames(source, out):
         inform(f"{out}: gets the frames as pictures; to put the clip into a folder, end its name with a slash")

@@ -198,6 +198,18 @@ def refuse_existing(source: Path, out: Path, overwrite: bool) -> None:
         raise UsageError(f"{out}: exists; give another `out`, or `overwrite` to replace it")
 
 
+def made_before(source: Path, out: Path) -> Path | None:
+    """The result that is there already; of a clip as pictures the first of them, unless a run of that is to go on.
+
+    Pictures of pictures are none: each is looked for as its turn comes.
+    """
+    if is_sequence(out) and not is_gif(out):
+        if not os.path.isfile(source) or unfinished(out).exists():
+            return None
+        out = counted(out if is_pattern(out) else out / NUMBERED_NAME, 0)
+    return out if os.path.lexists(out) else None
+
+
 def check_names(source: Path, out: Path | None, overwrite: bool) -> None:
     """What can be told of a clip and its result before the clip is opened.
 
