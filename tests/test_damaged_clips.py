@@ -58,6 +58,7 @@ def test_a_damaged_frame_is_left_out_and_all_others_keep_their_times(tmp_path, e
     assert shown == pytest.approx(whole, abs=0.002) or 0 in damaged  # a player begins with the first that there is
     (sentence,) = done.damage
     assert f"{60 - left} frame" in sentence and f"{gone[0]:.2f}" in sentence and f"{damaged[0]}" in sentence
+    assert ") and left out: number" in sentence
 
 
 @pytest.mark.parametrize("damaged", [(), (25,), (0,), (59,), (20, 21, 45)])
@@ -237,7 +238,7 @@ def test_a_clip_that_is_cut_short_is_derained_as_far_as_it_goes_and_that_is_said
         assert container.duration / av.time_base == pytest.approx(40 / 25, abs=0.05)
 
 
-def test_of_a_cut_clip_no_frame_after_the_last_that_is_shown_is_said_to_be_replaced(tmp_path):
+def test_of_a_cut_clip_no_frame_after_the_last_that_is_shown_is_said_to_be_left_out(tmp_path):
     clip = with_its_header_first(make(tmp_path / "a.mp4", 20))
     content = clip.read_bytes()
     clip.write_bytes(content[: content.index(bytes(packets(clip)[15])) + 20])

@@ -57,10 +57,10 @@ class Damage:
         Args:
             written: a result is made of those.
         """
-        sentences = []
+        sentences, left_out = [], " and left out" if written else ""
         if lost := self._lost_among(shown):
-            why, instead = self.reason or "the decoder drops it", " and replaced by the frame before" if written else ""
-            sentences.append(f"{_frames(len(lost))} damaged ({why}){instead}: {_places(lost, shown, base, begins)}")
+            why = self.reason or "the decoder drops it"
+            sentences.append(f"{_frames(len(lost))} damaged ({why}){left_out}: {_places(lost, shown, base, begins)}")
         flawed = self.flawed - self.lost
         if flawed:
             but = " but shown" if written else ""
@@ -68,7 +68,6 @@ class Damage:
         if self.untimed:
             sentences.append(f"{_frames(self.untimed)} damaged, at unknown times")
         if self.behind:
-            left_out = " and left out" if written else ""
             sentences.append(f"{_frames(len(self.behind))} out of order{left_out}")
         if self.gaps:
             when = [f"{float(at * base) - begins:.2f} s" for at in sorted(self.gaps)]
