@@ -86,6 +86,16 @@ def test_a_clip_whose_result_is_there_is_skipped_unless_a_run_of_it_goes_on(tmp_
     assert json.loads(command(*words, "--overwrite", cwd=tmp_path).stdout)["skipped"] is None
 
 
+def test_where_no_result_can_be_written_each_of_several_clips_says_what_to_do(tmp_path):
+    locked = "import os; may = os.access; os.access = lambda path, mode: may(path, mode) and not mode & os.W_OK"
+    (tmp_path / "in").mkdir()
+    for name in "ab":
+        make_clip(tmp_path / "in" / f"{name}.mp4", count=1)
+    done = command("video", "in", cwd=tmp_path, before=locked)
+    why = "cannot be written because you may not write in in; write elsewhere with -o"
+    assert done.returncode == 1 and all(f"in/{name}.derained.mp4: {why}" in done.stderr for name in "ab")
+
+
 def test_a_folder_with_a_slash_holds_several_clips_whatever_its_name(tmp_path):
     clips = [str(make_clip(tmp_path / name, count=1)) for name in ("a.mp4", "b.mp4")]
     assert [out for _, out in clips_of(clips, f"{tmp_path}/v1.5/")] == [tmp_path / "v1.5"] * 2

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import cast
 
 from derain.errors import PhotoError, unwritable
-from derain.files.writing import alone, atomic, clear, permissions_of
+from derain.files.writing import alone, atomic, clear, hindrance, permissions_of
 from derain.given import check, to_path
 from derain.models.contract import Derainer, check_model
 from derain.restoring.ahead import drawn_ahead
@@ -27,6 +27,7 @@ from derain.video.naming import (
     check_result,
     check_source,
     is_sequence,
+    named,
     refuse_clash,
     refuse_unfit,
     unfinished,
@@ -94,6 +95,8 @@ def process(
     check("settings", settings, VideoSettings)
     check_source(source)
     check_result(out)
+    if not out.is_dir() and (error := hindrance(named(out), "write elsewhere with `out`")):
+        raise error
     if settings.preview:
         check_preview(settings.preview, [source])
     refuse_unfit(source, out, settings, elsewhere is not None)
