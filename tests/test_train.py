@@ -806,6 +806,19 @@ def test_a_resumed_run_has_what_is_left_of_its_minutes(folders, tmp_path, monkey
     assert load_checkpoint(tmp_path / "out", "derain")["step"] > 4 and clock.now < 26
 
 
+def test_a_run_that_has_all_its_steps_says_that_nothing_was_trained(folders, tmp_path):
+    said: list[str] = []
+    for resume in (False, True):
+        train(config(steps=3), *folders, tmp_path / "out", resume, say=said.append)
+        assert len([one for one in said if "nothing was trained, as it has 3 steps already" in one]) == resume
+
+
+def test_rainy_photos_that_are_given_as_those_without_rain_are_told(folders, tmp_path):
+    said: list[str] = []
+    train(config(steps=1), folders[0], folders[0] / ".." / folders[0].name, tmp_path / "out", say=said.append)
+    assert any("also holds the rainy photos" in one for one in said)
+
+
 @pytest.mark.parametrize("damage", [lambda c: b"", lambda c: c[:100], lambda c: c[: len(c) // 2], lambda c: b"no zip"])
 def test_a_damaged_checkpoint_is_one_sentence(folders, tmp_path, damage):
     train(config(steps=1), *folders, tmp_path / "out")

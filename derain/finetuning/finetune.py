@@ -41,7 +41,7 @@ from derain.text import counted
 from derain.training.clock import Clock, OutOfTime, Watch
 from derain.training.config import TrainConfig
 from derain.training.loop import Report, train
-from derain.training.places import has_checkpoint
+from derain.training.places import has_checkpoint, of_one_folder
 from derain.training.ranks import number_of, under_torchrun
 from derain.weights import bundled_folder, fingerprint, load
 
@@ -136,6 +136,8 @@ def finetune(  # the whole of what a caller may choose
     start = str(start)
     bank = to_path("clean", clean) if clean else bundled_folder() / "finetune" / "clean"
     lr = checked(change, rainy, bank)
+    for sentence in of_one_folder(rainy, bank):
+        say(sentence)
     recipe = {"start": start, "device": device, "lr": lr, "minutes": minutes, "steps": steps} | settings
     scales = configured((0.0, TrainConfig.jpeg_quality), recipe).scales  # refused before anything is loaded
     chosen = choose_device(device)

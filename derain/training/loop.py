@@ -26,7 +26,7 @@ from derain.training.crops import Crops, Room
 from derain.training.folder import LOG, Log, keep, load_checkpoint, run_folder
 from derain.training.interrupts import uninterrupted
 from derain.training.learner import Learner, Onlooker, learner_of
-from derain.training.places import has_checkpoint, weights_in
+from derain.training.places import has_checkpoint, of_one_folder, weights_in
 from derain.training.step import Steps
 from derain.training.torchrun import from_first, processes
 
@@ -87,12 +87,16 @@ def train(  # finetuning gives all of it: an onlooker, its clock and clips, besi
         left_out = [why for crops in (photos.rainy, photos.clean, *learner.photos) for why in crops.left_out]
         for why in left_out:
             say(f"skipped {why}")
+        for sentence in of_one_folder(rainy, clean):
+            say(sentence)
         step, trained = (state["step"], state["trained"]) if state else (0, 0.0)
         log, timing = Log(out / LOG, rank, step, left_out), Timing(clock, onlooker, trained)
         steps = Steps(learner, config, device, say)
         run = Run(config, out, rank, learner, photos, steps, timing, log, report, onlooker, step, step, logged=step)
         batches = Batches(learner, config, (photos.rainy, photos.clean), rank, workers, telling(say, log))
         carry_out(run, batches, say)
+        if step and run.step == step and not onlooker:
+            say(f"{out}: nothing was trained, as it has {counted(step, 'step')} already; give more steps or minutes")
     return weights_in(out, config.preset)
 
 

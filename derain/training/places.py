@@ -38,3 +38,10 @@ def check_run(out: Path, preset: str, resume: bool, photos: tuple[Path, ...]) ->
         raise TrainingError(f"{weights}: exists and would be replaced; give another `out`")
     if error := hindrance(out / CHECKPOINT, "give another `out`"):
         raise error
+
+
+def of_one_folder(rainy: Path, clean: Path) -> list[str]:
+    """A sentence if the photos without rain are the rainy ones."""
+    if rainy.resolve() != clean.resolve():
+        return []
+    return [f"{clean}: also holds the rainy photos, from which the network learns to keep rain; give others as `clean`"]
