@@ -179,6 +179,36 @@ def test_overwriting_goes_on_where_it_was_cut_off_and_begins_anew_when_all_was_d
     assert len(derain(*words).stdout.splitlines()) == 6 and not list(tmp_path.rglob(FOLDER))
 
 
+def with_trouble(named, target, recursive, overwrite, *settings):
+    found = journal_of(named, target, recursive, overwrite, "")
+    if found:
+        found.trouble = "Read-only file system"
+    return found
+
+
+@pytest.mark.parametrize("words", [[], ["--overwrite"], ["--in-place"]])
+@pytest.mark.parametrize("noted", [True, False])
+def test_ctrl_c_says_how_a_run_goes_on_if_it_does(trip, derain, monkeypatch, words, noted):
+    monkeypatch.setattr("sys.argv", ["derain", "run", "it's here"])
+    cut_off(monkeypatch, "_write", 2, "before")
+    if not noted:
+        monkeypatch.setattr("derain.cli.run._journal", with_trouble)
+    done = derain(trip, *words)
+    assert done.exit_code == 130 and "interrupted" in done.stderr
+    assert ("interrupted; to continue: derain run 'it'" in done.stderr) == (noted or not words)
+
+
+def test_what_another_command_has_noted_is_told(trip, tmp_path, derain, monkeypatch):
+    out = tmp_path / "out"
+    with monkeypatch.context() as patched:
+        cut_off(patched, "_write", 2, "before")
+        assert derain(trip / "a.png", trip / "b.jpg", "-o", out, "--overwrite").exit_code == 130
+    done = derain(trip / "e.png", "-o", out, "--overwrite")
+    assert f"{out / FOLDER}: has the progress of another command" in done.stderr
+    assert "another command" not in derain(trip / "a.png", trip / "b.jpg", "-o", out, "--overwrite").stderr
+    assert not (out / FOLDER).exists()
+
+
 @pytest.mark.parametrize("there", [True, False])
 def test_a_result_with_a_name_of_its_own_is_overwritten_without_more_ado(trip, derain, there):
     result = trip.parent / "out.png"

@@ -213,6 +213,12 @@ class Journal:
         return self.trouble
 
     @property
+    def others(self) -> Path | None:
+        """The hidden folder, if another command has noted there what it did."""
+        folder = self.root and self.root / FOLDER
+        return folder if folder and any(folder.glob(f"{self.kind}-*")) else None
+
+    @property
     def how_to_forget(self) -> str:
         return f"remove {self.root / FOLDER}" if self.root else f"remove the folders {FOLDER}"
 

@@ -1,8 +1,6 @@
 """`derain video` of clips: one after the other, and what is told of them."""
 
 import os
-import shlex
-import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -14,6 +12,7 @@ import typer
 
 import derain
 from derain.cli.inputs import known_weights
+from derain.cli.interrupts import how_to_go_on
 from derain.cli.options import Computing
 from derain.cli.terminal import progress_bar, say, say_error, tell, tell_text, with_options
 from derain.errors import DerainError, PhotoError, UsageError
@@ -244,7 +243,7 @@ def derain_clips(
                     raise
                 telling.failed(clip, error)
             except KeyboardInterrupt:
-                say(f"interrupted; to continue: {shlex.join(['derain', *sys.argv[1:]])}")
+                say(how_to_go_on())
                 raise typer.Exit(INTERRUPTED) from None
     telling.finish(len(todo))
 

@@ -1,6 +1,7 @@
 """Ctrl-C, and SIGTERM, by which a scheduler, a container or `kill` ends a command: both end it alike."""
 
 import os
+import shlex
 import signal
 import sys
 from types import FrameType
@@ -20,6 +21,11 @@ def end_at_once_when_told() -> None:
     for number in ENDING:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _end)
+
+
+def how_to_go_on() -> str:
+    """What is said of an interrupted command that goes on where it was when it is given again."""
+    return f"interrupted; to continue: {shlex.join(['derain', *sys.argv[1:]])}"
 
 
 def leave() -> NoReturn:

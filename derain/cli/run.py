@@ -9,6 +9,7 @@ import typer
 
 import derain
 from derain.cli.inputs import check_weights, known_weights
+from derain.cli.interrupts import how_to_go_on
 from derain.cli.options import (
     Computing,
     Device,
@@ -26,9 +27,10 @@ from derain.cli.options import (
     use_threads,
 )
 from derain.cli.telling import Telling, done_before
-from derain.cli.terminal import progress_bar
+from derain.cli.terminal import progress_bar, say
 from derain.errors import UsageError
 from derain.files.marks import DERAINED
+from derain.signals import INTERRUPTED
 from derain.text import listed
 from derain.weights.places import refuse_unknown
 
@@ -169,8 +171,13 @@ def run(
     journal = _journal(named, target, recursive, overwrite, weights, str(decisive))
     with journal.kept() if journal else nullcontext():
         read = {"weights": files_of([weights]), "files_from": [files_from] if files_from else []}
-        if todo := _todo(named, target, recursive, overwrite, telling, journal, read):
-            _photos(todo, treatment, journal, computing, telling)
+        try:
+            if todo := _todo(named, target, recursive, overwrite, telling, journal, read):
+                _photos(todo, treatment, journal, computing, telling)
+        except KeyboardInterrupt:
+            goes_on = not journal.trouble if journal else not (in_place or overwrite)
+            say(how_to_go_on() if goes_on else "interrupted")
+            raise typer.Exit(INTERRUPTED) from None
         telling.finish(journal)
     if telling.tally.failed:
         raise typer.Exit(1)

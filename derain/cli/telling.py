@@ -123,6 +123,8 @@ class Telling:
             self.say("give the same command again to do only those that failed")
         elif journal:
             journal.forget()
+            if folder := journal.others:
+                self.say(f"{folder}: has the progress of another command; give that again, or remove the folder")
 
     def refused(self, errors: "dict[Job, PhotoError]") -> None:
         """Photos none of which can be done."""
