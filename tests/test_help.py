@@ -240,6 +240,9 @@ WRONG_INPUTS = {
     "video photos -o new --codec ffv1": (2, "new: frames as pictures have no --codec; leave it out"),
     "video a.gif --codec libx264": (2, "a.gif: a GIF has no --codec; leave it out"),
     "video clip.mp4 -o - -f rawvideo --codec ffv1": (2, "stdout: rawvideo has no --codec ffv1; leave it out"),
+    "video clip.mp4 --rate 5": (2, "clip.mp4: is by its name no file of raw frames; leave out --rate"),
+    "video moving --rate 5": (2, "moving: is a folder and no file of raw frames; leave out --rate"),
+    "video f/%05d.png -o b.mp4 --rate 5": (2, "f/%05d.png: names pictures, which only become pictures, and no raw"),
     "video clip.mp4 -o b.mkv --pixel-format rgb24 --size 8x8": (2, "clip.mp4: is by its name no file of raw frames"),
 }
 

@@ -1,10 +1,12 @@
 """`derain video` of a stream."""
 
+import os
 import signal
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from fractions import Fraction
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -21,17 +23,19 @@ if TYPE_CHECKING:
     from derain.video.streams import Progress, RawFrames, Streamed, StreamSettings
 
 
-def raw_frames(pixel_format: str | None, size: str | None, rate: str | None) -> "RawFrames | None":
+def raw_frames(source: str, pixel_format: str | None, size: str | None, rate: str | None) -> "RawFrames | None":
     """What frames without a container are like; ``None`` if nothing says that they are.
 
     Raises:
-        UsageError: what is said is not enough, or makes no sense.
+        UsageError: what is said is not enough, or makes no sense, be it of this source.
     """
     from derain.video.colour import is_pixel_format
     from derain.video.streams import RawFrames
 
-    if pixel_format is None and size is None and rate is None:
+    said = {"--pixel-format": pixel_format, "--size": size, "--rate": rate}
+    if not (given := [option for option, value in said.items() if value is not None]):
         return None
+    _refuse_for_files(source, given)
     if pixel_format is None or size is None:
         raise UsageError("raw frames need --pixel-format and --size, and --rate unless it is 25")
     if not is_pixel_format(pixel_format):
@@ -46,6 +50,25 @@ def raw_frames(pixel_format: str | None, size: str | None, rate: str | None) -> 
     if each <= 0:
         raise UsageError(f"--rate {rate}: give frames a second, such as 25 or 30000/1001")
     return RawFrames(pixel_format, int(width), int(height), each)
+
+
+def _refuse_for_files(source: str, given: list[str]) -> None:
+    """
+    Raises:
+        UsageError: a source is by its name no raw frames.
+    """
+    from derain.video.naming import is_clip, is_pattern
+    from derain.video.streams import is_stream
+
+    if is_stream(source):
+        return
+    what = "is by its name no file of raw frames" if is_clip(source) else ""
+    if os.path.isdir(source):
+        what = "is a folder and no file of raw frames"
+    if is_pattern(Path(source)):
+        what = "names pictures, which only become pictures, and no raw frames"
+    if what:
+        raise UsageError(f"{source}: {what}; leave out {listed(given)}")
 
 
 def is_streamed(

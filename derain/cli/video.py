@@ -164,9 +164,9 @@ def video(
         preview=preview,
         rainy_from=threshold(True, rainy_from) if only_if_rainy or rainy_from is not None else None,
     )
-    raw = raw_frames(pixel_format, size, rate)
-    streaming = StreamSettings(live, reconnect, raw, format, pairs(source_option), pairs(output_option))
     sources = matched(sources)
+    raw = raw_frames(sources[0], pixel_format, size, rate)
+    streaming = StreamSettings(live, reconnect, raw, format, pairs(source_option), pairs(output_option))
     if len(sources) == 1 and out is not None:
         out = inside(out, sources[0])
     several = [] if len(sources) == 1 and not Path(sources[0]).is_dir() else clips_of(sources, out)
