@@ -93,3 +93,36 @@ def test_a_page_with_a_mask_is_transparency(rng, depth, orientation):
     result = encode_with_notes(photo, photo.pixels)
     assert np.array_equal(decode(result.content).alpha, photo.alpha) and "alpha channel" in result.notes[0]
     assert np.array_equal(decode(encode_with_notes(photo, photo.pixels, "PNG").content).alpha, photo.alpha)
+
+
+@pytest.mark.parametrize("kind", ["u1", "u2"])
+@pytest.mark.parametrize("to", ["TIFF", "JPEG", "PNG"])
+def test_of_two_descriptions_the_first_is_kept(rng, kind, to):
+    """The second is what tifffile adds, of the shape of its array."""
+    file = io.BytesIO()
+    tifffile.imwrite(file, rng.integers(0, 256, (*SIZE, 3)).astype(kind), photometric="rgb", description="Rain in May")
+    photo = decode(file.getvalue())
+    result = opened(encode_with_notes(photo, photo.pixels // 2, to).content)
+    assert result.getexif()[270] == "Rain in May"
+
+
+@pytest.mark.parametrize("kind", ["i1", "i2"])
+def test_signed_numbers_are_told_and_negative_ones_refused(rng, kind):
+    values, files = rng.integers(0, 120, SIZE), (io.BytesIO(), io.BytesIO())
+    for file, least in zip(files, (0, 60)):
+        tifffile.imwrite(file, (values - least).astype(kind), photometric="minisblack")
+    photo = decode(files[0].getvalue())
+    assert encode_with_notes(photo, photo.pixels // 2).notes == ("its signed numbers became unsigned",)
+    with pytest.raises(PhotoError, match=f"holds {8 * int(kind[1])}-bit signed numbers"):
+        decode(files[1].getvalue())
+
+
+def test_the_numbers_of_black_and_white_stay_or_are_told(rng):
+    numbers, file = (16, 1, 235, 1) * 3, io.BytesIO()
+    pixels = rng.integers(16, 236, (*SIZE, 3), dtype=np.uint8)
+    tifffile.imwrite(file, pixels, photometric="rgb", metadata=None, extratags=[(532, 5, 6, numbers, True)])
+    photo = decode(file.getvalue())
+    result = encode_with_notes(photo, photo.pixels // 2)
+    assert tifffile.TiffFile(io.BytesIO(result.content)).pages[0].tags[532].value == numbers and not result.notes
+    (note,) = encode_with_notes(photo, photo.pixels // 2, "PNG").notes
+    assert note == "the numbers of its black and white left out, which PNG cannot hold"

@@ -12,7 +12,7 @@ from PIL.ImageFile import ImageFile
 from derain.errors import PhotoError
 from derain.photos import tiff_tags
 from derain.photos.captions import Captions
-from derain.photos.codec import Codec, NewPhoto, fewer_bits, has_bytes, read_plain, with_channels
+from derain.photos.codec import SIMPLER, Codec, NewPhoto, fewer_bits, has_bytes, read_plain, with_channels
 from derain.photos.original import CUT, WHITE, Original, upright
 from derain.photos.previews import LEFT_OUT, has_thumbnail
 from derain.photos.raw import WHAT
@@ -29,6 +29,7 @@ from derain.photos.tiff_strips import (
     TiffPicture,
     is_cut,
     packed,
+    rare_values,
     read_strips,
     tags_of_packed,
     unread_compression,
@@ -37,6 +38,7 @@ from derain.photos.tiff_strips import (
 LARGE = b"II+\0", b"MM\0+"
 SIGNATURES = (b"II*\0", b"MM\0*", *LARGE)
 REDUCED, ORIENTATION, RESOLUTION, FURTHER, SAMPLES, XMP, RAW = 254, 274, 282, 330, 339, 700, 50706  # tags
+SIGNED = 2  # a format of samples
 IS_REDUCED, IS_MASK = 1, 4  # bits of the first of them
 UNSPECIFIED, ASSOCIATED = 0, 1
 UNPACKED_DEFLATE = 1032  # bytes that one byte becomes at the most
@@ -75,11 +77,15 @@ class Tiff(Codec):
 
     def _read(self, image: ImageFile, content: bytes, tags: Any) -> Original:
         orientation, options = self.orientation(image), self.kept(image)
+        with suppress(struct.error, KeyError, IndexError):
+            options["exif"] = tiff_tags.with_first_description(options["exif"], content, options["directory"])
         found = Original(np.empty(0), "TIFF", orientation=orientation, content=content, options=options)
         if has_bytes(image) and 16 in tags.get(BITS, ()):
             found = _read_deep(found, tags)
         else:
             image.load()  # which turns it upright, and then drops the tag
+            if SIGNED in tags.get(SAMPLES, ()) and _holds_negative(image):
+                raise PhotoError(f"holds {rare_values(tags)}, which derain does not read; {SIMPLER}")
             found = read_plain(found, image, upright(1), inverted=tags.get(LIGHT) == 0)
         return found if found.alpha is not None else _with_mask(found, image)
 
@@ -87,6 +93,8 @@ class Tiff(Codec):
         tags = tags_of(image)
         if image.mode == "LAB":
             return ("its Lab colours became RGB",)
+        if SIGNED in tags.get(SAMPLES, ()):
+            return ("its signed numbers became unsigned",)
         is_grey = tags.get(LIGHT) in (0, 1)
         return fewer_bits(min(tags.get(BITS, (1,)))) if is_grey else super().changes(image, content)
 
@@ -103,8 +111,7 @@ class Tiff(Codec):
 
     def further(self, original: Original) -> list[str]:
         with suppress(struct.error, KeyError, IndexError):
-            if tiff_tags.holds_photoshop(original.content, original.options["directory"]):
-                return ["Photoshop's settings"]
+            return tiff_tags.further(original.content, original.options["directory"])
         return []
 
     def captions(self, original: Original) -> Captions:
@@ -146,6 +153,12 @@ class Tiff(Codec):
         predicted = options["tiffinfo"].pop(PREDICTOR, None) == DIFFERENCES
         content = self.save(new, packed(channels, predicted), options)
         return _with_tags(tiff_tags.with_changed(content, tags_of_packed(channels, predicted)), new)
+
+
+def _holds_negative(image: ImageFile) -> bool:
+    """Whether an image of signed numbers has some below 0, which Pillow takes for large ones if they have 8 bits."""
+    values = np.asarray(image)
+    return bool((values.view(np.int8) if values.dtype == np.uint8 else values).min() < 0)
 
 
 def tags_of(image: ImageFile) -> Any:

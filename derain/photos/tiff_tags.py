@@ -17,11 +17,14 @@ STRUCTURE = {  # tags that say how the pixels lie in the file
     *(330, 347, 512, 513, 514, 529, 530, 531, 532),
     37724,  # Photoshop's layers, which show the photo as it was
 }
+REFERENCES = 532  # the numbers of black and white, which are applied as other colours than RGB are read
+DESCRIPTION = 270
 ITS_OWN = {700, 33723, 34377, 34675}  # tags of XMP, IPTC and profile, which other formats hold elsewhere
 IPTC, PHOTOSHOP, LAYERS, SMALLER = 33723, 34377, 37724, 330
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}  # bytes, by kind of value
 UNITS = {3: 2, 4: 4, 5: 4, 8: 2, 9: 4, 10: 4, 11: 4, 12: 8, 13: 4}  # bytes that have an order
 Value = tuple[int, int, bytes]  # kind, count, the bytes
+LIGHT, IS_RGB = 262, (3, 1, b"\2\0")
 LITTLE_ENDIAN = b"II*\0"
 
 
@@ -54,10 +57,11 @@ def iptc_of(content: bytes, place: int) -> bytes:
     return next(filter(None, map(captions.iptc_of, values)), b"")
 
 
-def holds_photoshop(content: bytes, place: int) -> bool:
-    """Whether Photoshop's blocks hold more than IPTC; errors as :func:`iptc_of`."""
-    _, _, value = _Reader(content).directory(place).get(PHOTOSHOP, (0, 0, b""))
-    return captions.holds_more(value)
+def further(content: bytes, place: int) -> list[str]:
+    """What only a TIFF holds of the directory at ``place``, in a few words each; errors as :func:`iptc_of`."""
+    tags = _Reader(content).directory(place)
+    settings = ["Photoshop's settings"] if captions.holds_more(tags.get(PHOTOSHOP, (0, 0, b""))[2]) else []
+    return settings + ["the numbers of its black and white"] * (REFERENCES in tags and tags.get(LIGHT) == IS_RGB)
 
 
 def with_exif(plain: bytes, exif: bytes, previews: Previews | None = None) -> bytes:
@@ -67,6 +71,21 @@ def with_exif(plain: bytes, exif: bytes, previews: Previews | None = None) -> by
         (place,) = struct.unpack_from(_Reader(tiff).order + "I", tiff, 4)
         return with_tags_of(plain, tiff, place, previews)
     return plain
+
+
+def with_first_description(exif: bytes, content: bytes, place: int) -> bytes:
+    """EXIF with the first description of the directory at ``place``, of which Pillow takes the last: some programs add
+    one of their own.
+
+    A damaged directory raises struct.error, KeyError or IndexError.
+    """
+    found = [value for tag, (_, _, value) in _Reader(content).entries(place) if tag == DESCRIPTION]
+    if len(found) < 2:
+        return exif
+    tags = Image.Exif()
+    tags.load(exif)
+    tags[DESCRIPTION] = found[0].rstrip(b"\0")
+    return tags.tobytes()
 
 
 def with_tags_of(plain: bytes, source: bytes, place: int, previews: Previews | None = None) -> bytes:
@@ -86,7 +105,8 @@ def with_tags_of(plain: bytes, source: bytes, place: int, previews: Previews | N
     if previews and PHOTOSHOP in tags:
         kind, count, value = tags[PHOTOSHOP]
         tags[PHOTOSHOP] = kind, count, previews.in_photoshop(value)
-    kept = {tag: value for tag, value in tags.items() if tag not in STRUCTURE}
+    structure = STRUCTURE - {REFERENCES} if tags.get(LIGHT) == IS_RGB else STRUCTURE
+    kept = {tag: value for tag, value in tags.items() if tag not in structure}
     return _with_entries(file, _copied(file, reader, kept) | directory(file, first_place(file)).rows)
 
 
@@ -113,11 +133,18 @@ class _Reader:
         self.large = content[2:4] in (b"+\0", b"\0+")
 
     def directory(self, place: int) -> dict[int, Value]:
+        """The first value of each tag."""
+        found: dict[int, Value] = {}
+        for tag, value in self.entries(place):
+            found.setdefault(tag, value)
+        return found
+
+    def entries(self, place: int) -> list[tuple[int, Value]]:
         word, head, width = ("Q", 8, 20) if self.large else ("H", 2, 12)
         (count,) = struct.unpack_from(self.order + word, self.content, place)
         if place + head + count * width > len(self.content):
             raise IndexError(place)
-        return dict(filter(None, (self._value(place + head + width * index) for index in range(count))))
+        return list(filter(None, (self._value(place + head + width * index) for index in range(count))))
 
     def _value(self, place: int) -> tuple[int, Value] | None:
         """Tag and value; ``None`` of one that is damaged or of a kind that smaller files lack."""
