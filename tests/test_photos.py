@@ -4,6 +4,7 @@ import base64
 import io
 import struct
 import tracemalloc
+import warnings
 import zlib
 from dataclasses import replace
 
@@ -700,3 +701,12 @@ def test_grey_of_few_bits_becomes_8_bits_and_that_is_told(bits):
     )
     original = decode(tiff)
     assert encode_with_notes(original, original.pixels).notes == (f"its {bits}-bit grey became 8-bit grey",)
+
+
+@pytest.mark.parametrize("name, kind, said", [("a.jpg", np.uint16, 1), ("a.jpg", np.uint8, 0), ("a.png", np.uint16, 0)])
+def test_bits_that_a_new_picture_loses_are_told_by_a_warning(tmp_path, name, kind, said):
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        write_photo(tmp_path / name, np.full((8, 9, 3), 77, kind))
+    assert len(told) == said and all("a.jpg: it was reduced to 8 bits" in str(each.message) for each in told)
+    assert all(each.filename == __file__ for each in told)

@@ -1,5 +1,6 @@
 """A photo's new pixels in its old file's form."""
 
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -107,7 +108,8 @@ def holds_colours(original: Original, target: Format) -> bool:
 def write_photo(path: str | Path, photo: Pixels, write: Callable[[Path, bytes], None] = write_bytes) -> None:
     """Write a new ``(H, W, 3)`` RGB picture in the format that the suffix names, whole or not at all.
 
-    It has no EXIF and no ICC profile; :func:`encode` keeps those of the photo that it was made of.
+    It has no EXIF and no ICC profile; :func:`encode` keeps those of the photo that it was made of. What the format
+    cannot hold, such as 16 bits, is told by a warning.
 
     Raises:
         PhotoError: the format is unknown, or the folder cannot be written.
@@ -115,4 +117,7 @@ def write_photo(path: str | Path, photo: Pixels, write: Callable[[Path, bytes], 
     """
     path = place(path)
     check_pixels("photo", photo, "derain.restore() returns")
-    write(path, encode(Original(photo, ""), photo, format_of(path)))
+    encoded = encode_with_notes(Original(photo, ""), photo, format_of(path))
+    write(path, encoded.content)
+    for note in encoded.notes:
+        warnings.warn(f"{path}: {note}", stacklevel=2)
