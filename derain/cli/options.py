@@ -1,5 +1,6 @@
 """Options that several commands share, and how they are spoken of."""
 
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -111,12 +112,29 @@ class Command(TyperCommand):
         return (self.help or "").split("\n\n")[0].replace("\n", " ")
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, with_address(args))
+        try:
+            return super().parse_args(ctx, with_address(args))
+        except typer.BadParameter as error:
+            error.message = number_wanted(error) or error.message
+            raise
 
     def invoke(self, ctx: Any) -> Any:
         speak_of({str(option.name): option.opts[0] for option in self.params if option.param_type_name == "option"})
         check_names(ctx.params)
         return super().invoke(ctx)
+
+
+def number_wanted(error: typer.BadParameter) -> str:
+    """What to give instead of what is no number, or one out of bounds; empty of any other error."""
+    from derain.bounds import Bounds
+    from derain.given import Problem
+
+    option: Any = error.param
+    kind = getattr(getattr(option, "type_descriptor", None), "annotation", None)
+    if type(error) is not typer.BadParameter or kind not in (int, float):
+        return ""
+    bounds = None if option.min is None else Bounds(option.min, math.inf if option.max is None else option.max)
+    return Problem(option.name, None, kind, bounds, True).remedy
 
 
 def check_names(given: Mapping[str, Any]) -> None:
