@@ -451,6 +451,23 @@ def test_an_output_option_that_counts_for_nothing_is_told_in_a_sentence(tmp_path
     assert "not used" not in caplog.text
 
 
+@pytest.mark.parametrize(
+    "settings, said",
+    [
+        ({"options": {"foo": "1"}}, "libx264 has no encoder option foo"),
+        ({"crf": 99}, "libx264 takes `crf` from 0 to 51, not 99"),
+        ({"codec": "rawvideo", "options": {"foo": "1"}}, "rawvideo has no encoder option foo"),
+    ],
+)
+def test_options_that_the_encoder_does_not_know_or_take_are_refused_before_the_network_is_needed(
+    tmp_path, settings, said
+):
+    source = Server(sends(clip_bytes(range(3))))
+    stream = Streaming(source.url, str(tmp_path / "b.nut"), replace(LOSSY, **settings))
+    with pytest.raises(UsageError, match=said):
+        stream.open()
+
+
 def test_an_empty_or_closed_stdin_is_told_as_that(tmp_path, monkeypatch):
     done = piped(b"", "video", "-", "-o", tmp_path / "b.mkv")
     assert done.returncode == 1 and b"stdin: nothing came" in done.stderr, done.stderr

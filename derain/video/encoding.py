@@ -64,6 +64,18 @@ def encoder_options(
     return options | given
 
 
+def likely_encoding(track: PictureTrack, ending: str, settings: VideoSettings) -> Encoding | None:
+    """How frames will be encoded, as far as the header of the source tells; ``None`` if it does not."""
+    context = track.stream.codec_context
+    if context.format is None or settings.hwaccel:
+        return None
+    size, pixel_format = (context.width, context.height), context.format.name
+    codec = choose_encoder(track.codec, ending, settings.codec, has_alpha(pixel_format))
+    form = choose_pixel_format(codec, pixel_format, size, ending)
+    options = encoder_options(codec, settings.crf, settings.preset, settings.options, has_alpha(form))
+    return Encoding(codec, *size, form, track.rate, track.time_base, None, options)
+
+
 def encoding_of(
     track: PictureTrack, frame: Frame, stored: Pixels, ending: str, light: Light, settings: VideoSettings
 ) -> Encoding:

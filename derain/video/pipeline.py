@@ -17,6 +17,7 @@ from derain.models.contract import Derainer, check_model
 from derain.restoring.ahead import drawn_ahead
 from derain.text import counted
 from derain.video.animated import animation
+from derain.video.encoding import likely_encoding
 from derain.video.formats import choose_encoder
 from derain.video.holding import check_codec_of
 from derain.video.joining import Track, join
@@ -48,6 +49,7 @@ from derain.video.treatment import (
     looks_back,
     stretch_of,
 )
+from derain.video.trial import refuse_options
 from derain.video.work import Work, manifest, manifest_beside
 from derain.weights import load
 
@@ -116,6 +118,9 @@ def process(
         clips += [files.enter_context(Clip(source, track, settings.hwaccel)) for track in range(1, clips[0].tracks)]
         choose_encoder(clips[0].codec, out.suffix.lower(), settings.codec)
         check_codec_of(settings.codec, str(out), out.suffix.lower())
+        for clip in clips:
+            if likely := likely_encoding(clip, out.suffix.lower(), settings):
+                refuse_options(likely, settings, str(source))
         with kept_for(out):
             refuse_clash(source, out, overwrite)  # another run may just have made it
             begun = run()

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from derain.arrays import Pixels
-from derain.video.encoding import Encoding, encoding_of
+from derain.video.encoding import Encoding, encoding_of, likely_encoding
 from derain.video.formats import choose_encoder
 from derain.video.headers import BOXES
 from derain.video.reading import Frame
@@ -35,6 +35,12 @@ def check_encoder(connection: Connection, form: str, settings: VideoSettings) ->
     """
     if not is_raw(form, settings):
         choose_encoder(connection.codec, ending_of(form), settings.codec)
+
+
+def likely_encoding_for(connection: Connection, form: str, settings: VideoSettings) -> Encoding | None:
+    """How pictures will be encoded, as far as the header of the source tells; ``None`` if it does not."""
+    likely = likely_encoding(connection, ending_of(form), settings)
+    return replace(likely, codec=RAW, options={}) if likely and is_raw(form, settings) else likely
 
 
 def encoding_for(

@@ -26,13 +26,13 @@ from derain.video.settings import VideoSettings
 from derain.video.sides import lost_sides
 from derain.video.streams.addresses import StreamSettings, container_of, ending_of, shown
 from derain.video.streams.checking import check
-from derain.video.streams.encoding import check_encoder, encoding_for, lost_aspect
+from derain.video.streams.encoding import check_encoder, encoding_for, likely_encoding_for, lost_aspect
 from derain.video.streams.intake import Intake, Sound
 from derain.video.streams.latency import Latency
 from derain.video.streams.output import Output
 from derain.video.streams.source import Connection, Source
 from derain.video.treatment import Network, Preview, derained, looks_ahead, stretch, with_alpha
-from derain.video.trial import try_options
+from derain.video.trial import refuse_options, try_options
 
 DEFAULT_STREAMING = StreamSettings()
 
@@ -128,6 +128,8 @@ class Streaming:
         if self.settings.temporal == "auto":
             self.settings = replace(self.settings, temporal="causal" if self.intake.live else "on")
         check_encoder(self.connection, self.output.form, self.settings)
+        if likely := likely_encoding_for(self.connection, self.output.form, self.settings):
+            refuse_options(likely, self.settings, shown(self.address))
 
     def stop(self) -> None:
         """Receive no more, finish what has arrived and end the output. Signal handlers may call it."""
