@@ -660,5 +660,10 @@ def test_clips_are_scored_frame_by_frame(tmp_path, rng, small_weights):
     assert found.summary(INPUT)["flicker"].n == 3
     assert found.problems == [f"{tmp_path / 'still.mkv'}: ends after 4 frames, before the others"]
     done = call("--rainy", tmp_path / "rainy.mkv", "--frames", "1", "--weights", small_weights)
-    assert done.exit_code == 0 and done.stderr.count("frame by frame, without fusion") == 1, done.stderr
+    assert done.exit_code == 0 and done.stderr.count("frame by frame, without fusion; to score") == 1, done.stderr
+    both = call(
+        *("--rainy", tmp_path / "rainy.mkv", "--restored", tmp_path / "still.mkv"),
+        *("--frames", "1", "--weights", small_weights),
+    )
+    assert "frame by frame, without fusion" in both.stderr and "give --restored" not in both.stderr
     assert "compare only results of one kind" in " ".join(done.stdout.split())

@@ -106,7 +106,8 @@ def evaluate(
     for left in given.left_out:
         say(left)
     if given.in_sequence and ours:
-        say("weights are scored frame by frame, without fusion; to score what `derain video` makes, give --restored")
+        way_out = "" if theirs else "; to score what `derain video` makes, give --restored"
+        say(f"weights are scored frame by frame, without fusion{way_out}")
     found, gallery = _score(given, {name: load(file, chosen) for name, file in ours.items()}, workers, shown)
     title = "/".join(rainy.resolve().parts[-2:]) if rainy else "Self-test"
     all_written = write_all(
