@@ -80,7 +80,8 @@ def test_a_clip_whose_result_is_there_is_skipped_unless_a_run_of_it_goes_on(tmp_
     files = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     again = command(*words, cwd=tmp_path)
     assert again.returncode == 0 and "(--overwrite replaces it)" in again.stderr
-    assert json.loads(again.stdout)["skipped"] == "its result exists"
+    told = json.loads(again.stdout)
+    assert told["skipped"] == "its result exists" and told["output"] == json.loads(done.stdout)["output"]
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == files
     assert command(*words, "--weights", "nowhere", cwd=tmp_path).returncode == 2
     assert json.loads(command(*words, "--overwrite", cwd=tmp_path).stdout)["skipped"] is None

@@ -115,9 +115,13 @@ class Telling:
             tell_text(as_json(nothing_of(clip, None) | {"skipped": f"a result of {source}"}))
         return True
 
-    def skipped(self, clip: Path, place: Path) -> None:
+    def skipped(self, clip: Path, place: Path, made: Path) -> None:
+        """
+        Args:
+            made: what is there: the result, or the first of its pictures.
+        """
         self.left += 1
-        self.inform(f"{clip}: skipped because {place} exists (--overwrite replaces it)")
+        self.inform(f"{clip}: skipped because {made} exists (--overwrite replaces it)")
         if self.json:
             tell_text(as_json(nothing_of(clip, place) | {"skipped": "its result exists"}))
 
@@ -268,7 +272,7 @@ def _place(
     place = telling.place_for(clip, given) if several else given or default_result(clip)
     refuse_replacing(place, {"weights": files_of([weights])})
     if not overwrite and (made := made_before(clip, place)):
-        telling.skipped(clip, made)
+        telling.skipped(clip, place, made)
         return None
     if telling.is_done(clip, place):
         telling.done_before(clip)

@@ -52,7 +52,9 @@ def video(
             "Default: clip.derained.mp4 beside the clip.",
         ),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a result that exists.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a result that exists instead of skipping the clip.")
+    ] = False,
     weights: Weights = "derain",
     temporal: Annotated[
         str,
