@@ -311,3 +311,10 @@ def test_positions_that_are_lost_are_told(tmp_path):
         out, settings = source.with_suffix(".out.mp4"), VideoSettings(temporal="off", start=start)
         assert process(source, out, Identity(), settings).notes == [why]
         assert b"gps " not in dict(boxes(dict(boxes(out.read_bytes()))[b"moov"]))
+
+
+def test_positions_that_another_kind_of_file_does_not_hold_are_told(tmp_path):
+    for index in (True, False):
+        source = dash_camera(tmp_path / "a.mp4", index=index)
+        (note,) = process(source, tmp_path / "b.mkv", Identity(), FRAME_BY_FRAME, overwrite=True).notes
+        assert "different kind of file: its GPS positions and parts of the source's header" in note

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from derain.video.containers import matroska_header, mp4_header
+from derain.video.containers import matroska_header, mp4_header, positions
 from derain.video.naming import FORMATS
 from derain.video.reading import Clip, is_cover
 
@@ -70,6 +70,8 @@ class Header:
             return ["not all of its header can be read; parts of it that FFmpeg does not know are left out"]
         if "mp4" in names or "matroska" in names:
             lost = "parts of the source's header that FFmpeg does not know are left out"
+            if "mp4" in names and positions.are_in(source.path):
+                lost = f"its GPS positions and {lost}"
             return [f"the result is a different kind of file: {lost}; `out` with {own} keeps it"]
         unknown = unknown_chunks(source.path) if names == "avi" else []
         return [f"parts of the AVI that FFmpeg does not know are left out: {', '.join(unknown)}"] if unknown else []

@@ -2,9 +2,10 @@
 
 import re
 import struct
+from pathlib import Path
 from typing import BinaryIO
 
-from derain.video.containers.boxes import LONGEST_HEADER, Box, Place
+from derain.video.containers.boxes import LONGEST_HEADER, Box, Place, read_header, top_level
 
 INDEX = b"gps "
 BEGINS = 8  # byte of the index at which the list of blocks begins, each with its first byte and its length
@@ -43,6 +44,16 @@ def carry_over(index: Box, blocks: list[tuple[int, int]], source: BinaryIO, file
         source.seek(at)
         file.write(source.read(length))
     return moved(index, found)
+
+
+def are_in(path: Path) -> bool:
+    """Whether a file holds blocks, with an index or without."""
+    header = read_header(path)
+    index = header.find(INDEX) if header else None
+    if index:
+        return bool(blocks_of(index, path.stat().st_size))
+    with path.open("rb") as file:
+        return are_among([place for place in top_level(path) if place.kind == b"mdat"], file)
 
 
 def are_among(samples: list[Place], file: BinaryIO) -> bool:
