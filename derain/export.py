@@ -13,7 +13,7 @@ from torch import Tensor, nn
 import derain
 from derain.errors import DerainError
 from derain.extras import check_extra
-from derain.files.writing import write_bytes, write_new
+from derain.files.writing import make_folder, write_bytes, write_new
 from derain.given import check_path, to_path
 from derain.models.contract import Derainer
 from derain.onnx_file import check_onnx_file
@@ -92,6 +92,7 @@ def export_onnx(
         raise DerainError(
             f"{weights}: ONNX Runtime's result differs from torch's by {255 * difference:.1f} grey levels{advice}"
         )
+    make_folder(out.parent)
     (write_bytes if overwrite else write_new)(out, content)
     return 255 * difference
 

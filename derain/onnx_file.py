@@ -10,7 +10,7 @@ def check_onnx_file(out: Path, overwrite: bool, weights: str | Path) -> None:
     """
     Raises:
         PhotoError: ``out`` cannot be written where it is to be.
-        UsageError: it exists, is not the name of an ONNX file, holds the ``weights``, or its folder is missing.
+        UsageError: it exists, is not the name of an ONNX file, or holds the ``weights``.
     """
     if out.suffix.lower() != ".onnx":
         raise UsageError(f"{out}: not the name of an ONNX file; give one that ends in .onnx")

@@ -34,7 +34,7 @@ def small_weights(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def exported(small_weights, tmp_path_factory):
-    out = tmp_path_factory.mktemp("export") / "nass und trüb.onnx"
+    out = tmp_path_factory.mktemp("export") / "new folder" / "nass und trüb.onnx"
     assert export_onnx(small_weights, out, with_rain=True) < 1
     return out
 

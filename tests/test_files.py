@@ -274,6 +274,7 @@ def test_what_is_no_file_is_never_replaced(tmp_path, rng, rainy_model):
     os.close(reader)
     outputs.refuse_unwritable([Path(os.devnull), pipe], overwrite=False, read={})
     outputs.write(Path(os.devnull), "scores")
+    outputs.write(tmp_path / "new" / "folder" / "scores.csv", "scores")
     assert not Path(os.devnull).is_file()
     with pytest.raises(PhotoError, match="cannot be written"):
         write_named(tmp_path / "no" / "folder", b"")

@@ -49,6 +49,15 @@ def test_what_is_no_photo_is_refused_in_a_sentence(shape):
         build("derain", SMALL)(torch.zeros(shape))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("wrong, said", [(255.0, "from 0 to 255"), (-1.0, "from -1 to 0"), (torch.nan, "NaN among")])
+def test_floats_far_from_0_to_1_are_refused(wrong, said, dtype):
+    image = torch.zeros(1, 3, 8, 8, dtype=dtype)
+    image[0, 1, 2, 3] = wrong
+    with pytest.raises(UsageError, match=f"`rainy`: give floats in .0, 1., not .*{said}"):
+        build("derain", SMALL).to(dtype)(image)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_without_gradients_a_processor_takes_a_shorter_way_to_the_same_bits(dtype):
     model = DerainNet(DerainConfig(clipping=True, fading=True)).eval().to(dtype)

@@ -7,7 +7,7 @@ from pathlib import Path
 from derain.cli.terminal import say_error, tell_text
 from derain.errors import PhotoError, UsageError, unreadable
 from derain.files.sparing import check_file
-from derain.files.writing import is_special, write_named
+from derain.files.writing import is_special, make_folder, write_named
 from derain.photos import SUFFIXES
 from derain.text import encoded
 from derain.video.naming import is_clip
@@ -22,8 +22,7 @@ def refuse_unwritable(files: list[Path], overwrite: bool, read: Mapping[str, Ite
 
     Raises:
         PhotoError: a file cannot be written where it is to be.
-        UsageError: it is a folder, is there already and may not be replaced, or is read; its folder is missing; or two
-            go to one place.
+        UsageError: it is a folder, is there already and may not be replaced, or is read; or two go to one place.
     """
     places = [path if is_stdout(path) else path.resolve() for path in files]
     for path in (path for path, place in zip(files, places) if places.count(place) > 1 and str(path) != os.devnull):
@@ -80,4 +79,5 @@ def write(path: Path, text: str) -> None:
     if is_stdout(path):
         tell_text(content.decode().removesuffix("\n"))
     else:
+        make_folder(path.parent)
         write_named(path, content)

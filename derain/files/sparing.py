@@ -36,13 +36,11 @@ def check_file(out: Path, read: Mapping[str, Iterable[Path]], advice: str = "wri
 
     Raises:
         PhotoError: ``out`` cannot be written where it is to be.
-        UsageError: it is a folder or what is read, its folder is missing, or its name too long.
+        UsageError: it is a folder or what is read, or its name too long.
     """
     if out.is_dir():
         raise UsageError(f"{out}: is a folder; give the name of a file")
     refuse_replacing(out, read)
-    if not out.parent.is_dir():
-        raise UsageError(f"{out.parent}: no such folder")
     check_name(out)
     if error := hindrance(out, advice):
         raise error

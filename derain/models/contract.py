@@ -1,5 +1,6 @@
 """The one contract that every model keeps, and the base of the configs that models are made of."""
 
+import math
 from abc import abstractmethod
 
 import torch
@@ -12,6 +13,7 @@ from derain.models.shuffling import only_infers_on_cpu
 from derain.models.strips import Map
 from derain.text import shown
 
+OVERSHOOT = 0.5  # beyond [0, 1] that noise, or a filter that reduced a photo, may leave
 LARGEST_NUMBER = torch.finfo(torch.float16).max  # of all numbers of a network: its weights are stored as float16
 
 
@@ -73,15 +75,30 @@ class Derainer(nn.Module):
     def forward(self, rainy: Tensor) -> tuple[Tensor, Tensor]:
         """
         Raises:
-            UsageError: no ``(N, 3, H, W)`` tensor of floats, or one without pixels.
+            UsageError: no ``(N, 3, H, W)`` tensor of floats, one without pixels, or on a processor one that is far from
+            [0, 1].
         """
         if not (isinstance(rainy, Tensor) and rainy.is_floating_point() and is_rgb(rainy.shape)):
             shape = f" of {rainy.dtype} with shape {tuple(rainy.shape)}" if isinstance(rainy, Tensor) else ""
             given = f"{type(rainy).__name__}{shape}"
             raise UsageError(f"`rainy`: give an (N, 3, H, W) tensor of floats in [0, 1], not {given}")
+        check_range(rainy)
         height, width = rainy.shape[-2:]
         background, rain = self.layers(pad_to_multiple(rainy, self.multiple))
         return background[..., :height, :width], rain[..., :height, :width]
+
+
+def check_range(rainy: Tensor) -> None:
+    """
+    Raises:
+        UsageError: floats far from [0, 1], as of 0 to 255 or -1 to 1, or NaN; a GPU is not made to wait for that.
+    """
+    if rainy.device.type != "cpu" or torch.compiler.is_compiling():
+        return
+    least, most = float(rainy.detach().amin()), float(rainy.detach().amax())
+    if not (least >= -OVERSHOOT and most <= 1 + OVERSHOOT):  # which NaN is not
+        found = "with NaN among them" if math.isnan(least) else f"from {least:.4g} to {most:.4g}"
+        raise UsageError(f"`rainy`: give floats in [0, 1], not {found}")
 
 
 def check_model(model: object, kind: type[nn.Module] = Derainer) -> None:
