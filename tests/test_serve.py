@@ -732,6 +732,14 @@ def test_the_command_serves_until_a_signal(small_weights):
         assert ("anyone who can reach this machine can use it" in err) is bool(ends[number][1])
 
 
+@pytest.mark.skipif(os.name == "nt", reason="signals are others there")
+@pytest.mark.parametrize("by, code", [(signal.SIGTERM, 0), (signal.SIGINT, 130)], ids=str)
+def test_sigterm_is_no_failure_while_the_network_is_loaded_either(small_weights, by, code):
+    load = f"import os, derain.serve.listening as it\nit.listen = lambda *_: os.kill(os.getpid(), {int(by)})"
+    done = command("serve", "--port", "0", "--weights", small_weights, before=load)
+    assert done.returncode == code and "Traceback" not in done.stderr
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
 def test_an_address_that_stdout_does_not_take_is_told_on_stderr(small_weights):
     code = "from derain.__main__ import main; main()"

@@ -4,16 +4,29 @@ import os
 import shlex
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
-from derain.signals import ENDING, INTERRUPTED
+from derain.signals import ENDING, INTERRUPTED, handled, heard
 
 
 def take_sigterm_as_ctrl_c() -> None:
     """From now on, unless whoever started the command has it ignored."""
     if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+@contextmanager
+def sigterm_is_the_end() -> Iterator[None]:
+    """SIGTERM ends what serves as it should end, with exit code 0: service managers take any other for a failure."""
+    with handled(_end_well, *heard(signal.SIGTERM)):
+        yield
+
+
+def _end_well(number: int, frame: FrameType | None) -> NoReturn:
+    sys.exit(0)
 
 
 def end_at_once_when_told() -> None:

@@ -5,6 +5,7 @@ from typing import Annotated, Optional
 import typer
 
 from derain.cli.inputs import check_weights
+from derain.cli.interrupts import sigterm_is_the_end
 from derain.cli.options import Device, MaxMemory, Precision, Quiet, Threads, use_threads
 from derain.cli.terminal import is_lost, say, tell
 from derain.extras import check_extra
@@ -55,25 +56,26 @@ def serve(
     check_proxy(proxy)
     named = list(by_name(weights or ["derain"]).values())
     check_weights(*map(str, named))
-    from derain.serve.listening import listen
-    from derain.serve.listening import serve as run
+    with sigterm_is_the_end():
+        from derain.serve.listening import listen
+        from derain.serve.listening import serve as run
 
-    limits = Limits(max_megabytes, max_megapixels, max_waiting, max_per_client)
-    address = listen(host, port)
-    use_threads(threads)
-    service = app(
-        named,
-        device=device,
-        precision=precision,
-        max_memory=max_memory,
-        limits=limits,
-        hosts={*address.names, *(hosts or [])},
-    )
-    if not quiet:
-        say(f"weights {', '.join(map(str, named))} on {service.state.service.device}; press Ctrl-C to stop")
-    if not address.loopback:
-        say(f"{host}: anyone who can reach this machine can use it; there is no password", "yellow")
-    tell(address.url)
-    if is_lost():
-        say(f"listening on {address.url}")
-    run(service, address, proxy)
+        limits = Limits(max_megabytes, max_megapixels, max_waiting, max_per_client)
+        address = listen(host, port)
+        use_threads(threads)
+        service = app(
+            named,
+            device=device,
+            precision=precision,
+            max_memory=max_memory,
+            limits=limits,
+            hosts={*address.names, *(hosts or [])},
+        )
+        if not quiet:
+            say(f"weights {', '.join(map(str, named))} on {service.state.service.device}; press Ctrl-C to stop")
+        if not address.loopback:
+            say(f"{host}: anyone who can reach this machine can use it; there is no password", "yellow")
+        tell(address.url)
+        if is_lost():
+            say(f"listening on {address.url}")
+        run(service, address, proxy)
