@@ -853,6 +853,23 @@ def test_the_most_memory_is_told_in_gb(photo, tmp_path, small_weights, monkeypat
     assert set(told) == {1.5e9}
 
 
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (["--max-memory", "0.2"], "--max-memory 0.2: cannot be kept on a processor, where 0.4 GB are needed, beside"),
+        (["--max-memory", "0.41"], "été with spaces 雨.jpg: --max-memory 0.41: cannot be kept"),
+        (["--max-memory", "1"], ""),
+        (["--max-memory", "0.2", "--quiet"], ""),
+    ],
+)
+def test_memory_that_cannot_be_kept_is_told_once(photo, tmp_path, small_weights, monkeypatch, words, said):
+    monkeypatch.setattr("derain.cli.options.MEMORY_A_PIXEL", 1e4)
+    pictures(tmp_path, np.random.default_rng(0), "b.png")
+    call = ["run", str(photo), str(tmp_path / "b.png"), "-o", str(tmp_path / "dry"), "--weights", str(small_weights)]
+    stderr = CliRunner().invoke(app, [*call, *words], terminal_width=1000).stderr
+    assert stderr.count("cannot be kept") == bool(said) and said in stderr, stderr
+
+
 def test_the_advice_for_a_large_photo_works(rng):
     content = io.BytesIO()
     Image.fromarray(rng.integers(0, 255, (1030, 1020, 3), dtype=np.uint8)).save(content, "PNG")

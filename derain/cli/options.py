@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperCommand, TyperOption
 
 from derain.cli.examples import epilog
-from derain.cli.terminal import speak_of
+from derain.cli.terminal import say, speak_of
 from derain.errors import UsageError
 
 WEIGHTS = "A bundled name, a file, or hf:OWNER/REPO on the Hub."
@@ -29,6 +29,10 @@ Workers = Annotated[
 ]
 
 
+LEAST_MEMORY = 0.4e9  # bytes that derain takes on a processor in any case
+MEMORY_A_PIXEL = 25  # and for a photo
+
+
 def to_bytes(gigabytes: float | None) -> float | None:
     return gigabytes and gigabytes * 1e9
 
@@ -39,7 +43,8 @@ MaxMemory = Annotated[
         min=0.1,
         metavar="GB",
         callback=to_bytes,
-        help="Use at most this much memory; default: 40% of what is free.",
+        help="Use at most this much memory, but some 0.4 GB and the picture itself in any case; little makes it slower. "
+        "Default: 40% of what is free.",
     ),
 ]
 OnlyIfRainy = Annotated[
@@ -121,6 +126,8 @@ class Command(TyperCommand):
     def invoke(self, ctx: Any) -> Any:
         speak_of({str(option.name): option.opts[0] for option in self.params if option.param_type_name == "option"})
         check_names(ctx.params)
+        if (said := beyond_memory(ctx.params)) and not ctx.params.get("quiet"):
+            say(said)
         return super().invoke(ctx)
 
 
@@ -154,6 +161,15 @@ def check_names(given: Mapping[str, Any]) -> None:
         raise UsageError(f"`ray` {lack}")
     if precision := given.get("precision"):
         check_precision(precision)
+
+
+def beyond_memory(given: Mapping[str, Any], pixels: int = 0) -> str:
+    """A sentence if derain, or a photo of so many pixels, takes more memory than it is to; empty if not."""
+    most, least = given.get("max_memory"), LEAST_MEMORY + MEMORY_A_PIXEL * pixels
+    if most is None or most >= least or str(given.get("device")).startswith(("cuda", "mps")):
+        return ""
+    beside = "" if pixels else ", beside the picture itself"
+    return f"`max_memory` {most / 1e9:g}: cannot be kept on a processor, where {least / 1e9:.1f} GB are needed{beside}"
 
 
 def with_address(words: list[str]) -> list[str]:

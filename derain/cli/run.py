@@ -23,6 +23,7 @@ from derain.cli.options import (
     Strength,
     Threads,
     Weights,
+    beyond_memory,
     to_output,
     use_threads,
 )
@@ -207,12 +208,18 @@ def _photos(
         def watch(job: "Job", doing: str) -> None:
             bar.update(task, doing=f"{job.source.name}: {doing}")
 
-        for outcome in _outcomes(todo, treatment(journal), computing, watch, telling.say):
+        wanted = treatment(journal)
+        memory = {"max_memory": wanted.max_memory, "device": computing.device}
+        told = bool(beyond_memory(memory))
+        for outcome in _outcomes(todo, wanted, computing, watch, telling.say):
             telling.done(outcome, journal)
+            if not told and (said := beyond_memory(memory, outcome.width * outcome.height)):
+                telling.say(f"{outcome.job.source}: {said}")
+                told = True
             total, found = telling.progress.total, telling.progress.planned
             so_far = "" if total else f", {found} found so far"
-            said = f"photos{telling.tally.pace}{so_far}"
-            bar.update(task, advance=1, total=total, description=said, doing="reading and writing")
+            pace = f"photos{telling.tally.pace}{so_far}"
+            bar.update(task, advance=1, total=total, description=pace, doing="reading and writing")
 
 
 def _outcomes(
