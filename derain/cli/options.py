@@ -43,8 +43,8 @@ MaxMemory = Annotated[
         min=0.1,
         metavar="GB",
         callback=to_bytes,
-        help="Use at most this much memory, but some 0.4 GB and the picture itself in any case; little makes it slower. "
-        "Default: 40% of what is free.",
+        help="Use at most this much memory, but some 0.4 GB and the picture itself in any case; little makes it "
+        "slower. Default: 40% of what is free.",
     ),
 ]
 OnlyIfRainy = Annotated[
