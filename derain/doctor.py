@@ -13,7 +13,7 @@ from derain.errors import DerainError, PhotoError, UsageError
 from derain.evaluation.benchmark import PICTURE_SIDE, seconds_for
 from derain.photos.coded import heif_library
 from derain.restoring.devices import choose_device, name_of, trouble
-from derain.restoring.restorer import Restorer
+from derain.restoring.restorer import Restorer, precisions_of
 from derain.weights import about, bundled_weights, load
 
 LIBRARIES = ("torch", "pillow", "opencv-python-headless", "av", "numpy", "safetensors", "huggingface-hub", "typer")
@@ -52,12 +52,12 @@ def _speed(device: torch.device) -> str:
     """The second of two pictures counts: the first warms up."""
     try:
         model = load("derain", device)
-        restorers = (Restorer(model, precision) for precision in ("float32", "bfloat16"))
-        spent = [[seconds_for(restorer) for _ in range(2)][1] for restorer in restorers]
+        restorers = {precision: Restorer(model, precision) for precision in precisions_of(model)}
+        spent = {name: [seconds_for(restorer) for _ in range(2)][1] for name, restorer in restorers.items()}
     except (DerainError, RuntimeError) as error:
         return f"fails: {error}"
-    full, half = (PICTURE_SIDE * PICTURE_SIDE / 1e6 / seconds for seconds in spent)
-    return f"{full:.1f} megapixels/s in float32, {half:.1f} in bfloat16"
+    speeds = (f"{PICTURE_SIDE * PICTURE_SIDE / 1e6 / seconds:.1f} in {name}" for name, seconds in spent.items())
+    return f"megapixels/s: {', '.join(speeds)}"
 
 
 def _weights(name: str) -> str:

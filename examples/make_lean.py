@@ -91,7 +91,7 @@ def narrowed(network: DerainNet, inner: list[int], seen: list[Tensor]) -> Derain
         state[f"{name}.second.weight"] = fitted[:, :-1].reshape(-1, len(kept), 3, 3)
         state[f"{name}.second.bias"] = fitted[:, -1]
         left.append(len(kept))
-    narrow = DerainNet(dataclasses.replace(network.config, inner=tuple(left)))
+    narrow = DerainNet(dataclasses.replace(network.config, inner=tuple(left), ranges=()))
     narrow.load_state_dict(state)
     return narrow.eval()
 

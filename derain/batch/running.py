@@ -59,7 +59,7 @@ class Treatment:
     """How photos are restored and written."""
 
     tile: int | None = None  # px; None: by the free memory
-    precision: str = "auto"  # auto | float32 | bfloat16
+    precision: str = "auto"  # auto | float32 | bfloat16 | int8
     strength: float = share(1.0)  # share of the rain that is taken away
     quality: int | None = bounded(None, 1, 100)  # of lossy formats; default: the photo's own
     max_megapixels: float = bounded(MAX_MEGAPIXELS, 0, math.inf)

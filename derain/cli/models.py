@@ -1,5 +1,7 @@
 """`derain models`."""
 
+import re
+
 import typer
 
 from derain.cli.examples import epilog
@@ -11,6 +13,8 @@ from derain.text import as_json
 models = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="List, download and check weights.", epilog=epilog("models")
 )
+
+LIST = re.compile(r"\[\s+([^][{}]*?)\s+\]")  # of numbers and texts: it goes on one line
 
 
 @models.command("list", cls=Command)
@@ -48,7 +52,7 @@ def info(weights: WeightsArgument = "derain") -> None:
     check_weights(weights)
     from derain.weights import about
 
-    tell_text(as_json(about(weights), indent=1))
+    tell_text(LIST.sub(lambda found: f"[{' '.join(found[1].split())}]", as_json(about(weights), indent=1)))
 
 
 @models.command(cls=Command)

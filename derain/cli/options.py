@@ -19,7 +19,7 @@ WEIGHTS = "A bundled name, a file, or hf:OWNER/REPO on the Hub."
 Weights = Annotated[str, typer.Option(metavar="WEIGHTS", help=WEIGHTS)]
 Strength = Annotated[float, typer.Option(min=0, max=1, metavar="SHARE", help="How much of the rain to remove.")]
 Device = Annotated[str, typer.Option(metavar="DEVICE", help="Where to compute: auto, cpu, cuda, cuda:1 or mps.")]
-Precision = Annotated[str, typer.Option(metavar="PRECISION", help="Arithmetic: auto, float32 or bfloat16.")]
+Precision = Annotated[str, typer.Option(metavar="PRECISION", help="Arithmetic: auto, float32, bfloat16 or int8.")]
 Threads = Annotated[
     Optional[int], typer.Option(min=1, metavar="N", help="CPU threads for the network; default: all cores.")
 ]

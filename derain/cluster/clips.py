@@ -20,7 +20,8 @@ from derain.cluster.seats import Share, living, neighbours, share_of
 from derain.cluster.worker import find_seat, share_of_memory, threads_of
 from derain.errors import DerainError, PhotoError, UsageError
 from derain.models.contract import Derainer
-from derain.restoring.devices import choose_device, place, settled_precision
+from derain.restoring.devices import choose_device, place
+from derain.restoring.restorer import settled_precision
 from derain.video.notes import Notes
 from derain.video.packet_times import UntoldError, told_times
 from derain.video.pieces import OwnWork, Piece, Times, is_made, make, note_first, pieces
@@ -173,7 +174,7 @@ class Workers:
     def _sender(self, clip: Clip, work: Work, run: Run) -> Any:
         """A function that has a piece made, and returns Ray's reference to what becomes of it."""
         nodes = len(living(self.ray.nodes()))
-        precision = settled_precision(run.settings.precision, torch.device(self.share.device))
+        precision = settled_precision(run.settings.precision, torch.device(self.share.device), run.model)
         task = Task(
             clip.path,
             work.track,

@@ -13,7 +13,7 @@ from derain.cluster.crew import Crew
 from derain.cluster.seats import living, share_of
 from derain.given import check
 from derain.models.contract import Derainer, check_model
-from derain.restoring.devices import settled_precision
+from derain.restoring.restorer import settled_precision
 
 AS_USUAL = Treatment()
 
@@ -46,5 +46,6 @@ def run(
         return
     with connected(address, say) as ray:
         share = share_of(living(ray.nodes()), device, threads, say)
-        treatment = replace(treatment, precision=settled_precision(treatment.precision, torch.device(share.device)))
+        precision = settled_precision(treatment.precision, torch.device(share.device), model)
+        treatment = replace(treatment, precision=precision)
         yield from Crew(ray, share, ray.put(model), treatment).outcomes(chain([first], source))

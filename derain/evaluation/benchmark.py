@@ -16,7 +16,7 @@ from derain.evaluation.self_test import draw_scene
 from derain.rain.compose import compose
 from derain.rain.render import streaks
 from derain.restoring.devices import name_of, process_peak
-from derain.restoring.restorer import Restorer
+from derain.restoring.restorer import Restorer, precisions_of
 from derain.weights import load
 
 FRAMES_A_MINUTE = 30 * 60
@@ -49,13 +49,13 @@ class Speed:
 def benchmark(
     weights: list[str], device: torch.device, runs: int = 5, say: Callable[[str], None] | None = None
 ) -> list[Speed]:
-    """Time each of ``weights`` in float32 and bfloat16, one after the other and again, ``runs`` times.
+    """Time each of ``weights`` in every precision, one after the other and again, ``runs`` times.
 
     Raises:
         WeightsError: weights that cannot be loaded.
     """
-    cases = [(name, precision) for name in weights for precision in ("float32", "bfloat16")]
     models = {name: load(name, device) for name in weights}
+    cases = [(name, precision) for name, model in models.items() for precision in precisions_of(model)]
     seconds: dict[tuple[str, str], list[float]] = {case: [] for case in cases}
     for index in range(runs + 1):  # the first warms up
         for name, precision in cases:

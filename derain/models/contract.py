@@ -41,7 +41,8 @@ class Derainer(nn.Module):
     large photo is reduced to look for streaks that are wider than those of training. ``name`` is what messages call
     the network, ``heaviness`` how many times the memory of the default network it takes. One that
     ``may_have_half_weights`` takes and returns float32 all the same. One that does not ``only_removes`` light paints a
-    background of its own, to which nothing is given back. One that ``finds_dark_streaks`` finds streaks that are darker
+    background of its own, to which nothing is given back. One that ``may_compute_in_int8`` is known well enough for
+    whole numbers. One that ``finds_dark_streaks`` finds streaks that are darker
     than a bright backdrop in the photo's negative.
 
     What is too large on the way is NaN in both layers, never a value that looks like one of a photo.
@@ -53,6 +54,7 @@ class Derainer(nn.Module):
     name: str = "the network"
     heaviness: float = 1.0
     may_have_half_weights: bool = False
+    may_compute_in_int8: bool = False
     only_removes: bool = True
     finds_dark_streaks: bool = False
 

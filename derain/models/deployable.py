@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from derain.bounds import bounded
 from derain.errors import WeightsError
-from derain.models.contract import Config, Derainer, nan_where_too_large
+from derain.models.contract import LARGEST_NUMBER, Config, Derainer, nan_where_too_large
 from derain.models.shuffling import only_infers_on_cpu, pixel_shuffle
 from derain.models.strips import Map
 
@@ -31,6 +31,8 @@ class DerainConfig(Config):
     blocks: tuple[int, ...] = bounded((1, 2, 2, 3), 0, 32, lengths=(1, 6))
     # channels within each residual block, those of the encoder's levels first; none: as many as at its level
     inner: tuple[int, ...] = bounded((), 1, 512, lengths=(0, 400))
+    # the least and greatest number that each of these blocks gets, and the greatest within it; none: not known
+    ranges: tuple[float, ...] = bounded((), -LARGEST_NUMBER, LARGEST_NUMBER, lengths=(0, 1200))
     # how far the rain's colour channels may differ, as a share of its height
     chroma: float = bounded(0.1, 0, 1)
     # whether there may be any less rain in a channel that the camera clipped
@@ -45,6 +47,10 @@ class DerainConfig(Config):
         count = sum(self.blocks) + sum(self.blocks[:-1])
         if self.inner and len(self.inner) != count:
             raise WeightsError(f"inner has {len(self.inner)} numbers and the levels {count} blocks; give as many")
+        if self.ranges and len(self.ranges) != 3 * count:
+            raise WeightsError(
+                f"ranges has {len(self.ranges)} numbers and the levels {count} blocks; give three for each"
+            )
 
     def blocks_of_levels(self) -> Iterator[tuple[int, tuple[int, ...]]]:
         """Of the encoder's levels and then the decoder's: the width, and the channels within each block."""
@@ -107,6 +113,7 @@ class DerainNet(Derainer):
             nn.init.zeros_(self.fade.bias)  # type: ignore[arg-type]
         self.multiple = 2 ** len(widths)
         self.halo = effective_radius(config)
+        self.may_compute_in_int8 = bool(config.ranges)
         self.heaviness = max(numbers_a_pixel(config) / numbers_a_pixel(DerainConfig()), 1.0)
 
     def layers(self, rainy: Tensor) -> tuple[Tensor, Tensor]:

@@ -99,13 +99,6 @@ def repeatable_precision(precision: str, device: torch.device) -> str:
     return "bfloat16" if half else "float32"
 
 
-def settled_precision(precision: str, device: torch.device) -> str:
-    """The precision that all parts of a work are to have, as ``auto`` measures a processor anew for each of them."""
-    if precision != "auto" or device.type != "cpu":
-        return precision
-    return "bfloat16" if half_precision(precision, device) else "float32"
-
-
 @cache
 def half_is_faster(device: torch.device, threads: int) -> bool:
     """Whether bfloat16 takes less time than float32 here, by some convolutions like a network's, in some ms.

@@ -6,6 +6,8 @@ from numbers import Integral
 from derain.errors import UsageError
 
 SMALLEST_TILE = 64  # px
+TRAINED_PRECISIONS = "auto", "float32", "bfloat16"
+PRECISIONS = *TRAINED_PRECISIONS, "int8"
 DEVICE_NAME = re.compile(r"cpu|mps|cuda(:[0-9]{1,3})?")
 
 
@@ -27,13 +29,13 @@ def check_device_of_cluster(name: str) -> None:
         raise UsageError(f"`device` {name}: on a cluster choose auto, cpu or cuda")
 
 
-def check_precision(precision: str) -> None:
+def check_precision(precision: str, choices: tuple[str, ...] = PRECISIONS) -> None:
     """
     Raises:
         UsageError: an unknown precision.
     """
-    if precision not in ("auto", "float32", "bfloat16"):
-        raise UsageError(f"`precision` {precision}: choose auto, float32 or bfloat16")
+    if precision not in choices:
+        raise UsageError(f"`precision` {precision}: choose {', '.join(choices[:-1])} or {choices[-1]}")
 
 
 def check_tile(tile: int | None) -> None:

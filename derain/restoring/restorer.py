@@ -16,7 +16,7 @@ from torch import Tensor
 from derain.allocation import give_back_freed_memory
 from derain.arrays import Pixels, UnitRgb, check_pixels, in_unit
 from derain.bounds import Bounds
-from derain.errors import PhotoError
+from derain.errors import PhotoError, UsageError
 from derain.given import check
 from derain.models.contract import Derainer, check_model, device_of
 from derain.models.strips import Map
@@ -39,6 +39,7 @@ from derain.restoring.devices import (
 )
 from derain.restoring.fused import fused
 from derain.restoring.giving_back import keep_rain, keep_share
+from derain.restoring.int8 import in_int8, is_exact, is_worth_it
 from derain.restoring.layers import Layers, empty_layers, heights_of, shows_rain, take_too
 from derain.restoring.names import SMALLEST_TILE, check_precision, check_tile
 from derain.restoring.on_device import layers_on_device
@@ -74,14 +75,16 @@ class Restorer:
 
     Args:
         model: on the device where it is to run.
-        precision: float32, bfloat16, or auto: bfloat16 where the device is good at it.
+        precision: float32, bfloat16, int8 (on a processor, by weights that tell the ranges of their numbers), or auto:
+            what the device is good at.
         tile: side of the tiles in px, 64 or more; 0 takes the photo whole; default: by the free memory. Each tile sees
             as far around itself as the network does, so tiled and whole agree. Models without a halo take what is
             larger than a tile in strips of as many pixels, layer by layer.
         max_memory: bytes that the process should take on the device at the most; default: a share of what is free.
 
     Raises:
-        UsageError: no network, an unknown precision, tiles that are too small, or memory that is no number.
+        UsageError: no network, an unknown precision, int8 where it cannot be, tiles that are too small, or memory that
+            is no number.
     """
 
     model: Derainer
@@ -92,6 +95,8 @@ class Restorer:
     def __post_init__(self) -> None:
         check_model(self.model, torch.nn.Module)  # training tries pictures of its own size through any
         check_precision(self.precision)
+        if self.precision == "int8":
+            check_int8(self.model)
         check_tile(self.tile)
         check("max_memory", self.max_memory, float | None, Bounds(0, math.inf))
 
@@ -102,7 +107,12 @@ class Restorer:
     @cached_property
     def half(self) -> bool:
         """Whether it computes in bfloat16."""
-        return half_precision(self.precision, self.device)
+        return half_precision(settled_precision(self.precision, self.device, self.model), self.device)
+
+    @cached_property
+    def whole(self) -> bool:
+        """Whether it computes in whole numbers of 8 bits."""
+        return settled_precision(self.precision, self.device, self.model) == "int8"
 
     def layers(self, photo: Pixels, watch: Watch | None = None) -> Layers:
         """Layers of an ``(H, W, 3)`` RGB photo of any size, uint8 or uint16, looked at reduced, too, if it is large.
@@ -330,8 +340,11 @@ class Restorer:
     @cached_property
     def quick(self) -> Derainer | None:
         """The network as it is now, made to compute as fast as the device can, if it finds the same: fused on a
-        processor, and in half precision with weights of 16 bits, where autocast converts at each step.
+        processor or in whole numbers, and in half precision with weights of 16 bits, where autocast converts at each
+        step.
         """
+        if self.whole and (quick := in_int8(self.model)) is not None:
+            return quick
         if self.half and not self.model.may_have_half_weights:
             return None
         if self.device.type == "cpu":
@@ -382,6 +395,36 @@ class Restorer:
         with self.computing():
             found = self.model(self.to_tensor(picture))[0]
         return to_picture(found)
+
+
+def check_int8(model: Derainer) -> None:
+    """
+    Raises:
+        UsageError: the network cannot compute in int8, or not on its device.
+    """
+    if device_of(model).type != "cpu":
+        raise UsageError("`precision` int8: only a processor computes so; give `device` cpu or another `precision`")
+    if not is_exact():
+        raise UsageError("`precision` int8: torch cannot do that on this processor; give another `precision`")
+    if not model.may_compute_in_int8:
+        raise UsageError(
+            f"`precision` int8: {model.name} does not tell the ranges of its numbers; give another `precision`"
+        )
+
+
+def precisions_of(model: Derainer) -> tuple[str, ...]:
+    """All in which the network can compute."""
+    in_int8_too = model.may_compute_in_int8 and device_of(model).type == "cpu" and is_exact()
+    return ("float32", "bfloat16", "int8") if in_int8_too else ("float32", "bfloat16")
+
+
+def settled_precision(precision: str, device: torch.device, model: Derainer) -> str:
+    """The precision that all parts of a work are to have, as ``auto`` measures a processor anew for each of them."""
+    if precision != "auto" or device.type != "cpu":
+        return precision
+    if model.may_compute_in_int8 and is_worth_it(torch.get_num_threads()):
+        return "int8"
+    return "bfloat16" if half_precision(precision, device) else "float32"
 
 
 def trial(device: torch.device) -> Tensor:

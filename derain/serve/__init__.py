@@ -33,7 +33,7 @@ def app(
     Args:
         weights: as in :func:`derain.load`. Requests choose among several by name; the first is the default.
         device: as in :func:`derain.restoring.devices.choose_device`.
-        precision: auto, float32 or bfloat16.
+        precision: auto, float32, bfloat16 or int8.
         max_memory: bytes that the process should take on the device at the most; default: by what is free.
         limits: what requests may take; default: ``Limits()``.
         hosts: names to which it answers, besides IP addresses; ``None`` leaves that to whoever mounts it.

@@ -11,7 +11,7 @@ from derain.files.writing import read_option
 from derain.given import check as check_kind
 from derain.given import deeper, problems, with_tuples
 from derain.models import PRESETS
-from derain.restoring.names import check_device_name, check_precision
+from derain.restoring.names import TRAINED_PRECISIONS, check_device_name, check_precision
 from derain.text import cut, shown
 
 ENDLESS = 10**9  # steps of a run that the clock ends
@@ -235,7 +235,7 @@ def check_values(config: TrainConfig, where: str = "") -> None:
     if config.jpeg_quality[0] > config.jpeg_quality[1]:
         raise TrainingError(f"{where}jpeg_quality = {list(config.jpeg_quality)}: give the lowest value first")
     check_device_name(config.device)
-    check_precision(config.precision)
+    check_precision(config.precision, TRAINED_PRECISIONS)
 
 
 def _refuse(settings: TrainConfig | Pasted, where: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from derain.errors import UsageError
 from derain.files.writing import make_folder, write_bytes
 from derain.models.contract import device_of
-from derain.restoring.devices import settled_precision
+from derain.restoring.restorer import settled_precision
 from derain.video.damage import Damage
 from derain.video.encoder import is_whole, times_of
 from derain.video.naming import unfinished
@@ -71,8 +71,8 @@ class Work:
         """What the run computes in, which is what it began with."""
         place = self.folder / "precision"
         if not place.is_file():
-            device = device_of(run.model)
-            write_bytes(place, settled_precision(run.settings.precision, device).encode())
+            precision = settled_precision(run.settings.precision, device_of(run.model), run.model)
+            write_bytes(place, precision.encode())
         return place.read_text()
 
     @property
