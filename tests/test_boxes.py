@@ -318,3 +318,60 @@ def test_positions_that_another_kind_of_file_does_not_hold_are_told(tmp_path):
         source = dash_camera(tmp_path / "a.mp4", index=index)
         (note,) = process(source, tmp_path / "b.mkv", Identity(), FRAME_BY_FRAME, overwrite=True).notes
         assert "different kind of file: its GPS positions and parts of the source's header" in note
+
+
+def indexed(path: Path, beside: bytes, *places: tuple[int, int]) -> Path:
+    """A clip with ``beside`` before its header, and an index of places there, counted from its first byte."""
+    make_clip(path, count=6)
+    content = path.read_bytes()
+    at = content.rindex(b"moov") - 4
+    listed = b"".join(struct.pack(">II", at + place, length) for place, length in places)
+    header = content[at + 8 :] + box(b"gps ", struct.pack(">II", 0x101, len(places)) + listed)
+    path.write_bytes(content[:at] + beside + box(b"moov", header))
+    return path
+
+
+VENDOR = box(b"uuid", bytes(16) + b"what a camera says")
+FREE = box(b"free", b"".join(POSITIONS))
+LONG = box(b"free", b"GPS " + bytes(2 << 20))
+
+
+@pytest.mark.parametrize(
+    "beside, places, kept, note",
+    [
+        (VENDOR, [(0, 0)], VENDOR, None),
+        (VENDOR, [(0, len(VENDOR))], VENDOR, "they are not where it says"),
+        (VENDOR, [(0, 20)], VENDOR, "they are not where it says"),
+        (FREE, [(0, len(POSITIONS[0]))], FREE, "they are not where it says"),
+        (LONG, [(0, len(LONG))], LONG, "they are not where it says"),
+        (box(b"mdat", *POSITIONS), [(8, 256), (12, 256)], b"", "they are not where it says"),
+    ],
+    ids=["unused", "another box", "within a box", "shorter than it is", "too long", "overlapping"],
+)
+def test_an_index_of_positions_that_names_something_else_costs_nothing_else(tmp_path, beside, places, kept, note):
+    source, out = indexed(tmp_path / "a.mp4", beside, *places), tmp_path / "b.mp4"
+    notes = process(source, out, Identity(), FRAME_BY_FRAME).notes
+    assert kept in out.read_bytes()
+    assert notes == ([f"its GPS positions are lost: {note}"] if note else [])
+
+
+def test_positions_that_are_named_often_are_copied_once(tmp_path):
+    length = len(POSITIONS[0])
+    source = indexed(tmp_path / "a.mp4", box(b"mdat", *POSITIONS), *[(8, length), (8 + length, length)] * 50)
+    process(source, tmp_path / "b.mp4", Identity(), FRAME_BY_FRAME)
+    content = (tmp_path / "b.mp4").read_bytes()
+    index = dict(boxes(dict(boxes(content))[b"moov"]))[b"gps "]
+    assert [content[at : at + size] for at, size in struct.iter_unpack(">II", index[8:])] == POSITIONS[:2] * 50
+    assert content.count(POSITIONS[0]) == 1
+
+
+def test_an_index_that_names_no_positions_is_as_none(tmp_path):
+    source = indexed(tmp_path / "a.mp4", box(b"mdat", *POSITIONS))
+    (note,) = process(source, tmp_path / "b.mp4", Identity(), FRAME_BY_FRAME).notes
+    assert note == "GPS positions among its samples are lost: no index tells where they are"
+
+
+def test_positions_beyond_what_an_index_tells_are_not_blamed_on_a_stretch(tmp_path, monkeypatch):
+    monkeypatch.setattr("derain.video.containers.positions.FARTHEST", 1000)
+    (note,) = process(dash_camera(tmp_path / "a.mp4"), tmp_path / "b.mp4", Identity(), FRAME_BY_FRAME).notes
+    assert note == "its GPS positions are lost: its index tells none in a file of 4 GB"

@@ -115,18 +115,20 @@ def _follow_positions(header: Box, whole: bool, source: Path, samples: BinaryIO,
         header.boxes = [box for box in header.boxes if box.kind != b"meta" or not has_places(box)]
         say(POINTS_ELSEWHERE)
     index = header.find(positions.INDEX)
-    blocks = positions.blocks_of(index, source.stat().st_size) if index else []
-    if index is None:
+    blocks = positions.blocks_of(index, samples) if index else []
+    if index is None or blocks is not None and not any(length for _, length in blocks):
         if positions.are_among([place for place in top_level(source) if place.kind == b"mdat"], samples):
             say("GPS positions among its samples are lost: no index tells where they are")
-    elif blocks != []:
-        there = positions.carry_over(index, blocks, samples, file) if whole and blocks else None
-        header.boxes = [there if there and box is index else box for box in header.boxes if there or box is not index]
-        if there is None:
-            why = "they are not where it says" if whole and blocks is None else "they can only be kept of a whole clip"
-            say(f"its GPS positions are lost: {why}")
-            return set()
-    return {at for at, _ in blocks or []}
+        return set()
+    there = positions.carry_over(index, blocks, samples, file) if whole and blocks else None
+    header.boxes = [there if there and box is index else box for box in header.boxes if there or box is not index]
+    if there and blocks:
+        return {at for at, length in blocks if length}
+    why = "they can only be kept of a whole clip"
+    if whole:
+        why = "they are not where it says" if blocks is None else "its index tells none in a file of 4 GB"
+    say(f"its GPS positions are lost: {why}")
+    return set()
 
 
 def identifier(track: Box) -> int:

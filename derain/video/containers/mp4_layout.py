@@ -156,7 +156,7 @@ def lay_out(source: Path, result: Path) -> None:
         moved = len(brands) - begins + (len(bytes(header)) if first else 0)
         for chunked, chunks in zip(samples, offsets):
             _set_offsets(chunked, [offset + moved for offset in chunks], wide)
-        _move_positions(header, moved, result.stat().st_size)
+        _move_positions(header, moved, file)
         again = result.with_name(f"{result.name}.again")
         with again.open("wb") as new:
             new.write(brands + (bytes(header) if first else b""))
@@ -166,9 +166,9 @@ def lay_out(source: Path, result: Path) -> None:
     again.replace(result)
 
 
-def _move_positions(header: Box, by: int, size: int) -> None:
+def _move_positions(header: Box, by: int, file: BinaryIO) -> None:
     index = header.find(positions.INDEX)
-    if index and (blocks := positions.blocks_of(index, size)):
+    if index and (blocks := positions.blocks_of(index, file)):
         there = positions.moved(index, [(at + by * (length > 0), length) for at, length in blocks])
         header.boxes = [there if box is index else box for box in header.boxes]
 
