@@ -627,8 +627,10 @@ def test_a_suffix_hides_no_other_photos(tmp_path, rng):
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\0"])
-def test_names_in_a_list_need_not_be_utf_8(tmp_path, monkeypatch, end):
+@pytest.mark.parametrize("controls", [b"", b"n\x01\x7f.png"])
+def test_names_in_a_list_need_not_be_utf_8(tmp_path, monkeypatch, end, controls):
     names = os.fsencode(tmp_path) + b"/caf\xe9.png" + end + "été.png".encode() + end
+    names += controls and controls + end
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(names), encoding="cp1252"))
     (tmp_path / "list").write_bytes(names)
     for place in (Path("-"), tmp_path / "list"):
