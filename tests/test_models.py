@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx.experimental.proxy_tensor import make_fx
 
 import derain
 from derain.errors import PhotoError, UsageError
@@ -56,6 +58,16 @@ def test_floats_far_from_0_to_1_are_refused(wrong, said, dtype):
     image[0, 1, 2, 3] = wrong
     with pytest.raises(UsageError, match=f"`rainy`: give floats in .0, 1., not .*{said}"):
         build("derain", SMALL).to(dtype)(image)
+
+
+@pytest.mark.parametrize("gradients", [True, False])
+def test_shapes_and_operations_are_found_out_without_numbers(gradients):
+    model, photo = build("derain", SMALL).requires_grad_(False), torch.rand(1, 3, 8, 8)
+    with torch.set_grad_enabled(gradients):
+        with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+            assert model(mode.from_tensor(photo))[0].shape == photo.shape
+        traced = make_fx(lambda given: model(given)[0], tracing_mode="fake", _allow_non_fake_inputs=True)(photo)
+        torch.testing.assert_close(traced(photo), model(photo)[0])
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

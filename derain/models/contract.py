@@ -95,12 +95,21 @@ def check_range(rainy: Tensor) -> None:
     Raises:
         UsageError: floats far from [0, 1], as of 0 to 255 or -1 to 1, or NaN; a GPU is not made to wait for that.
     """
-    if rainy.device.type != "cpu" or torch.compiler.is_compiling():
+    if rainy.device.type != "cpu" or torch.compiler.is_compiling() or not has_numbers(rainy):
         return
     least, most = float(rainy.detach().amin()), float(rainy.detach().amax())
     if not (least >= -OVERSHOOT and most <= 1 + OVERSHOOT):  # which NaN is not
         found = "with NaN among them" if math.isnan(least) else f"from {least:.4g} to {most:.4g}"
         raise UsageError(f"`rainy`: give floats in [0, 1], not {found}")
+
+
+def has_numbers(x: Tensor) -> bool:
+    """Whether they can be looked at, which is not so while PyTorch only finds out shapes or operations."""
+    try:
+        float(x.detach()[(0,) * x.dim()])
+    except RuntimeError:
+        return False
+    return True
 
 
 def check_model(model: object, kind: type[nn.Module] = Derainer) -> None:
@@ -124,7 +133,7 @@ def nan_where_too_large(x: Tensor) -> Tensor:
     """``x`` with NaN for what overflowed: a limit put on it later would make an ordinary value of it."""
     if torch.compiler.is_exporting():  # OpenCV 5.0's Where goes wrong from 2**23 numbers on
         return x
-    if only_infers_on_cpu(x) and bool(x.abs().amax() <= LARGEST_NUMBER):  # a fifth of the time
+    if only_infers_on_cpu(x) and has_numbers(x) and bool(x.abs().amax() <= LARGEST_NUMBER):  # a fifth of the time
         return x
     return x.where(x.abs() <= LARGEST_NUMBER, torch.nan)
 
