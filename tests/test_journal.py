@@ -209,6 +209,22 @@ def test_what_another_command_has_noted_is_told(trip, tmp_path, derain, monkeypa
     assert not (out / FOLDER).exists()
 
 
+@pytest.mark.parametrize("cut", [False, True])
+@pytest.mark.parametrize(
+    "words", [["--in-place", "--rain"], ["--overwrite", "-o", "out", "--format=png"]], ids=" ".join
+)
+def test_a_clash_of_names_is_nothing_to_try_again(trip, derain, monkeypatch, words, cut):
+    monkeypatch.chdir(trip.parent)
+    shutil.copyfile(trip / "b.jpg", trip / "a.jpg")
+    if cut:
+        with monkeypatch.context() as patched:
+            cut_off(patched, "_write", 3, "before")
+            assert derain("trip", *words).exit_code == 130
+    done = derain("trip", *words)
+    assert done.exit_code == 1 and "belongs to trip/a." in done.stderr and "same command again" not in done.stderr
+    assert not list(trip.parent.rglob(FOLDER))
+
+
 @pytest.mark.parametrize("there", [True, False])
 def test_a_result_with_a_name_of_its_own_is_overwritten_without_more_ado(trip, derain, there):
     result = trip.parent / "out.png"

@@ -404,6 +404,15 @@ def test_a_clip_that_is_named_twice_is_one(tmp_path, small_weights):
     assert done.returncode == 0 and os.listdir(tmp_path / "dry") == ["a.mp4"], done.stderr
 
 
+def test_a_clash_of_clips_is_nothing_to_try_again(tmp_path, small_weights):
+    for name in ("in/a.mp4", "b/a.mp4"):
+        (tmp_path / name).parent.mkdir()
+        make_clip(tmp_path / name, count=1)
+    done = command("video", "in", "b", "-o", "dry", "--overwrite", "--weights", small_weights, cwd=tmp_path)
+    assert done.returncode == 1 and "belongs to in/a.mp4" in done.stderr
+    assert os.listdir(tmp_path / "dry") == ["a.mp4"], done.stderr
+
+
 def test_patterns_that_no_shell_expanded_are_clips(tmp_path, small_weights):
     for name in ("w 1.mp4", "w 2.mp4", "other.mp4"):
         make_clip(tmp_path / name, count=1)

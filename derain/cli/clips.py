@@ -38,6 +38,7 @@ class Telling:
     began: float
     journal: "Journal | None" = None  # of what cannot be told by the results
     bad: int = 0  # clips that failed
+    clashes: int = 0  # those of them whose results would be others', too
     flawed: int = 0  # clips with results of which frames or parts failed
     left: int = 0  # clips whose results were there already
     results: dict[Path, Path] = field(default_factory=dict)  # clips that are results of others, each with that one
@@ -65,6 +66,7 @@ class Telling:
         if other != clip:
             with Clip(clip) as opened:
                 next(opened.times(), None)  # what is wrong with the clip itself is told rather
+            self.clashes += 1
             way_out = "rename one of the two, or derain it by itself with another `out`"
             raise UsageError(f"{clip}: its result would be {place}, which belongs to {other}; {way_out}")
         return place
@@ -158,10 +160,10 @@ class Telling:
             whole = count - sum(others.values())
             done = f"{whole} of {count} clips done in {time.monotonic() - self.began:.0f} s"
             self.inform(", ".join([done, *(f"{number} {what}" for what, number in others.items() if number)]))
+        if self.journal and self.bad == self.clashes and not self.flawed:  # nothing that another try might mend
+            self.journal.forget()
         if self.bad or self.flawed:
             raise typer.Exit(1)
-        if self.journal:
-            self.journal.forget()
 
 
 def _failed(result: "Done") -> str:

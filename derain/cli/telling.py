@@ -31,6 +31,7 @@ class Progress:
     planned: int = 0  # photos that are to be done
     total: int | None = None  # the same, once all are planned
     there: int = 0  # photos whose results exist
+    clashes: int = 0  # photos whose results would be others', too
     elsewhere: bool = False  # whether those are not beside the photos, and may be other photos'
     left_out: LeftOut = field(default_factory=LeftOut)
     without_quality: set[str] = field(default_factory=set)  # formats of which that was said
@@ -113,13 +114,15 @@ class Telling:
         from derain.batch import Outcome
         from derain.batch.clashes import why_clash
 
+        self.progress.clashes += 1
         self.done(Outcome(job, PhotoError(why_clash(job, other))))
 
     def finish(self, journal: "Journal | None" = None) -> None:
         """What a run came to."""
         if self.tally.photos:
             self.say(str(self.tally))
-        if journal and self.tally.failed and self.tally.photos + self.progress.there > self.tally.failed:
+        may_succeed = self.tally.failed - self.progress.clashes  # if they are tried again
+        if journal and may_succeed and self.tally.photos + self.progress.there > self.tally.failed:
             self.say("give the same command again to do only those that failed")
         elif journal:
             journal.forget()
