@@ -324,7 +324,9 @@ def test_what_is_made_of_a_private_file_is_private(tmp_path, rng, rainy_model, m
         assert derained(rainy_model, photo, rain=True, compare=True) == {"a.png": ""}
         results = [tmp_path / f"a.{what}.png" for what in ("derained", "rain", "compare")]
         for source, out in ((clips[0], "d.mp4"), (clips[0], "d/%05d.png"), (clips[1], "d.gif"), (tmp_path / "in", "e")):
-            process(source, tmp_path / out, rainy_model, VideoSettings(temporal="off"))
+            preview = tmp_path / f"{len(results)}.png"
+            process(source, tmp_path / out, rainy_model, VideoSettings(temporal="off", preview=preview))
+            results.append(preview)
         results += [tmp_path / name for name in ("d.mp4", "d/00000.png", "d.gif", "e/0.png")]
         assert {path.name: path.stat().st_mode & 0o777 for path in results} == {path.name: made for path in results}
         results[0].chmod(0o604)

@@ -520,6 +520,29 @@ def test_an_unfinished_run_of_other_settings_is_not_mixed_in(tmp_path, monkeypat
     assert said == [f"{source}: {why}"]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
+def test_nobody_else_sees_the_pieces_of_a_result(tmp_path, monkeypatch):
+    monkeypatch.setattr("derain.video.work.Work.SEGMENT_FRAMES", 2)
+    source = make_clip(tmp_path / "a.mp4")
+    with pytest.raises(PhotoError):
+        process(source, tmp_path / "b.mp4", Failing(), FRAME_BY_FRAME)
+    assert (tmp_path / "b.mp4.unfinished").stat().st_mode & 0o777 == 0o700
+
+
+def test_what_somebody_put_among_the_pieces_of_a_result_stays(tmp_path, monkeypatch):
+    monkeypatch.setattr("derain.video.work.Work.SEGMENT_FRAMES", 2)
+    source, folder = make_clip(tmp_path / "a.mp4"), tmp_path / "b.mp4.unfinished"
+    with pytest.raises(PhotoError):
+        process(source, tmp_path / "b.mp4", Failing(), FRAME_BY_FRAME)
+    (folder / "holiday").mkdir()
+    for name in ("holiday/a.jpg", "notes.txt"):
+        (folder / name).write_bytes(b"mine")
+    half = VideoSettings(temporal="off", strength=0.5)
+    process(source, tmp_path / "b.mp4", Identity(), half, overwrite=True)
+    left = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+    assert left == ["holiday", "holiday/a.jpg", "notes.txt"]
+
+
 def test_a_run_that_replaces_a_result_goes_on_where_it_was_interrupted(tmp_path, monkeypatch):
     monkeypatch.setattr("derain.video.work.Work.SEGMENT_FRAMES", 2)
     source, once_failing, said = make_clip(tmp_path / "a.mp4"), Failing(), []

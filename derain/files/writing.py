@@ -2,7 +2,6 @@
 
 import errno
 import os
-import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -222,7 +221,9 @@ def refuse_link(folder: Path) -> None:
 
 
 @contextmanager
-def alone(folder: Path, result: Path, advice: str = "wait until that ends, or give another `out`") -> Iterator[None]:
+def alone(
+    folder: Path, result: Path, advice: str = "wait until that ends, or give another `out`", mode: int = 0o777
+) -> Iterator[None]:
     """Keep ``folder``, made if missing, to this run; the system lets go of it when the process dies.
 
     Of it and the folders above it that were made, those that are empty in the end are removed. Where nothing can be
@@ -230,6 +231,7 @@ def alone(folder: Path, result: Path, advice: str = "wait until that ends, or gi
 
     Args:
         advice: what to do while another run has it.
+        mode: permissions of the folder if it is made, less what the umask takes.
 
     Raises:
         PhotoError: another run is making ``result``, or the folder is a link.
@@ -239,7 +241,7 @@ def alone(folder: Path, result: Path, advice: str = "wait until that ends, or gi
     lock = FileLock(path, timeout=0)
     made = [above for above in folder.parents if not os.path.lexists(above)]
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode, parents=True, exist_ok=True)
         lock.acquire()
     except Timeout:
         raise PhotoError(f"{result}: another run is writing it; {advice}") from None
@@ -257,15 +259,6 @@ def alone(folder: Path, result: Path, advice: str = "wait until that ends, or gi
                 path.unlink()
             for emptied in (folder, *made):
                 emptied.rmdir()  # if nothing is left in it
-
-
-def clear(folder: Path) -> None:
-    """Remove what is in a folder that a run keeps to itself, but for its lock."""
-    for path in folder.iterdir() if folder.is_dir() else ():
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
-        elif path.name != LOCK_NAME:
-            path.unlink(missing_ok=True)
 
 
 def check_name(path: Path, *endings: str) -> None:

@@ -82,7 +82,7 @@ def process_gif(run: Run) -> Done:
                 pictures.append(picture)
                 alphas.append(alpha_shown(frame, settings))
                 kept.append(frame.pts)
-                preview.show(frame, picture)
+                preview.show(frame, picture, run.source)
                 run.report(len(pictures), len(pages), time.monotonic() - began)
     except (OSError, UnidentifiedImageError, SyntaxError, ValueError, IndexError, struct.error) as error:
         raise PhotoError(f"{source}: cannot be read as a GIF ({error})") from None

@@ -123,7 +123,7 @@ def make(clip: Clip, work: OwnWork, run: Run, piece: Piece) -> list[int]:
             if 0 <= index < count:
                 segments.add(frame, picture)
                 times.append(frame.pts)
-                preview.show(frame, picture)
+                preview.show(frame, picture, run.source)
     if times:
         work.publish([index for index in network.failed if index < piece.first + count])
     return times

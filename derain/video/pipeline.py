@@ -2,16 +2,17 @@
 
 import math
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import cast
 
 from derain.errors import PhotoError, unwritable
-from derain.files.writing import alone, atomic, clear, hindrance, permissions_of
+from derain.files.writing import alone, atomic, hindrance, permissions_of
 from derain.given import check, to_path
 from derain.models.contract import Derainer, check_model
 from derain.restoring.ahead import drawn_ahead
@@ -50,10 +51,11 @@ from derain.video.treatment import (
     stretch_of,
 )
 from derain.video.trial import refuse_options
-from derain.video.work import Work, manifest, manifest_beside
+from derain.video.work import Work, clear, manifest, manifest_beside
 from derain.weights import load
 
 DEFAULT_SETTINGS = VideoSettings()
+PRIVATE = 0o700  # permissions of a folder in which there are pictures of a clip that may be private
 
 
 def process(
@@ -167,7 +169,7 @@ def kept_for(out: Path) -> Iterator[None]:
         PhotoError: another run is at it, or the folder vanishes.
     """
     try:
-        with alone(unfinished(out), out):
+        with alone(unfinished(out), out, mode=PRIVATE):
             yield
     except PhotoError as error:
         raise _of_result(out, error) from None
@@ -209,6 +211,8 @@ def _process_clips(clips: list[Clip], run: Run) -> Done:
         damage += [f"{clips[0].path}: {sentence}" for sentence in beside]
         done = Done(out, sum(work.frames for work in works), time.monotonic() - began, failed, damage)
         with atomic(out, mode=permissions_of(run.source)) as part:
+            with suppress(OSError):
+                shutil.copymode(part, whole)
             whole.replace(part)
         clear(folder)
         return done
@@ -257,7 +261,7 @@ def _encode(clip: Clip, work: Work, run: Run) -> list[int]:
                 work.note(network.failed, clip.damage)
                 segments.end_one()
             run.report(index, 0, time.monotonic() - began)
-            preview.show(frame, picture)
+            preview.show(frame, picture, run.source)
         work.note(network.failed, clip.damage)
     work.note(network.failed, clip.damage)
     return network.failed

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from derain.arrays import Pixels
 from derain.errors import PhotoError, UsageError
 from derain.files.sparing import is_same_file
-from derain.files.writing import clear, make_folder, permissions_of, write_bytes
+from derain.files.writing import make_folder, permissions_of, write_bytes
 from derain.photos import (
     SUFFIXES,
     Original,
@@ -47,7 +47,7 @@ from derain.video.treatment import (
     stretch,
     stretch_of,
 )
-from derain.video.work import Work, manifest_beside
+from derain.video.work import Work, clear, manifest_beside
 
 PICTURE_RATE = 25  # frames a second of picture files, by which a stretch and a limit of frames are counted
 
@@ -253,7 +253,7 @@ class PictureWriter:
             self.run.note(f"{path.name}: {note}; not repeated for further pictures")
         self.told.update(encoded.notes)
         self.index += 1
-        self.preview.show(frame, picture)
+        self.preview.show(frame, picture, source)
         self.run.report(self.index, self.total, time.monotonic() - self.began)
 
     def ended(self, network: Network, damage: list[str] | None = None) -> Done:

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -17,6 +18,7 @@ import torch
 
 from derain.arrays import Pixels, Plane
 from derain.errors import PhotoError
+from derain.files.writing import permissions_of, write_bytes
 from derain.models.contract import Derainer, device_of
 from derain.photos import to_8_bit, write_photo
 from derain.restoring.ahead import ahead
@@ -105,11 +107,13 @@ class Preview:
     def __init__(self, path: Path | None, say: Callable[[str], None]) -> None:
         self.path, self.due, self.say = path, -float("inf"), say
 
-    def show(self, frame: Frame, picture: Pixels) -> None:
+    def show(self, frame: Frame, picture: Pixels, source: Path) -> None:
+        """Write the picture if it is time; as ``source``, others may read it or not."""
         if self.path and (now := time.monotonic()) >= self.due:
             self.due = now + BETWEEN_PREVIEWS
             try:
-                write_photo(self.path, to_8_bit(np.hstack([frame.pixels, picture])))
+                write = partial(write_bytes, mode=permissions_of(source))
+                write_photo(self.path, to_8_bit(np.hstack([frame.pixels, picture])), write)
             except (PhotoError, OSError, ValueError) as error:
                 self.say(f"{error}; no more previews are written")
                 self.path = None

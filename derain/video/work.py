@@ -1,11 +1,14 @@
 """The folder of a run beside its result: what the run is of, and what of it is done, from which it can go on."""
 
 import json
+import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
 from derain.errors import UsageError
+from derain.files.parts import PART_NAME
 from derain.files.writing import make_folder, write_bytes
 from derain.models.contract import device_of
 from derain.restoring.restorer import settled_precision
@@ -15,6 +18,12 @@ from derain.video.naming import unfinished
 from derain.video.sides import Light
 from derain.video.treatment import Run
 from derain.weights import fingerprint, sha256
+
+OWN_NAME = re.compile(
+    r"(manifest|notes|failed|light|damage)\.json|precision|matrix|times|whole(\.\w+){1,2}"
+    rf"|\d{{6}}(\.[0-9a-f]{{8}})?\.(nut|json|failed)|{PART_NAME.pattern}"
+)
+OF_A_TRACK = re.compile(r"track\d+")
 
 
 class Work:
@@ -113,6 +122,18 @@ class Work:
 def manifest_beside(out: Path) -> Path:
     """Where the manifest of a run stands until its result is whole."""
     return unfinished(out) / "manifest.json"
+
+
+def clear(folder: Path) -> None:
+    """Remove what runs wrote into their folder, but for the lock; what else somebody put there stays."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.is_dir() and not path.is_symlink():
+            if OF_A_TRACK.fullmatch(path.name):
+                clear(path)
+                with suppress(OSError):
+                    path.rmdir()
+        elif OWN_NAME.fullmatch(path.name):
+            path.unlink(missing_ok=True)
 
 
 def manifest(run: Run) -> str:

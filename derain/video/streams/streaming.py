@@ -152,7 +152,7 @@ class Streaming:
         try:
             for frame, picture in self._treated(self._frames(), network):
                 self._write(frame, picture)
-                preview.show(frame, picture)
+                preview.show(frame, picture, Path(self.address))
         except BaseException:
             with suppress(PhotoError):
                 self.output.close()
