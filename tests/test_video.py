@@ -763,6 +763,25 @@ def test_an_interrupted_run_to_pictures_goes_on_and_only_with_the_same_settings(
         assert np.array_equal(np.asarray(Image.open(ours)), np.asarray(Image.open(theirs)))
 
 
+def test_a_picture_in_the_way_of_a_frame_is_never_taken_for_one(tmp_path):
+    source, out = make_clip(tmp_path / "a.mp4", count=6), tmp_path / "out" / "%03d.png"
+    process(source, tmp_path / "whole", Darker())
+    out.parent.mkdir()
+    own = out.parent / "003.png"
+    Image.new("RGB", (64, 48)).save(own)
+    content = own.read_bytes()
+    for _ in range(2):
+        with pytest.raises(UsageError, match="003.png: exists"):
+            process(source, out, Darker())
+        assert own.read_bytes() == content
+    own.unlink()
+    (out.parent / "002.png").unlink()  # the last that was done: it is made again
+    assert process(source, out, Darker()).frames == 6
+    for ours, theirs in zip(sorted(out.parent.iterdir()), sorted((tmp_path / "whole").iterdir()), strict=True):
+        assert np.array_equal(np.asarray(Image.open(ours)), np.asarray(Image.open(theirs)))
+    assert not (tmp_path / "out" / "%03d.png.unfinished").exists()
+
+
 def test_a_stretch_of_pictures_and_no_picture_replaced_by_its_own_result(tmp_path):
     for index in range(6):
         save_photo(picture(index), tmp_path / "in" / f"{index}.png")

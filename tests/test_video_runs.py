@@ -67,10 +67,25 @@ def test_a_folder_gets_the_clip_and_one_of_frames_its_frames(tmp_path, small_wei
     assert again.returncode == 0 and f"a.mp4: skipped because {made} exists" in again.stderr and not again.stdout
 
 
-@pytest.mark.parametrize("out", [None, "b.mp4", "p%03d.png", "frames", "b.gif"])
-def test_a_clip_whose_result_is_there_is_skipped_unless_a_run_of_it_goes_on(tmp_path, small_weights, out):
-    source = "a.gif" if out == "b.gif" else "a.mp4"
-    if out == "b.gif":
+@pytest.mark.parametrize(
+    "source, out",
+    [
+        ("a.mp4", None),
+        ("a.mp4", "b.mp4"),
+        ("a.mp4", "p%03d.png"),
+        ("a.mp4", "frames"),
+        ("a.gif", "b.gif"),
+        ("in", "out"),
+        ("in", None),
+        ("in/%d.png", "p%03d.png"),
+    ],
+)
+def test_a_clip_whose_result_is_there_is_skipped_unless_a_run_of_it_goes_on(tmp_path, small_weights, source, out):
+    if source.startswith("in"):
+        (tmp_path / "in").mkdir()
+        for number in range(2):
+            Image.new("RGB", (64, 48)).save(tmp_path / "in" / f"{number}.png")
+    elif source == "a.gif":
         Image.new("RGB", (64, 48)).save(tmp_path / source)
     else:
         make_clip(tmp_path / source, count=2)

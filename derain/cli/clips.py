@@ -241,7 +241,7 @@ def derain_clips(
                 bar.update(task, completed=done, total=total or None, description=pace, doing="encoding and joining")
 
             try:
-                if place := _place(clip, given, several, overwrite, computing.weights, telling):
+                if place := _place(clip, given, several, settings, overwrite, computing.weights, telling):
                     found = process(clip, place, network, settings, overwrite, report, telling.inform, elsewhere)
                     telling.done(clip, found, elsewhere.names_of_nodes() if elsewhere else None)
             except (PhotoError, UsageError) as error:
@@ -255,7 +255,13 @@ def derain_clips(
 
 
 def _place(
-    clip: Path, given: Path | None, several: bool, overwrite: bool, weights: str, telling: Telling
+    clip: Path,
+    given: Path | None,
+    several: bool,
+    settings: "VideoSettings",
+    overwrite: bool,
+    weights: str,
+    telling: Telling,
 ) -> Path | None:
     """Where the result of a clip goes; ``None`` if there is nothing to do, which is told.
 
@@ -268,12 +274,13 @@ def _place(
     """
     from derain.cli.outputs import files_of
     from derain.video.naming import default_result, made_before
+    from derain.video.sequences import all_made_before
 
     if telling.leaves_out(clip):
         return None
     place = telling.place_for(clip, given) if several else given or default_result(clip)
     refuse_replacing(place, {"weights": files_of([weights])})
-    if not overwrite and (made := made_before(clip, place)):
+    if not overwrite and (made := made_before(clip, place) or all_made_before(clip, place, settings)):
         telling.skipped(clip, place, made)
         return None
     if telling.is_done(clip, place):

@@ -201,7 +201,7 @@ def refuse_existing(source: Path, out: Path, overwrite: bool) -> None:
 def made_before(source: Path, out: Path) -> Path | None:
     """The result that is there already; of a clip as pictures the first of them, unless a run of that is to go on.
 
-    Pictures of pictures are none: each is looked for as its turn comes.
+    Pictures of pictures are told by ``sequences.all_made_before``.
     """
     if is_sequence(out) and not is_gif(out):
         if not os.path.isfile(source) or unfinished(out).exists():

@@ -73,7 +73,7 @@ def check_sequence(source: Path, out: Path, settings: VideoSettings, overwrite: 
         in_the_way = [path for path in _files_in(pattern.parent) if is_counted(pattern, path.name)]
     else:
         pictures = list_pictures(source)
-        places = [place(out, Path(photo.name), n) for n, photo in enumerate(wanted(pictures, settings))]
+        places = places_of(pictures, out, settings)
         if themselves := {path.resolve() for path in places} & {path.resolve() for path in pictures}:
             raise UsageError(f"{min(themselves)}: is one of the pictures themselves; give another `out`")
         names = {path.name for path in places}
@@ -90,6 +90,23 @@ def _files_in(folder: Path) -> list[Path]:
     with suppress(OSError):
         return sorted(folder.iterdir())
     return []
+
+
+def places_of(pictures: list[Path], out: Path, settings: VideoSettings) -> list[Path]:
+    return [place(out, Path(photo.name), number) for number, photo in enumerate(wanted(pictures, settings))]
+
+
+def all_made_before(source: Path, out: Path, settings: VideoSettings) -> Path | None:
+    """The first of the pictures that pictures become, if all are there already.
+
+    Raises:
+        UsageError: as :func:`check_sequence`.
+    """
+    if not (source.is_dir() or is_pattern(source)):
+        return None
+    check_sequence(source, out, settings, overwrite=False)
+    places = places_of(list_pictures(source), out, settings)
+    return places[0] if places and all(map(Path.exists, places)) else None
 
 
 def wanted(pictures: list[Path], settings: VideoSettings) -> list[Path]:
@@ -140,10 +157,9 @@ def _clip_to_pictures(run: Run, origin: str) -> Done:
     def target(number: int) -> Path:
         return place(run.out, Path(NUMBERED_NAME % number), number)
 
-    goes_on = Work.is_of(run.out, origin) and not run.overwrite
-    done = _count_there(map(target, count())) if goes_on else 0
+    times = Times(begun.with_name("times"), Work.is_of(run.out, origin) and not run.overwrite)
+    done = times.keep(_count_there(map(target, count())))
     writer, before = PictureWriter(run, done, 0), max(done - looks_back(run.settings), 0)
-    times = Times(begun.with_name("times"), done)
     network, made = Network(run.model, run.settings, run.say, before, done), None
     with Clip(run.source, hardware=run.settings.hwaccel) as clip:
         frames = stretch_of(clip, run, times.all, before)
@@ -157,6 +173,8 @@ def _clip_to_pictures(run: Run, origin: str) -> Done:
                 for earlier in takewhile(Path.exists, map(target, count())):
                     earlier.unlink()  # of another run, not to be taken for this one's
                 begin(begun, origin, made)
+            writer.check(target(number))
+            times.add(frame.pts)
             try:
                 writer.write(target(number), frame, picture, run.source)
             except PhotoError:
@@ -164,7 +182,6 @@ def _clip_to_pictures(run: Run, origin: str) -> Done:
                     clear(begun.parent)
                     remove_empty(made)
                 raise
-            times.add(frame.pts)
         said = clip.damage.said(times.all, clip.time_base, clip.begins)
     ended = writer.ended(network, [f"{run.source}: {sentence}" for sentence in said])
     clear(begun.parent)
@@ -267,18 +284,29 @@ class PictureWriter:
 
 
 class Times:
-    """Times of the pictures that a clip became, for a run that goes on; of the first ``done`` from the file."""
+    """Times of the pictures that a clip becomes, each noted just before its picture is written.
 
-    def __init__(self, path: Path, done: int) -> None:
-        known = [int(line) for line in path.read_text().split()] if done and path.is_file() else []
-        self.path = path if len(known) >= done else None
-        self.all = known[:done] if self.path else []
+    What was not noted is not of this run, be there a picture of its name.
+
+    Args:
+        goes_on: whether the file is of a run that this one continues.
+    """
+
+    def __init__(self, path: Path, goes_on: bool) -> None:
+        known = path.read_text() if goes_on and path.is_file() else ""
+        self.path, self.all = path, [int(line) for line in known.rpartition("\n")[0].split()]
+
+    def keep(self, there: int) -> int:
+        """Forget all but those of the first pictures that are there; gives how many are left."""
+        if len(self.all) > there:
+            del self.all[there:]
+            write_bytes(self.path, "".join(f"{at}\n" for at in self.all).encode())
+        return len(self.all)
 
     def add(self, at: int) -> None:
         self.all.append(at)
-        if self.path:
-            with self.path.open("a" if len(self.all) > 1 else "w") as file:
-                file.write(f"{at}\n")
+        with self.path.open("a" if len(self.all) > 1 else "w") as file:
+            file.write(f"{at}\n")
 
 
 class Numbered(NamedTuple):
