@@ -8,6 +8,7 @@ import torch
 from derain.evaluation.self_test import draw_scene
 from derain.video import consensus as consensus_module
 from derain.video import device_fusion, fusion
+from derain.video.dark_rain import shares_of_dark_rain
 from derain.video.fusion import REACH, Aligned, consensus, fused
 
 HEIGHT, WIDTH, COUNT = 120, 160, 8
@@ -247,6 +248,27 @@ def test_a_dark_post_that_moves_before_the_sky_stays():
     results = list(fused(zip(rainy, single)))
     shown = np.concatenate([result[(truth == 30).all(axis=2)] for result, truth in zip(results, truths)])
     assert np.mean(shown > 40) < 0.02
+
+
+def test_long_thin_things_that_move_all_over_the_sky_are_no_rain():
+    """Trunks that pan by, and streaks as dark and as wide."""
+    rng, height, width = np.random.default_rng(0), 160, 256
+    rain = np.zeros((height, width), np.float32)
+    for column, top in zip(rng.integers(0, width, 60), rng.integers(0, height, 60)):
+        rain[top : top + 16, column] = 20
+
+    def sky(length, index):
+        frame = np.full((height, width), 220, np.float32)
+        for start in rng.integers(0, width, 40) if length < height else range(0, width, 24):
+            top = rng.integers(0, height - length + 1)
+            frame[top : top + length, (start + 11 * index) % width] = 150
+        return frame
+
+    def share(length):
+        frames = torch.from_numpy(np.stack([sky(length, index) for index in range(5)]))
+        return shares_of_dark_rain(frames[2], torch.from_numpy(rain), frames[[0, 1, 3, 4]]).mean()
+
+    assert share(20) > 0.5 and share(height) == 0
 
 
 def test_bright_rain_before_a_bright_wall_is_taken_as_ever():

@@ -9,12 +9,15 @@ import torch
 from derain.errors import UsageError, WeightsError
 from derain.evaluation.metrics import psnr
 from derain.evaluation.self_test import draw_scene
+from derain.models import describe
 from derain.models.deployable import DerainConfig, DerainNet
 from derain.rain.compose import add
 from derain.rain.render import streaks
 from derain.restoring import restorer
 from derain.restoring.int8 import Grid, in_int8, is_exact, is_worth_it
 from derain.restoring.restorer import Restorer, precisions_of, settled_precision
+from derain.training.config import TrainConfig
+from derain.training.learner import first_network
 from derain.weights import load, save
 
 CPU = torch.device("cpu")
@@ -63,6 +66,7 @@ def test_it_is_taken_where_it_is_far_faster_by_weights_that_tell_their_ranges(mo
         assert (settled_precision("auto", CPU, model) == "int8") is worth
     other = load(str(small_weights))
     assert settled_precision("auto", CPU, other) != "int8" and not Restorer(other).whole
+    assert settled_precision("auto", CPU) != "int8"  # of other machines, which may not know it
     with pytest.raises(UsageError, match="`precision` int8: .* does not tell the ranges"):
         Restorer(other, "int8")
 
@@ -90,6 +94,14 @@ def test_ranges_are_kept_in_the_file_and_are_three_for_each_block(tmp_path):
     assert isinstance(kept, DerainNet) and kept.config.ranges == config.ranges and kept.may_compute_in_int8
     with pytest.raises(WeightsError, match="ranges has 4 numbers and the levels 3 blocks"):
         dataclasses.replace(config, ranges=(-1.0, 1.0, 1.0, 1.0))
+    for of_block in ((1.0, -1.0, 1.0), (0.0, 0.0, 1.0), (-1.0, 1.0, 0.0)):
+        with pytest.raises(WeightsError, match="ranges .* of a block are none"):
+            dataclasses.replace(config, ranges=of_block * 3)
+
+
+def test_what_is_trained_on_forgets_ranges_of_other_numbers():
+    network = first_network(TrainConfig(preset="derain", start="derain"))
+    assert not network.may_compute_in_int8 and describe(network)[1]["ranges"] in ((), [])
 
 
 @pytest.mark.parametrize("least, greatest", [(-4.0, 6.0), (0.0, 3.0), (1.0, 2.0), (0.0, 0.0)])

@@ -174,7 +174,7 @@ class Workers:
     def _sender(self, clip: Clip, work: Work, run: Run) -> Any:
         """A function that has a piece made, and returns Ray's reference to what becomes of it."""
         nodes = len(living(self.ray.nodes()))
-        precision = settled_precision(run.settings.precision, torch.device(self.share.device), run.model)
+        precision = settled_precision(run.settings.precision, torch.device(self.share.device))
         task = Task(
             clip.path,
             work.track,

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import torch
@@ -51,6 +51,9 @@ class DerainConfig(Config):
             raise WeightsError(
                 f"ranges has {len(self.ranges)} numbers and the levels {count} blocks; give three for each"
             )
+        for least, greatest, within in zip(*[iter(self.ranges)] * 3):
+            if not (least < greatest and within > 0):
+                raise WeightsError(f"ranges {least}, {greatest}, {within} of a block are none")
 
     def blocks_of_levels(self) -> Iterator[tuple[int, tuple[int, ...]]]:
         """Of the encoder's levels and then the decoder's: the width, and the channels within each block."""
@@ -115,6 +118,10 @@ class DerainNet(Derainer):
         self.halo = effective_radius(config)
         self.may_compute_in_int8 = bool(config.ranges)
         self.heaviness = max(numbers_a_pixel(config) / numbers_a_pixel(DerainConfig()), 1.0)
+
+    def forget_ranges(self) -> None:
+        """For training, which changes the numbers that they are of."""
+        self.config, self.may_compute_in_int8 = replace(self.config, ranges=()), False
 
     def layers(self, rainy: Tensor) -> tuple[Tensor, Tensor]:
         return self.composed(rainy, *self.outputs(rainy))

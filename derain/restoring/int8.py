@@ -6,8 +6,10 @@ For each block the weights tell the range of the numbers that it was seen to get
 """
 
 import time
+from collections.abc import Callable
 from copy import deepcopy
-from functools import cache
+from functools import cache, wraps
+from threading import RLock
 from typing import NamedTuple
 
 import cv2
@@ -62,7 +64,7 @@ class WholeConvolution(nn.Module):
         packed = torch.ops.onednn.qconv_prepack(whole, scales, *given, *self.geometry, None)
         self.register_buffer("weight", packed)
         self.register_buffer("scales", scales)
-        self.register_buffer("zeros", torch.zeros(len(scales), dtype=torch.long))
+        self.register_buffer("zeros", torch.zeros_like(scales, dtype=torch.long))
         self.register_buffer("bias", None if plain.bias is None else plain.bias.detach().float())
 
     def rectified(self, x: Tensor, made: Grid) -> Tensor:
@@ -116,7 +118,20 @@ def in_int8(model: Derainer) -> Derainer | None:
     return copy
 
 
-@cache
+def measured_once(measure: Callable[..., bool]) -> Callable[..., bool]:
+    """The same answer to all threads, one of which measures while the others wait."""
+    cached, lock = cache(measure), RLock()
+
+    @wraps(measure)
+    def answer(*arguments: int) -> bool:
+        with lock:
+            return cached(*arguments)
+
+    answer.cache_clear = cached.cache_clear  # type: ignore[attr-defined]
+    return answer
+
+
+@measured_once
 def is_exact() -> bool:
     """Whether torch multiplies whole numbers of 8 bits as they are. A processor without instructions for that takes
     half of each weight, and loses a bit, or is not asked at all.
@@ -134,14 +149,14 @@ def is_exact() -> bool:
     return bool((found / plain(ones) - 1).abs().max() < 1e-3)
 
 
-@cache
+@measured_once
 def is_worth_it(threads: int) -> bool:
     """Whether a block like a network's takes far less of a processor's time so, measured in some ms."""
     if not is_exact():
         return False
     cpu = torch.device("cpu")
     half = half_is_faster(cpu, threads)
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), cpu:
         block = ResidualBlock(24, 24).requires_grad_(False)
     image = torch.zeros(1, 24, 128, 128, dtype=torch.float32, device=cpu).to(memory_format=torch.channels_last)
 

@@ -418,11 +418,15 @@ def precisions_of(model: Derainer) -> tuple[str, ...]:
     return ("float32", "bfloat16", "int8") if in_int8_too else ("float32", "bfloat16")
 
 
-def settled_precision(precision: str, device: torch.device, model: Derainer) -> str:
-    """The precision that all parts of a work are to have, as ``auto`` measures a processor anew for each of them."""
+def settled_precision(precision: str, device: torch.device, model: Derainer | None = None) -> str:
+    """The precision that all parts of a work are to have, as ``auto`` measures a processor anew for each of them.
+
+    Args:
+        model: what computes, on this machine; default: others compute, which may not know int8.
+    """
     if precision != "auto" or device.type != "cpu":
         return precision
-    if model.may_compute_in_int8 and is_worth_it(torch.get_num_threads()):
+    if model is not None and model.may_compute_in_int8 and is_worth_it(torch.get_num_threads()):
         return "int8"
     return "bfloat16" if half_precision(precision, device) else "float32"
 

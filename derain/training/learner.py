@@ -11,6 +11,7 @@ from torch import Tensor
 from derain.errors import TrainingError
 from derain.models import PRESETS, build, describe
 from derain.models.contract import Derainer
+from derain.models.deployable import DerainNet
 from derain.training.clock import Clock
 from derain.training.crops import Crops, Room
 from derain.weights import load
@@ -104,6 +105,8 @@ def first_network(config: "TrainConfig") -> Derainer:
     if not config.start:
         return build(config.preset, config.model)
     network = load(config.start)
+    if isinstance(network, DerainNet):
+        network.forget_ranges()
     preset, architecture = describe(network)
     if preset != config.preset:
         raise TrainingError(f"{config.start}: is of preset {preset!r}; give `preset` {preset}")

@@ -2,9 +2,11 @@
 
 Fusion takes what is darkest for the background, since rain brightens. But before a bright sky a drop shows the rest of
 the scene, and is darker. There the frames' median is the background. Such rain darkens far more than it brightens,
-falls as the rain elsewhere does, and is all over the sky; a lamp post or a wire that moves is not.
+falls as the rain elsewhere does, and is all over the sky. What is longer than a streak, such as a lamp post that moves
+before the sky, stays, and so does what is much darker than a drop.
 """
 
+import math
 from functools import lru_cache
 
 import cv2
@@ -21,6 +23,9 @@ NOISE = 3  # grey levels, by which a frame may differ from the median
 LEAST_DARKENING = 0.5  # grey levels, mean over all frames
 LEAST_OF_SKY = 0.4  # share of all that is as bright, before which there is to be dark rain
 AS_BRIGHT = 20  # grey levels, less than what shows dark rain
+LONGEST = 66  # px, of a streak
+COVERED = 0.95  # share of a line so long, from which it is one thing
+ANGLES = 16  # of such lines
 DEEPEST = 90  # grey levels below the sky, up to which a drop may be
 # Each of these: where nothing, and where all of it, is dark rain.
 BRIGHT = 150, 175  # grey levels, of the median
@@ -55,10 +60,36 @@ def shares_of_dark_rain(rainy: Tensor, rain: Tensor, neighbours: Tensor) -> Tens
         * between(likeness(bright * F.relu(low - rainy), rain), ALONG)
         * (darkened > LEAST_DARKENING * around(bright, AROUND))
     )
+    shares = shares * ~long_things(bright * (high - rainy) > NOISE, shares)
     sky = cells(bright)
     light = cells(bright * high) / sky.clamp(min=1e-3)
     level = (shares * sky * light).sum() / (shares * sky).sum().clamp(min=1e-3)
     return shares * ((shares * sky).sum() >= LEAST_OF_SKY * (sky * (light >= level - AS_BRIGHT)).sum())
+
+
+def long_things(dark: Tensor, like: Tensor) -> Tensor:
+    """In which cells, as many as ``like`` has, there is something dark that is longer than a streak."""
+    halved = F.max_pool2d(dark[None, None].float(), 2, ceil_mode=True)
+    share = F.conv2d(halved, lines(dark.device), padding=LONGEST // 4).amax(1, keepdim=True)
+    around_it = F.max_pool2d((share > COVERED).float(), LONGEST // 2, stride=1, padding=LONGEST // 4)
+    return F.adaptive_max_pool2d(around_it, like.shape)[0, 0] > 0
+
+
+@lru_cache(4)
+def lines(device: torch.device) -> Tensor:
+    """``(ANGLES, 1, h, h)``: means along lines half as long as the longest streak, for maps halved."""
+    side = LONGEST // 2
+    places: Tensor = torch.arange(side, dtype=torch.float32) - side // 2
+    found = torch.zeros(ANGLES, 1, side, side)
+    for index in range(ANGLES):
+        angle = torch.tensor(math.pi * index / ANGLES)
+        found[
+            index,
+            0,
+            (side // 2 + (places * angle.cos()).round()).long(),
+            (side // 2 + (places * angle.sin()).round()).long(),
+        ] = 1
+    return (found / found.sum((2, 3), keepdim=True)).to(device)
 
 
 def likeness(streaks: Tensor, rain: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from derain.errors import UsageError
 from derain.files.parts import PART_NAME
 from derain.files.writing import make_folder, write_bytes
 from derain.models.contract import device_of
-from derain.restoring.restorer import settled_precision
+from derain.restoring.restorer import precisions_of, settled_precision
 from derain.video.damage import Damage
 from derain.video.encoder import is_whole, times_of
 from derain.video.naming import unfinished
@@ -77,12 +77,22 @@ class Work:
         return len(self.shown)
 
     def precision_of(self, run: Run) -> str:
-        """What the run computes in, which is what it began with."""
+        """What the run computes in, which is what it began with.
+
+        Raises:
+            UsageError: that is int8, which this machine cannot.
+        """
         place = self.folder / "precision"
         if not place.is_file():
             precision = settled_precision(run.settings.precision, device_of(run.model), run.model)
             write_bytes(place, precision.encode())
-        return place.read_text()
+        begun = place.read_text()
+        if begun == "int8" and run.settings.precision == "auto" and begun not in precisions_of(run.model):
+            raise UsageError(
+                f"{run.out}: was begun in int8, which cannot be done here; go on where it was begun, "
+                "or start over with another `precision` and `overwrite`"
+            )
+        return begun
 
     @property
     def matrix(self) -> bytes:
