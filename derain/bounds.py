@@ -27,7 +27,7 @@ class Bounds:
         between = f"from {self.least:.10g} to {self.most:.10g}"
         if self.choices:
             return f"one of {', '.join(self.choices)}"
-        return f"{self.lengths[0]} to {self.lengths[1]} numbers {between}" if self.lengths else between
+        return f"{self.lengths[0]} to {self.lengths[1]} whole numbers {between}" if self.lengths else between
 
 
 def bounded(default: Any, least: float, most: float, lengths: tuple[int, int] | None = None) -> Any:
