@@ -1099,6 +1099,25 @@ def test_a_clip_is_derained_only_if_it_rains_in_a_quarter_of_it(tmp_path, form):
     assert not wet.dry and wet.frames == 12 and out.exists()
 
 
+@pytest.mark.parametrize("form", ["7 frames", "1 frame", "one picture", "a stretch", "no length told"])
+def test_a_short_clip_is_judged_by_all_that_it_has(tmp_path, form):
+    """Among them what is shown within the stretch alone, and of a length that nobody tells."""
+    source, out = tmp_path / "a.mp4", tmp_path / "b.mp4"
+    stretch = {"start": 0.2, "end": 0.4} if form == "a stretch" else {}
+    if form == "one picture":
+        source, out = tmp_path / "in", tmp_path / "out"
+        save_photo(picture(0), source / "0.png")
+    elif form == "no length told":
+        source = make_clip(tmp_path / "a.mkv", 20, muxing={"live": "1"})
+    else:
+        make_clip(source, {"7 frames": 7, "1 frame": 1}.get(form, 30))
+    only_if_rainy, said = VideoSettings(temporal="off", rainy_from=0.1, **stretch), list[str]()
+    assert process(source, out, Identity(), only_if_rainy, say=said.append).dry
+    looks = {"7 frames": 7, "1 frame": 1, "one picture": 1, "a stretch": 5, "no length told": 5}[form]
+    assert said[-1].endswith(f"(0 of {looks} frames looked at are rainy)"), said
+    assert not process(source, out, Darker(), only_if_rainy).dry
+
+
 def test_a_frame_in_which_nothing_is_found_is_encoded_as_it_was_decoded(tmp_path, monkeypatch):
     """And not by way of RGB, which changes a value here and there."""
     clip = make_clip(tmp_path / "a.mkv", 6, codec="ffv1", pixel_format="yuv420p")

@@ -22,7 +22,7 @@ from derain.video.encoding import likely_encoding
 from derain.video.formats import choose_encoder
 from derain.video.holding import check_codec_of
 from derain.video.joining import Track, join
-from derain.video.judging import LOOKS, RAINY_LOOKS, count_rainy
+from derain.video.judging import looks_at
 from derain.video.naming import (
     FORMATS,
     check_preview,
@@ -143,10 +143,10 @@ def left_dry(run: Run) -> Done | None:
     """What becomes of a clip in which it does not rain, if such clips are left out; ``None`` of others."""
     if run.settings.rainy_from is None or manifest_beside(run.out).exists():
         return None
-    rainy = count_rainy(run)
-    if rainy >= RAINY_LOOKS:
+    looks = looks_at(run)
+    if not looks.are_dry:
         return None
-    run.say(f"{run.source}: skipped because it is dry ({rainy} of {LOOKS} frames looked at are rainy)")
+    run.say(f"{run.source}: skipped because it is dry ({looks.rainy} of {looks.made} frames looked at are rainy)")
     return Done(run.out, 0, 0.0, [], dry=True)
 
 
