@@ -520,6 +520,18 @@ def test_an_unfinished_run_of_other_settings_is_not_mixed_in(tmp_path, monkeypat
     assert said == [f"{source}: {why}"]
 
 
+@pytest.mark.parametrize("remedy", [{"keep_going": True}, {"max_memory": 2e9}, {"preview": "p.jpg"}])
+def test_a_frame_that_fails_costs_nothing_that_was_done_before(tmp_path, monkeypatch, remedy):
+    """Not even where the run goes on with what its error advises."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("derain.video.work.Work.SEGMENT_FRAMES", 2)
+    source, said = make_clip(tmp_path / "a.mp4"), []
+    with pytest.raises(PhotoError):
+        process(source, tmp_path / "b.mp4", Failing(), FRAME_BY_FRAME)
+    done = process(source, tmp_path / "b.mp4", Identity(), replace(FRAME_BY_FRAME, **remedy), say=said.append)
+    assert done.frames == 12 and f"{source}: continuing after 2 frames done before" in said
+
+
 @pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
 def test_nobody_else_sees_the_pieces_of_a_result(tmp_path, monkeypatch):
     monkeypatch.setattr("derain.video.work.Work.SEGMENT_FRAMES", 2)

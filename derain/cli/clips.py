@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -197,8 +197,8 @@ def journal_of_clips(
     from derain.batch.journal import digest, journal_of
 
     target = Target(Path(out) if out else None)
-    decisive = replace(settings, max_memory=None, preview=None)
-    return journal_of(clips, target, False, True, digest(derain.__version__, known_weights(weights), repr(decisive)))
+    decisive = repr(settings.decisive())
+    return journal_of(clips, target, False, True, digest(derain.__version__, known_weights(weights), decisive))
 
 
 def begin_several(

@@ -1,7 +1,8 @@
 """What to do with a clip: looked at without torch, which takes seconds to load."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from derain.bounds import bounded, choice, share
 from derain.errors import UsageError
@@ -11,6 +12,7 @@ from derain.restoring.names import check_precision, check_tile
 
 LATEST = 10**9  # seconds
 LEAST_RATE = 0.001  # frames a second
+NOT_DECISIVE = {"keep_going", "max_memory", "preview"}  # may change where a run goes on
 
 
 @dataclass(frozen=True)
@@ -59,3 +61,7 @@ class VideoSettings:
         first = -math.inf if self.start is None else self.start
         last = math.inf if self.end is None else self.end
         return begins + first, begins + last
+
+    def decisive(self) -> dict[str, Any]:
+        """What decides on the result, frames that fail apart."""
+        return {name: value for name, value in asdict(self).items() if name not in NOT_DECISIVE}

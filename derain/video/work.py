@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 
 from derain.errors import UsageError
@@ -149,5 +148,5 @@ def clear(folder: Path) -> None:
 def manifest(run: Run) -> str:
     """What a run is of; only one of the same may go on with its results."""
     origin = {"source": sha256(run.source), "weights": fingerprint(run.model)}
-    settings = {name: value for name, value in asdict(run.settings).items() if name != "preview"}
-    return json.dumps(origin | {"settings": settings | {"segment": Work.SEGMENT_FRAMES}}, indent=1, default=float)
+    settings = run.settings.decisive() | {"segment": Work.SEGMENT_FRAMES}
+    return json.dumps(origin | {"settings": settings}, indent=1, default=float)
