@@ -530,6 +530,8 @@ def test_folders_without_photos_and_links_that_lead_nowhere_are_told(tmp_path, r
     for name, to in (("gone", "nothing.png"), ("loop", "loop.png"), ("away", "../out.png")):
         (tmp_path / "in" / f"{name}.png").symlink_to(to)
     (tmp_path / "in" / "more").symlink_to(tmp_path / "deeper")
+    for name in ("round", "round.mp4"):  # is nothing to look at, and hides nothing beside it
+        (tmp_path / "in" / name).symlink_to(name)
     left: dict[str, str] = {}
     jobs = batch.plan([tmp_path / "in"], recursive=True, leave=lambda path, why: left.__setitem__(path.name, why))
     assert len(jobs) == 1 and left == {

@@ -65,9 +65,9 @@ def scan(folder: Path) -> Listing:
                 photos.append(entry.name)
                 if entry.is_symlink():
                     links.add(entry.name)
-            elif entry.is_symlink() and entry.is_dir():
+            elif entry.is_symlink() and os.path.isdir(entry.path):  # which a link to itself is not
                 linked_folders.append(entry.name)
-            elif is_own_clip(entry.name) and entry.is_file():
+            elif is_own_clip(entry.name) and os.path.isfile(entry.path):
                 clips.append(entry.name)
             elif is_shown_unread(entry.name):
                 unread.append(entry.name)
