@@ -493,6 +493,24 @@ def test_several_clips_go_on_after_those_that_were_replaced_or_are_dry(
         assert CliRunner().invoke(app, words).exit_code == 0 and len(worked_at) == 3
 
 
+@pytest.mark.parametrize("several", [True, False])
+def test_an_error_that_nobody_expects_ends_only_its_own_of_several_clips(tmp_path, small_weights, monkeypatch, several):
+    def pretend(source, out, *given):
+        if source.name == "a.mp4":
+            raise RuntimeError("cuDNN error: it failed")
+        return Done(out, 3, 0.1, [])
+
+    monkeypatch.setattr("derain.video.process", pretend)
+    clips = [str(make_clip(tmp_path / name, count=1)) for name in ("a.mp4", "b.mp4")[: 1 + several]]
+    done = CliRunner().invoke(app, ["video", *clips, "--weights", str(small_weights), "--json"])
+    if not several:
+        assert "cuDNN" in str(done.exception)
+        return
+    said = f"{clips[0]}: cannot be derained (cuDNN error: it failed)"
+    assert [json.loads(line)["error"] for line in done.stdout.splitlines()] == [said, None]
+    assert done.exit_code == 1 and f"derain: {said}\n" in done.stderr and "1 of 2 clips done" in done.stderr
+
+
 def animated(path: Path, form: str, plays: int | None = None) -> Path:
     pictures = [Image.fromarray(picture(number)) for number in range(3)]
     told = {} if plays is None else {"loop": plays}

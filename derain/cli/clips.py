@@ -15,7 +15,7 @@ from derain.cli.inputs import known_weights
 from derain.cli.interrupts import how_to_go_on
 from derain.cli.options import Computing
 from derain.cli.terminal import progress_bar, say, say_error, tell, tell_text, with_options
-from derain.errors import DerainError, PhotoError, UsageError
+from derain.errors import DerainError, PhotoError, UsageError, WeightsError, reason
 from derain.files.marks import DERAINED
 from derain.files.sparing import refuse_replacing
 from derain.signals import INTERRUPTED
@@ -244,10 +244,11 @@ def derain_clips(
                 if place := _place(clip, given, several, settings, overwrite, computing.weights, telling):
                     found = process(clip, place, network, settings, overwrite, report, telling.inform, elsewhere)
                     telling.done(clip, found, elsewhere.names_of_nodes() if elsewhere else None)
-            except (PhotoError, UsageError) as error:
-                if not several:
+            except Exception as error:  # whatever it is, the other clips go on; without weights none could
+                if not several or isinstance(error, WeightsError):
                     raise
-                telling.failed(clip, error)
+                said = f"{clip}: cannot be derained ({reason(error)})"
+                telling.failed(clip, error if isinstance(error, DerainError) else PhotoError(said))
             except KeyboardInterrupt:
                 say(how_to_go_on())
                 raise typer.Exit(INTERRUPTED) from None
