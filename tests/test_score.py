@@ -10,6 +10,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from derain.cli.app import app
+from derain.cli.score import _pictures
 from derain.evaluation.self_test import draw_scene
 from derain.rain.amount import RAINY_SCORE, amount, coverage, visible
 from derain.rain.compose import add
@@ -150,6 +151,23 @@ def test_what_cannot_be_scored_has_the_keys_of_what_can(small_weights, tmp_path,
     done = CliRunner().invoke(app, ["score", *names, "--json", "--weights", str(small_weights)])
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert [row["input"] for row in rows] == names and rows[0].keys() == rows[1].keys() == rows[2].keys()
+
+
+@pytest.mark.parametrize("bad", ["nosuch://x", "udp://127.0.0.1:70000", "odd.png"])
+def test_whatever_goes_wrong_with_one_source_the_others_are_scored(small_weights, tmp_path, rng, monkeypatch, bad):
+    def pictures_of(source, *given):
+        if Path(source).name == "odd.png":
+            raise RuntimeError("nobody expects it")
+        yield from _pictures(source, *given)
+
+    monkeypatch.setattr("derain.cli.score._pictures", pictures_of)
+    monkeypatch.chdir(tmp_path)
+    for name in ("odd.png", "good.png"):
+        Image.fromarray(rng.integers(0, 256, (30, 40, 3), dtype=np.uint8)).save(name)
+    done = CliRunner().invoke(app, ["score", bad, "good.png", "--json", "--weights", str(small_weights)])
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.exit_code == 1 and [row["input"] for row in rows] == [bad, "good.png"], done
+    assert rows[0]["error"].startswith(f"{bad}: ") and rows[1]["error"] is None and rows[1]["score"] >= 0
 
 
 @pytest.fixture(scope="module")

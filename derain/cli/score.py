@@ -13,7 +13,7 @@ from derain.cli.inputs import absence, check_weights
 from derain.cli.left_out import LeftOut
 from derain.cli.options import Device, Precision, Quiet, Weights
 from derain.cli.terminal import informer, progress_bar, say, say_error, tell_row, tell_text, with_options
-from derain.errors import PhotoError
+from derain.errors import DerainError, PhotoError, reason
 from derain.text import as_json
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def score(
     from derain.restoring.restorer import Restorer
     from derain.weights import load
 
-    telling = Telling(json)
+    telling = Telling(json, alone=len(sources) == 1)
     with progress_bar(hidden=quiet) as bar:
         task = bar.add_task("looking", total=len(sources), doing="loading the network")
         restorer = Restorer(load(weights, choose_device(device)), precision)
@@ -165,6 +165,7 @@ class Telling:
     """What is told of pictures: results on stdout, as a table or as JSON, and what fails on stderr."""
 
     json: bool
+    alone: bool  # whether there is one source
     failed: bool = False
     waiting: dict[str, Any] | None = None  # the last frame of a clip, whose damage is known only after all
 
@@ -173,12 +174,15 @@ class Telling:
         """All that is told inside is of this; a failure is told with the last frame, or by itself."""
         try:
             yield
-        except PhotoError as error:
+        except Exception as error:  # whatever it is, the other sources go on
+            if self.alone and not isinstance(error, PhotoError):
+                raise
             self.failed = True
+            said = str(error) if isinstance(error, DerainError) else f"cannot be looked at ({reason(error)})"
             last, self.waiting = self.waiting, None
-            _tell_failure(source, str(error), self.json and last is None)
+            _tell_failure(source, said, self.json and last is None)
             if last:
-                tell_text(as_json(last | {"error": with_options(str(error))}))
+                tell_text(as_json(last | {"error": with_options(said)}))
         finally:
             self._let_go()
 
