@@ -189,6 +189,19 @@ def test_weights_without_a_digest_are_not_called_intact(small_weights):
     assert done.returncode == 2 and "is not the file that SHA256SUMS beside it names" in done.stderr
 
 
+@pytest.mark.parametrize("form", ["{}  {}", "{} *{}", "{}  ./{}", "\n{} *my {}\n{} *{}\n"])
+def test_a_list_of_digests_is_read_as_sha256sum_writes_it(small_weights, form):
+    sums, name, right = small_weights.parent / "SHA256SUMS", small_weights.name, sha256(small_weights)
+    sums.write_text(form.format(right.upper(), name, right, name))
+    assert verified(small_weights).compared
+    sums.write_text(form.format("0" * 64, name, "0" * 64, name))
+    with pytest.raises(WeightsError, match="is not the file that SHA256SUMS beside it names"):
+        verified(small_weights)
+    sums.write_text(f"SHA256 ({name}) = {right}\n")
+    with pytest.raises(WeightsError, match="is no line of sha256sum.*; make it again with sha256sum, or remove it"):
+        verified(small_weights)
+
+
 def test_weights_of_others_are_told_as_such(tmp_path, small_weights):
     save_file({"w": torch.zeros(1)}, tmp_path / "other.safetensors")
     assert "derain wrote; its header says nothing of derain; give" in refused(tmp_path / "other.safetensors")

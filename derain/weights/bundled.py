@@ -1,17 +1,21 @@
 """The weights that come with derain: their names, and their digests in ``SHA256SUMS``."""
 
 import os
+import re
 from importlib import resources
 from pathlib import Path
 
 from derain.errors import WeightsError, reason
 from derain.given import to_path
+from derain.text import shown
 from derain.weights.checksums import sha256
 
 PURPOSES = {  # of the weights that come with derain, and their speed on one core at float32
     "derain": "the default; about 1 s per megapixel",
     "nlcl": "the paper's own network, a second opinion; about 10 s per megapixel",
 }
+
+LINE = re.compile(r"([0-9A-Fa-f]{64}) [ *](?:\./)?(.+)")  # digest, how it was read, and name
 
 
 def bundled_folder() -> Path:
@@ -67,9 +71,21 @@ def digests(folder: str | Path) -> dict[str, str]:
     Raises:
         WeightsError: that file is missing or damaged.
     """
-    sums = to_path("folder", folder) / "SHA256SUMS"
+    folder = to_path("folder", folder)
+    sums, is_own = folder / "SHA256SUMS", folder == bundled_folder()
     try:
-        lines = sums.read_text(encoding="utf-8").splitlines()
-        return {name: digest for digest, name in (line.split() for line in lines)}
+        lines = sums.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        return dict(_named(line) for line in lines if line.strip())
     except (OSError, ValueError) as error:
-        raise WeightsError(f"{sums}: cannot be read ({reason(error)}); reinstall derain") from None
+        remedy = "reinstall derain" if is_own else "make it again with sha256sum, or remove it"
+        raise WeightsError(f"{sums}: cannot be read ({reason(error)}); {remedy}") from None
+
+
+def _named(line: str) -> tuple[str, str]:
+    """
+    Raises:
+        ValueError: it is no line of ``sha256sum``.
+    """
+    if not (found := LINE.fullmatch(line)):
+        raise ValueError(f"{shown(line)} is no line of sha256sum")
+    return found[2], found[1].lower()
