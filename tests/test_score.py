@@ -204,6 +204,9 @@ def test_photos_with_rain_left_say_so_in_json_and_when_asked(
     done = CliRunner().invoke(app, ["run", str(tmp_path / "wet.png"), *options])
     assert json.loads(done.stdout)["rain_left"] == left, done.stderr
     assert ("42% of it left" in done.stderr) == (left is not None)
+    options.remove("--json")
+    by_pipe = CliRunner().invoke(app, ["run", "-", *options], input=(tmp_path / "wet.png").read_bytes())
+    assert ("42% of it left" in by_pipe.stderr) == (left is not None), by_pipe.stderr
 
 
 def test_a_step_between_frames_is_told_where_there_are_none(small_weights, tmp_path, rng):

@@ -261,13 +261,20 @@ def _separate(work: JobUnderWay, restorer: Restorer, treatment: Treatment, watch
         return work
     told = watch and partial(watch, work.job)
     try:
-        layers = separate(work.original, restorer, treatment.strength, treatment.rainy_from, told)
-        if treatment.look_for_rest and treatment.strength == 1 and layers.coverage >= RAINY_SCORE and not layers.dry:
-            layers = replace(layers, rain_left=rain_left(work.original.pixels, layers.background))
-        return replace(work, layers=layers)
+        return replace(work, layers=_treated(work.original, restorer, treatment, told))
     except Exception as error:  # whatever it is, the other photos go on
         said = str(error) if isinstance(error, PhotoError) else f"cannot be derained ({reason(error)})"
         return JobUnderWay(work.job, error=PhotoError(f"{work.job.source}: {said}"))
+
+
+def _treated(
+    original: Original, restorer: Restorer, treatment: Treatment, watch: Callable[[str], None] | None = None
+) -> Separated:
+    """The layers of a photo, looked at for rain that is left if that is wanted."""
+    layers = separate(original, restorer, treatment.strength, treatment.rainy_from, watch)
+    if treatment.look_for_rest and treatment.strength == 1 and layers.coverage >= RAINY_SCORE and not layers.dry:
+        return replace(layers, rain_left=rain_left(original.pixels, layers.background))
+    return layers
 
 
 @dataclass(frozen=True)
@@ -370,7 +377,7 @@ def through_pipe(model: Derainer, treatment: Treatment, format: str | None = Non
     original = decode(content, "stdin", treatment.max_megapixels)
     to = FORMATS[ending] if ending else original.format
     try:
-        layers = separate(original, treatment.restorer(model), treatment.strength, treatment.rainy_from)
+        layers = _treated(original, treatment.restorer(model), treatment)
         result = Result(original, layers, to, treatment.quality)
         finished = result.file()
     except PhotoError as error:
