@@ -828,6 +828,20 @@ def test_a_damaged_checkpoint_is_one_sentence(folders, tmp_path, damage):
         train(config(), *folders, tmp_path / "out", resume=True)
 
 
+@pytest.mark.parametrize("loading", ["torch.load", "torch.nn.Module.load_state_dict"])
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")])
+def test_a_checkpoint_that_does_not_fit_into_the_memory_is_not_called_another(
+    folders, tmp_path, monkeypatch, loading, error
+):
+    def fail(*given, **options):
+        raise error
+
+    train(config(steps=1), *folders, tmp_path / "out")
+    monkeypatch.setattr(loading, fail)
+    with pytest.raises(TrainingError, match="out.*: there is not enough memory to go on from it; close other"):
+        train(config(), *folders, tmp_path / "out", resume=True)
+
+
 @pytest.mark.parametrize("missing", ["learner", "step", "seconds", "config"])
 def test_a_checkpoint_that_lacks_something_is_one_sentence(folders, tmp_path, missing):
     train(config(steps=1), *folders, tmp_path / "out")
@@ -893,7 +907,7 @@ def test_a_run_is_not_overwritten_nor_mistaken(folders, tmp_path):
         train(config(steps=1), *folders, tmp_path / "out")
     with pytest.raises(TrainingError, match="preset 'derain', not 'nlcl'"):
         train(config("nlcl"), *folders, tmp_path / "out", resume=True)
-    with pytest.raises(TrainingError, match="its network is different; give `resume` with the same `config`"):
+    with pytest.raises(TrainingError, match=r"its network is different \(.*\); give `resume` with the same `config`"):
         train(replace(config(), model={"blocks": [1, 1, 1, 2]}), *folders, tmp_path / "out", resume=True)
     with pytest.raises(TrainingError, match="`seed` 3"):
         train(config(steps=2, seed=1), *folders, tmp_path / "out", resume=True)

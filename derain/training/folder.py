@@ -17,6 +17,7 @@ from derain.errors import PhotoError, TrainingError, WeightsError, unreadable, u
 from derain.files.writing import append_line, atomic, make_folder
 from derain.models.contract import device_of
 from derain.photos import write_photo
+from derain.restoring.devices import is_out_of_memory
 from derain.training.clock import Timing
 from derain.training.config import TrainConfig
 from derain.training.crops import Crops, to_tensor
@@ -25,6 +26,7 @@ from derain.training.places import CHECKPOINT, PREVIEWS, check_run, weights_in
 from derain.weights import save
 
 LOG = "log.jsonl"
+NO_MEMORY = "there is not enough memory to go on from it; close other programs"
 
 
 @contextmanager
@@ -128,10 +130,9 @@ def load_checkpoint(folder: Path, preset: str) -> dict[str, Any]:
         state["trained"] = float(state.get("trained", state["seconds"]))  # older checkpoints count the loop alone
     except OSError as error:
         raise TrainingError(f"{path}: {unreadable(error)}") from None
-    except Exception:  # torch.load raises many kinds, all of which mean a damaged file
-        raise TrainingError(
-            f"{path}: damaged or not a checkpoint of derain; give another `out` to start over"
-        ) from None
+    except Exception as error:  # torch.load raises many kinds, nearly all of which mean a damaged file
+        damaged = "damaged or not a checkpoint of derain; give another `out` to start over"
+        raise TrainingError(f"{path}: {NO_MEMORY if is_out_of_memory(error) else damaged}") from None
     if saved != preset:
         raise TrainingError(f"{path}: is of preset {saved!r}, not {preset!r}; give `preset` {saved} or another `out`")
     return state

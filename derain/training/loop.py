@@ -14,16 +14,17 @@ from typing import Any
 
 import torch
 
-from derain.errors import PhotoError, TrainingError
+from derain.errors import PhotoError, TrainingError, reason
 from derain.files.writing import alone
 from derain.given import to_path
-from derain.text import counted
+from derain.restoring.devices import is_out_of_memory
+from derain.text import counted, cut
 from derain.training.batches import Batches, default_workers
 from derain.training.clips import Footage
 from derain.training.clock import Clock, Timing
 from derain.training.config import TrainConfig, check
 from derain.training.crops import Crops, Room
-from derain.training.folder import LOG, Log, keep, load_checkpoint, run_folder
+from derain.training.folder import LOG, NO_MEMORY, Log, keep, load_checkpoint, run_folder
 from derain.training.interrupts import uninterrupted
 from derain.training.learner import Learner, Onlooker, learner_of
 from derain.training.places import has_checkpoint, of_one_folder, weights_in
@@ -278,13 +279,16 @@ def restore(
     """Go on with the learner and the onlooker of a checkpoint.
 
     Raises:
-        TrainingError: it is of another network or seed.
+        TrainingError: it is of another network or seed, or does not fit into the memory.
     """
     try:
         learner.load_state(state["learner"])
         if onlooker:
             onlooker.load_state(state["onlooker"])
-    except Exception:  # torch raises many kinds where shapes or names differ
-        raise TrainingError(f"{out}: its network is different; give `resume` with the same `config`") from None
+    except Exception as error:  # torch raises many kinds where shapes or names differ
+        if is_out_of_memory(error):
+            raise TrainingError(f"{out}: {NO_MEMORY}") from None
+        why = cut(reason(error))
+        raise TrainingError(f"{out}: its network is different ({why}); give `resume` with the same `config`") from None
     if state["config"].get("seed") != config.seed:
         raise TrainingError(f"{out}: was begun with another seed; give `seed` {state['config'].get('seed')}")
