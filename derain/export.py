@@ -86,14 +86,17 @@ def export_onnx(
     check_extra("onnx", "export")
     model, said = load(weights), about(weights)
     content = _as_onnx(model, half, with_rain, _metadata(said, half))
-    difference = _difference(load(weights) if half else model, content, with_rain)
+    difference = _difference(load(weights) if half else model, content)
     if not difference <= (LARGEST_DIFFERENCE_HALF if half else LARGEST_DIFFERENCE):
         advice = "; export it without `half`" if half else ""
         raise DerainError(
             f"{weights}: ONNX Runtime's result differs from torch's by {255 * difference:.1f} grey levels{advice}"
         )
     make_folder(out.parent)
-    (write_bytes if overwrite else write_new)(out, content)
+    if overwrite:
+        write_bytes(out, content)
+    else:
+        write_new(out, content, argument="out")
     return 255 * difference
 
 
@@ -151,7 +154,7 @@ def _name_sides(file: Any) -> None:
         del node.metadata_props[:]
 
 
-def _difference(model: Derainer, content: bytes, with_rain: bool) -> float:
+def _difference(model: Derainer, content: bytes) -> float:
     """The largest difference of ONNX Runtime's layers from torch's, NaN if there is one."""
     import onnxruntime
 

@@ -1,5 +1,6 @@
 """Whether an ONNX file can be made: told without torch, which takes seconds to load."""
 
+import os
 from pathlib import Path
 
 from derain.errors import UsageError
@@ -15,5 +16,5 @@ def check_onnx_file(out: Path, overwrite: bool, weights: str | Path) -> None:
     if out.suffix.lower() != ".onnx":
         raise UsageError(f"{out}: not the name of an ONNX file; give one that ends in .onnx")
     check_file(out, {"weights": [Path(weights)]}, "give another `out`")
-    if out.exists() and not overwrite:
+    if os.path.lexists(out) and not overwrite:
         raise UsageError(f"{out}: exists; give `overwrite` to replace it")

@@ -9,9 +9,11 @@ import pytest
 import torch
 
 import derain
-from derain.errors import UsageError
+from derain.errors import PhotoError, UsageError
 from derain.export import export_onnx
+from derain.files.writing import write_new
 from derain.models import build
+from derain.onnx_file import check_onnx_file
 from derain.weights import save, sha256
 
 onnx, onnxruntime, openvino = (pytest.importorskip(name) for name in ("onnx", "onnxruntime", "openvino"))
@@ -111,6 +113,11 @@ def test_what_exists_stays(tmp_path):
     with pytest.raises(UsageError, match="exists"):
         export_onnx("derain", tmp_path / "there.onnx")
     assert (tmp_path / "there.onnx").read_bytes() == b"mine"
+    (tmp_path / "link.onnx").symlink_to("nowhere")
+    with pytest.raises(UsageError, match="link.onnx: exists; give `overwrite`"):
+        check_onnx_file(tmp_path / "link.onnx", False, "derain")
+    with pytest.raises(PhotoError, match="meantime; give another `out`; `overwrite` would replace what is there"):
+        write_new(tmp_path / "there.onnx", b"other", argument="out")
     with pytest.raises(UsageError, match="would replace what is read as `weights`"):
         export_onnx(tmp_path / "there.onnx", tmp_path / "there.onnx", overwrite=True)
     (tmp_path / "folder.onnx").mkdir()

@@ -916,6 +916,10 @@ def test_a_run_is_not_overwritten_nor_mistaken(folders, tmp_path):
     with pytest.raises(TrainingError, match="derain.safetensors: exists"):
         train(config(steps=1), *folders, tmp_path / "mine")
     assert (tmp_path / "mine" / "derain.safetensors").read_bytes() == b"mine"
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / "derain.safetensors").symlink_to("nowhere")
+    with pytest.raises(TrainingError, match="derain.safetensors: exists"):
+        train(config(steps=1), *folders, tmp_path / "linked")
 
 
 def test_two_runs_do_not_share_a_folder(folders, tmp_path):

@@ -121,8 +121,11 @@ def write_bytes(path: Path, content: bytes, mode: int = NEW_FILE) -> None:
         raise PhotoError(f"{path}: {unwritable(error)}") from None
 
 
-def write_new(path: Path, content: bytes, mode: int = NEW_FILE) -> None:
+def write_new(path: Path, content: bytes, mode: int = NEW_FILE, argument: str = "output") -> None:
     """As :func:`write_bytes`, but never in the place of something else, be it there since a moment ago.
+
+    Args:
+        argument: which names the path.
 
     Raises:
         PhotoError: as :func:`write_bytes`, or something else is there.
@@ -138,7 +141,7 @@ def write_new(path: Path, content: bytes, mode: int = NEW_FILE) -> None:
     except FileExistsError:
         if not _holds(path, content):
             what = "was created by another program in the meantime" if exists(path) else "is a broken link"
-            advice = "give another `output`; `overwrite` would replace what is there"
+            advice = f"give another `{argument}`; `overwrite` would replace what is there"
             raise PhotoError(f"{path}: {what}; {advice}") from None
     except OSError as error:
         raise PhotoError(f"{path}: {unwritable(error)}") from None

@@ -34,7 +34,7 @@ def check_run(out: Path, preset: str, resume: bool, photos: tuple[Path, ...]) ->
         raise TrainingError(f"{out / CHECKPOINT}: no checkpoint to resume; leave out `resume` to start over")
     if not resume and has_checkpoint(out):
         raise TrainingError(f"{out}: already holds a run; give `resume` to continue it, or another `out`")
-    if not resume and (weights := weights_in(out, preset)).exists():
+    if not resume and os.path.lexists(weights := weights_in(out, preset)):
         raise TrainingError(f"{weights}: exists and would be replaced; give another `out`")
     if error := hindrance(out / CHECKPOINT, "give another `out`"):
         raise error
