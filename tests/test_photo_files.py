@@ -236,12 +236,15 @@ def test_what_a_file_declares_has_to_fit_what_is_there(file_format):
         decode(content)
 
 
-def test_a_blank_giant_waits_to_be_asked_for(tmp_path):
+def test_a_blank_giant_is_refused_only_where_that_is_asked_for(tmp_path, monkeypatch):
     (tmp_path / "blank.webp").write_bytes(declared(8_000, 8_000, "WEBP"))
     with pytest.raises(SparseError, match="8000x8000 px in . kB"):
-        read_original(tmp_path / "blank.webp")
+        read_original(tmp_path / "blank.webp", patient=False)
     with pytest.raises(PhotoError, match="`max_megapixels` 64"):
         read_original(tmp_path / "blank.webp", max_megapixels=50)
+    monkeypatch.setattr("derain.photos.extent.LARGE_PIXELS", 10_000)
+    Image.new("RGB", (200, 100)).save(tmp_path / "blank.webp", lossless=True)
+    assert read_original(tmp_path / "blank.webp").pixels.shape == (100, 200, 3)
 
 
 def test_a_blank_giant_does_not_hold_up_the_others(rgb, tmp_path, small_weights, monkeypatch):

@@ -41,14 +41,14 @@ class TooLargeError(PhotoError):
         self.megapixels = megapixels
 
 
-def read_original(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS, patient: bool = False) -> Original:
+def read_original(path: str | Path, max_megapixels: float = MAX_MEGAPIXELS, patient: bool = True) -> Original:
     """A photo from a file.
 
     Args:
         patient: also decode a file of a few kilobytes that declares hundreds of megapixels.
 
     Raises:
-        SparseError: it is such a file.
+        SparseError: it is such a file; not if ``patient``.
         PhotoError: the file is missing, damaged, too large, not a photo, or holds more than one picture.
     """
     path = place(path)
