@@ -25,7 +25,6 @@ from derain.finetuning.judge import Earlier, Extent, Judge, Scores
 from derain.finetuning.material import (
     LEAST_JUDGING,
     check_folder,
-    check_same,
     prepare,
 )
 from derain.finetuning.places import INTERRUPTED, work_folder
@@ -147,7 +146,6 @@ def finetune(  # the whole of what a caller may choose
     blends = [blend for blend in BLENDS if blend <= CHANGES[change].furthest]
     with run_folder(out, (rainy, bank, Path(start)), resume, overwrite) as work:
         memory = remembered(work, fingerprint(network), start) if resume else {}
-        check_same(rainy, work / PHOTOS)
         clock = clock_of_run(minutes, began, watch, memory)
         run = Run(network, rainy, bank, work, recipe, scales, blends, clock, memory, say, report)
         adapt(run)

@@ -148,7 +148,7 @@ def prepare(
     say, clock = say or (lambda sentence: None), clock or Clock()
     files = usable_files(rainy, say)
     if index := read_index(folder):
-        check_same(rainy, folder)
+        check_same(rainy, files, index)
         material = Material(folder, index.sources, len(index.sizes) - len(index.digests))
         copy_again(material, files, clock)
         return material
@@ -308,19 +308,16 @@ def read_index(folder: Path) -> Index | None:
         return None
 
 
-def check_same(rainy: Path, folder: Path) -> None:
-    """Names, sizes and contents of the user's files against those of the interrupted run in ``folder``, if any.
+def check_same(rainy: Path, files: list[Path], index: Index) -> None:
+    """Names, sizes and contents of the user's files against those of an interrupted run.
 
     Raises:
-        TrainingError: the folder of photos cannot be read.
         UsageError: they are others.
     """
-    if (index := read_index(folder)) is None:
-        return
-    files = {path.name: path for path in usable_files(rainy)}
-    changes = [f"{name} is missing" for name in index.sizes if name not in files]
-    changes += [f"{name} is new" for name in files if name not in index.sizes]
-    for name, path in files.items():
+    named = {path.name: path for path in files}
+    changes = [f"{name} is missing" for name in index.sizes if name not in named]
+    changes += [f"{name} is new" for name in named if name not in index.sizes]
+    for name, path in named.items():
         size, known = index.sizes.get(name), index.digests.get(name)
         if size is not None and (path.stat().st_size != size or (known is not None and digest(path) != known)):
             changes.append(f"{name} has changed")
