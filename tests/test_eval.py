@@ -513,6 +513,16 @@ def test_a_picture_without_a_score_is_not_counted_and_told_once(paired_folders):
     assert done.stderr.splitlines() == [f"not scored: {sizes}", "1 problem, 0 pictures scored"]
 
 
+def test_only_a_wrong_size_is_told_as_what_a_picture_is(paired_folders, monkeypatch):
+    def fail(*given):
+        raise ValueError("cannot reshape it")
+
+    monkeypatch.setattr("derain.evaluation.evaluate.paired_scores", fail)
+    given = ("--clean", paired_folders / "clean" / "norain-0.png", "--weights", "none")
+    done = call("--rainy", paired_folders / "rainy" / "rain-0.png", *given)
+    assert "not scored: rain-0.png: input: cannot reshape it\n" in done.stderr
+
+
 def test_a_picture_that_a_network_cannot_do_is_named_and_the_others_are_scored(paired_folders):
     class Failing(derain.models.contract.Derainer):
         """Has no memory for the second picture."""

@@ -16,7 +16,7 @@ import torch
 
 from derain.arrays import Heights, in_unit
 from derain.errors import reason
-from derain.evaluation.metrics import Picture, capped_psnr, values
+from derain.evaluation.metrics import MisfitError, Picture, capped_psnr, values
 from derain.evaluation.no_truth import Sequel, motion
 from derain.evaluation.samples import INPUT, Sample, Samples, as_far_as_whole
 from derain.evaluation.scores import SCORES, Repasted, paired_scores, primary, scores_of, unpaired_scores
@@ -181,7 +181,7 @@ def score(
                 found[name] = unpaired_scores(picture, sample.rainy) | extra.get(name, {})
             if before and moved is not None and name in before[1]:
                 found[name] |= scores_of(Sequel(picture, before[1][name], moved))
-        except ValueError as error:
+        except MisfitError as error:
             misfits.setdefault(str(error), []).append(name)
         except Exception as error:  # whatever it is, the other scores go on
             problems.append(f"{sample.name}: {name}{', in part' * (name in found)}: {reason(error)}")

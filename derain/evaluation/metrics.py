@@ -17,6 +17,10 @@ IDENTICAL_PSNR = 100.0  # dB that identical pictures count as in means; infinity
 WINDOW, SIGMA = 11, 1.5  # SSIM's Gaussian window, px
 
 
+class MisfitError(ValueError):
+    """Of pictures that are to be compared and are of two sizes; it tells what one is and the other has."""
+
+
 def values(picture: Picture) -> Values:
     """Values in [0, 255], whatever the depth."""
     return picture.astype(np.float64) / (257 if picture.dtype == np.uint16 else 1)
@@ -71,12 +75,12 @@ class Paired:
     """A picture beside its truth, in the form of the truth: grey repeated beside colour, colour averaged beside grey.
 
     Raises:
-        ValueError: the sizes differ.
+        MisfitError: the sizes differ.
     """
 
     def __init__(self, picture: Picture, truth: Picture) -> None:
         if picture.shape[:2] != truth.shape[:2]:
-            raise ValueError(f"{size_of(picture)} px, but its ground truth has {size_of(truth)}")
+            raise MisfitError(f"{size_of(picture)} px, but its ground truth has {size_of(truth)}")
         self.luma, self.truth_luma = luma(picture), luma(truth)
         self.values, self.truth_values = values(picture), values(truth)
         if truth.ndim == 2 and picture.ndim == 3:

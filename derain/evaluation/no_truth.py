@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from derain.arrays import Mask
-from derain.evaluation.metrics import Picture, size_of, values
+from derain.evaluation.metrics import MisfitError, Picture, size_of, values
 from derain.motion import Field, optical_flow, pixel_grid
 from derain.photos import as_rgb
 from derain.rain.clean import clean_rain, flattest, line_energies
@@ -23,12 +23,12 @@ class Unpaired:
     """A restored photo beside the rainy one.
 
     Raises:
-        ValueError: the sizes differ.
+        MisfitError: the sizes differ.
     """
 
     def __init__(self, picture: Picture, rainy: Picture) -> None:
         if picture.shape[:2] != rainy.shape[:2]:
-            raise ValueError(f"{size_of(picture)} px, but the rainy photo has {size_of(rainy)}")
+            raise MisfitError(f"{size_of(picture)} px, but the rainy photo has {size_of(rainy)}")
         self.before, self.after = (_rgb(p) for p in (rainy, picture))
         self.grey_before, self.grey_after = self.before.mean(axis=2), self.after.mean(axis=2)
         self.change = self.before - self.after

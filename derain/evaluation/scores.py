@@ -170,7 +170,7 @@ def paired_scores(picture: Picture, truth: Picture) -> dict[str, float]:
     """Scores of a picture against its truth.
 
     Raises:
-        ValueError: the sizes differ.
+        MisfitError: the sizes differ.
     """
     return scores_of(Paired(picture, truth))
 
@@ -179,7 +179,7 @@ def unpaired_scores(picture: Picture, rainy: Picture) -> dict[str, float]:
     """What became of a rainy photo, without its truth.
 
     Raises:
-        ValueError: the sizes differ.
+        MisfitError: the sizes differ.
     """
     return scores_of(Unpaired(picture, rainy))
 
