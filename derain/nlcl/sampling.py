@@ -25,23 +25,8 @@ def similar_patches(image: Tensor, count: int) -> Tensor:
 
     How many they are follows from the image's size alone, so that nothing is read back from a GPU.
     """
-    size = (image.shape[2], image.shape[3])
-    return _nearest(image, random_queries(image), min(count, fewest_centres(size)))[0]
-
-
-def nearest_patches(image: Tensor, queries: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The centres whose 16x16 patches are nearest to the query's, the query itself first.
-
-    Args:
-        image: ``(N, C, H, W)``, any size; where it is smaller than a patch, the patch shrinks to it.
-        queries: ``(N, 2)`` rows and columns.
-        count: K, how many centres to keep; fewer are returned if the window holds fewer.
-
-    Returns:
-        ``(N, K, 2)`` rows and columns, and their ``(N, K)`` Euclidean distances, nearest first.
-    """
-    inside = _centres(queries, (image.shape[2], image.shape[3]))[1]
-    return _nearest(image, queries, min(count, int(inside.sum(dim=1).min())))
+    held = fewest_centres((image.shape[2], image.shape[3]))
+    return nearest_patches(image, random_queries(image), min(count, held))[0]
 
 
 def fewest_centres(size: tuple[int, int]) -> int:
@@ -66,7 +51,17 @@ def _centres(queries: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     return centres, low & (centres[..., 0] <= size[0] - patch + half) & (centres[..., 1] <= size[1] - patch + half)
 
 
-def _nearest(image: Tensor, queries: Tensor, kept: int) -> tuple[Tensor, Tensor]:
+def nearest_patches(image: Tensor, queries: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The centres whose 16x16 patches are nearest to the query's, the query itself first.
+
+    Args:
+        image: ``(N, C, H, W)``, any size; where it is smaller than a patch, the patch shrinks to it.
+        queries: ``(N, 2)`` rows and columns.
+        count: K, how many centres to give; where the window holds fewer, others infinitely far away.
+
+    Returns:
+        ``(N, K, 2)`` rows and columns, and their ``(N, K)`` Euclidean distances, nearest first.
+    """
     size = (image.shape[2], image.shape[3])
     centres, inside = _centres(queries, size)
     patch = min(PATCH, *size)
@@ -81,7 +76,7 @@ def _nearest(image: Tensor, queries: Tensor, kept: int) -> tuple[Tensor, Tensor]
     itself = SEARCH_RADIUS * 2 * SEARCH_RADIUS + SEARCH_RADIUS
     distances = (patches - patches[:, :, itself : itself + 1]).square().sum(dim=1).sqrt()
     distances = distances.masked_fill(~inside, torch.inf)
-    nearest, index = distances.topk(kept, largest=False)
+    nearest, index = distances.topk(count, largest=False)
     return centres.gather(1, index[:, :, None].expand(-1, -1, 2)), nearest
 
 
