@@ -2,12 +2,13 @@
 
 import logging
 import warnings
+from pathlib import Path
 
 import pytest
 import torch
 
 from derain.errors import UsageError
-from derain.restoring.devices import choose_device
+from derain.restoring.devices import choose_device, proc_bytes
 
 OLD_DRIVER = "CUDA initialization: The NVIDIA driver on your system is too old (found version 11040)."
 
@@ -85,3 +86,9 @@ def test_a_driver_that_cannot_be_used_is_said_once(monkeypatch, caplog):
     with warnings.catch_warnings(action="error"), caplog.at_level(logging.WARNING):
         assert choose_device("auto") == torch.device("cpu")
     assert len(caplog.records) == 1 and "driver on your system is too old" in caplog.text
+
+
+@pytest.mark.skipif(not Path("/proc/meminfo").exists(), reason="there is no /proc")
+def test_what_the_system_does_not_tell_of_its_memory_is_not_known():
+    assert proc_bytes("meminfo", "MemTotal") > 1e6 and proc_bytes("self/status", "VmRSS") > 1e6
+    assert proc_bytes("meminfo", "MemAvailablE") is None and proc_bytes("no such file", "MemTotal") is None

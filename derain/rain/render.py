@@ -46,7 +46,7 @@ def along_and_across(half: int, degrees: float) -> tuple[NDArray[np.float64], ND
 
 
 def normal_cdf(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    import torch  # which takes seconds to load, and the amount of rain is measured without
+    import torch  # which takes seconds to load, and a picture without rain is told without
 
     return np.asarray(torch.special.ndtr(torch.from_numpy(x)).numpy())
 

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import re
 import sys
 import time
 import warnings
@@ -125,12 +126,12 @@ def half_is_faster(device: torch.device, threads: int) -> bool:
 
 
 def proc_bytes(file: str, field: str) -> float | None:
-    """A field of Linux' ``/proc/<file>`` that is told in kB, in bytes; ``None`` on other systems."""
+    """A field of Linux' ``/proc/<file>`` that is told in kB, in bytes; ``None`` where nobody tells it."""
     path = Path("/proc") / file
     if not path.exists():
         return None
-    lines = dict(line.split(":", 1) for line in path.read_text().splitlines())
-    return float(lines[field].split()[0]) * 1024
+    found = re.search(rf"^{field}:\s*(\d+)", path.read_text(), re.MULTILINE)
+    return float(found[1]) * 1024 if found else None
 
 
 def free_memory(device: torch.device) -> float:

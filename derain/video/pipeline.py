@@ -263,7 +263,6 @@ def _encode(clip: Clip, work: Work, run: Run) -> list[int]:
             run.report(index, 0, time.monotonic() - began)
             preview.show(frame, picture, run.source)
         work.note(network.failed, clip.damage)
-    work.note(network.failed, clip.damage)
     return network.failed
 
 
