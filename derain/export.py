@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -156,6 +157,7 @@ def _name_sides(file: Any) -> None:
 
 def _difference(model: Derainer, content: bytes) -> float:
     """The largest difference of ONNX Runtime's layers from torch's, NaN if there is one."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # else it reports to Microsoft
     import onnxruntime
 
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])

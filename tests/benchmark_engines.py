@@ -18,6 +18,7 @@ TURNS = 5
 
 
 def engines(weights: str, threads: int) -> dict[str, Callable]:
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import cv2
     import onnxruntime
     import openvino

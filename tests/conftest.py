@@ -12,6 +12,7 @@ from derain.models import build
 from derain.models.contract import Derainer
 from derain.weights import bundled_folder, save, sha256
 
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 SMALL = {"widths": (8, 8, 8), "blocks": (1, 1, 1)}
 
 

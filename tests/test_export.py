@@ -1,5 +1,6 @@
 """`derain export`: the file that other software gets, run by three engines that are not torch."""
 
+import os
 import subprocess
 import sys
 
@@ -106,6 +107,17 @@ def test_half_is_half_as_large_and_nearly_the_same(exported, small_weights, tmp_
     for layer, truth in zip(by_onnxruntime(half)(rainy), by_onnxruntime(exported)(rainy)):
         assert layer.dtype == np.float32 and layer.min() >= 0 and layer.max() <= 1
         np.testing.assert_allclose(layer, truth, atol=4 / 255)
+
+
+def test_onnx_runtime_reports_to_nobody(exported, small_weights, tmp_path):
+    code = (
+        "import pathlib, sys, derain.export as module\n"
+        "module._difference(module.load(sys.argv[1]), pathlib.Path(sys.argv[2]).read_bytes(), True)\n"
+    )
+    places = dict.fromkeys(("HOME", "TMPDIR", "XDG_CACHE_HOME"), str(tmp_path))
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"} | places
+    subprocess.run([sys.executable, "-c", code, str(small_weights), str(exported)], env=environment, check=True)
+    assert not [path for path in tmp_path.rglob("*") if path.name in (".ses", "deviceid", "onnxruntime.db")]
 
 
 def test_what_exists_stays(tmp_path):
