@@ -3,13 +3,13 @@
 import gc
 import sys
 
-from derain.cli.interrupts import end_at_once_when_told, leave, take_sigterm_as_ctrl_c
+from derain.cli.interrupts import end_at_once_when_told, leave, take_all_as_ctrl_c
 
 
 def main() -> None:
-    """As :func:`derain.cli.app.main`, and Ctrl-C and SIGTERM are understood while libraries are still being loaded."""
+    """As :func:`derain.cli.app.main`, and signals are understood while libraries are still being loaded."""
     try:
-        take_sigterm_as_ctrl_c()
+        take_all_as_ctrl_c()
         gc.disable()  # what is loaded stays, and looking for garbage in it takes a fifth of the time of `derain --help`
         from derain.cli.app import main as command
 

@@ -1,4 +1,5 @@
-"""Signals that are handled otherwise for a while: Ctrl-C, and SIGTERM, by which schedulers and `kill` end a process.
+"""Signals that are handled otherwise for a while: Ctrl-C, SIGTERM, by which schedulers and `kill` end a process, and
+SIGHUP, by which a terminal that is closed does.
 
 Only the main thread says how signals are handled; in others nothing here changes that.
 """
@@ -9,9 +10,26 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-ENDING = (signal.SIGINT, signal.SIGTERM)
+HANGUP: int | None = getattr(signal, "SIGHUP", None)  # which Windows has not
 INTERRUPTED = 130  # exit code
 Handler = Callable[[int, FrameType | None], object]
+
+
+def ending() -> tuple[int, ...]:
+    """Signals that tell a process to end; not SIGHUP where `nohup` has it ignored."""
+    if HANGUP is None or signal.getsignal(HANGUP) == signal.SIG_IGN:
+        return signal.SIGINT, signal.SIGTERM
+    return signal.SIGINT, signal.SIGTERM, HANGUP
+
+
+def handle(number: int, handler: Handler) -> None:
+    """Have a signal handled by a function; SIGHUP once, as a terminal that is closed sends it several times."""
+
+    def once(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_IGN)
+        handler(number, frame)
+
+    signal.signal(number, once if number == HANGUP else handler)
 
 
 def heard(*numbers: int) -> dict[int, Handler]:
@@ -33,12 +51,12 @@ def restored(*numbers: int) -> Iterator[None]:
 
 
 @contextmanager
-def handled(handle: Handler, *numbers: int) -> Iterator[None]:
+def handled(handler: Handler, *numbers: int) -> Iterator[None]:
     """Signals are handled by a function for the time of the block."""
     with restored(*numbers):
         if _is_main():
             for number in numbers:
-                signal.signal(number, handle)
+                handle(number, handler)
         yield
 
 

@@ -711,7 +711,7 @@ def test_only_a_host_that_others_reach_is_no_loopback():
 def test_the_command_serves_until_a_signal(small_weights):
     code = "from derain.__main__ import main; main()"
     words = ["serve", "--port", "0", "--weights", str(small_weights), "--device", "cpu", "--threads", "1"]
-    ends = {signal.SIGTERM: (0, []), signal.SIGINT: (130, ["--host", "0.0.0.0"])}
+    ends = {signal.SIGTERM: (0, []), signal.SIGHUP: (130, []), signal.SIGINT: (130, ["--host", "0.0.0.0"])}
     started = {
         number: subprocess.Popen(
             [sys.executable, "-c", code, *words, *more],

@@ -234,14 +234,15 @@ def test_a_signal_leaves_a_file_with_all_that_came(tmp_path):
     raw = ("--pixel-format", "rgb24", "--size", "320x240")
     network, sides = weights(tmp_path), (240, 320)
     runs = {}
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         out = tmp_path / f"{number.name}.mkv"
         runs[number] = start("-", "-o", out, *raw, "--weights", network, "--temporal", "off", "--no-live"), out
     for number, (process, out) in runs.items():
         for index in range(4):  # each is larger than a pipe, so those before were read when it has been written
             process.stdin.write(picture(index, sides).tobytes())
             process.stdin.flush()
-        process.send_signal(number)
+        for _ in range(1 + (number == signal.SIGHUP)):  # which a terminal that closes sends twice
+            process.send_signal(number)
         _, said = process.communicate()
         assert process.returncode == 130 and b"the output is complete up to here" in said
         assert len(contents(out)[0]) >= 3 and not out.with_name(out.name + ".unfinished").exists()

@@ -241,8 +241,8 @@ def test_an_interrupted_command_does_not_wait_for_its_threads():
     assert (done.returncode, done.stderr) == (130, "interrupted\n")
 
 
-@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM], ids=lambda by: by.name)
-def test_ctrl_c_and_sigterm_are_a_word_and_exit_code_130(made, tmp_path, by):
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda by: by.name)
+def test_ctrl_c_sigterm_and_a_closed_terminal_are_a_word_and_exit_code_130(made, tmp_path, by):
     pictures = ["--rainy", str(made / "rainy"), "--clean", str(made / "clean")]
     wait = "import derain.weights, time\nderain.weights.load = lambda *_: time.sleep(60)\n"
     look = "import derain.finetuning.finetune as module, time\nmodule.finetune = lambda *_, **__: time.sleep(60)\n"

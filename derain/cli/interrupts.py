@@ -1,4 +1,5 @@
-"""Ctrl-C, and SIGTERM, by which a scheduler, a container or `kill` ends a command: both end it alike."""
+"""Ctrl-C, SIGTERM, by which a scheduler, a container or `kill` ends a command, and SIGHUP, by which a terminal that is
+closed does: all end it alike."""
 
 import os
 import shlex
@@ -9,13 +10,14 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
-from derain.signals import ENDING, INTERRUPTED, handled, heard
+from derain.signals import INTERRUPTED, ending, handle, handled, heard
 
 
-def take_sigterm_as_ctrl_c() -> None:
-    """From now on, unless whoever started the command has it ignored."""
-    if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+def take_all_as_ctrl_c() -> None:
+    """From now on, SIGTERM and SIGHUP, unless whoever started the command has them ignored."""
+    for number in ending():
+        if signal.getsignal(number) == signal.SIG_DFL:
+            handle(number, signal.default_int_handler)
 
 
 @contextmanager
@@ -31,7 +33,7 @@ def _end_well(number: int, frame: FrameType | None) -> NoReturn:
 
 def end_at_once_when_told() -> None:
     """From now on, as a command is over; what Python does at its exit would tell of Ctrl-C with a traceback."""
-    for number in ENDING:
+    for number in ending():
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _end)
 

@@ -14,7 +14,7 @@ import typer
 
 from derain.cli.terminal import informer, progress_bar, say, tell, tell_text
 from derain.errors import UsageError
-from derain.signals import ENDING, INTERRUPTED, handled
+from derain.signals import HANGUP, INTERRUPTED, ending, handled
 from derain.text import as_json, counted, listed
 
 if TYPE_CHECKING:
@@ -168,10 +168,11 @@ def _tell(done: "Streamed", json: bool, inform: Callable[[str], None], to_stdout
 
 
 def ended_by_signals(stop: Callable[[], None]) -> AbstractContextManager[None]:
-    """Ctrl-C and SIGTERM ask for the end; a second one does not wait for it."""
+    """Ctrl-C, SIGTERM and SIGHUP ask for the end; a second one of the first two does not wait for it."""
 
     def ask(number: int, frame: FrameType | None) -> None:
-        signal.signal(number, signal.SIG_DFL)
+        if number != HANGUP:
+            signal.signal(number, signal.SIG_DFL)
         stop()
 
-    return handled(ask, *ENDING)
+    return handled(ask, *ending())

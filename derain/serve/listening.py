@@ -18,7 +18,7 @@ from starlette.applications import Starlette
 from derain.errors import UsageError
 from derain.serve.protocol import Protocol
 from derain.serve.turns import Turns
-from derain.signals import INTERRUPTED, handled
+from derain.signals import HANGUP, INTERRUPTED, ending, handled
 
 SECONDS_TO_SEND = 10  # that finished answers have to reach their clients once the server is to end
 SECONDS_TO_ASK = 30  # that a new connection has for its first request
@@ -76,7 +76,7 @@ def listen(host: str, port: int) -> Address:
 
 
 def serve(app: Starlette, address: Address, proxy: str | None = None) -> None:
-    """Serve until SIGINT, which raises KeyboardInterrupt, or SIGTERM; the photos under way are finished first.
+    """Serve until SIGINT or SIGHUP, which raise KeyboardInterrupt, or SIGTERM; the photos under way are finished first.
 
     A second SIGINT ends the process at once.
 
@@ -97,7 +97,8 @@ def serve(app: Starlette, address: Address, proxy: str | None = None) -> None:
         forwarded_allow_ips=proxy,
     )
     server = Server(config, app.state.service.turns)
-    with handled(lambda number, frame: None, signal.SIGTERM):  # which uvicorn raises again if it ended by it
+    unknown = [number for number in ending() if number == HANGUP]  # to uvicorn; SIGTERM it raises again
+    with handled(lambda number, frame: None, signal.SIGTERM), handled(server.handle_exit, *unknown):
         server.run([address.socket])
     if server.interrupted:  # which uvicorn mostly raises, but not if the signal comes as it ends
         raise KeyboardInterrupt
@@ -110,13 +111,13 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self.turns, self.to_ask = turns, to_ask
         turns.connections = self.server_state.connections
-        self.interrupted = False  # by SIGINT
+        self.interrupted = False  # by SIGINT or SIGHUP
         self._silent: dict[Any, float] = {}  # connections that have not asked yet, and since when
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self.interrupted and sig == signal.SIGINT:
             os._exit(INTERRUPTED)  # who asks twice waits for no photo, and nothing else cuts one that is in the network
-        self.interrupted = self.interrupted or sig == signal.SIGINT
+        self.interrupted = self.interrupted or sig != signal.SIGTERM
         super().handle_exit(sig, frame)
 
     async def on_tick(self, counter: int) -> bool:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from derain.errors import BrokenOffError, DerainError, TrainingError, first_line, reason
 from derain.restoring.devices import choose_device
-from derain.signals import ENDING, handled
+from derain.signals import ending, handled
 from derain.training.ranks import TORCHRUN, number_of, under_torchrun
 
 Shared = TypeVar("Shared")
@@ -83,7 +83,7 @@ def interrupts_together() -> Iterator[None]:
             raise KeyboardInterrupt
         _interrupted.set()
 
-    with handled(note, *ENDING):
+    with handled(note, *ending()):
         yield
 
 
