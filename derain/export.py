@@ -18,6 +18,7 @@ from derain.files.writing import make_folder, write_bytes, write_new
 from derain.given import check_path, to_path
 from derain.models.contract import Derainer
 from derain.onnx_file import check_onnx_file
+from derain.restoring.devices import CPU, without_autocast
 from derain.weights import about, load
 
 OPSET = 18  # what ONNX Runtime, OpenVINO, TensorRT and OpenCV 5 all read
@@ -54,6 +55,7 @@ class Padded(nn.Module):
         return (background, rain) if self.with_rain else (background,)
 
 
+@without_autocast(CPU)
 def export_onnx(
     weights: str | Path = "derain",
     out: str | Path = "derain.onnx",

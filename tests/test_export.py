@@ -99,6 +99,12 @@ def test_the_file_says_what_it_is_and_nothing_of_the_machine(exported, small_wei
     assert str(derain.__path__[0]).encode() not in exported.read_bytes()
 
 
+def test_a_callers_autocast_plays_no_part(exported, small_weights, tmp_path):
+    with torch.autocast("cpu", torch.float16):
+        export_onnx(small_weights, tmp_path / "within.onnx", with_rain=True)
+    assert (tmp_path / "within.onnx").read_bytes() == exported.read_bytes()
+
+
 def test_half_is_half_as_large_and_nearly_the_same(exported, small_weights, tmp_path):
     half = tmp_path / "half.onnx"
     assert export_onnx(small_weights, half, half=True, with_rain=True) < 4

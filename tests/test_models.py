@@ -34,10 +34,11 @@ def model(request):
     return model
 
 
+@pytest.mark.parametrize("autocast", [False, True])
 @pytest.mark.parametrize("size", [(1, 1), (1, 7), (2, 3), (17, 33), (64, 48)])
-def test_contract_at_any_size(model, size):
+def test_contract_at_any_size(model, size, autocast):
     image = torch.rand(2, 3, *size)
-    with torch.no_grad():
+    with torch.no_grad(), torch.autocast("cpu", torch.float16, enabled=autocast):
         background, rain = model(image)
     assert background.shape == rain.shape == image.shape
     assert background.dtype == rain.dtype == image.dtype

@@ -11,6 +11,8 @@ from derain.photos import read_photo
 from derain.rain.render import line_kernel
 from derain.restoring import alike, devices, scales
 from derain.restoring.evidence import mean_height
+from derain.restoring.frames import FrameRestorer
+from derain.restoring.int8 import is_exact
 from derain.restoring.on_device import backgrounds_on_device, layers_on_device, most_at_once
 from derain.restoring.resizing import enlarged, reduced
 from derain.restoring.restorer import Restorer
@@ -51,6 +53,24 @@ def test_a_photo_has_the_layers_that_it_has_on_the_cpu(depth, tile, compared, fi
     assert expected.rain.any()
     for layer, wanted in zip(found, (expected.background, expected.rain)):
         assert layer.dtype == depth and apart(layer, wanted) <= max(photo.max() // 255, 1)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
+def test_a_callers_autocast_plays_no_part(precision):
+    if precision == "int8" and not is_exact():
+        pytest.skip("this processor has no int8")
+    photo, model = read_photo(REPOSITORY / "examples" / "rainy.jpg")[:260, :300], load("derain")
+
+    def everything():
+        own = Restorer(model, precision)
+        found = own.layers(photo)
+        there = [*layers_on_device(own, photo), *backgrounds_on_device(own, [photo, photo])]
+        return [found.background, found.rain, FrameRestorer(own).background(photo), *there]
+
+    expected = everything()
+    assert expected[1].any()
+    with torch.autocast("cpu", torch.float16):
+        assert all(map(np.array_equal, everything(), expected))
 
 
 @pytest.mark.parametrize("worth", [0, 1e9], ids=["glimpses", "no glimpses"])

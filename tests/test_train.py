@@ -382,6 +382,14 @@ def test_what_is_documented_as_float32_is_float32_backward_too():
     assert torch.equal(seen[0][0], seen[1][0]) and not seen[1][1]
 
 
+def test_a_callers_autocast_plays_no_part(folders, tmp_path):
+    settings = config("nlcl", steps=3, workers=0, precision="float32")
+    expected = load_file(train(settings, *folders, tmp_path / "before"))
+    with torch.autocast("cpu", torch.float16):
+        found = load_file(train(settings, *folders, tmp_path / "after"))
+    assert all(torch.equal(found[name], weight) for name, weight in expected.items())
+
+
 @pytest.mark.parametrize("loss", [lambda w: (w * float("nan")).sum(), lambda w: (w - w).sqrt().sum()])
 def test_what_is_no_number_never_reaches_the_weights(loss):
     """Of the second only the gradient is none."""

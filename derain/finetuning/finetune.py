@@ -35,7 +35,7 @@ from derain.given import to_path
 from derain.models import describe
 from derain.models.contract import Derainer, device_of
 from derain.photos import find_photos
-from derain.restoring.devices import choose_device
+from derain.restoring.devices import choose_device, without_autocast
 from derain.text import counted
 from derain.training.clock import Clock, OutOfTime, Watch
 from derain.training.config import TrainConfig
@@ -144,7 +144,7 @@ def finetune(  # the whole of what a caller may choose
         recipe["minutes"] = minutes = DEFAULT_MINUTES.get(chosen.type, DEFAULT_MINUTES["cpu"])
     network = starting_network(start, chosen)
     blends = [blend for blend in BLENDS if blend <= CHANGES[change].furthest]
-    with run_folder(out, (rainy, bank, Path(start)), resume, overwrite) as work:
+    with run_folder(out, (rainy, bank, Path(start)), resume, overwrite) as work, without_autocast(chosen):
         memory = remembered(work, fingerprint(network), start) if resume else {}
         clock = clock_of_run(minutes, began, watch, memory)
         run = Run(network, rainy, bank, work, recipe, scales, blends, clock, memory, say, report)

@@ -45,7 +45,8 @@ class Derainer(nn.Module):
     whole numbers. One that ``finds_dark_streaks`` finds streaks that are darker
     than a bright backdrop in the photo's negative.
 
-    What is too large on the way is NaN in both layers, never a value that looks like one of a photo.
+    What is too large on the way is NaN in both layers, never a value that looks like one of a photo. Within
+    ``torch.autocast`` the network computes as that says, and the layers are of the input's dtype all the same.
     """
 
     multiple: int = 1

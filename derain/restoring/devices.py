@@ -19,6 +19,7 @@ from derain.errors import UsageError, first_line
 from derain.restoring.names import check_device_name
 from derain.text import counted
 
+CPU = torch.device("cpu")
 FREE_MEMORY_SHARE = 0.4  # that one piece of work may take
 # torch's words for it, by system
 OUT_OF_MEMORY_PHRASES = ("out of memory", "not enough memory", "can't allocate memory")
@@ -98,6 +99,20 @@ def repeatable_precision(precision: str, device: torch.device) -> str:
         probe = getattr(torch.cpu, "_is_amx_tile_supported", None)
         half = device.type == "cpu" and probe is not None and bool(probe())
     return "bfloat16" if half else "float32"
+
+
+@contextmanager
+def without_autocast(device: torch.device) -> Iterator[None]:
+    """Compute in the types that tensors have, within a caller's ``torch.autocast``, too."""
+    with torch.autocast("cpu", enabled=False), torch.autocast(device.type, enabled=False):
+        yield
+
+
+@contextmanager
+def inferring(device: torch.device) -> Iterator[None]:
+    """Without gradients, and :func:`without_autocast`: what is made of a network's result overflows in float16."""
+    with torch.inference_mode(), without_autocast(device):
+        yield
 
 
 @cache

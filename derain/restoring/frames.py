@@ -8,14 +8,13 @@ import threading
 
 import cv2
 import numpy as np
-import torch
 from torch import Tensor
 
 from derain.arrays import Pixels, UnitRgb, in_unit, rows_in_cache
 from derain.errors import PhotoError
 from derain.restoring.confirming import is_confirmed
 from derain.restoring.conversion import padded_to_multiple, write_if_finite
-from derain.restoring.devices import suppress_out_of_memory
+from derain.restoring.devices import inferring, suppress_out_of_memory
 from derain.restoring.giving_back import keep_rain
 from derain.restoring.layers import Layers, take_too
 from derain.restoring.restorer import NOT_FINITE, Restorer
@@ -70,7 +69,7 @@ class FrameRestorer:
     def _at_own_scale(self, frame: Pixels) -> Pixels:
         height, width = frame.shape[:2]
         padded = padded_to_multiple(frame, self.restorer.model.multiple)
-        with torch.inference_mode():
+        with inferring(self.restorer.device):
             for found in self.restorer.results(self.restorer.to_tensor(self._in_unit(padded))):
                 background = background_or_same(found[0, :, :height, :width], frame)
                 if background is not None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from derain.models.contract import Derainer
 from derain.models.deployable import ResidualBlock
+from derain.restoring.devices import CPU, inferring
 
 
 class Convolution(nn.Module):
@@ -60,7 +61,7 @@ def fused(model: Derainer, dtype: torch.dtype) -> Derainer | None:
     copy = deepcopy(model).to(dtype).requires_grad_(False)
     try:
         _fuse(copy)
-        with torch.inference_mode():
+        with inferring(CPU):
             copy(torch.zeros(1, 3, 64, 64, dtype=torch.float32, device="cpu"))
     except (AttributeError, RuntimeError):  # the operators are there where oneDNN is
         return None

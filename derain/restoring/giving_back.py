@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from derain.arrays import Pixels, rows_in_cache
 from derain.restoring.alike import WHOLE, compared_size, shares_of_rain
+from derain.restoring.devices import CPU, inferring
 from derain.restoring.layers import Layers, heights_of, shows_rain
 from derain.restoring.veil import GIVEN_BACK, veil_in_cells
 
@@ -37,7 +38,7 @@ def _keep_what_is_alike(photo: Pixels, layers: Layers) -> None:
     both = [layers.rain, layers.background]
     if size != whole:
         both = [np.asarray(cv2.resize(layer, size, interpolation=cv2.INTER_AREA)) for layer in both]
-    with torch.inference_mode():
+    with inferring(CPU):
         found = shares_of_rain(*(torch.from_numpy(heights_of(layer)) for layer in both))
     if found is not None:
         keep_share(photo, layers, found.numpy())

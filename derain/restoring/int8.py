@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from derain.models.contract import Derainer
 from derain.models.deployable import DerainNet, ResidualBlock
-from derain.restoring.devices import half_is_faster
+from derain.restoring.devices import CPU, half_is_faster, inferring
 from derain.restoring.fused import FusedBlock
 
 WORTH = 1.5  # times as fast as bfloat16 and float32, from which it is chosen
@@ -141,12 +141,12 @@ def is_exact() -> bool:
     plain.weight.fill_(1)
     ones = torch.ones(1, 16, 16, 16, dtype=torch.float32, device="cpu").contiguous(memory_format=torch.channels_last)
     try:
-        with torch.inference_mode():
+        with inferring(CPU):
             whole = WholeConvolution(plain, Grid.over(0, 1))
             found = whole.added_to(torch.zeros_like(ones), whole.given.of(ones))
+            return bool((found / plain(ones) - 1).abs().max() < 1e-3)
     except (AttributeError, RuntimeError):  # the operators are there where oneDNN is
         return False
-    return bool((found / plain(ones) - 1).abs().max() < 1e-3)
 
 
 @measured_once
@@ -154,14 +154,13 @@ def is_worth_it(threads: int) -> bool:
     """Whether a block like a network's takes far less of a processor's time so, measured in some ms."""
     if not is_exact():
         return False
-    cpu = torch.device("cpu")
-    half = half_is_faster(cpu, threads)
-    with torch.random.fork_rng(devices=[]), cpu:
+    half = half_is_faster(CPU, threads)
+    with torch.random.fork_rng(devices=[]), CPU:
         block = ResidualBlock(24, 24).requires_grad_(False)
-    image = torch.zeros(1, 24, 128, 128, dtype=torch.float32, device=cpu).to(memory_format=torch.channels_last)
+    image = torch.zeros(1, 24, 128, 128, dtype=torch.float32, device=CPU).to(memory_format=torch.channels_last)
 
     def seconds(network: nn.Module, x: Tensor) -> float:
-        with torch.inference_mode():
+        with inferring(CPU):
             began = time.process_time()
             for _ in range(3):
                 network(x)

@@ -17,7 +17,7 @@ from torch import Tensor
 from derain.arrays import Pixels
 from derain.restoring.alike import WHOLE, compared_size, shares_of_rain
 from derain.restoring.confirming import is_confirmed, shares_found_again
-from derain.restoring.devices import suppress_out_of_memory
+from derain.restoring.devices import inferring, suppress_out_of_memory
 from derain.restoring.evidence import stand_out, stand_out_each
 from derain.restoring.resizing import enlarged, reduced
 from derain.restoring.scales import EVIDENT_MEAN_HEIGHT, FEW, glimpses, reduced_sizes, windows
@@ -43,7 +43,7 @@ class Sheets:
 
 def layers_on_device(restorer: "Restorer", photo: Pixels) -> tuple[Pixels, Pixels]:
     """Background and rain of a photo, looked at reduced, too; arguments and errors are :meth:`Restorer.layers`'."""
-    with torch.inference_mode(), own_stream(restorer.device):
+    with inferring(restorer.device), own_stream(restorer.device):
         found = _at_every_scale(restorer, _upload(photo, restorer.device))
         background, rain = (_download(layer, photo.dtype) for layer in (found.background, found.rain))
     return background.numpy(), rain.numpy()
@@ -68,7 +68,7 @@ def backgrounds_on_device(restorer: "Restorer", photos: list[Pixels]) -> list[Pi
         PhotoError: as :meth:`Restorer.layers`.
         RuntimeError: they do not fit into the device's memory together.
     """
-    with torch.inference_mode(), own_stream(restorer.device):
+    with inferring(restorer.device), own_stream(restorer.device):
         there = _upload_all(photos, restorer.device)
         found = _download(_backgrounds_at_every_scale(restorer, there), photos[0].dtype)
     return list(found.numpy())

@@ -30,9 +30,11 @@ from derain.restoring.conversion import (
 )
 from derain.restoring.dark_streaks import Compared
 from derain.restoring.devices import (
+    CPU,
     affordable_pixels,
     free_memory,
     half_precision,
+    inferring,
     release,
     suppress_out_of_memory,
     used_memory,
@@ -193,7 +195,7 @@ class Restorer:
                 take_too(photo, found, again)
             return found, True
         before = np.asarray(cv2.resize(found.rain, size, interpolation=cv2.INTER_AREA))
-        with torch.inference_mode():
+        with inferring(CPU):
             shares = shares_found_again(torch.from_numpy(heights_of(before)), heights)
         keep_share(photo, found, shares.numpy())
         return found, not is_evident(np.asarray(cv2.subtract(again, before)), before)
@@ -303,7 +305,7 @@ class Restorer:
         sees_so_far = self.model.halo is not None and self.model.takes_strips
         if sees_so_far and seen.shape[0] * seen.shape[1] >= WORTH_STRIPS and self.device.type == "cpu":
             return self._in_strips(seen, BROAD_STRIP_PIXELS, part, layers)
-        with torch.inference_mode():
+        with inferring(self.device):
             found = self.results(self.to_tensor(in_unit(padded_to_multiple(seen, self.model.multiple))))
             if not any(write_layers(result[0, :, *part], photo[inner], layers) for result in found):
                 raise PhotoError(NOT_FINITE.format(self.model.name))
@@ -353,7 +355,7 @@ class Restorer:
             return None
         quick = deepcopy(self.model).to(torch.bfloat16 if self.precision == "bfloat16" else torch.float16)
         image = trial(self.device)
-        with torch.inference_mode():
+        with inferring(self.device):
             error = (quick(image)[0] - self.model(image)[0]).square().mean()
         return quick if self.precision == "bfloat16" or error < HALF_ERROR else None
 
@@ -383,7 +385,7 @@ class Restorer:
     def computing(self, autocast: bool | None = None) -> Iterator[None]:
         """Without gradients, in the precision of the restorer, or by autocast or not."""
         half = self.half if autocast is None else autocast
-        with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=half):
+        with inferring(self.device), torch.autocast(self.device.type, torch.bfloat16, enabled=half):
             yield
 
     def to_tensor(self, picture: UnitRgb) -> Tensor:

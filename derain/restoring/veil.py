@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-CPU = torch.device("cpu")
+from derain.restoring.devices import CPU, inferring
+
 CELL = 8  # samples to a side; the veil is told for each cell, by what is in it and half a cell around it
 SPACING = 2  # px at the least between samples
 MOST_SAMPLES = 2**18  # of a photo: in a larger one they lie further apart, for its streaks are wider
@@ -36,7 +37,7 @@ def veil_of(heights: Tensor) -> Tensor:
 def veil_in_cells(rain: NDArray) -> NDArray[np.float32]:
     """:func:`veil_of` an ``(H, W, 3)`` layer."""
     picked = rain[np.ix_(*(places.numpy() for places in samples(*rain.shape[:2])))]
-    with torch.inference_mode():
+    with inferring(CPU):
         return np.asarray(veil_of(torch.from_numpy(picked.mean(2, dtype=np.float32))).numpy())
 
 

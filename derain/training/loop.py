@@ -17,7 +17,7 @@ import torch
 from derain.errors import PhotoError, TrainingError, reason
 from derain.files.writing import alone
 from derain.given import to_path
-from derain.restoring.devices import is_out_of_memory
+from derain.restoring.devices import is_out_of_memory, without_autocast
 from derain.text import counted, cut
 from derain.training.batches import Batches, default_workers
 from derain.training.clips import Footage
@@ -73,7 +73,11 @@ def train(  # finetuning gives all of it: an onlooker, its clock and clips, besi
     """
     rainy, clean, out = to_path("rainy", rainy), to_path("clean", clean), to_path("out", out)
     check(config, where)
-    with processes(config.device) as (rank, device), begun(out, config.preset, resume, (rainy, clean)) as state:
+    with (
+        processes(config.device) as (rank, device),
+        without_autocast(device),
+        begun(out, config.preset, resume, (rainy, clean)) as state,
+    ):
         say = say if say and rank == 0 else lambda sentence: None
         clock = clock or Clock(config.minutes)
         clock.earlier = state["seconds"] if state else 0.0
