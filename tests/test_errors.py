@@ -31,6 +31,7 @@ from derain.training.loop import train
 from derain.video import VideoSettings, process
 from derain.video.streams import Streaming, StreamSettings
 from derain.weights import about, fingerprint, read_header, save
+from tests import forks
 from tests.test_video import Darker
 
 GREY = np.zeros((8, 8, 3), np.uint8)
@@ -251,3 +252,25 @@ def test_a_library_that_is_there_and_broken_is_told_as_that(tmp_path, monkeypatc
     monkeypatch.setitem(extras.MODULES, "serve", ("json", "torn"))
     with pytest.raises(UsageError, match=r"^serve cannot load torn \(libtorn.so is not there\); reinstall it$"):
         extras.check_extra("serve", "serve")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="limits are others there")
+def test_what_the_system_lacks_is_one_sentence():
+    gone = "import os, tempfile\nos.chdir(tempfile.mkdtemp())\nos.rmdir(os.getcwd())\n"
+    little = "import resource\nresource.setrlimit(resource.RLIMIT_AS, (700_000_000, resource.RLIM_INFINITY))\n"
+    fails = "import derain.cli.app as it\ndef fail():\n    raise {}\nit.app = fail\n"
+    wanted = {
+        gone: (2, "the current folder does not exist any more; change to another"),
+        little: (2, "torch does not fit into the 700 MB that `ulimit -v` allows; allow at least 1 GB"),
+        fails.format('RuntimeError("can\'t start new thread")'): (
+            1,
+            "the system starts no more threads; raise the limits",
+        ),
+        fails.format("MemoryError"): (1, "there is not enough memory; close other programs"),
+        fails.format('ImportError("libx.so: failed to map segment")'): (1, "there is not enough memory; close other"),
+        fails.format('RuntimeError("another")'): (1, None),
+    }
+    for before, (code, sentence) in wanted.items():
+        done = forks.command("score", "/a.jpg", before=before)
+        assert done.returncode == code and ("Traceback" in done.stderr) is (sentence is None), done
+        assert sentence is None or done.stderr.startswith(f"derain: {sentence}"), done

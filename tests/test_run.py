@@ -383,11 +383,13 @@ def test_what_is_left_out_is_told_apart_by_its_kind_whatever_the_words():
         ("a", Kind.LINK, "symbolic, to b"),
         ("c", Kind.LINK, "a clip's link"),
         ("d", Kind.CLIP, ""),
+        ("e", Kind.LINKED_FOLDER, ""),
     ):
         left.add(Path(name), Reason(kind, words))
     assert left.sentences("derain", "elsewhere") == [
         "2 links left out: a is symbolic, to b",
         "1 clip left out, such as d: elsewhere",
+        "1 link left out: e is a link to a folder; to derain what is there, name the link",
     ]
 
 
@@ -540,9 +542,18 @@ def test_folders_without_photos_and_links_that_lead_nowhere_are_told(tmp_path, r
         "away.png": "a link out of the folder",
         "more": "a link to a folder",
     }
-    for name in ("run", "score"):
+    (tmp_path / "picks").mkdir()
+    (tmp_path / "picks" / "a.png").symlink_to("../out.png")
+    picks = command("run", "picks", cwd=tmp_path)
+    assert picks.returncode == 2 and "found: picks/a.png is a link out of the folder; to derain such" in picks.stderr
+    for name, doing in (("run", "derain"), ("score", "score")):
         done = command(name, "in", "empty", "deeper", "--weights", small_weights, cwd=tmp_path)
-        assert done.returncode == 0 and "3 links left out: in/away.png is a link out of the folder" in done.stderr
+        told = [
+            "1 link left out: in/away.png is a link out of the folder; "
+            f"to {doing} such links, name them, or give 'in/*.png'",
+            "2 links left out: in/gone.png is a link to nothing.png, which is missing",
+        ]
+        assert done.returncode == 0 and all(f"{sentence}\n" in done.stderr for sentence in told)
         assert "empty is a folder without photos, and so is 1 more" in done.stderr
     alone = command("run", "deeper", cwd=tmp_path)
     assert alone.returncode == 2 and "deeper is a folder without photos of its own (-r includes" in alone.stderr

@@ -46,7 +46,7 @@ def _photos_in(path: Path, recursive: bool, target: Target, leave: Leave) -> Ite
             is_empty = False
             yield found
         for name in folder.listing.linked_folders if folder.listing and recursive else ():
-            leave_out(folder.path / name, Reason(Kind.LINK, "a link to a folder"))
+            leave_out(folder.path / name, Reason(Kind.LINKED_FOLDER))
         for name in filter(is_work, folder.listing.folders if folder.listing and recursive else ()):
             leave_out(folder.path / name, WORK)
     if is_empty:
@@ -70,7 +70,7 @@ def _photos_of(folder: Folder, named: Path, target: Target, leave: Leave) -> Ite
     for name in folder.listing.photos:
         photo = folder.path / name
         if name in folder.listing.links and (why := _leads_astray(photo, home)):
-            leave(photo, Reason(Kind.LINK, why))
+            leave(photo, why)
             continue
         if made_of := folder.listing.made_of(name, target.marks):
             leave(photo, result_of(made_of))
@@ -84,14 +84,14 @@ def _photos_of(folder: Folder, named: Path, target: Target, leave: Leave) -> Ite
         leave(folder.path / picture, unread(picture))
 
 
-def _leads_astray(link: Path, home: Path | None) -> str:
-    """Why a link leads to no photo in the tree; empty if it does."""
+def _leads_astray(link: Path, home: Path | None) -> Reason | None:
+    """Why a link leads to no photo in the tree; ``None`` if it does."""
     if not os.path.exists(link):
-        return broken(link)
+        return Reason(Kind.LINK, broken(link))
     if os.path.isdir(link):
-        return "a link to a folder"
+        return Reason(Kind.LINKED_FOLDER)
     inside = home is not None and Path(os.path.realpath(link)).is_relative_to(home)
-    return "" if inside else "a link out of the folder"
+    return None if inside else Reason(Kind.LINK_OUT)
 
 
 def _matched(path: Path, pattern: str, target: Target, leave: Leave) -> Iterator[tuple[Path, PurePath]]:

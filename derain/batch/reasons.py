@@ -1,5 +1,6 @@
 """Why files are left out of a batch."""
 
+import glob
 import os
 import shlex
 from collections.abc import Callable
@@ -17,7 +18,9 @@ class Kind(Enum):
     RAW = "a camera's raw file"
     UNREAD = "a picture that is not read"
     RESULT = "a result"
-    LINK = "a link"
+    LINK = "a link"  # that leads nowhere
+    LINK_OUT = "a link out of the folder"
+    LINKED_FOLDER = "a link to a folder"
     FOLDER = "a folder"
 
 
@@ -56,6 +59,14 @@ def for_video(clips: list[Path]) -> str:
     return f"{clips[0]} and {len(clips) - 1} more are clips; `derain video` removes their rain"
 
 
+def how_to_follow(link: Path, kind: Kind, doing: str) -> str:
+    """How links are taken that are left out in folders, as the end of a sentence; empty if they lead nowhere."""
+    if kind is Kind.LINK_OUT:
+        pattern = shlex.quote(os.path.join(glob.escape(str(link.parent)), f"*{link.suffix}"))
+        return f"; to {doing} such links, name them, or give {pattern}"
+    return f"; to {doing} what is there, name the link" if kind is Kind.LINKED_FOLDER else ""
+
+
 def nothing_found(left: dict[Path, Reason], what: str = "photos", doing: str = "derain") -> str:
     """A sentence where all is left out that was found."""
     others = {path: why for path, why in left.items() if why.kind is not Kind.CLIP}
@@ -67,5 +78,7 @@ def nothing_found(left: dict[Path, Reason], what: str = "photos", doing: str = "
         return f"no {what} found; {picture} {what_is(picture.name)}"
     if others:
         path, why = next(iter(others.items()))
+        if way := how_to_follow(path, why.kind, doing):
+            return f"no {what} found: {path} is {why}{way}"
         return f"no {what} found: {path} is {why}; give {what}, or folders that contain some"
     return f"no {what} found; give {what}, or folders that contain some"

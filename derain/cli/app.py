@@ -21,6 +21,7 @@ from derain.cli.quiet import bound_spinning, quiet_libraries
 from derain.cli.run import run
 from derain.cli.score import score
 from derain.cli.serve import serve
+from derain.cli.surroundings import check_surroundings, what_was_missing
 from derain.cli.terminal import fill_descriptors, open_streams, say, say_error, tell
 from derain.cli.train import train
 from derain.cli.video import video
@@ -84,6 +85,7 @@ def main() -> None:
     keep_freed_memory()
     results, code = open_streams(), 0
     try:
+        check_surroundings()
         app()
     except DerainError as error:
         say_error(error)
@@ -95,6 +97,12 @@ def main() -> None:
             raise
         say_error(UsageError(f"{error.filename}: the name is too long for this file system"))
         code = UsageError.exit_code
+    except (MemoryError, ImportError, RuntimeError) as error:
+        missing = what_was_missing(error)
+        if not missing:
+            raise
+        say_error(missing)
+        code = missing.exit_code
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else 0
     except KeyboardInterrupt:

@@ -31,7 +31,7 @@ class LeftOut:
         return [self._sentence(kind, doing, of_clips) for kind in self.first]
 
     def _sentence(self, kind: "Kind", doing: str, of_clips: str) -> str:
-        from derain.batch.reasons import Kind
+        from derain.batch.reasons import Kind, how_to_follow
         from derain.photos.raw import told_of_raws
         from derain.photos.unread import told_of_others
 
@@ -42,8 +42,8 @@ class LeftOut:
             return told_of_raws(first, count)
         if kind is Kind.UNREAD:
             return told_of_others(first, count)
-        if kind is Kind.LINK:
-            return f"{counted(count, 'link')} left out: {first} is {why}"
+        if kind in (Kind.LINK, Kind.LINK_OUT, Kind.LINKED_FOLDER):
+            return f"{counted(count, 'link')} left out: {first} is {why}{how_to_follow(first, kind, doing)}"
         if kind is Kind.FOLDER:
             return f"{first} is {why}" + (
                 f", and so {'are' if count > 2 else 'is'} {count - 1} more" if count > 1 else ""
