@@ -1,5 +1,6 @@
 """`derain video` on Matroska and WebM: every element comes back, known or not, but for what speaks of the blocks."""
 
+import struct
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -8,6 +9,7 @@ import av
 import pytest
 
 from derain.video import VideoSettings, process
+from tests.test_tracks import with_sound
 from tests.test_video import Identity, make_clip
 
 FRAME_BY_FRAME = VideoSettings(temporal="off")
@@ -122,6 +124,28 @@ def test_every_element_comes_back(tmp_path, name):
         assert [s.type for s in one.streams] == [s.type for s in other.streams]
         assert one.metadata | {"ENCODER": ""} == other.metadata | {"ENCODER": ""}
     assert not said
+
+
+def test_sound_that_ffmpeg_knows_by_a_windows_name_alone_is_copied(tmp_path):
+    source = with_sound(tmp_path / "a.mkv", "pcm_u8")
+
+    def change(name: str, content: bytes) -> bytes:
+        if name != TRACKS:
+            return content
+        *pictures, (kind, sound) = elements(content)
+        parts = [part for part in elements(sound) if part[0] not in ("86", "63a2")]
+        setup = struct.pack("<HHIIHHH", 6, 1, 44100, 44100, 1, 8, 0)  # A-law
+        renamed = [*(element(*part) for part in parts), text("86", "A_MS/ACM"), element("63a2", setup)]
+        return b"".join(element(*part) for part in pictures) + element(kind, *renamed)
+
+    changed(source, change)
+    for start in (None, 0.24):
+        done = process(source, tmp_path / "b.mkv", Identity(), VideoSettings(temporal="off", start=start), True)
+        assert not done.notes
+        with av.open(str(source)) as one, av.open(str(tmp_path / "b.mkv")) as other:
+            before, after = ([bytes(p) for p in clip.demux(audio=0) if p.size] for clip in (one, other))
+            assert other.streams.audio[0].codec_context.name == "pcm_alaw"
+        assert after and after == before[-len(after) :]
 
 
 def test_places_in_the_result_are_right(tmp_path):

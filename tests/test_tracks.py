@@ -15,6 +15,7 @@ from derain.video.containers.mp4_header import write_in_header
 from derain.video.encoder import in_time
 from derain.video.formats import choose_pixel_format, lost
 from derain.video.gifs import read_pages
+from derain.video.naming import default_result
 from derain.video.sides import Light, lost_sides, merged
 from tests.test_video import QUARTER_TURN, Darker, Identity, make_clip, picture
 
@@ -86,6 +87,66 @@ def test_sound_whose_speakers_nobody_names_is_copied(tmp_path):
     assert process(source, tmp_path / "b.mp4", Identity(), FRAME_BY_FRAME).damage == []
     with av.open(str(tmp_path / "b.mp4")) as clip:
         assert sum(frame.samples for frame in clip.decode(audio=0)) == 4000
+
+
+def with_sound(path: Path, codec: str, picture_codec: str = "mpeg4") -> Path:
+    """Half a second with noise beside the pictures."""
+    noise = np.random.default_rng(0).integers(-9000, 9000, (22, 1, 1000), np.int16)
+    with av.open(str(path), "w") as clip:
+        video, sound = clip.add_stream(picture_codec, rate=25), clip.add_stream(codec, rate=44100, layout="mono")
+        video.width, video.height, video.pix_fmt, sound.bit_rate = 64, 48, "yuv420p", 64_000
+        for index in range(12):
+            clip.mux(video.encode(av.VideoFrame.from_ndarray(picture(index), "rgb24")))
+        clip.mux(video.encode())
+        for block in noise:
+            samples = av.AudioFrame.from_ndarray(block, "s16", "mono")
+            samples.sample_rate = 44100
+            clip.mux(sound.encode(samples))
+        clip.mux(sound.encode())
+    return path
+
+
+def heard(path: Path) -> np.ndarray:
+    with av.open(str(path)) as clip:
+        return np.concatenate([frame.to_ndarray() for frame in clip.decode(audio=0)], axis=1)
+
+
+@pytest.mark.parametrize("codec", ["pcm_alaw", "adpcm_ms"])
+def test_sound_that_cannot_be_copied_is_stored_as_its_samples_and_that_is_told(tmp_path, codec):
+    source, said = with_sound(tmp_path / "a.avi", codec), []
+    process(source, tmp_path / "b.mkv", Identity(), FRAME_BY_FRAME, say=said.append)
+    assert any("is stored as pcm_s16le, which sounds the same" in line for line in said)
+    assert np.array_equal(heard(source), heard(tmp_path / "b.mkv"))
+    process(source, tmp_path / "c.mkv", Identity(), VideoSettings(temporal="off", start=0.24))
+    assert 0 < heard(tmp_path / "c.mkv").size < heard(source).size
+
+
+def test_of_what_a_container_cannot_hold_it_is_told_which_one_does(tmp_path):
+    source, said = with_sound(tmp_path / "a.avi", "pcm_alaw"), []
+    process(source, tmp_path / "b.mp4", Identity(), FRAME_BY_FRAME, say=said.append)
+    assert said == [f"{source}: stream 1 (audio, pcm_alaw) is left out: mp4 cannot hold it; a result in .mov keeps it"]
+
+
+def test_sound_that_mp4_cannot_hold_decides_on_the_container(tmp_path):
+    assert default_result(with_sound(tmp_path / "a.wmv", "wmav2", "wmv2")) == tmp_path / "a.derained.mkv"
+
+
+def test_data_of_which_the_result_would_not_say_what_they_are_are_left_out(tmp_path):
+    source, said = tmp_path / "a.ts", []
+    with av.open(str(make_clip(tmp_path / "film.mp4"))) as film, av.open(str(source), "w") as clip:
+        video, data = clip.add_stream_from_template(film.streams.video[0]), clip.add_data_stream("klv")
+        for packet in film.demux(video=0):
+            if packet.size:
+                packet.stream = video
+                clip.mux(packet)
+                told = av.Packet(b"\x06\x0e\x2b\x34" + bytes(20))
+                told.stream, told.pts, told.dts, told.time_base = data, packet.dts, packet.dts, packet.time_base
+                clip.mux(told)
+    assert default_result(source) == tmp_path / "a.derained.mp4"
+    process(source, tmp_path / "b.mov", Identity(), FRAME_BY_FRAME, say=said.append)
+    assert said == [f"{source}: stream 1 (data, klv) is left out: mov cannot hold it"]
+    with av.open(str(tmp_path / "b.mov")) as clip:
+        assert [stream.type for stream in clip.streams] == ["video"]
 
 
 def test_a_run_interrupted_in_the_second_track_goes_on_there(tmp_path, two_cameras):

@@ -873,6 +873,22 @@ def test_tags_with_apples_names_come_back(tmp_path):
         assert tags.items() <= clip.metadata.items()
 
 
+def test_chapters_that_come_along_are_not_said_to_be_left_out(tmp_path):
+    source, said = make_clip(tmp_path / "a.mp4"), []
+    with av.open(str(source)) as film, av.open(str(tmp_path / "b.mp4"), "w") as clip:
+        video = clip.add_stream_from_template(film.streams.video[0])
+        clip.set_chapters(
+            [{"id": 1, "start": 0, "end": 200, "time_base": Fraction(1, 1000), "metadata": {"title": "A"}}]
+        )
+        for packet in film.demux(video=0):
+            if packet.size:
+                packet.stream = video
+                clip.mux(packet)
+    process(tmp_path / "b.mp4", tmp_path / "c.mkv", Identity(), say=said.append)
+    assert facts(tmp_path / "c.mkv")["chapters"] == facts(tmp_path / "b.mp4")["chapters"] != []
+    assert not any("stream" in line for line in said)
+
+
 def test_av1_stays_av1(tmp_path):
     source = make_clip(tmp_path / "a.mkv", count=3, codec="libsvtav1", size=(64, 64), base=Fraction(1, 1000))
     process(source, tmp_path / "b.mkv", Identity())

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from derain.video.containers import matroska_header, mp4_header, positions
+from derain.video.copies import Copy
 from derain.video.naming import FORMATS
 from derain.video.reading import Clip, is_cover
 
@@ -94,24 +95,29 @@ class Header:
         """Whether it will tell of streams that FFmpeg cannot write, if it cannot hold them either."""
         return self.kind == BOXES
 
+    @property
+    def names_codecs(self) -> bool:
+        """Whether it tells what packets are, whatever FFmpeg wrote of them."""
+        return self.kind == ELEMENTS
+
     def write(
-        self, source: Clip, out: Path, pictures: dict[int, int], copied: dict[int, int], audio: bool, say: Say
+        self, source: Clip, out: Path, pictures: dict[int, int], copied: dict[int, Copy], audio: bool, say: Say
     ) -> None:
         """Put the source's header into the file that FFmpeg wrote.
 
         Args:
             pictures: places of the result's tracks by the source's streams, of those that were encoded anew.
-            copied: the same of the others.
+            copied: the others by the source's streams.
         """
         streams = source.container.streams
         if self.kind == BOXES:
             pairs = [mp4_header.Pair(streams[old].id, new, True) for old, new in pictures.items()]
-            pairs += [mp4_header.Pair(streams[old].id, new, False) for old, new in copied.items()]
+            pairs += [mp4_header.Pair(streams[old].id, new.stream.index, False) for old, new in copied.items()]
             dropped = set() if audio else {stream.id for stream in streams.audio}
             mp4_header.graft(source.path, out, pairs, self.whole, dropped, say)
         elif self.kind == ELEMENTS:
             same = [matroska_header.Pair(old, new, True) for old, new in pictures.items()]
-            same += [matroska_header.Pair(old, new, False) for old, new in copied.items()]
+            same += [matroska_header.Pair(old, c.stream.index, False, c.is_renamed) for old, c in copied.items()]
             matroska_header.graft(source.path, out, same, self.whole)
 
 

@@ -4,7 +4,8 @@ import heapq
 import math
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate, pairwise
@@ -18,12 +19,13 @@ from derain.text import counted, listed
 from derain.video.clock import CONTINUOUS, Part, StreamClock
 from derain.video.colour import Colours, is_rgb, stored_as, tag
 from derain.video.containers.matroska_header import set_aspect
-from derain.video.containers.mp4_header import write_in_header
-from derain.video.copies import add_copy, try_header
+from derain.video.containers.mp4_header import chapter_tracks, write_in_header
+from derain.video.copies import Copy, Renamed, Samples
 from derain.video.damage import MOST_LISTED
 from derain.video.decoding import opened, packets_of
 from derain.video.encoder import open_output, times_of
 from derain.video.headers import BOXES, DAMAGE, ELEMENTS, Header
+from derain.video.naming import what_holds
 from derain.video.reading import Clip, is_cover
 
 FILE_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder"}  # tags that speak of the old file
@@ -50,6 +52,14 @@ class Beside:
 
     refused: int = 0  # by the container
     damaged: int = 0
+
+    @contextmanager
+    def refusing(self) -> Iterator[None]:
+        """Count a packet that cannot be taken."""
+        try:
+            yield
+        except av.FFmpegError:
+            self.refused += 1
 
     def said(self) -> list[str]:
         """In sentences."""
@@ -179,8 +189,7 @@ def _write(joining: Joining) -> list[str]:
     elif not header.kept and any(track.matrix for track in joining.tracks):
         say(f"{joining.form} cannot hold rotation; frames are stored as in the source, so rotate them in the player")
     anew = {track.clip.stream.index: stream.index for track, stream in pictures}
-    others = {index: stream.index for index, stream in copied.items()}
-    header.write(source, out, anew, others, joining.audio and joining.keep_others, say)
+    header.write(source, out, anew, copied, joining.audio and joining.keep_others, say)
     if joining.form in ELEMENTS:
         set_aspect(out, {stream.index: track.clip.stream.sample_aspect_ratio for track, stream in pictures})
     _say_lost_aspect(out, pictures, say)
@@ -247,33 +256,46 @@ def _tags(source: Clip) -> dict[str, str]:
     return {key: value for key, value in source.container.metadata.items() if key not in FILE_TAGS}
 
 
-def _add_streams(container: Any, joining: Joining, header: Header) -> tuple[list[tuple[Track, Any]], dict[int, Any]]:
+def _add_streams(container: Any, joining: Joining, header: Header) -> tuple[list[tuple[Track, Any]], dict[int, Copy]]:
     """Streams in the order of the source: those of the picture tracks, and by their numbers those that are copied."""
     anew = {track.clip.stream.index: track for track in joining.tracks}
-    pictures, copied = [], {}
+    pictures, copied, form = [], dict[int, Copy](), container.format.name
+    of_chapters = chapter_tracks(joining.source.path) if "mp4" in joining.source.container.format.name else set()
     for stream in joining.source.container.streams:
         if stream.index in anew:
             pictures.append((anew[stream.index], _add_picture(container, anew[stream.index])))
             continue
         if not joining.keep_others or stream.type == "audio" and not joining.audio or header.holds(stream):
             continue
-        if stream.type == "data" and "timecode" in stream.metadata:
-            continue  # written anew from the video's tag
-        try:
-            try_header(container.format.name, stream)
-            new = add_copy(container, stream)
-            new.metadata.update(stream.metadata)
-            new.disposition = stream.disposition
-            if stream.type != "attachment":
-                copied[stream.index] = new
-        except (av.FFmpegError, ValueError, TypeError):
-            if header.says_what_is_missing():
-                continue
-            codec = stream.codec_context.name if stream.codec_context else stream.type
-            joining.say(
-                f"stream {stream.index} ({stream.type}, {codec}) is left out: {container.format.name} cannot hold it"
-            )
+        if stream.type == "data" and ("timecode" in stream.metadata or stream.id in of_chapters):
+            continue  # written anew from the video's tag, and from the chapters
+        copy = _copy_in(container, stream, header)
+        codec = stream.codec_context.name if stream.codec_context else stream.name or stream.type
+        named = f"stream {stream.index} ({stream.type}, {codec})"
+        if copy is None and not header.says_what_is_missing():
+            better = what_holds(stream)
+            advice = f"; a result in {better} keeps it" if better else ""
+            joining.say(f"{named} is left out: {form} cannot hold it{advice}")
+        if copy is None:
+            continue
+        if isinstance(copy, Samples):
+            stored = copy.stream.codec_context.name
+            joining.say(f"{named} cannot be copied into {form} and is stored as {stored}, which sounds the same")
+        copy.stream.metadata.update(stream.metadata)
+        copy.stream.disposition = stream.disposition
+        if stream.type != "attachment":
+            copied[stream.index] = copy
     return pictures, copied
+
+
+def _copy_in(container: Any, stream: Any, header: Header) -> Copy | None:
+    """A stream that takes another's packets in the way that keeps most of them; ``None`` if there is none."""
+    ways: list[type[Copy]] = [Copy]
+    ways += [Renamed] if header.names_codecs else [] if header.kept else [Samples]
+    for way in ways:
+        with suppress(av.FFmpegError, ValueError, TypeError):
+            return way(container, stream)
+    return None
 
 
 def _add_picture(container: Any, track: Track) -> Any:
@@ -367,7 +389,7 @@ def _last_step(clip: Clip, last: int) -> int:
     return told if 0 < told * clip.time_base < LONGEST_STEP else 0
 
 
-def _other_packets(joining: Joining, copied: dict[int, Any], beside: Beside) -> Iterator[Timed]:
+def _other_packets(joining: Joining, copied: dict[int, Copy], beside: Beside) -> Iterator[Timed]:
     """The source's packets of the streams that are copied, from the beginning."""
     if not copied:
         return
@@ -380,22 +402,30 @@ def _other_packets(joining: Joining, copied: dict[int, Any], beside: Beside) -> 
             index, clock = packet.stream.index, clocks[packet.stream.index]
             jump = clock.jump
             try:
-                timed = _moved(packet, clock, parts, joining)
+                moved = _moved(packet, clock, parts, joining)
             except (ArithmeticError, ValueError, TypeError):  # at times that no file holds
                 beside.refused += 1
                 continue
             if clock.jump != jump and index in damaged:  # it only ended a clip that this one was put after
                 beside.damaged -= 1
             damaged.discard(index)
-            if timed is not None:
+            if moved is not None:
                 if packet.is_corrupt:
                     beside.damaged += 1
                     damaged.add(index)
-                packet.stream = copied[packet.stream.index]
-                yield timed
+                with beside.refusing():
+                    yield from _in_time(copied[index].taken(moved))
+        for stream in streams:
+            with beside.refusing():
+                yield from _in_time(copied[stream.index].rest(stream))
 
 
-def _moved(packet: Any, clock: StreamClock, parts: list[Part], joining: Joining) -> Timed | None:
+def _in_time(packets: Iterable[Any]) -> Iterator[Timed]:
+    for packet in packets:
+        yield float((packet.pts if packet.dts is None else packet.dts) * packet.time_base), packet
+
+
+def _moved(packet: Any, clock: StreamClock, parts: list[Part], joining: Joining) -> Any:
     """A packet at its time in the result; None if it is not in the stretch, or without a time."""
     origin, (begin, end) = joining.origin, joining.stretch
     if packet.stream.type not in CONTINUOUS:  # it may come long before them
@@ -416,4 +446,4 @@ def _moved(packet: Any, clock: StreamClock, parts: list[Part], joining: Joining)
         return None
     shift = round(origin / base)
     packet.pts, packet.dts = (None if t is None else t - shift for t in (pts, dts))
-    return float((pts if dts is None else dts) * base) - origin, packet
+    return packet

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm", ".avi": "avi"}
 # of what is taken for a clip among other files; `derain video` reads whatever FFmpeg does
 CLIP_SUFFIXES = {*FORMATS, ".gif", ".mts", ".m2ts", ".ts", ".mpg", ".mpeg", ".3gp", ".3g2", ".wmv", ".flv"}
+HOLD_MOST = (".mp4", ".mkv", ".mov")  # of which a clip gets one whose own cannot be written
+CODEC_LOST, LOST = 1, 100  # by sound that is stored as samples, and by a stream that is left out
 COUNTER = re.compile(r"%0?\d*d")
 NUMBERED_NAME = "%05d.png"  # names of a clip's frames in a folder
 PICTURES_HAVE = {False: "frames as pictures have", True: "a GIF has"}  # by whether they are those of a GIF
@@ -107,28 +109,31 @@ def suffix_of_result(source: Path) -> str:
 
 
 def best_suffix(clip: "Clip") -> str:
-    """Of the container like the clip's own that can be written, or else of that which loses the fewest streams."""
+    """Of the container like the clip's own that can be written, or else of that which loses least of its streams."""
     family = clip.container.format.name.split(",")
     own = [suffix for suffix, form in FORMATS.items() if form in family]
     others = [stream for stream in clip.container.streams if stream is not clip.stream]
 
-    def lost(suffix: str) -> int:
-        return sum(not holds(FORMATS[suffix], stream) for stream in others)
-
-    return min([*own[:1], ".mp4", ".mkv", ".mov"], key=lost)
+    return min([*own[:1], *HOLD_MOST], key=lambda suffix: sum(lost(FORMATS[suffix], stream) for stream in others))
 
 
-def holds(form: str, stream: Any) -> bool:
-    """Whether a container takes a stream as it is."""
+def what_holds(stream: Any) -> str:
+    """The suffix of the container that loses the least of a stream; empty if none holds it."""
+    best = min(HOLD_MOST, key=lambda suffix: lost(FORMATS[suffix], stream))
+    return best if lost(FORMATS[best], stream) < LOST else ""
+
+
+def lost(form: str, stream: Any) -> int:
+    """How much of a stream a container loses: nothing, its codec, or all."""
     import av
 
-    from derain.video.copies import try_header
+    from derain.video.copies import holds_samples, try_header
 
     try:
         try_header(form, stream)
     except (av.FFmpegError, ValueError, TypeError):
-        return False
-    return True
+        return CODEC_LOST if holds_samples(form, stream) else LOST
+    return 0
 
 
 def check_source(source: Path) -> None:

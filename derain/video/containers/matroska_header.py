@@ -15,9 +15,9 @@ CUE, CUE_PLACES, CUE_CLUSTER = 0xBB, 0xB7, 0xF1
 ENTRY, NUMBER, UID, KIND, VIDEO, COLOUR = 0xAE, 0xD7, 0x73C5, 0x83, 0xE0, 0x55B0
 SCALE, DURATION, MUXER, WRITER = 0x2AD7B1, 0x4489, 0x4D80, 0x5741
 TAG, TARGETS, TAG_TRACK, SIMPLE, TAG_NAME = 0x7373, 0x63C0, 0x63C5, 0x67C8, 0x45A3
-MOST_ADDED, CODEC, CODEC_NAME = 0x55EE, 0x86, 0x258688
+MOST_ADDED, CODEC, CODEC_NAME, SETUP = 0x55EE, 0x86, 0x258688, 0x63A2
 OF_THE_BLOCKS = {  # of a track: its number, codec, its setup, delays, wrappings and what is added to blocks
-    *(NUMBER, CODEC, 0x63A2, 0x6D80, MOST_ADDED, 0x41E4, 0x56AA, 0x56BB, 0x23314F),
+    *(NUMBER, CODEC, SETUP, 0x6D80, MOST_ADDED, 0x41E4, 0x56AA, 0x56BB, 0x23314F),
 }
 OF_THE_PIXELS = {0xB0, 0xBA, 0x53C0, 0x9A, 0x9D}  # of a picture: width, height, alpha, interlacing, order of fields
 OF_ONE_PICTURE = {0x54B0, 0x54BA, 0x54B2, 0x54AA, 0x54BB, 0x54CC, 0x54DD, 0x7670, 0x53B8}  # how it is shown
@@ -36,6 +36,7 @@ class Pair:
     source: int
     result: int
     picture: bool
+    is_renamed: bool = False  # the result names another codec than the one its packets are of
 
 
 def can_be_grafted(path: Path, tracks: int) -> bool:
@@ -52,7 +53,7 @@ def graft(source: Path, result: Path, pairs: list[Pair], whole: bool) -> None:
     """
     old, new = _header(source), _header(result)
     entries, written = old[TRACKS][0].all(ENTRY), new[TRACKS][0].all(ENTRY)
-    order = {pair.result: _joined(entries[pair.source], written[pair.result], pair.picture) for pair in pairs}
+    order = {pair.result: _joined(entries[pair.source], written[pair.result], pair) for pair in pairs}
     tracks = Element(TRACKS, inside=[order.get(number, entry) for number, entry in enumerate(written)])
     header = dict(old) | {TRACKS: [tracks], INFO: [_info(old, new, whole)]}
     if not whole:
@@ -103,15 +104,16 @@ def _header(path: Path) -> dict[int, list[Element]]:
     return elements
 
 
-def _joined(old: Element, new: Element, picture: bool) -> Element:
+def _joined(old: Element, new: Element, pair: Pair) -> Element:
     """A track of the source with the result's blocks."""
-    ours = [element for element in new.inside if element.name in OF_THE_BLOCKS]
+    of_the_blocks = OF_THE_BLOCKS - ({CODEC, SETUP} if pair.is_renamed else set())
+    ours = [element for element in new.inside if element.name in of_the_blocks]
     said = bool(old.find(MOST_ADDED))
     entry = Element(ENTRY, inside=[part for part in ours if part.name != MOST_ADDED or part.number or said])
-    same_codec = (old.find(CODEC) or old).content == (new.find(CODEC) or new).content
-    left = OF_THE_BLOCKS | {CHECKSUM, VOID} | (set() if same_codec else {CODEC_NAME})
+    same_codec = pair.is_renamed or (old.find(CODEC) or old).content == (new.find(CODEC) or new).content
+    left = of_the_blocks | {CHECKSUM, VOID} | (set() if same_codec else {CODEC_NAME})
     for element in old.inside:
-        if element.name == VIDEO and picture:
+        if element.name == VIDEO and pair.picture:
             entry.inside.append(_video(element, new.find(VIDEO) or element))
         elif element.name not in left:
             entry.inside.append(element)

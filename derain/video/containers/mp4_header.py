@@ -64,6 +64,14 @@ def is_in_fragments(path: Path) -> bool:
     return header is not None and header.find(b"mvex") is not None
 
 
+def chapter_tracks(path: Path) -> set[int]:
+    """Identifiers of tracks whose samples are the names or pictures of chapters."""
+    header = read_header(path)
+    references = [each for track in header.all(b"trak") for each in track.all(b"tref")] if header else []
+    listed = [box.content for each in references for box in each.all(b"chap")]
+    return {key for content in listed for (key,) in struct.iter_unpack(">I", content[: len(content) // 4 * 4])}
+
+
 def graft(source: Path, result: Path, pairs: list[Pair], whole: bool, dropped: set[int], say: Say) -> None:
     """Give ``result``, which FFmpeg wrote, the header of ``source`` as far as it does not speak of the samples.
 
