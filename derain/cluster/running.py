@@ -46,6 +46,5 @@ def run(
         return
     with connected(address, say) as ray:
         share = share_of(living(ray.nodes()), device, threads, say)
-        precision = settled_precision(treatment.precision, torch.device(share.device))
-        treatment = replace(treatment, precision=precision)
+        treatment = replace(treatment, precision=settled_precision(treatment.precision, torch.device(share.device)))
         yield from Crew(ray, share, ray.put(model), treatment).outcomes(chain([first], source))

@@ -6,10 +6,11 @@ import re
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial, wraps
 from pathlib import Path
+from threading import RLock
 from typing import TypeVar
 
 import torch
@@ -115,28 +116,53 @@ def inferring(device: torch.device) -> Iterator[None]:
         yield
 
 
-@cache
+def measured_once(measure: Callable[..., bool]) -> Callable[..., bool]:
+    """The same answer to all threads, one of which measures while the others wait."""
+    cached, lock = cache(measure), RLock()
+
+    @wraps(measure)
+    def answer(*arguments: object) -> bool:
+        with lock:
+            return cached(*arguments)
+
+    answer.cache_clear = cached.cache_clear  # type: ignore[attr-defined]
+    return answer
+
+
+def least_seconds(*works: Callable[[], object]) -> list[float]:
+    """The processor's own time that each takes without gradients, which depends little on what else the machine does.
+
+    They take turns, some times over.
+    """
+
+    def seconds(work: Callable[[], object]) -> float:
+        began = time.process_time()
+        work()
+        return time.process_time() - began
+
+    with inferring(CPU):
+        spent = [[seconds(work) for work in works] for _ in range(5)][1:]  # the first warms up
+    return [min(each) for each in zip(*spent)]
+
+
+@measured_once
 def half_is_faster(device: torch.device, threads: int) -> bool:
     """Whether bfloat16 takes less time than float32 here, by some convolutions like a network's, in some ms.
 
-    That a processor has instructions for it does not tell: some are slower by them than in float32. The processor's
-    own time is taken, which depends little on what else the machine does.
+    That a processor has instructions for it does not tell: some are slower by them than in float32.
     """
     with torch.random.fork_rng(devices=[]):  # random numbers of the caller stay as they are
         convolve = place(nn.Conv2d(24, 24, 3, padding=1, dtype=torch.float32, device="cpu"), device)
     image = torch.zeros(1, 24, 128, 128, dtype=torch.float32, device=device).to(memory_format=torch.channels_last)
 
-    def seconds(half: bool) -> float:
-        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=half):
-            began = time.process_time()
+    def work(half: bool) -> None:
+        with torch.autocast(device.type, torch.bfloat16, enabled=half):
             x = convolve(image)
             for _ in range(3):
                 x = convolve(x.relu_()).add_(x)
             x.float().sum().item()  # waits for the device
-            return time.process_time() - began
 
-    spent = [(seconds(True), seconds(False)) for _ in range(5)][1:]  # the first warms up
-    half, full = (min(each) for each in zip(*spent))
+    half, full = least_seconds(partial(work, True), partial(work, False))
     return half < full
 
 

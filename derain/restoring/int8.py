@@ -5,11 +5,8 @@ not add up along the network. The last block of all stays float32, too: its erro
 For each block the weights tell the range of the numbers that it was seen to get.
 """
 
-import time
-from collections.abc import Callable
 from copy import deepcopy
-from functools import cache, wraps
-from threading import RLock
+from functools import partial
 from typing import NamedTuple
 
 import cv2
@@ -19,7 +16,7 @@ from torch import Tensor, nn
 
 from derain.models.contract import Derainer
 from derain.models.deployable import DerainNet, ResidualBlock
-from derain.restoring.devices import CPU, half_is_faster, inferring
+from derain.restoring.devices import CPU, half_is_faster, inferring, least_seconds, measured_once
 from derain.restoring.fused import FusedBlock
 
 WORTH = 1.5  # times as fast as bfloat16 and float32, from which it is chosen
@@ -118,19 +115,6 @@ def in_int8(model: Derainer) -> Derainer | None:
     return copy
 
 
-def measured_once(measure: Callable[..., bool]) -> Callable[..., bool]:
-    """The same answer to all threads, one of which measures while the others wait."""
-    cached, lock = cache(measure), RLock()
-
-    @wraps(measure)
-    def answer(*arguments: int) -> bool:
-        with lock:
-            return cached(*arguments)
-
-    answer.cache_clear = cached.cache_clear  # type: ignore[attr-defined]
-    return answer
-
-
 @measured_once
 def is_exact() -> bool:
     """Whether torch multiplies whole numbers of 8 bits as they are. A processor without instructions for that takes
@@ -159,14 +143,11 @@ def is_worth_it(threads: int) -> bool:
         block = ResidualBlock(24, 24).requires_grad_(False)
     image = torch.zeros(1, 24, 128, 128, dtype=torch.float32, device=CPU).to(memory_format=torch.channels_last)
 
-    def seconds(network: nn.Module, x: Tensor) -> float:
-        with inferring(CPU):
-            began = time.process_time()
-            for _ in range(3):
-                network(x)
-            return time.process_time() - began
+    def work(network: nn.Module, x: Tensor) -> None:
+        for _ in range(3):
+            network(x)
 
     dtype = torch.bfloat16 if half else torch.float32
     whole, other = WholeBlock(block, (-1.0, 1.0, 1.0)), FusedBlock(block.to(dtype))
-    spent = [(seconds(whole, image), seconds(other, image.to(dtype))) for _ in range(5)][1:]  # the first warms up
-    return WORTH * min(each for each, _ in spent) < min(each for _, each in spent)
+    so, otherwise = least_seconds(partial(work, whole, image), partial(work, other, image.to(dtype)))
+    return WORTH * so < otherwise

@@ -107,14 +107,19 @@ class Restorer:
         return device_of(self.model)
 
     @cached_property
-    def half(self) -> bool:
-        """Whether it computes in bfloat16."""
-        return half_precision(settled_precision(self.precision, self.device, self.model), self.device)
+    def settled(self) -> str:
+        """The precision that it computes in; ``auto`` where only the device tells."""
+        return settled_precision(self.precision, self.device, self.model)
 
     @cached_property
+    def half(self) -> bool:
+        """Whether it computes in bfloat16."""
+        return half_precision(self.settled, self.device)
+
+    @property
     def whole(self) -> bool:
         """Whether it computes in whole numbers of 8 bits."""
-        return settled_precision(self.precision, self.device, self.model) == "int8"
+        return self.settled == "int8"
 
     def layers(self, photo: Pixels, watch: Watch | None = None) -> Layers:
         """Layers of an ``(H, W, 3)`` RGB photo of any size, uint8 or uint16, looked at reduced, too, if it is large.
