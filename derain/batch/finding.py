@@ -14,7 +14,7 @@ from derain.files.marks import DERAINED
 from derain.files.missing import broken
 from derain.files.places import is_folder, is_remote, matching, place
 from derain.photos import SUFFIXES, find_photos
-from derain.photos.names import results_among
+from derain.photos.names import made_of, results_among
 from derain.video.naming import is_clip
 
 
@@ -147,9 +147,7 @@ class NamedTogether:
         """The photo, named as well, that one is a result of by its name; ``None`` if of none."""
         if not any(mark in str(given) for mark in self._marks):
             return None
-        stem, end = os.path.splitext(given)
-        bases = [stem.removesuffix(mark) for mark in self._marks if stem.endswith(mark)]
-        return next((base + e for base in bases for e in (end, *self._endings) if base + e in self._names), None)
+        return made_of(str(given), self._marks, self._names, self._endings)
 
     @cached_property
     def _names(self) -> frozenset[str]:

@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 from derain.files.marks import DERAINED
 from derain.files.places import entries, is_remote
 from derain.finetuning.places import WORK_SUFFIX
-from derain.photos.names import SUFFIXES
+from derain.photos.names import SUFFIXES, made_of
 from derain.photos.unread import is_unread
 from derain.video.naming import is_clip
 
@@ -30,16 +30,10 @@ class Listing:
 
     def made_of(self, name: str, marks: tuple[str, ...]) -> str | None:
         """The photo that a file is, by its name, a result of; ``None`` if of none that is here."""
-        stem, end = os.path.splitext(name)
-        for mark in marks:
-            if mark and stem.endswith(mark) and (base := stem.removesuffix(mark)):
-                found = next((base + e for e in (end, *self.endings) if base + e in self), None)
-                if found:
-                    return found
-        return None
+        return made_of(name, marks, self, self.endings)
 
-    def __contains__(self, name: str) -> bool:
-        place = bisect_left(self.photos, name)
+    def __contains__(self, name: object) -> bool:
+        place = bisect_left(self.photos, str(name))
         return place < len(self.photos) and self.photos[place] == name
 
     @cached_property

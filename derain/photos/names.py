@@ -1,6 +1,7 @@
 """Photos by the names of their files."""
 
-from collections.abc import Iterable
+import os
+from collections.abc import Container, Iterable
 from pathlib import Path
 
 from derain.errors import PhotoError
@@ -43,6 +44,14 @@ def results_among(files: list[Path], marks: tuple[str, ...] = MARKS) -> dict[Pat
             alike = photo.with_suffix(file.suffix)
             found[file] = alike if alike in there else photo
     return found
+
+
+def made_of(name: str, marks: tuple[str, ...], names: Container[str], endings: Iterable[str]) -> str | None:
+    """As :func:`results_among` of one file among ``names`` that end so; ``None`` if it is a result of none of them."""
+    stem, end = os.path.splitext(name)
+    bases = (stem.removesuffix(mark) for mark in marks if stem.endswith(mark))
+    found = (base + e for base in bases if os.path.basename(base) for e in (end, *endings))
+    return next((other for other in found if other in names), None)
 
 
 def format_of(path: str | Path) -> str:

@@ -14,6 +14,10 @@ from derain.arrays import Grey, Heights, Mask
 from derain.rain.render import line_kernel
 
 ANGLES = np.arange(-75, 90, 15)  # degrees from the vertical
+SMOOTH_SIGMA, SMOOTH_SHARE = 10, 0.8  # px, of the blur that tells what is smooth, and how much of that is taken away
+DETAIL_SIGMA = 4  # px, of the blur that tells what is no detail, by which the direction is found
+NEARLY_NONE = 1e-4  # height that is added to what is divided by
+SURELY_LONGER = 0.5  # share by which a streak's line stands above the one across it, from which it counts in full
 MOST_ADDED = 2.0  # how many times what was found is added to it at most, on flat background
 FAINT_HEIGHT = 0.015  # height up to which a layer shows no streak
 FLATTEST_SHARE = 1 / 3  # of a photo
@@ -34,7 +38,7 @@ def dominant_direction(layer: Heights) -> tuple[float, float]:
     The energy of the layer after a line filter at each angle; certainty is the share by which the best angle stands
     above the mean of all.
     """
-    energies = line_energies(layer - cv2.GaussianBlur(layer, (0, 0), 4))
+    energies = line_energies(layer - cv2.GaussianBlur(layer, (0, 0), DETAIL_SIGMA))
     best = max(energies, key=energies.__getitem__)
     return best, 1 - float(np.mean(list(energies.values()))) / (energies[best] + 1e-12)
 
@@ -52,11 +56,11 @@ def clean_rain(rain: NDArray[np.float32]) -> tuple[Heights, float]:
     elongated along the photo's own dominant streak direction.
     """
     layer = rain.min(axis=2)
-    layer = np.maximum(layer - 0.8 * cv2.GaussianBlur(layer, (0, 0), 10), 0)
+    layer = np.maximum(layer - SMOOTH_SHARE * cv2.GaussianBlur(layer, (0, 0), SMOOTH_SIGMA), 0)
     degrees, certainty = dominant_direction(layer)
     along = cv2.filter2D(layer, -1, streak_line(degrees))
     across = cv2.filter2D(layer, -1, streak_line(degrees + 90))
-    elongated = np.clip((along / (across + 1e-4) - 1.0) / 0.5, 0, 1)
+    elongated = np.clip((along / (across + NEARLY_NONE) - 1.0) / SURELY_LONGER, 0, 1)
     return layer * elongated, certainty
 
 

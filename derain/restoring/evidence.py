@@ -8,7 +8,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from derain.rain.clean import ANGLES, streak_line
+from derain.rain.clean import (
+    ANGLES,
+    DETAIL_SIGMA,
+    NEARLY_NONE,
+    SMOOTH_SHARE,
+    SMOOTH_SIGMA,
+    SURELY_LONGER,
+    streak_line,
+)
 from derain.restoring.scales import EVIDENT_MEAN_HEIGHT, EVIDENT_SHARE
 
 ALL_ANGLES = np.append(ANGLES, 90)  # with those across
@@ -40,13 +48,14 @@ def mean_height(parts: Tensor) -> Tensor:
 def mean_heights(parts: Tensor) -> Tensor:
     """Mean height of what is streaks in each of ``(N, H, W, 3)`` parts."""
     layer = parts.amin(dim=-1)[:, None]
-    layer = F.relu(layer - 0.8 * blurred(layer, 10))
+    layer = F.relu(layer - SMOOTH_SHARE * blurred(layer, SMOOTH_SIGMA))
     lines = _lines(layer.device)
-    energy = _filtered(layer - blurred(layer, 4), lines[: len(ANGLES)]).square().mean((2, 3))
+    energy = _filtered(layer - blurred(layer, DETAIL_SIGMA), lines[: len(ANGLES)]).square().mean((2, 3))
     along = energy.argmax(1)
     across = (along + len(ALL_ANGLES) // 2) % len(ALL_ANGLES)
     filtered, each = _filtered(layer, lines), torch.arange(len(layer), device=layer.device)
-    elongated = ((filtered[each, along] / (filtered[each, across] + 1e-4) - 1) / 0.5).clamp(0, 1)
+    ratio = filtered[each, along] / (filtered[each, across] + NEARLY_NONE)
+    elongated = ((ratio - 1) / SURELY_LONGER).clamp(0, 1)
     return (layer[:, 0] * elongated).mean((1, 2))
 
 
