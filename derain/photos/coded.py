@@ -12,8 +12,8 @@ from derain.arrays import Pixels
 from derain.errors import PhotoError, reason
 from derain.extras import missing
 from derain.photos.items import CODES, COLOURS, GRID, TILES, Item, ItemFile
+from derain.photos.original import WHITE
 
-WHITE = 65535
 SUBSAMPLINGS = {"420": "4:2:0", "422": "4:2:2", "444": "4:4:4", "400": "4:0:0"}
 DEPTHS = {8, 10, 12}
 AV1 = b"av01"

@@ -6,7 +6,8 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 
-from derain.photos.exif_tags import DAMAGED, LONGEST, TEXT, UNDEFINED, Entry, byte_order, texts_of, with_entries
+from derain.photos import segments
+from derain.photos.exif_tags import DAMAGED, TEXT, UNDEFINED, Entry, byte_order, texts_of, with_entries
 
 COMMENT, TITLE, CREATION = "comment", "title", "creation time"  # PNG's names for texts, in small letters
 TAGS = {"description": 270, TITLE: 270, "author": 315, "copyright": 33432, "software": 305}
@@ -31,7 +32,7 @@ def in_exif(exif: bytes, texts: Mapping[str, str]) -> tuple[bytes, list[str]]:
         elif there := _without_code(known.get(wanted[0].tag, b"")):
             if there != _without_code(wanted[0].packed(byte_order(exif))[1]):
                 homeless.append(name)
-        elif len(with_entries(exif, entries + wanted)) > LONGEST:
+        elif len(with_entries(exif, entries + wanted)) > segments.LONGEST:
             homeless.append(name)
         else:
             entries += wanted

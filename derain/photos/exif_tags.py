@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from derain.photos.directories import CAMERA, Directory, append, directory, entry, first_place, order_of
 
 EXIF = b"Exif\0\0"
-LONGEST = 65_533  # bytes that a JPEG's segment has for EXIF
 BYTES, TEXT, SHORT, LONG, RATIO, UNDEFINED = 1, 2, 3, 4, 5, 7  # kinds of values
 EMPTY = b"II*\0" + struct.pack("<IHI", 8, 0, 0)
 DAMAGED = (struct.error, KeyError, IndexError)

@@ -23,7 +23,7 @@ from derain.errors import PhotoError
 from derain.photos import captions, segments
 from derain.photos.captions import Captions
 from derain.photos.codec import EXIF, QUALITY, Codec, NewPhoto, tells_resolution
-from derain.photos.directories import CAMERA, PLACE
+from derain.photos.directories import CAMERA, PLACE, order_of
 from derain.photos.original import Original, upright
 from derain.photos.previews import LEFT_OUT, STILL_RAINY, Previews
 from derain.photos.segments import Segment
@@ -52,8 +52,8 @@ WRITTEN = {"4:4:4", "4:2:2", "4:2:0"}  # kinds of subsampling that Pillow writes
 FOUR_BYTES = "RGBX"  # Pillow's mode
 MOST_SCANS = 100  # each of which goes over all of the picture; encoders write about ten
 BLOCKS_A_BYTE = 8  # of 64 pixels: each takes one bit at the least
-LONGEST_XMP, LONGEST_EXIF, LONG = 65_502, 65_533, 1000  # bytes: of what a segment holds, and of one value
-LONGEST_SEGMENT, IPTC_MARKER = 65_533, 0xED
+LONGEST_XMP, LONG = 65_502, 1000  # bytes: of what a segment holds, and of one value
+IPTC_MARKER = 0xED
 RESOLUTION_UNITS = 1, 2  # of JFIF: inches, centimetres
 
 
@@ -145,7 +145,7 @@ class Jpeg(Codec):
         if len(options.get("xmp", b"")) > LONGEST_XMP:
             del options["xmp"]
             new.previews.say("its XMP is left out because it is too long for a JPEG")
-        if len(options.get("exif", b"")) > LONGEST_EXIF:
+        if len(options.get("exif", b"")) > segments.LONGEST:
             options["exif"] = _shortened(options["exif"])
             new.previews.say("long EXIF values are left out because they do not fit into a JPEG")
         return options
@@ -189,10 +189,10 @@ def with_captions(jpeg: bytes, said: Captions, previews: Previews) -> bytes:
     """The JPEG with IPTC and comments after its other metadata."""
     if not said.as_options():
         return jpeg
-    block, room = captions.as_block(said.iptc) if said.iptc else b"", LONGEST_SEGMENT - len(PHOTOSHOP)
+    block, room = captions.as_block(said.iptc) if said.iptc else b"", segments.LONGEST - len(PHOTOSHOP)
     parts = [Segment(0, IPTC_MARKER, PHOTOSHOP + block[at : at + room]) for at in range(0, len(block), room)]
     for comment in map(str.encode, said.comments):
-        if len(comment) > LONGEST_SEGMENT:
+        if len(comment) > segments.LONGEST:
             previews.say("a comment is left out because it is too long for a JPEG")
         else:
             parts.append(Segment(0, segments.COMMENT, comment))
@@ -294,7 +294,7 @@ def _pictures(jpeg: bytes) -> _Pictures | None:
         return None
     start = place + len(LIST)
     try:
-        order = {b"II": "<", b"MM": ">"}[jpeg[start : start + 2]]
+        order = order_of(jpeg[start : start + 2])
         (directory,) = struct.unpack_from(order + "I", jpeg, start + 4)
         (count,) = struct.unpack_from(order + "H", jpeg, start + directory)
         for index in range(count):

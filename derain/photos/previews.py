@@ -21,6 +21,8 @@ from PIL.JpegImagePlugin import JpegImageFile, get_sampling
 
 from derain.arrays import Pixels, Rgb8
 from derain.photos import segments
+from derain.photos.directories import first_place, order_of
+from derain.photos.exif_tags import EXIF
 from derain.photos.original import to_8_bit
 
 JPEG_START = b"\xff\xd8\xff"
@@ -28,7 +30,6 @@ MOST_PIXELS = 40e6  # of a preview
 QUALITIES = (90, 80, 65, 50, 35, 20, 8)  # tried where the old one's own tables give too many bytes
 ALIKE, NEAR = 0.9, 24  # correlation and mean difference (of 255) to what a small copy of the photo would be
 BARS_DIFFERENCE = 0.03  # difference of the sides' ratios above which cameras put bars beside the picture
-EXIF = b"Exif\0\0"
 STRIPS, JPEG_OFFSET = 273, 513  # tags of where a thumbnail lies
 PHOTOSHOP_BGR = b"8BIM\x04\x09"  # Photoshop 4's thumbnail, with red and blue changed over
 XMP_IMAGE = re.compile(rb"(<xmpGImg:image>|xmpGImg:image=\")([^<\"]*)")
@@ -206,8 +207,7 @@ class _Thumbnail:
 
 def _second_directory(tiff: bytes | bytearray) -> _Thumbnail | None:
     """The thumbnail of EXIF, whose directory follows that of the photo."""
-    order = {b"II": "<", b"MM": ">"}[bytes(tiff[:2])]
-    (first,) = struct.unpack_from(order + "I", tiff, 4)
+    order, first = order_of(tiff), first_place(tiff)
     (count,) = struct.unpack_from(order + "H", tiff, first)
     pointer = first + 2 + 12 * count
     (second,) = struct.unpack_from(order + "I", tiff, pointer)

@@ -24,6 +24,7 @@ ARITHMETIC = {0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
 FILLING = b"\xfe\x55\x9a\x31" * 256  # data that a decoder which still wants some makes something else of than of none
 COEFFICIENTS = 64  # of a block
 WHOLE = 1 << 30  # bytes
+LONGEST = 65_533  # bytes of what a segment holds
 
 
 class JpegPicture(JpegImageFile):

@@ -12,7 +12,7 @@ from PIL.ImageFile import ImageFile
 from derain.errors import PhotoError
 from derain.photos import tiff_tags
 from derain.photos.captions import Captions
-from derain.photos.codec import SIMPLER, Codec, NewPhoto, fewer_bits, has_bytes, read_plain, with_channels
+from derain.photos.codec import ORIENTATION, SIMPLER, Codec, NewPhoto, fewer_bits, has_bytes, read_plain, with_channels
 from derain.photos.original import CUT, WHITE, Original, upright
 from derain.photos.previews import LEFT_OUT, has_thumbnail
 from derain.photos.raw import WHAT
@@ -37,7 +37,7 @@ from derain.photos.tiff_strips import (
 
 LARGE = b"II+\0", b"MM\0+"
 SIGNATURES = (b"II*\0", b"MM\0*", *LARGE)
-REDUCED, ORIENTATION, RESOLUTION, FURTHER, SAMPLES, XMP, RAW = 254, 274, 282, 330, 339, 700, 50706  # tags
+REDUCED, RESOLUTION, FURTHER, SAMPLES, XMP, RAW = 254, 282, 330, 339, 700, 50706  # tags
 SIGNED = 2  # a format of samples
 IS_REDUCED, IS_MASK = 1, 4  # bits of the first of them
 UNSPECIFIED, ASSOCIATED = 0, 1

@@ -13,6 +13,7 @@ from PIL.TiffImagePlugin import COMPRESSION_INFO, TiffImageFile
 from derain.arrays import Pixels
 from derain.errors import PhotoError
 from derain.photos.codec import SIMPLER, opened
+from derain.photos.directories import order_of
 
 WIDTH, HEIGHT, BITS, COMPRESSION, LIGHT, FILL_ORDER, CHANNELS_A_PIXEL = 256, 257, 258, 259, 262, 266, 277
 EXTRA = 338
@@ -120,7 +121,7 @@ def read_strips(content: bytes, tags: Any) -> NDArray[np.uint16]:
     tiled = TILE_OFFSETS in tags
     column, row = (tags[TILE_WIDTH], tags[TILE_HEIGHT]) if tiled else (width, tags.get(ROWS, height))
     pieces = -(-width // column) * -(-height // min(row, height))
-    order = ">" if content.startswith(b"MM") else "<"
+    order = order_of(content)
     picture = np.empty((height, width, channels), np.uint16)
     for plane in range(planes):
         unpacked = _unpacked(content, tags, slice(plane * pieces, (plane + 1) * pieces), each)
@@ -176,7 +177,7 @@ def _unpacked(content: bytes, tags: Any, pieces: slice, channels: int) -> NDArra
 def _with_directory(content: bytes, directory: dict[int, Any]) -> bytes:
     """The TIFF with this directory as its only one, appended to it."""
     large = content[:4] in (b"II+\0", b"MM\0+")
-    order = ">" if content.startswith(b"MM") else "<"
+    order = order_of(content)
     word, pointer = ("Q", "Q") if large else ("H", "L")
     kind, room = (16, 8) if large else (4, 4)
     file = bytearray(content) + bytes(len(content) % 2)

@@ -8,7 +8,8 @@ import numpy as np
 from PIL import Image
 
 from derain.photos import captions
-from derain.photos.directories import CAMERA, PLACE, append, directory, entry, first_place
+from derain.photos.directories import CAMERA, PLACE, append, directory, entry, first_place, order_of
+from derain.photos.exif_tags import EXIF
 from derain.photos.previews import Previews
 
 INTEROPERABILITY = 0xA005  # points to a directory of no use outside its old file
@@ -66,10 +67,9 @@ def further(content: bytes, place: int) -> list[str]:
 
 def with_exif(plain: bytes, exif: bytes, previews: Previews | None = None) -> bytes:
     """``plain``, a TIFF of one picture, with the tags of ``exif`` that it lacks; of damaged EXIF none."""
-    tiff = exif.removeprefix(b"Exif\0\0")
+    tiff = exif.removeprefix(EXIF)
     with suppress(struct.error, KeyError, IndexError):
-        (place,) = struct.unpack_from(_Reader(tiff).order + "I", tiff, 4)
-        return with_tags_of(plain, tiff, place, previews)
+        return with_tags_of(plain, tiff, first_place(tiff), previews)
     return plain
 
 
@@ -129,7 +129,7 @@ class _Reader:
 
     def __init__(self, content: bytes) -> None:
         self.content = content
-        self.order = ">" if content.startswith(b"MM") else "<"
+        self.order = order_of(content)
         self.large = content[2:4] in (b"+\0", b"\0+")
 
     def directory(self, place: int) -> dict[int, Value]:
