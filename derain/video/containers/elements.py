@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 HEAD, SEGMENT, CLUSTER = 0x1A45DFA3, 0x18538067, 0x1F43B675
+SEEK_HEAD, INFO, TRACKS, CHAPTERS = 0x114D9B74, 0x1549A966, 0x1654AE6B, 0x1043A770
+ATTACHMENTS, TAGS, CUES, VOID, CHECKSUM = 0x1941A469, 0x1254C367, 0x1C53BB6B, 0xEC, 0xBF
+CUE, CUE_PLACES, ENTRY, VIDEO, COLOUR, TAG, TARGETS = 0xBB, 0xB7, 0xAE, 0xE0, 0x55B0, 0x7373, 0x63C0
 SHORTEST, LONGEST_NAME = 1 << 28, 4  # names of what is in a segment have four bytes,
-FILLING = (0xEC, 0xBF)  # but for fillings and checksums
+FILLING = (VOID, CHECKSUM)  # but for fillings and checksums
 DEEPEST = 6  # elements in elements that are looked into
 LONGEST = 1 << 28  # bytes of an element of the header, from which it is none
-NESTED = {
-    *(0x114D9B74, 0x1549A966, 0x1654AE6B, 0x1C53BB6B, 0x1254C367),  # SeekHead, Info, Tracks, Cues, Tags
-    *(0xAE, 0xE0, 0x55B0, 0xBB, 0xB7, 0x7373, 0x63C0),  # TrackEntry, Video, Colour, CuePoint, its places, Tag, Targets
-}
+NESTED = {SEEK_HEAD, INFO, TRACKS, CUES, TAGS, ENTRY, VIDEO, COLOUR, CUE, CUE_PLACES, TAG, TARGETS}
 
 
 @dataclass

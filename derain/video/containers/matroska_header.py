@@ -4,17 +4,38 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from derain.video.containers.elements import CLUSTER, SEGMENT, Element, identifier, parse, read, segment, unsigned
+from derain.video.containers.elements import (
+    ATTACHMENTS,
+    CHAPTERS,
+    CHECKSUM,
+    CLUSTER,
+    COLOUR,
+    CUE,
+    CUE_PLACES,
+    CUES,
+    ENTRY,
+    INFO,
+    SEEK_HEAD,
+    SEGMENT,
+    TAG,
+    TAGS,
+    TARGETS,
+    TRACKS,
+    VIDEO,
+    VOID,
+    Element,
+    identifier,
+    parse,
+    read,
+    segment,
+    unsigned,
+)
 from derain.video.containers.mp4_layout import copy
 
-SEEK_HEAD, INFO, TRACKS, CHAPTERS = 0x114D9B74, 0x1549A966, 0x1654AE6B, 0x1043A770
-ATTACHMENTS, TAGS, CUES, VOID, CHECKSUM = 0x1941A469, 0x1254C367, 0x1C53BB6B, 0xEC, 0xBF
 SECTION_ORDER = (INFO, TRACKS, CHAPTERS, ATTACHMENTS, TAGS)
 SEEK, SEEK_NAME, SEEK_PLACE = 0x4DBB, 0x53AB, 0x53AC
-CUE, CUE_PLACES, CUE_CLUSTER = 0xBB, 0xB7, 0xF1
-ENTRY, NUMBER, UID, KIND, VIDEO, COLOUR = 0xAE, 0xD7, 0x73C5, 0x83, 0xE0, 0x55B0
+CUE_CLUSTER, NUMBER, UID, TAG_TRACK, SIMPLE, TAG_NAME = 0xF1, 0xD7, 0x73C5, 0x63C5, 0x67C8, 0x45A3
 SCALE, DURATION, MUXER, WRITER = 0x2AD7B1, 0x4489, 0x4D80, 0x5741
-TAG, TARGETS, TAG_TRACK, SIMPLE, TAG_NAME = 0x7373, 0x63C0, 0x63C5, 0x67C8, 0x45A3
 MOST_ADDED, CODEC, CODEC_NAME, SETUP = 0x55EE, 0x86, 0x258688, 0x63A2
 OF_THE_BLOCKS = {  # of a track: its number, codec, its setup, delays, wrappings and what is added to blocks
     *(NUMBER, CODEC, SETUP, 0x6D80, MOST_ADDED, 0x41E4, 0x56AA, 0x56BB, 0x23314F),

@@ -102,19 +102,9 @@ class Matroska(Structure):
     counts_to_the_end = True
     opened = (elements.SEGMENT, elements.CLUSTER, 0xA0)  # and block groups
     known = {
-        *(
-            elements.HEAD,
-            0x114D9B74,
-            0x1549A966,
-            0x1654AE6B,
-            0x1043A770,
-            0x1941A469,
-            0x1254C367,
-            0x1C53BB6B,
-            0xEC,
-            0xBF,
-        ),
-        *(0xEC, 0xBF, 0xE7, 0xA3, 0xAB, 0xA7, 0x5854, 0xAF),  # in a cluster
+        *(elements.HEAD, elements.SEEK_HEAD, elements.INFO, elements.TRACKS, elements.CHAPTERS),
+        *(elements.ATTACHMENTS, elements.TAGS, elements.CUES, *elements.FILLING),
+        *(0xE7, 0xA3, 0xAB, 0xA7, 0x5854, 0xAF),  # in a cluster
         *(0xA1, 0x9B, 0xFB, 0xFD, 0x75A1, 0xA4, 0x8E, 0x75A2, 0xFA, 0xA2, 0xC8),  # in a block group
     }
 
