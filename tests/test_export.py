@@ -118,7 +118,7 @@ def test_half_is_half_as_large_and_nearly_the_same(exported, small_weights, tmp_
 def test_onnx_runtime_reports_to_nobody(exported, small_weights, tmp_path):
     code = (
         "import pathlib, sys, derain.export as module\n"
-        "module._difference(module.load(sys.argv[1]), pathlib.Path(sys.argv[2]).read_bytes(), True)\n"
+        "module._difference(module.load(sys.argv[1]), pathlib.Path(sys.argv[2]).read_bytes())\n"
     )
     places = dict.fromkeys(("HOME", "TMPDIR", "XDG_CACHE_HOME"), str(tmp_path))
     environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"} | places
