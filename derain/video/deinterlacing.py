@@ -1,18 +1,21 @@
 """Whole frames of those that hold two fields."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from typing import Any
 
 import av
 
 
-def deinterlaced(frames: Iterable[av.VideoFrame], base: Fraction, weave: bool = False) -> Iterator[av.VideoFrame]:
+def deinterlaced(
+    frames: Iterable[av.VideoFrame], base: Fraction, weave: bool = False, note: Callable[[], None] = lambda: None
+) -> Iterator[av.VideoFrame]:
     """The frames, from the first on that is interlaced without their fields; at most one frame late.
 
     Args:
         base: of the frames' times.
         weave: whether a frame before these was interlaced.
+        note: called once the first of them is deinterlaced.
     """
     graph: Any = None
     form: tuple[int, int, str] | None = None  # that the graph was made for
@@ -21,6 +24,7 @@ def deinterlaced(frames: Iterable[av.VideoFrame], base: Fraction, weave: bool = 
             yield from drained(graph, None)
             graph = deinterlacer(frame, base)
         elif graph is None and (frame.interlaced_frame or weave):
+            note()
             graph = deinterlacer(frame, base)
         form = _form(frame)
         if graph is None:

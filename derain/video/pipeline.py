@@ -195,8 +195,6 @@ def _process_clips(clips: list[Clip], run: Run) -> Done:
     try:
         if any(work.done for work in works):
             run.say(f"continuing after {counted(sum(work.frames for work in works), 'frame')} done before")
-        if any(clip.interlaced for clip in clips):
-            run.note(f"{clips[0].path}: is interlaced; its frames are deinterlaced")
         if (animated := animation(run.source)) and animated.said_plays:
             run.note(f"plays {animated.said_plays}, which {out.suffix} files do not tell; let the player repeat it")
         began = time.monotonic()

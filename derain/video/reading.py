@@ -36,6 +36,7 @@ from derain.video.sides import has_sides_to_take_over
 UNREADABLE = (av.FFmpegError, OSError, ValueError, cv2.error)
 MATRIX = struct.Struct("=9i")
 BEGINS_MP4 = {b"ftyp", b"mdat", b"wide", b"free", b"skip"}  # what stands first in MP4 and MOV
+SPLIT_IT = "to keep theirs, split the clip where it changes"
 NEAR_BEGINNING = 1.0  # seconds from the beginning, up to which there is nothing to gain by beginning later
 
 
@@ -129,6 +130,7 @@ class Clip(PictureTrack):
             self.container.close()
             raise UsageError(f"{path}: no GPU decodes it here ({why}); leave out `hwaccel`")
         self.damage = Damage()
+        self.changes: list[str] = []  # what was made of frames that were not as the others, in sentences
         self.time_base = self.stream.time_base or Fraction(1, 90000)
 
     def __enter__(self) -> "Clip":
@@ -224,10 +226,17 @@ class Clip(PictureTrack):
             step = step if last is None else pts - last
             last = pts
             if since is None or float(pts * self.time_base) >= since:
+                if size != (found := (frame.width, frame.height)):
+                    stored, own_size = ("x".join(map(str, each)) for each in (size, found))
+                    self._note(f"pictures of {own_size} are stored in the first one's size, {stored}; {SPLIT_IT}")
                 yield Decoded(frame, pts, size)
         if last is None and self.damage and (self.tracks == 1 or not self.damage.gaps):
             why = self.damage.reason or self.damage.end or "no frame can be read"
             raise PhotoError(f"{self.path}: is damaged ({why})")
+
+    def _note(self, sentence: str) -> None:
+        if sentence not in self.changes:
+            self.changes.append(sentence)
 
     def _first(self) -> av.VideoFrame | None:
         return next(decoded(self.path, self.stream.index, Damage(), hardware=self.hardware), None)
@@ -257,7 +266,10 @@ class Clip(PictureTrack):
         frames = decoded(self.path, self.stream.index, self.damage, since_pts, self.hardware, 1 if is_avi else threads)
         if is_avi:
             frames = ordered(frames)
-        return deinterlaced(frames, self.time_base, first is not None and first.interlaced_frame)
+        weave = first is not None and first.interlaced_frame
+        return deinterlaced(
+            frames, self.time_base, weave, lambda: self._note("is interlaced; its frames are deinterlaced")
+        )
 
 
 def ordered(frames: Iterable[av.VideoFrame]) -> Iterator[av.VideoFrame]:

@@ -52,9 +52,11 @@ class Segments:
         """
         writer = self.writer = self.writer or self._begin(frame, picture)
         taken_over = writer.encoding.takes_over if self.run.settings.fps_limit is None else frozenset()
-        for loss in sorted({*lost_sides(frame.sides, taken_over)} - self.told):
-            self.told.add(loss)
-            self.run.note(f"{loss} cannot be kept")
+        lost = [f"{loss} cannot be kept" for loss in lost_sides(frame.sides, taken_over)]
+        for sentence in [*lost, *self.clip.changes]:
+            if sentence not in self.told:
+                self.told.add(sentence)
+                self.run.note(sentence)
         converted = self.converters.submit(as_stored, writer, frame, picture, self.run.settings)
         self.writing.append(self._encoder.submit(write_converted, writer, frame, converted))
         while len(self.writing) > self.run.threads.waiting:
