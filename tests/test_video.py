@@ -29,6 +29,7 @@ from derain.video.containers.mp4_header import write_in_header
 from derain.video.formats import choose_encoder, choose_pixel_format
 from derain.video.joining import decoding_times
 from derain.video.reading import Clip
+from derain.video.timecodes import later
 from tests.forks import command
 
 QUARTER_TURN = struct.pack("=9i", 0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30)
@@ -397,9 +398,22 @@ def test_interlaced_frames_are_deinterlaced_and_said(tmp_path):
     said = []
     done = process(comb, tmp_path / "b.mp4", Identity(), say=said.append)
     assert any("interlaced" in line for line in said) and done.frames == 12
+    assert any("interlaced" in line for line in process(comb, tmp_path / "frames", Identity()).notes)
     assert facts(tmp_path / "b.mp4")["times"] == facts(comb)["times"]
     with av.open(str(tmp_path / "b.mp4")) as clip:
         assert not any(frame.interlaced_frame for frame in clip.decode(video=0))
+
+
+def test_frames_that_are_interlaced_though_the_header_does_not_tell_are_said(tmp_path):
+    smooth, comb = (
+        make_clip(tmp_path / name, codec="mpeg2video", base=Fraction(1, 25), options=options)
+        for name, options in (("smooth.ts", {}), ("comb.ts", {"flags": "+ildct+ilme", "top": "1"}))
+    )
+    (tmp_path / "a.ts").write_bytes(smooth.read_bytes() + comb.read_bytes())
+    with Clip(tmp_path / "a.ts") as clip:
+        assert not clip.interlaced
+    notes = process(tmp_path / "a.ts", tmp_path / "b.mkv", Identity()).notes
+    assert any("interlaced" in note for note in notes)
 
 
 class Failing(Identity):
@@ -849,6 +863,13 @@ def test_chapters_and_a_timecode_in_mp4_come_back(tmp_path):
                 packet.stream = streams[packet.stream.index]
                 clip.mux(packet)
     process(tmp_path / "a.mp4", tmp_path / "b.mp4", Identity())
+    for stretch in ("c.mp4", "d.mkv"):
+        process(tmp_path / "a.mp4", tmp_path / stretch, Identity(), VideoSettings(start=0.24))
+    process(tmp_path / "d.mkv", tmp_path / "e.mkv", Identity(), VideoSettings(start=0.04))
+    for stretch, first in (("c.mp4", "01:00:00:06"), ("d.mkv", "01:00:00:06"), ("e.mkv", "01:00:00:07")):
+        with av.open(str(tmp_path / stretch)) as clip:
+            told = {key.lower(): tag for key, tag in clip.streams.video[0].metadata.items()}
+            assert told["timecode"] == first
     before, after = facts(tmp_path / "a.mp4"), facts(tmp_path / "b.mp4")
     assert before["chapters"] == after["chapters"] and len(after["chapters"]) == 2
     with av.open(str(tmp_path / "b.mp4")) as clip:
@@ -871,6 +892,22 @@ def test_tags_with_apples_names_come_back(tmp_path):
     process(tmp_path / "a.mov", tmp_path / "b.mov", Identity())
     with av.open(str(tmp_path / "b.mov")) as clip:
         assert tags.items() <= clip.metadata.items()
+
+
+@pytest.mark.parametrize(
+    "timecode, frames, rate, expected",
+    [
+        ("10:00:00:00", 25, Fraction(25), "10:00:01:00"),
+        ("23:59:59:24", 1, Fraction(25), "00:00:00:00"),
+        ("00:00:59:29", 1, Fraction(30000, 1001), "00:01:00:00"),
+        ("00:00:59;29", 1, Fraction(30000, 1001), "00:01:00;02"),
+        ("00:08:59;59", 1, Fraction(60000, 1001), "00:09:00;04"),
+        ("00:09:59;59", 1, Fraction(60000, 1001), "00:10:00;00"),
+        ("noon", 1, Fraction(25), None),
+    ],
+)
+def test_timecodes_count_frames_and_drop_numbers_where_they_say_so(timecode, frames, rate, expected):
+    assert later(timecode, frames, rate) == expected
 
 
 def test_chapters_that_come_along_are_not_said_to_be_left_out(tmp_path):
@@ -1049,7 +1086,9 @@ def test_a_clip_whose_frames_change_their_size_keeps_that_of_the_first(tmp_path)
     large = make_clip(tmp_path / "large.ts", times=[512 * index for index in range(5)])
     small = make_clip(tmp_path / "small.ts", times=[512 * index for index in range(5, 9)], size=(32, 64))
     (tmp_path / "both.ts").write_bytes(large.read_bytes() + small.read_bytes())
-    process(tmp_path / "both.ts", tmp_path / "dry.mkv", Identity())
+    for result in ("dry.mkv", "frames"):
+        notes = process(tmp_path / "both.ts", tmp_path / result, Identity()).notes
+        assert any("pictures of 64x32 are stored in the first one's size, 64x48" in note for note in notes)
     shapes = [frame.pixels.shape for frame in frames(tmp_path / "dry.mkv")]
     assert len(shapes) > 5 and set(shapes) == {(48, 64, 3)}
 

@@ -27,11 +27,13 @@ from derain.video.encoder import open_output, times_of
 from derain.video.headers import BOXES, DAMAGE, ELEMENTS, Header
 from derain.video.naming import what_holds
 from derain.video.reading import Clip, is_cover
+from derain.video.timecodes import later
 
 FILE_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder"}  # tags that speak of the old file
 LEAST_FREE = 1 << 20  # bytes, below which the disk is full
 GAP = 10  # usual steps between frames, from which a longer one is a gap
 LONGEST_STEP = 10  # seconds that a last frame may stay
+TIMECODE = "timecode"  # name of a tag
 TAGGED = ("prores", "rawvideo", "utvideo")  # codecs whose tag tells the pixel format
 ROUNDED = 0.02  # of the shape of a pixel, in containers that count how wide the picture is shown
 Timed = tuple[float, Any]  # seconds, packet
@@ -93,6 +95,17 @@ class Joining:
             return self.stretch[0]
         first = [min(map(min, _times(track))) * track.clip.time_base for track in self.tracks]
         return float(min([*first, self.source.origin] if self.audio else first))
+
+    def told(self, tags: dict[str, str]) -> dict[str, str]:
+        """Tags with the timecode of the first picture that is there."""
+        if not self.stretch[0]:
+            return tags
+        clip, first = self.source, min(map(min, _times(self.tracks[0])))
+        before = round((float(first * clip.time_base) - clip.begins) * clip.rate)
+        moved = {key: later(tag, before, clip.rate) for key, tag in tags.items() if key.lower() == TIMECODE}
+        if None in moved.values():
+            self.say("its timecode cannot be read and is left out, as it is that of the whole clip's beginning")
+        return {key: tag for key in tags if (tag := moved.get(key, tags[key])) is not None}
 
 
 def join(
@@ -161,7 +174,7 @@ def _write(joining: Joining) -> list[str]:
     beside = Beside()
     try:
         with open_output(out, header.form, **_options(joining.tracks, header)) as container:
-            container.metadata.update(_tags(source))
+            container.metadata.update(joining.told(_tags(source)))
             pictures, copied = _add_streams(container, joining, header)
             if not header.has_chapters:
                 _set_chapters(container, source, joining.origin, joining.stretch[1])
@@ -263,11 +276,11 @@ def _add_streams(container: Any, joining: Joining, header: Header) -> tuple[list
     of_chapters = chapter_tracks(joining.source.path) if "mp4" in joining.source.container.format.name else set()
     for stream in joining.source.container.streams:
         if stream.index in anew:
-            pictures.append((anew[stream.index], _add_picture(container, anew[stream.index])))
+            pictures.append((anew[stream.index], _add_picture(container, anew[stream.index], joining)))
             continue
         if not joining.keep_others or stream.type == "audio" and not joining.audio or header.holds(stream):
             continue
-        if stream.type == "data" and ("timecode" in stream.metadata or stream.id in of_chapters):
+        if stream.type == "data" and (TIMECODE in stream.metadata or stream.id in of_chapters):
             continue  # written anew from the video's tag, and from the chapters
         copy = _copy_in(container, stream, header)
         codec = stream.codec_context.name if stream.codec_context else stream.name or stream.type
@@ -281,7 +294,7 @@ def _add_streams(container: Any, joining: Joining, header: Header) -> tuple[list
         if isinstance(copy, Samples):
             stored = copy.stream.codec_context.name
             joining.say(f"{named} cannot be copied into {form} and is stored as {stored}, which sounds the same")
-        copy.stream.metadata.update(stream.metadata)
+        copy.stream.metadata.update(joining.told(stream.metadata))
         copy.stream.disposition = stream.disposition
         if stream.type != "attachment":
             copied[stream.index] = copy
@@ -298,7 +311,7 @@ def _copy_in(container: Any, stream: Any, header: Header) -> Copy | None:
     return None
 
 
-def _add_picture(container: Any, track: Track) -> Any:
+def _add_picture(container: Any, track: Track, joining: Joining) -> Any:
     with opened(track.segments[0]) as first:
         encoded = first.streams.video[0]
         video = container.add_stream_from_template(encoded, opaque=True)
@@ -309,7 +322,7 @@ def _add_picture(container: Any, track: Track) -> Any:
         video.codec_context.sample_aspect_ratio = aspect  # which not every codec tells in its pictures
     video.codec_context.framerate = track.clip.rate
     video.time_base = track.clip.time_base
-    video.metadata.update(track.clip.stream.metadata)
+    video.metadata.update(joining.told(track.clip.stream.metadata))
     video.disposition = track.clip.stream.disposition
     return video
 

@@ -47,6 +47,7 @@ OF_THE_MATRIX = {MATRIX, 0x55B2, 0x55B9, 0x55BA, 0x55BB}  # matrix, bits, range,
 WIDTH, HEIGHT, SHOWN_WIDTH, SHOWN_HEIGHT, UNIT = 0xB0, 0xBA, 0x54B0, 0x54BA, 0x54B2
 AS_RATIO = 3  # unit of the width and height shown
 INTERLACED, PROGRESSIVE = 0x9A, 2
+TIMECODE = b"TIMECODE"  # name of a tag
 STATISTICS = (b"BPS", b"NUMBER_OF_BYTES", b"NUMBER_OF_FRAMES", b"_STATISTICS", b"DURATION")
 
 
@@ -80,7 +81,8 @@ def graft(source: Path, result: Path, pairs: list[Pair], whole: bool) -> None:
     if not whole:
         header[CHAPTERS] = new.get(CHAPTERS, [])
     pictures = {number.content for pair in pairs if pair.picture for number in entries[pair.source].all(UID)}
-    header[TAGS] = [_tags(tags, pictures, whole) for tags in header.get(TAGS, [])]
+    moved = {} if whole else {_name(e): e for e in _simple(new.get(TAGS, [])) if _name(e).upper() == TIMECODE}
+    header[TAGS] = [_tags(tags, pictures, whole, moved) for tags in header.get(TAGS, [])]
     _rewrite(result, header)
 
 
@@ -171,14 +173,19 @@ def _info(old: dict[int, list[Element]], new: dict[int, list[Element]], whole: b
     return Element(INFO, inside=[element for element in ours.inside if element.name in anew] + kept)
 
 
-def _tags(tags: Element, pictures: set[bytes], whole: bool) -> Element:
-    """Without statistics of what is another now."""
+def _simple(tags: list[Element]) -> list[Element]:
+    return [element for each in tags for tag in each.all(TAG) for element in tag.all(SIMPLE)]
+
+
+def _tags(tags: Element, pictures: set[bytes], whole: bool, moved: dict[bytes, Element]) -> Element:
+    """Without statistics of what is another now, and with what is ``moved`` in place of tags of the same names."""
     kept = Element(TAGS)
     for tag in tags.all(TAG):
         targets = {target.content for part in tag.all(TARGETS) for target in part.all(TAG_TRACK)}
         left = STATISTICS if not whole else STATISTICS[:2] if targets & pictures else ()
         inside = [e for e in tag.inside if not (e.name == SIMPLE and left and _name(e).startswith(left))]
-        kept.inside.append(Element(TAG, inside=[e for e in inside if e.name != CHECKSUM]))
+        inside = [moved.get(_name(e), e) if moved and e.name == SIMPLE else e for e in inside if e.name != CHECKSUM]
+        kept.inside.append(Element(TAG, inside=inside))
     return kept
 
 
