@@ -187,6 +187,19 @@ def test_what_exists_is_kept_when_another_result_is_asked_for(photo, small_weigh
     assert comparison.read_bytes() == b"the photo as it was"
 
 
+def test_results_that_are_kept_are_told_and_not_listed_as_written(photo, small_weights, tmp_path):
+    words = ("run", tmp_path, "--weights", small_weights, "-o", tmp_path / "out")
+    assert command(*words, "--strength", "0.3").returncode == 0
+    done = command(*words, "--rain")
+    assert "results of a photo existed and were kept (--overwrite makes all anew" in done.stderr
+    assert [Path(line).name for line in done.stdout.splitlines()] == [f"{photo.stem}.rain.png"]
+    done = command(*words, "--rain", "--compare", "--json")
+    kept = photo.name, f"{photo.stem}.rain.png"
+    assert json.loads(done.stdout)["notes"] == [f"{name} existed and was kept" for name in kept]
+    done = command(*words, "--rain", "--overwrite")
+    assert "were kept" not in done.stderr and len(done.stdout.splitlines()) == 2
+
+
 def test_results_of_an_earlier_run_are_not_inputs(photo, small_weights, tmp_path):
     for _ in range(2):
         assert command("run", tmp_path, "--compare", "--weights", small_weights).returncode == 0

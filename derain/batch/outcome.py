@@ -40,11 +40,20 @@ class Outcome:
     dry: bool = False  # nothing was taken away
     untouched: bool = False  # nor anything else changed: the result is the photo's own file, bit for bit
     notes: tuple[str, ...] = ()  # what is to be known of the result, such as what it could not keep
+    kept: tuple[Path, ...] = ()  # results that were there, be they of other settings, and stay as they are
     node: str = ""  # of a cluster; empty without one
 
     @property
     def megapixels(self) -> float:
         return self.width * self.height / 1e6
+
+    @property
+    def written(self) -> list[Path]:
+        return [path for path in self.job.outputs if path not in self.kept]
+
+    @property
+    def said_of_kept(self) -> list[str]:
+        return [f"{path.name} existed and was kept" for path in self.kept]
 
 
 def describe(outcome: Outcome) -> str:
@@ -72,7 +81,7 @@ def as_json(outcome: Outcome) -> str:
         "rain_coverage": round(outcome.rain_coverage, 4),
         "rain_left": None if outcome.rain_left is None else round(outcome.rain_left, 4),
         "untouched": outcome.untouched,
-        "notes": outcome.notes,
+        "notes": [*outcome.notes, *outcome.said_of_kept],
     }
     said |= {"node": outcome.node} if outcome.node else {}
     return text.as_json(said | ({"error": str(outcome.error)} if outcome.error else _paths(outcome.job)))

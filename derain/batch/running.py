@@ -132,6 +132,11 @@ class JobUnderWay:
     error: PhotoError | None = None
     notes: tuple[str, ...] = ()  # why nothing is to be done
 
+    @property
+    def kept(self) -> tuple[Path, ...]:
+        """Results that are there."""
+        return tuple(path for path in self.job.outputs if path not in self.due)
+
 
 def _run(
     jobs: Iterable[Job],
@@ -310,7 +315,8 @@ def _write(work: JobUnderWay, treatment: Treatment) -> Outcome:
     try:
         result = Result(original, layers, _format_of_result(job, original), treatment.quality)
         notes = _write_results(work, result, treatment)
-        return replace(done, rain_left=layers.rain_left, dry=layers.dry, untouched=result.untouched, notes=notes)
+        done = replace(done, rain_left=layers.rain_left, dry=layers.dry, untouched=result.untouched)
+        return replace(done, notes=notes, kept=work.kept)
     except Exception as error:  # whatever it is, the other photos go on
         said = str(error) if isinstance(error, PhotoError) else f"{job.background}: {unwritable(error)}"
         return replace(done, error=PhotoError(said))

@@ -31,6 +31,7 @@ class Progress:
     planned: int = 0  # photos that are to be done
     total: int | None = None  # the same, once all are planned
     there: int = 0  # photos whose results exist
+    kept: int = 0  # photos some of whose results exist
     clashes: int = 0  # photos whose results would be others', too
     elsewhere: bool = False  # whether those are not beside the photos, and may be other photos'
     left_out: LeftOut = field(default_factory=LeftOut)
@@ -121,6 +122,9 @@ class Telling:
         """What a run came to."""
         if self.tally.photos:
             self.say(str(self.tally))
+        if kept := self.progress.kept:
+            which = "a photo" if kept == 1 else f"{kept} photos"
+            self.say(f"results of {which} existed and were kept (--overwrite makes all anew, to fit together)")
         may_succeed = self.tally.failed - self.progress.clashes  # if they are tried again
         if journal and may_succeed and self.tally.photos + self.progress.there > self.tally.failed:
             self.say("give the same command again to do only those that failed")
@@ -145,6 +149,7 @@ class Telling:
         from derain.batch import as_json
 
         self.tally.add(outcome)
+        self.progress.kept += bool(outcome.kept)
         if journal and not outcome.error and (trouble := journal.note(outcome.job)):
             self.say(f"progress cannot be recorded ({trouble}); if this run is cut off, the next one starts over")
         self.tell_of(outcome)
@@ -152,7 +157,7 @@ class Telling:
         if self.json:
             tell_text(as_json(replace(outcome, error=error and PhotoError(with_options(str(error))))))
         elif not error:
-            for path in outcome.job.outputs:
+            for path in outcome.written:
                 tell(str(path))
 
     def say_note(self, source: Path, note: str) -> None:
@@ -175,6 +180,8 @@ class Telling:
             say_error(error)
         for note in outcome.notes:
             self.say_note(source, note)
+        for note in outcome.said_of_kept if self.verbose else ():
+            say(f"{source}: {note}")
         if not error and (self.verbose or outcome.dry and not self.quiet):
             say(f"{source}: {describe(outcome)}")
 
