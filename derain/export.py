@@ -79,7 +79,7 @@ def export_onnx(
 
     Raises:
         DerainError: the exported network gives different results.
-        PhotoError: ``out`` cannot be written, or was created in the meantime.
+        PhotoError: ``out`` cannot be written, or was created in the meantime and holds something else.
         UsageError: ``out`` exists, is no ``.onnx`` file, or a library is missing.
         WeightsError: the weights cannot be loaded.
     """

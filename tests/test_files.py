@@ -231,7 +231,7 @@ def test_two_photos_for_one_result_are_told_whichever_comes_first(tmp_path, rng,
     assert [outcome.error for outcome in batch.run(first, rainy_model)] == [None]
     made = out.read_bytes()
     (outcome,) = batch.run(second, rainy_model)
-    assert "out.compare.png: was created by another program" in str(outcome.error) and out.read_bytes() == made
+    assert "out.compare.png: exists and holds something else" in str(outcome.error) and out.read_bytes() == made
     assert "`overwrite` would replace what is there" in str(outcome.error)
     assert [outcome.error for outcome in batch.run(first, rainy_model)] == [None]  # the same once more
 
@@ -243,7 +243,7 @@ def test_two_photos_for_one_result_are_told_whichever_comes_first(tmp_path, rng,
     handle = rainy_model.register_forward_hook(come)
     (outcome,) = batch.run(batch.plan([others[0]], batch.Target(out)), rainy_model)
     handle.remove()
-    assert "out.png: was created by another program" in str(outcome.error) and out.read_bytes() == b"another's"
+    assert "out.png: exists and holds something else" in str(outcome.error) and out.read_bytes() == b"another's"
 
 
 @posix

@@ -89,6 +89,9 @@ def run(
 ) -> Iterator[Outcome]:
     """Do the jobs in order. While the network works, the next photo is read and the previous one written.
 
+    Results that exist are kept, where others of the same photo are missing. A job that lacks none is done all the same,
+    and fails if they hold something else: :func:`derain.batch.pending` gives those that lack any.
+
     On a CPU ``watch`` is told what is being done to each photo. Ctrl-C ends the run after the outcomes of photos that
     are being written.
 

@@ -140,7 +140,7 @@ def write_new(path: Path, content: bytes, mode: int = NEW_FILE, argument: str = 
             part.write_bytes(content)
     except FileExistsError:
         if not _holds(path, content):
-            what = "was created by another program in the meantime" if exists(path) else "is a broken link"
+            what = "exists and holds something else" if exists(path) else "is a broken link"
             advice = f"give another `{argument}`; `overwrite` would replace what is there"
             raise PhotoError(f"{path}: {what}; {advice}") from None
     except OSError as error:
