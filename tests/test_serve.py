@@ -646,6 +646,8 @@ def test_the_description_names_every_route_and_option(server):
     assert {(path, method) for path, methods in said["paths"].items() for method in methods} == routes
     named = [parameter["name"] for parameter in said["paths"]["/v1/derain"]["post"]["parameters"]]
     assert named == ["weights", *(option.name for option in FOR_DERAIN)]
+    content = said["paths"]["/v1/score"]["post"]["responses"]["200"]["content"]["application/json"]
+    assert content["schema"]["properties"].keys() == server.post("/v1/score", tiny()).json.keys()
     assert said["openapi"].startswith("3.1") and said["info"]["version"] == derain.__version__
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,15 +23,6 @@ if TYPE_CHECKING:
     from derain.rain.amount import Amount
 
 USUAL_STEP = 25  # frames
-UNKNOWN: dict[str, Any] = {  # of a picture that cannot be read
-    "input": None,
-    "time": None,
-    "score": None,
-    "grid": None,
-    "streaks": None,
-    "rainy": None,
-    "error": None,
-}
 
 
 def score(
@@ -157,6 +148,8 @@ def _tell_failure(source: str | Path, why: str, json: bool) -> None:
     said = with_options(why if _name(source) in why else f"{source}: {why}")
     say_error(PhotoError(said))
     if json:
+        from derain.rain.amount import UNKNOWN
+
         tell_text(as_json(UNKNOWN | {"input": _name(source), "error": said}))
 
 
@@ -191,8 +184,9 @@ class Telling:
             _tell_row(source, time, found)
             return
         self._let_go()
-        row = {"input": _name(source), "time": time} | asdict(found) | {"rainy": found.rainy}
-        self.waiting = UNKNOWN | row
+        from derain.rain.amount import row_of
+
+        self.waiting = row_of(_name(source), time, found)
         if isinstance(source, str):  # a stream, of which each is told as it comes
             self._let_go()
 

@@ -1,6 +1,6 @@
 """How much rain a layer shows, where, and what its streaks look like."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import cv2
@@ -17,6 +17,15 @@ GRID = 4  # cells to each side
 LONGEST_SHARE = 0.5  # of the shorter side, up to which something is a streak
 WIDEST_SHARE = 0.3  # of its length, up to which something is a streak
 LARGEST_SIDE = 512  # px, of the part in whose middle the streaks are measured
+UNKNOWN: dict[str, Any] = {  # as JSON, of a picture that cannot be read
+    "input": None,
+    "time": None,
+    "score": None,
+    "grid": None,
+    "streaks": None,
+    "rainy": None,
+    "error": None,
+}
 
 
 @dataclass(frozen=True)
@@ -55,6 +64,11 @@ def amount(rain: Pixels) -> Amount:
     grid = cv2.resize(seen.astype(np.float32), cells[::-1], interpolation=cv2.INTER_AREA)
     rows = tuple(tuple(round(float(cell), 4) for cell in row) for row in np.atleast_2d(grid))
     return Amount(score, rows, _streaks(heights) if score >= RAINY_SCORE else None)
+
+
+def row_of(name: str, time: float | None, found: Amount) -> dict[str, Any]:
+    """What is told as JSON of a picture that was looked at, in a clip with its time."""
+    return UNKNOWN | {"input": name, "time": time} | asdict(found) | {"rainy": found.rainy}
 
 
 def threshold(only_if_rainy: bool, rainy_from: float | None) -> float:

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import derain
 from derain.errors import reason
+from derain.rain.amount import row_of
 from derain.serve.clients import client_of, refuse_foreign, unless, until_gone
 from derain.serve.metrics import Counting
 from derain.serve.openapi import openapi
@@ -115,8 +116,7 @@ async def _score(request: Request) -> Response:
 
     async def serve(client: str, upload: Upload) -> Response:
         found = await service.score(client, upload, wanted)
-        said = {"input": upload.called, "time": None, **asdict(found), "rainy": found.rainy, "error": None}
-        return _json(said)
+        return _json(row_of(upload.called, None, found))
 
     return await _serve(request, serve)
 
