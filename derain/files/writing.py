@@ -270,12 +270,8 @@ def check_name(path: Path, *endings: str) -> None:
         UsageError: the file system takes no name as long as that of ``path``, or with one of the endings.
     """
     above = next((folder for folder in path.absolute().parents if os.path.isdir(folder)), Path())
-    for ending in ("", *endings):
-        try:
-            os.lstat(above / (path.name + ending))
-        except OSError as error:
-            if is_too_long(error):
-                raise UsageError(f"{path}: the name is too long for this file system; give a shorter one") from None
+    if not all(takes_name(above, path.name + ending) for ending in ("", *endings)):
+        raise UsageError(f"{path}: the name is too long for this file system; give a shorter one")
 
 
 def hindrance(path: Path, advice: str) -> PhotoError | None:
@@ -283,14 +279,20 @@ def hindrance(path: Path, advice: str) -> PhotoError | None:
     at = next(folder for folder in (path.parent, *path.parent.parents) if os.path.lexists(folder))
     if not os.path.isdir(at):
         return PhotoError(f"{path}: cannot be written because {at} is not a folder; {advice}")
-    try:
-        os.lstat(at / path.name)
-    except OSError as error:
-        if is_too_long(error):
-            return PhotoError(f"{path}: its name is too long for this file system; {advice}")
+    if not takes_name(at, path.name):
+        return PhotoError(f"{path}: its name is too long for this file system; {advice}")
     if not os.access(at, os.W_OK | os.X_OK):
         return PhotoError(f"{path}: cannot be written because you may not write in {at}; {advice}")
     return None
+
+
+def takes_name(folder: Path, name: str) -> bool:
+    """Whether the file system of a folder takes a name as long as that."""
+    try:
+        os.lstat(folder / name)
+    except OSError as error:
+        return not is_too_long(error)
+    return True
 
 
 def is_too_long(error: OSError) -> bool:

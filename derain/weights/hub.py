@@ -12,7 +12,8 @@ from derain.errors import HubError, WeightsError, first_line
 from derain.text import listed
 from derain.weights.checksums import digest
 
-REFERENCE_FORM = re.compile(r"hf:(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[^/]+))?(/(?P<file>.+))?")
+REPO_FORM = r"[\w.-]+/[\w.-]+"
+REFERENCE_FORM = re.compile(rf"hf:(?P<repo>{REPO_FORM})(@(?P<revision>[^/]+))?(/(?P<file>.+))?")
 HUB_TIMEOUT = 8  # seconds for the Hub to answer at all
 NO_CONNECTION = {"ConnectError", "ConnectTimeout", "ConnectionError"}  # as whichever transport names it
 

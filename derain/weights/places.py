@@ -8,7 +8,7 @@ from derain.errors import HubError, PhotoError, WeightsError
 from derain.files.writing import refuse_special
 from derain.given import check_path
 from derain.weights.bundled import bundled_weights, find_bundled, locate_bundled
-from derain.weights.hub import Reference, fetch
+from derain.weights.hub import REPO_FORM, Reference, fetch
 
 
 def locate(weights: str | Path) -> Path:
@@ -67,7 +67,7 @@ def check_repo(repo: str) -> None:
     Raises:
         WeightsError: not of the form ``OWNER/REPO``.
     """
-    if not (isinstance(repo, str) and re.fullmatch(r"[\w.-]+/[\w.-]+", repo)):
+    if not (isinstance(repo, str) and re.fullmatch(REPO_FORM, repo)):
         raise WeightsError(f"{repo}: give a repository on the Hub as OWNER/REPO")
 
 
