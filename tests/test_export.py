@@ -134,7 +134,9 @@ def test_what_exists_stays(tmp_path):
     (tmp_path / "link.onnx").symlink_to("nowhere")
     with pytest.raises(UsageError, match="link.onnx: exists; give `overwrite`"):
         check_onnx_file(tmp_path / "link.onnx", False, "derain")
-    with pytest.raises(PhotoError, match="holds something else; give another `out`; `overwrite` would replace what is there"):
+    with pytest.raises(
+        PhotoError, match="holds something else; give another `out`; `overwrite` would replace what is there"
+    ):
         write_new(tmp_path / "there.onnx", b"other", argument="out")
     with pytest.raises(UsageError, match="would replace what is read as `weights`"):
         export_onnx(tmp_path / "there.onnx", tmp_path / "there.onnx", overwrite=True)

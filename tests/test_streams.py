@@ -36,7 +36,7 @@ from derain.video.containers.mp4_header import write_in_header
 from derain.video.encoding import Encoding
 from derain.video.fusion import fused
 from derain.video.streams import RawFrames, Streamed, Streaming, StreamSettings
-from derain.video.streams.addresses import shown, unknown_host
+from derain.video.streams.addresses import unknown_host, without_password
 from derain.video.streams.copying import aac_config, check_held
 from derain.video.streams.output import Output
 from derain.video.streams.parts import Part, Parts
@@ -254,7 +254,7 @@ def test_what_cannot_be_opened_is_one_sentence_without_passwords(tmp_path, small
     for url, code in [(f"tcp://me:secret@127.0.0.1:{port}", 1), ("foo://me:secret@nowhere/x", 2), ("/dev/video99", 1)]:
         done = CliRunner().invoke(app, ["video", url, "-o", str(tmp_path / "b.mkv"), "--weights", str(small_weights)])
         assert done.exception is not None and done.exception.exit_code == code, done.exception
-        assert str(done.exception).startswith(shown(url)) and "secret" not in str(done.exception)
+        assert str(done.exception).startswith(without_password(url)) and "secret" not in str(done.exception)
     assert not list(tmp_path.glob("b.*"))
 
 
@@ -276,7 +276,7 @@ def test_no_other_name_of_the_source_is_written_to(tmp_path):
     ],
 )
 def test_messages_hide_what_is_secret_in_an_address(url, said):
-    assert shown(url) == said
+    assert without_password(url) == said
 
 
 @pytest.mark.parametrize(

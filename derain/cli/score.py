@@ -139,9 +139,9 @@ def _pictures(source: str | Path, every: int, inform: Callable[[str], None]) -> 
 
 def _name(source: str | Path) -> str:
     """What messages call it."""
-    from derain.video.streams.addresses import shown
+    from derain.video.streams.addresses import without_password
 
-    return shown(source) if isinstance(source, str) else str(source)
+    return without_password(source) if isinstance(source, str) else str(source)
 
 
 def _tell_failure(source: str | Path, why: str, json: bool) -> None:

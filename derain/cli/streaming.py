@@ -80,10 +80,10 @@ def is_streamed(
         UsageError: a stream is not alone, nobody says where it goes, or it is to go through Ray.
     """
     from derain.video.streams import StreamSettings, is_stream
-    from derain.video.streams.addresses import shown
+    from derain.video.streams.addresses import without_password
 
     if len(sources) > 1 and (streams := [one for one in sources if is_stream(one)]):
-        raise UsageError(f"{shown(streams[0])}: is a stream; give it alone")
+        raise UsageError(f"{without_password(streams[0])}: is a stream; give it alone")
     if several and streaming != StreamSettings():
         named: dict[str, Any] = {
             "--no-live" if streaming.live is False else "--live": streaming.live,
@@ -100,9 +100,11 @@ def is_streamed(
     if not (is_stream(source) or out is not None and is_stream(out) or streaming != StreamSettings()):
         return False
     if out is None:
-        raise UsageError(f"{shown(source)}: is a stream; use --output to say where it goes: a file, a URL or -")
+        raise UsageError(
+            f"{without_password(source)}: is a stream; use --output to say where it goes: a file, a URL or -"
+        )
     if ray is not None:
-        raise UsageError(f"{shown(source)}: is a stream, which --ray does not support; leave it out")
+        raise UsageError(f"{without_password(source)}: is a stream, which --ray does not support; leave it out")
     return True
 
 

@@ -20,7 +20,7 @@ from derain.cluster.seats import Share, living, neighbours, share_of
 from derain.cluster.worker import find_seat, share_of_memory, threads_of
 from derain.errors import DerainError, PhotoError, UsageError
 from derain.models.contract import Derainer
-from derain.restoring.devices import choose_device, place
+from derain.restoring.devices import choose_device, moved_to
 from derain.restoring.restorer import settled_precision
 from derain.video.notes import Notes
 from derain.video.packet_times import UntoldError, told_times
@@ -271,7 +271,7 @@ def _network(reference: Any, device: str) -> Derainer:
     known = reference.hex()
     if known not in _placed:
         _placed.clear()
-        _placed[known] = place(ray.get(reference), choose_device(device))
+        _placed[known] = moved_to(ray.get(reference), choose_device(device))
     return _placed[known]
 
 

@@ -15,7 +15,7 @@ from derain.restoring.devices import (
     FREE_MEMORY_SHARE,
     choose_device,
     free_memory,
-    place,
+    moved_to,
     used_memory,
 )
 
@@ -62,7 +62,7 @@ class Worker:
         with suppress(OSError):  # where all paths are absolute it need not be there
             os.chdir(folder)
         torch.set_num_threads(threads_of(device, threads, neighbours))
-        self.model = place(model, choose_device(device))
+        self.model = moved_to(model, choose_device(device))
         if neighbours > 1 and treatment.max_memory is None and device == "cpu":
             treatment = replace(treatment, max_memory=share_of_memory(neighbours))
         self.treatment = treatment

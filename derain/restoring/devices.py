@@ -152,7 +152,7 @@ def half_is_faster(device: torch.device, threads: int) -> bool:
     That a processor has instructions for it does not tell: some are slower by them than in float32.
     """
     with torch.random.fork_rng(devices=[]):  # random numbers of the caller stay as they are
-        convolve = place(nn.Conv2d(24, 24, 3, padding=1, dtype=torch.float32, device="cpu"), device)
+        convolve = moved_to(nn.Conv2d(24, 24, 3, padding=1, dtype=torch.float32, device="cpu"), device)
     image = torch.zeros(1, 24, 128, 128, dtype=torch.float32, device=device).to(memory_format=torch.channels_last)
 
     def work(half: bool) -> None:
@@ -233,6 +233,6 @@ def affordable_pixels(device: torch.device, bytes_a_pixel: float, room: float = 
     return min(FREE_MEMORY_SHARE * free_memory(device), room) / bytes_a_pixel
 
 
-def place(network: Module, device: str | torch.device) -> Module:
+def moved_to(network: Module, device: str | torch.device) -> Module:
     """``network`` on ``device``, channels last in memory: convolutions run faster so, on CPUs most of all."""
     return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]

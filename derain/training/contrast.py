@@ -27,7 +27,7 @@ from derain.nlcl.terms import (
     matched_layer_term,
     matched_widths,
 )
-from derain.restoring.devices import place
+from derain.restoring.devices import moved_to
 from derain.training.clock import Clock
 from derain.training.config import TrainConfig
 from derain.training.crops import Crops, Room, to_tensor
@@ -95,7 +95,7 @@ class Contrast:
         self.background_heads = Heads((matched_widths if self.matched else critic_widths)(self.critic))
         self.rain_heads = None if self.matched else Heads(critic_widths(self.critic))
         for network in self.networks().values():
-            place(network, device)
+            moved_to(network, device)
         layers = [p for name, n in self.networks().items() if name != "critic" for p in n.parameters()]
         self.layers_optimiser, self.critic_optimiser = (
             torch.optim.Adam(parameters, config.lr, betas=(0.5, 0.999), **adam_options(device))

@@ -19,7 +19,7 @@ from torch import Tensor
 from derain.arrays import Heights, Mask, UnitRgb
 from derain.finetuning.guide import Guide, load_guide
 from derain.models.contract import Derainer
-from derain.restoring.devices import place
+from derain.restoring.devices import moved_to
 from derain.training.clips import Footage, found_in_clips, told
 from derain.training.clock import Clock
 from derain.training.config import TrainConfig
@@ -98,7 +98,7 @@ class Distil:
         self, config: TrainConfig, device: torch.device, clock: Clock | None = None, room: Room | None = None
     ) -> None:
         self.config, self.device, self.clock = config, device, clock or Clock()
-        self.model = place(first_network(config), device)
+        self.model = moved_to(first_network(config), device)
         self.mean = RunningMean(self.model, config.ema, device)
         self.teacher = self.mean.module.eval()
         self.live = LiveObjective(config, device) if is_live(config) else None

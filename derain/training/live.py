@@ -20,7 +20,7 @@ from derain.nlcl.terms import (
     matched_layer_term,
     matched_widths,
 )
-from derain.restoring.devices import place
+from derain.restoring.devices import moved_to
 from derain.training.config import TrainConfig
 from derain.training.learner import adam_options
 
@@ -37,7 +37,7 @@ class LiveObjective(nn.Module):
         self.critic = Critic()
         self.location_heads = Heads(critic_widths(self.critic))
         self.layer_heads = Heads(matched_widths(self.critic))
-        place(self, device)
+        moved_to(self, device)
         self.optimiser = torch.optim.Adam(
             self.critic.parameters(), config.lr, betas=(0.5, 0.999), **adam_options(device)
         )

@@ -14,7 +14,7 @@ from derain.files.writing import UNFINISHED_SUFFIX, check_name, hindrance, refus
 from derain.photos import SUFFIXES, find_photos
 from derain.photos.raw import WHAT, is_named_raw
 from derain.photos.unread import format_named, unread_left_out, what_is
-from derain.text import counted as of_number
+from derain.text import counted
 
 if TYPE_CHECKING:
     from derain.video.reading import Clip
@@ -52,7 +52,7 @@ def is_sequence(path: Path) -> bool:
     return os.path.isdir(path) or is_pattern(path) or is_gif(path) or path.suffix.lower() in ("", DERAINED)
 
 
-def counted(pattern: Path, number: int) -> Path:
+def of_number(pattern: Path, number: int) -> Path:
     """The picture of a pattern that has this number."""
     return pattern.with_name(COUNTER.sub(lambda counter: counter.group() % number, pattern.name, count=1))
 
@@ -61,7 +61,7 @@ def is_counted(pattern: Path, name: str) -> bool:
     """Whether a name is one that a pattern gives a picture."""
     before, after = COUNTER.split(pattern.name, maxsplit=1)
     number = name.removeprefix(before).removesuffix(after)
-    return number.isdecimal() and counted(pattern, int(number)).name == name
+    return number.isdecimal() and of_number(pattern, int(number)).name == name
 
 
 def named(path: Path) -> Path:
@@ -211,7 +211,7 @@ def made_before(source: Path, out: Path) -> Path | None:
     if is_sequence(out) and not is_gif(out):
         if not os.path.isfile(source) or unfinished(out).exists():
             return None
-        out = counted(out if is_pattern(out) else out / NUMBERED_NAME, 0)
+        out = of_number(out if is_pattern(out) else out / NUMBERED_NAME, 0)
     return out if os.path.lexists(out) else None
 
 
@@ -289,9 +289,9 @@ def list_pictures(source: Path) -> list[Path]:
     if not is_pattern(source):
         found = find_photos(source) if source.is_dir() else []
     else:
-        first = next((n for n in range(2) if counted(source, n).is_file()), None)
+        first = next((n for n in range(2) if of_number(source, n).is_file()), None)
         found = []
-        while first is not None and (path := counted(source, first + len(found))).is_file():
+        while first is not None and (path := of_number(source, first + len(found))).is_file():
             found.append(path)
     if not found:
         if unread := unread_left_out(sorted(source.iterdir())) if source.is_dir() else []:
@@ -307,5 +307,5 @@ def passed_over(source: Path, pictures: list[Path]) -> list[str]:
     found = {path.name for path in source.parent.iterdir() if is_counted(source, path.name)}
     if not (rest := found - {path.name for path in pictures}):
         return []
-    number = next(n for n in range(1, len(pictures) + 2) if counted(source, n) not in pictures)
-    return [f"{counted(source, number).name} is missing; {of_number(len(rest), 'picture')} after it left out"]
+    number = next(n for n in range(1, len(pictures) + 2) if of_number(source, n) not in pictures)
+    return [f"{of_number(source, number).name} is missing; {counted(len(rest), 'picture')} after it left out"]

@@ -21,17 +21,17 @@ from derain.photos import (
     read_original,
 )
 from derain.photos.formats import begins_as_photo
-from derain.text import counted as of_number
+from derain.text import counted
 from derain.video.colour import PICTURE
 from derain.video.gifs import process_gif
 from derain.video.naming import (
     FORMATS,
     NUMBERED_NAME,
-    counted,
     is_counted,
     is_gif,
     is_pattern,
     list_pictures,
+    of_number,
     passed_over,
     refuse_existing,
 )
@@ -239,7 +239,7 @@ class PictureWriter:
         self.began = time.monotonic()
         self.told = set[str]()
         if done:
-            run.say(f"{of_number(done, 'picture')} there already and skipped (`overwrite` replaces them)")
+            run.say(f"{counted(done, 'picture')} there already and skipped (`overwrite` replaces them)")
 
     def check(self, path: Path) -> None:
         """
@@ -321,7 +321,7 @@ class Numbered(NamedTuple):
 def place(out: Path, name: Path, index: int) -> Path:
     """Where the picture of a frame goes."""
     if is_pattern(out):
-        return counted(out, index)
+        return of_number(out, index)
     return out / (name if name.suffix.lower() in SUFFIXES else name.with_suffix(".png"))
 
 

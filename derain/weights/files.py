@@ -13,7 +13,7 @@ from derain.files.writing import write_bytes
 from derain.given import check_path, to_path
 from derain.models import describe, network_of
 from derain.models.contract import LARGEST_NUMBER, Derainer, check_model
-from derain.restoring.devices import choose_device, place
+from derain.restoring.devices import choose_device, moved_to
 from derain.text import listed
 from derain.weights import public
 from derain.weights.bundled import digests
@@ -40,7 +40,7 @@ def load(weights: str | Path = "derain", device: str | torch.device = "cpu") -> 
     check_path("weights", weights)
     device = choose_device(device)
     path = locate(weights)
-    model = place(_read(path), device).eval().requires_grad_(False)
+    model = moved_to(_read(path), device).eval().requires_grad_(False)
     model.name = f"the network of {weights}"
     return model
 

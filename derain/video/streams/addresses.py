@@ -70,7 +70,7 @@ def is_stream(address: str | Path) -> bool:
     return address == PIPE or bool(ADDRESS.match(address) or CAMERA.fullmatch(address))
 
 
-def shown(address: str) -> str:
+def without_password(address: str) -> str:
     """The address for messages: without names, passwords, tokens and keys."""
     if not ADDRESS.match(address):
         return {PIPE: "stdin"}.get(address, address)
@@ -83,7 +83,7 @@ def shown(address: str) -> str:
 
 
 def shown_output(address: str) -> str:
-    return "stdout" if address == PIPE else shown(address)
+    return "stdout" if address == PIPE else without_password(address)
 
 
 def host_of(address: str) -> str:

@@ -16,8 +16,8 @@ from derain.video.streams.addresses import (
     container_of,
     ending_of,
     is_stream,
-    shown,
     shown_output,
+    without_password,
 )
 from derain.video.streams.known_options import unknown_to_ffmpeg
 
@@ -44,17 +44,19 @@ def check(source: str, out: str, settings: VideoSettings, streaming: StreamSetti
     check_codec(settings.codec, form, ending_of(form), shown_output(out), "another container as `format`")
     if streaming.raw and (twice := TOLD_BY_RAW & streaming.source_options.keys()):
         says = "is told by what raw frames are like"
-        raise UsageError(f"{shown(source)}: the source option {min(twice)} {says}; leave one of the two out")
+        raise UsageError(f"{without_password(source)}: the source option {min(twice)} {says}; leave one of the two out")
     if streaming.raw and not is_stream(source) and is_clip(source):
         raise UsageError(f"{source}: is by its name no file of raw frames; leave out their pixel format, size and rate")
     if not is_stream(source) and streaming.live:
         raise UsageError(f"{source}: is a file and cannot be `live`")
     if streaming.reconnect is not None and not ADDRESS.match(source):
-        raise UsageError(f"{shown(source)}: cannot be reconnected; leave out `reconnect`")
-    check_port(source, shown(source))
+        raise UsageError(f"{without_password(source)}: cannot be reconnected; leave out `reconnect`")
+    check_port(source, without_password(source))
     check_port(out, shown_output(out))
     if unknown := unknown_to_ffmpeg(streaming.source_options.keys() - {"format"}):
-        raise UsageError(f"{shown(source)}: FFmpeg knows no source option {unknown[0]}; correct it or leave it out")
+        raise UsageError(
+            f"{without_password(source)}: FFmpeg knows no source option {unknown[0]}; correct it or leave it out"
+        )
     if out == PIPE or ADDRESS.match(out):
         if overwrite:
             raise UsageError(f"`overwrite`: {shown_output(out)} is no file that could be replaced; leave it out")

@@ -6,7 +6,7 @@ from fractions import Fraction
 from derain.errors import PhotoError
 from derain.text import counted
 from derain.video.reading import UNREADABLE, Decoded, Frame, upright
-from derain.video.streams.addresses import StreamSettings, check_port, shown
+from derain.video.streams.addresses import StreamSettings, check_port, without_password
 from derain.video.streams.intake import Intake, Picture
 from derain.video.streams.source import Source
 
@@ -18,7 +18,7 @@ def look_at(address: str, every: int, say: Callable[[str], None]) -> Iterator[Fr
         PhotoError: it cannot be opened, holds no video, gives no picture, or is lost.
         UsageError: FFmpeg knows no such protocol, or a port cannot be.
     """
-    check_port(address, shown(address))
+    check_port(address, without_password(address))
     intake = Intake(live=False, every=every)
     source = Source(address, StreamSettings(), intake, say)
     source.start()
@@ -37,9 +37,9 @@ def look_at(address: str, every: int, say: Callable[[str], None]) -> Iterator[Fr
     if source.failure:
         raise source.failure
     if source.lost or not intake.arrived:
-        raise PhotoError(f"{shown(address)}: {source.lost or 'sent no picture'}")
+        raise PhotoError(f"{without_password(address)}: {source.lost or 'sent no picture'}")
     if intake.dropped:
-        say(f"{shown(address)}: {counted(intake.dropped, 'picture')} left out for want of time")
+        say(f"{without_password(address)}: {counted(intake.dropped, 'picture')} left out for want of time")
 
 
 def _frame(item: Picture, origin: Fraction, base: Fraction) -> Frame:

@@ -68,7 +68,7 @@ def tags_of(described: Any) -> dict[str, str]:
     }
 
 
-class Standard:
+class Stdout:
     """Standard output as a file that takes all it is given."""
 
     def __init__(self) -> None:
@@ -109,7 +109,7 @@ class Output:
         is_here = address != PIPE and not ADDRESS.match(address)
         self.folder = Path(address).parent if is_here else None
         self.part = unfinished(Path(address)) if is_here and form not in WITHOUT_FILE else None
-        self.standard: Standard | None = None
+        self.standard: Stdout | None = None
         in_parts = form in parts.FORMS and not ADDRESS.match(address) and not {*options} & {*parts.ENCRYPTED}
         self.parts = parts.Parts() if in_parts else None
 
@@ -174,7 +174,7 @@ class Output:
             return how | {"file": str(self.part), "options": self.options}
         at_once = NO_BUFFERS | (NO_CLUSTERS if self.form in ELEMENTS else {})
         if self.address == PIPE:
-            self.standard = Standard()
+            self.standard = Stdout()
             return how | {"file": self.standard, "options": at_once | self.options}
         how |= {"io_open": self.parts.open} if self.parts else {}
         return how | {"file": self.address, "options": at_once | self.options}

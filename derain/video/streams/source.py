@@ -18,7 +18,7 @@ from derain.video.colour import refuse_unknown_matrix
 from derain.video.decoding import ANY_BYTES, TRIES, decoder_of, prepared
 from derain.video.deinterlacing import deinterlaced
 from derain.video.reading import PictureTrack, is_cover
-from derain.video.streams.addresses import CAMERA, PIPE, StreamSettings, shown, unknown_host
+from derain.video.streams.addresses import CAMERA, PIPE, StreamSettings, unknown_host, without_password
 from derain.video.streams.intake import Intake, Picture, Sound
 from derain.video.streams.timeline import Timeline
 
@@ -41,14 +41,14 @@ class Connection(PictureTrack):
     """
 
     def __init__(self, address: str, settings: StreamSettings) -> None:
-        self.name = shown(address)
+        self.name = without_password(address)
         how = _how_to_open(address, settings)
         try:
             self.container: Any = av.open(**how)
         except (av.error.ProtocolNotFoundError, av.error.DemuxerNotFoundError):
             raise UsageError(f"{self.name}: {WITHOUT_PROTOCOL}") from None
         except (av.FFmpegError, OSError, ValueError) as error:
-            if isinstance(how["file"], Standard) and not how["file"].has_come:
+            if isinstance(how["file"], Stdin) and not how["file"].has_come:
                 raise PhotoError(f"{self.name}: nothing came") from None
             why = unknown_host(address, error) or _why(error)
             raise PhotoError(f"{self.name}: cannot be opened ({why})") from None
@@ -106,7 +106,7 @@ class Connection(PictureTrack):
         return f"it ends after {came:.2f} s, but its header tells {told:.2f} s"
 
 
-class Standard(io.FileIO):
+class Stdin(io.FileIO):
     """Standard input, which can be sought in if it is a file, and which knows whether anything came.
 
     Raises:
@@ -134,7 +134,7 @@ def _how_to_open(address: str, settings: StreamSettings) -> dict[str, Any]:
         options = sizes | {"framerate": str(raw.rate)} | options
     how: dict[str, Any] = {"format": form, "metadata_errors": ANY_BYTES}
     if address == PIPE:
-        return how | {"file": Standard(), "options": options}
+        return how | {"file": Stdin(), "options": options}
     if CAMERA.fullmatch(address):
         return how | {"file": address, "format": form or "v4l2", "options": options}
     if not ADDRESS.match(address):
@@ -257,7 +257,7 @@ class Source(Thread):
         if self.settings.reconnect is None:
             return None
         until, wait = time.monotonic() + self.settings.reconnect, FIRST_WAIT
-        self.say(f"{shown(self.address)}: the connection ended{f' ({self.lost})' if self.lost else ''}; reconnecting")
+        self.say(f"{self.name}: the connection ended{f' ({self.lost})' if self.lost else ''}; reconnecting")
         while not self.intake.stopped and time.monotonic() < until:
             with self.intake.ready:
                 self.intake.ready.wait_for(lambda: self.intake.stopped, wait)
@@ -268,6 +268,6 @@ class Source(Thread):
                 continue
             self.timeline.connected_again()
             self.reconnections += 1
-            self.say(f"{shown(self.address)}: reconnected")
+            self.say(f"{self.name}: reconnected")
             return found
         return None

@@ -24,7 +24,7 @@ from derain.video.pipeline import DEFAULT_SETTINGS
 from derain.video.reading import UNREADABLE, Decoded, Frame, upright
 from derain.video.settings import VideoSettings
 from derain.video.sides import lost_sides
-from derain.video.streams.addresses import StreamSettings, container_of, ending_of, shown
+from derain.video.streams.addresses import StreamSettings, container_of, ending_of, without_password
 from derain.video.streams.checking import check
 from derain.video.streams.encoding import check_encoder, encoding_for, likely_encoding_for, lost_aspect
 from derain.video.streams.intake import Intake, Sound
@@ -103,7 +103,7 @@ class Streaming:
         check_type("settings", settings, VideoSettings)
         check_type("streaming", streaming, StreamSettings)
         self.address, self.settings, self.streaming = source, settings, streaming
-        self.report, self.say, self.notes = report, say, Notes(shown(source), say)
+        self.report, self.say, self.notes = report, say, Notes(without_password(source), say)
         check(source, out, settings, streaming, overwrite)
         self.output = Output(out, container_of(out, streaming), streaming.output_options)
         self.intake = Intake(bool(streaming.live), self._report)
@@ -129,7 +129,7 @@ class Streaming:
             self.settings = replace(self.settings, temporal="causal" if self.intake.live else "on")
         check_encoder(self.connection, self.output.form, self.settings)
         if likely := likely_encoding_for(self.connection, self.output.form, self.settings):
-            refuse_options(likely, self.settings, shown(self.address))
+            refuse_options(likely, self.settings, without_password(self.address))
 
     def stop(self) -> None:
         """Receive no more, finish what has arrived and end the output. Signal handlers may call it."""
@@ -164,7 +164,7 @@ class Streaming:
             raise self.source.failure
         if not self.latency.left and not self.interrupted:
             why = f" ({self.source.lost})" if self.source.lost else ""
-            raise PhotoError(f"{shown(self.address)}: sent no picture{why}")
+            raise PhotoError(f"{without_password(self.address)}: sent no picture{why}")
         return self._done(time.monotonic() - began, network)
 
     def _say_how(self) -> None:
@@ -172,11 +172,11 @@ class Streaming:
         kind = (
             "live: pictures are dropped rather than delayed" if self.intake.live else "not live: no picture is dropped"
         )
-        self.say(f"{shown(self.address)}: {kind}; {late}")
+        self.say(f"{without_password(self.address)}: {kind}; {late}")
 
     def _done(self, seconds: float, network: Network) -> Streamed:
         return Streamed(
-            shown(self.address),
+            without_password(self.address),
             self.output.name,
             self.latency.left,
             seconds,
@@ -275,7 +275,7 @@ class Streaming:
         say_lost(frame, encoding, ending_of(form), self.notes.note, others=())
         if sentence := lost_aspect(encoding, form):
             self.notes.note(sentence)
-        try_options(encoding, self.settings, shown(self.address), self.notes.note)
+        try_options(encoding, self.settings, without_password(self.address), self.notes.note)
         origin = self.origin or Fraction(0)
         for sentence in self.output.open(encoding, frame, self.connection, origin, self.settings.audio):
             self.notes.note(sentence)
