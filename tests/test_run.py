@@ -26,8 +26,10 @@ from derain.cli.left_out import LeftOut
 from derain.cli.options import to_output
 from derain.cli.run import target_of
 from derain.cli.terminal import with_options
+from derain.cli.which_clips import clips_in
 from derain.errors import PhotoError, UsageError, WeightsError
 from derain.files.writing import atomic
+from derain.finetuning.material import usable_files
 from derain.models import build, describe
 from derain.photos import decode, read_original, read_photo, write_photo
 from derain.restoring import devices, tiling
@@ -577,6 +579,27 @@ def test_folders_without_photos_and_links_that_lead_nowhere_are_told(tmp_path, r
     (tmp_path / "empty" / "gone.mp4").symlink_to("nothing.mp4")
     clip = command("video", "empty", cwd=tmp_path)
     assert clip.returncode == 1 and "empty/gone.mp4: is a link to nothing.mp4, which is missing\n" in clip.stderr
+
+
+def test_a_link_into_a_folder_that_may_not_be_entered_hides_nothing_beside_it(tmp_path, rng, monkeypatch):
+    pictures(tmp_path, rng, "a.png", "elsewhere/b.png")
+    (tmp_path / "a.mp4").touch()
+    for name in ("b.png", "b.mp4", "b"):
+        (tmp_path / name).symlink_to(tmp_path / "elsewhere" / name)
+    ask = os.stat
+
+    def closed(path, *given, **options):
+        if str(path).startswith(f"{tmp_path}/b") and options.get("follow_symlinks", True):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return ask(path, *given, **options)
+
+    monkeypatch.setattr("os.stat", closed)
+    for named in (tmp_path, tmp_path / "*.png"):
+        assert tmp_path / "a.png" in [job.source for job in batch.plan([named])]
+    assert [path.name for path in clips_in(tmp_path)] == ["a.mp4", "b.mp4"]
+    said: list[str] = []
+    assert [path.name for path in usable_files(tmp_path, said.append)] == ["a.mp4", "a.png"]
+    assert said == [f"skipped {tmp_path / name}: not a regular file" for name in ("b.mp4", "b.png")]
 
 
 def test_a_name_that_hides_the_format_is_told_with_what_to_do(tmp_path, rng, small_weights):

@@ -102,11 +102,11 @@ def _matched(path: Path, pattern: str, target: Target, leave: Leave) -> Iterator
     else:
         matched = sorted(map(Path, glob.glob(pattern, recursive=True)))
         beside = results_among([p for folder in {p.parent for p in matched} for p in _readable(folder)], target.marks)
-    photos = {path for path in matched if path.suffix.lower() in SUFFIXES and (is_remote(path) or not path.is_dir())}
+    photos = {path for path in matched if path.suffix.lower() in SUFFIXES and not is_folder(path)}
     for found in matched:
-        if is_own_clip(found.name) and (is_remote(found) or not found.is_dir()):
+        if is_own_clip(found.name) and not is_folder(found):
             leave(found, CLIP)
-        elif is_shown_unread(found.name) and (is_remote(found) or not found.is_dir()):
+        elif is_shown_unread(found.name) and not is_folder(found):
             leave(found, unread(found.name))
         elif found in photos and not _is_left(found, beside, leave):
             yield found, PurePath(found.name)

@@ -50,7 +50,7 @@ PIPED = Job(Path("stdin"), Path("stdout"))
 MOST_FILE_THREADS = 8  # that read at once, and as many that write
 MOST_PHOTO_THREADS = 6  # that take photos apart at once: the GPU waits while the processor judges what it found
 Watch = Callable[[Job, str], None]  # told what is being done to a photo
-DONE_BEFORE = "was derained in place by an earlier run that was cut off, and is left as it is"
+DERAINED_BEFORE = "was derained in place by an earlier run that was cut off, and is left as it is"
 BYTES_WHILE_UNDER_WAY = 4  # of memory for each of a photo's until it is written: decoder, layers, encoder
 
 
@@ -205,7 +205,7 @@ def _open(job: Job, treatment: Treatment, patient: bool) -> JobUnderWay:
         if job.in_place and not treatment.overwrite and is_protected(job.source):
             raise PhotoError(f"{job.source}: is write-protected; give `overwrite` to replace it anyway")
         if job.in_place and treatment.journal and treatment.journal.is_result(job.source, original.content):
-            return JobUnderWay(job, notes=(DONE_BEFORE,))
+            return JobUnderWay(job, notes=(DERAINED_BEFORE,))
         _check_suffix(job, original)  # before anything is computed
         return JobUnderWay(job, _due(job, treatment), original)
     except PhotoError as error:

@@ -99,7 +99,7 @@ def clips_in(folder: Path) -> list[Path]:
         clips = sorted(path for path in folder.iterdir() if is_own_clip(path.name))
     except OSError as error:
         raise UsageError(f"{folder}: {unreadable(error)}") from None
-    return [path for path in clips if path.is_file() or (path.is_symlink() and not os.path.exists(path))]
+    return [path for path in clips if os.path.isfile(path) or (path.is_symlink() and not os.path.exists(path))]
 
 
 def photos_left_out(sources: list[str]) -> list[str]:

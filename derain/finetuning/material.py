@@ -267,11 +267,11 @@ def usable_files(rainy: Path, say: Callable[[str], None] = lambda sentence: None
     check_folder(rainy)
     try:
         usable = (p for p in rainy.iterdir() if p.suffix.lower() in SUFFIXES or is_clip(p))
-        files = sorted(p for p in usable if not p.is_dir() and not p.name.startswith("."))
+        files = sorted(p for p in usable if not os.path.isdir(p) and not p.name.startswith("."))
         unread = unread_left_out(sorted(rainy.iterdir()))
     except OSError as error:
         raise TrainingError(f"{rainy}: {unreadable(error)}") from None
-    for path in [path for path in files if not path.is_file()]:
+    for path in [path for path in files if not os.path.isfile(path)]:
         files.remove(path)
         say(f"skipped {path}: not a regular file")
     results = results_among(files)

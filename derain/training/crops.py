@@ -80,7 +80,7 @@ class Crops:
         self.photos: list[Path] = []
         self._cache: dict[Path, Rgb8] = {}
         named = (p for p in folder.iterdir() if not p.name.startswith(".") and p.suffix != WEIGHTS)
-        files = sorted(p for p in named if not p.is_dir())
+        files = sorted(p for p in named if not os.path.isdir(p))
         results = results_among(files)
         self.skipped |= dict(zip(results, left_out(results)))
         self.footage = [Footage(path) for path in files if path not in results and is_clip(path)]

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 from derain.video.seeking import LEAST_LEAP_BACK
 
-LONGEST_PAUSE = 10  # seconds that a stream's own clock may go on by beyond the time that passed
+LONGEST_LEAP = 10  # seconds that a stream's own clock may go on by beyond the time that passed
 
 
 class Timeline:
@@ -34,7 +34,7 @@ class Timeline:
         if self.latest is not None:
             passed = Fraction(max(now - self.seen, 0.0)).limit_denominator(1000)
             least = self.latest - (0 if self.is_new else LEAST_LEAP_BACK)
-            if not least < at + self.shift <= self.latest + passed + LONGEST_PAUSE:
+            if not least < at + self.shift <= self.latest + passed + LONGEST_LEAP:
                 self.shift = self.latest + max(passed, self.step) - at
         self.is_new = False
         moved = at + self.shift
