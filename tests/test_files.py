@@ -28,6 +28,7 @@ from derain.files import writing as files
 from derain.files.attributes import keep
 from derain.files.writing import atomic, put, write_bytes, write_named
 from derain.finetuning.material import usable_files
+from derain.finetuning.run import begin
 from derain.models import build
 from derain.photos import read_photo
 from derain.text import as_json, cell, encoded, printable
@@ -334,6 +335,18 @@ def test_what_is_made_of_a_private_file_is_private(tmp_path, rng, rainy_model, m
     finally:
         os.umask(umask)
     assert results[0].stat().st_mode & 0o777 == 0o604
+
+
+@posix
+def test_what_shows_private_photos_is_private(tmp_path, rng):
+    for name, mode in (("in/a.png", 0o640), ("in/b.png", 0o600), ("open/a.png", 0o644)):
+        picture(tmp_path / name, rng).chmod(mode)
+    words = ("--weights", "none", "--report", tmp_path / "a.html", "--csv", tmp_path / "a.csv")
+    assert command("eval", "--rainy", tmp_path / "in", *words).returncode == 0
+    assert command("eval", "--rainy", tmp_path / "open", *words[:3], tmp_path / "b.html").returncode == 0
+    works = [begin(tmp_path / f"{name}.safetensors", (tmp_path / name,), False, False) for name in ("in", "open")]
+    made = [tmp_path / "a.html", tmp_path / "a.csv", tmp_path / "b.html", *works]
+    assert [path.stat().st_mode & 0o777 for path in made] == [0o600, 0o644, 0o644, 0o700, 0o755]
 
 
 @posix

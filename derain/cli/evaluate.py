@@ -81,6 +81,7 @@ def evaluate(
     from derain.cli.methods import method_names, roles
     from derain.cli.outputs import files_of, is_stdout, pictures_at, refuse_unwritable, write_all
     from derain.evaluation.samples import open_samples
+    from derain.files.writing import permissions_common_to
 
     ours, theirs = method_names([w for w in weights or ["derain"] if w != "none"], restored or [])
     check_there(*theirs.values())
@@ -110,13 +111,9 @@ def evaluate(
         say(f"weights are scored frame by frame, without fusion{way_out}")
     found, gallery = _score(given, {name: load(file, chosen) for name, file in ours.items()}, workers, shown)
     title = "/".join(rainy.resolve().parts[-2:]) if rainy else "Self-test"
-    all_written = write_all(
-        {
-            json: lambda: as_json(found),
-            csv: lambda: as_csv(found),
-            report: lambda: as_html(found, gallery, title, roles(rainy, clean, ours, theirs)),
-        }
-    )
+    all_written = write_all({json: lambda: as_json(found), csv: lambda: as_csv(found)})
+    mode = permissions_common_to(file for files in pictures.values() for file in files)  # which the report shows
+    all_written &= write_all({report: lambda: as_html(found, gallery, title, roles(rainy, clean, ours, theirs))}, mode)
     if found.problems:
         say(f"{counted(len(found.problems), 'problem')}, {counted(found.scored, 'picture')} scored")
     if found.problems or not all_written:

@@ -7,7 +7,7 @@ from pathlib import Path
 from derain.cli.terminal import say_error, tell_text
 from derain.errors import PhotoError, UsageError, unreadable
 from derain.files.sparing import check_file
-from derain.files.writing import is_special, make_folder, write_named
+from derain.files.writing import NEW_FILE, is_special, make_folder, write_named
 from derain.photos import SUFFIXES
 from derain.text import encoded
 from derain.video.naming import is_clip
@@ -56,20 +56,24 @@ def is_stdout(path: Path) -> bool:
     return str(path) in ("-", "/dev/stdout")
 
 
-def write_all(outputs: Mapping[Path | None, Callable[[], str]]) -> bool:
-    """Write each file that is wanted; whether none failed, which is said."""
+def write_all(outputs: Mapping[Path | None, Callable[[], str]], mode: int = NEW_FILE) -> bool:
+    """Write each file that is wanted; whether none failed, which is said.
+
+    Args:
+        mode: as :func:`~derain.files.writing.write_bytes` has it.
+    """
     failed = False
     for path, text in outputs.items():
         try:
             if path:
-                write(path, text())
+                write(path, text(), mode)
         except PhotoError as error:
             say_error(error)
             failed = True
     return not failed
 
 
-def write(path: Path, text: str) -> None:
+def write(path: Path, text: str, mode: int = NEW_FILE) -> None:
     """To a file, whole or not at all, or with ``-`` to stdout.
 
     Raises:
@@ -80,4 +84,4 @@ def write(path: Path, text: str) -> None:
         tell_text(content.decode().removesuffix("\n"))
     else:
         make_folder(path.parent)
-        write_named(path, content)
+        write_named(path, content, mode)

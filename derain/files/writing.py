@@ -3,7 +3,7 @@
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -102,6 +102,14 @@ def permissions_of(source: Path) -> int:
     return NEW_FILE
 
 
+def permissions_common_to(sources: Iterable[Path]) -> int:
+    """The permissions of a file that something is made of all of these for; its owner may write it."""
+    mode = NEW_FILE
+    for source in sources:
+        mode &= permissions_of(source)
+    return mode | stat.S_IRUSR | stat.S_IWUSR
+
+
 def write_bytes(path: Path, content: bytes, mode: int = NEW_FILE) -> None:
     """Write a file whole or not at all; a link of its name is replaced, not followed.
 
@@ -180,14 +188,14 @@ def append_line(path: Path, line: str) -> None:
         file.write(f"{line}\n")
 
 
-def write_named(path: Path, content: bytes) -> None:
+def write_named(path: Path, content: bytes, mode: int = NEW_FILE) -> None:
     """As :func:`write_bytes`, to a path that the user named: a device or pipe is written into.
 
     Raises:
         PhotoError: it cannot be written.
     """
     if not is_special(path):
-        write_bytes(path, content)
+        write_bytes(path, content, mode)
         return
     try:
         with open(os.open(path, os.O_WRONLY), "wb") as file:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from derain.errors import PhotoError, TrainingError, UsageError, unwritable
+from derain.files.writing import permissions_common_to
 from derain.finetuning.best import Best
 from derain.finetuning.judge import Judge
 from derain.finetuning.material import LEAST_JUDGING, Material, forget, remove_copies, remove_if_empty
@@ -93,7 +94,8 @@ def begin(out: Path, given: tuple[Path, ...], resume: bool, overwrite: bool) -> 
     try:
         if work.is_symlink():
             raise OSError(errno.ELOOP, "is a link, and results are not written through links")
-        work.mkdir(parents=True, exist_ok=True)
+        readable = permissions_common_to(file for folder in given for file in folder.glob("*")) & 0o044
+        work.mkdir(0o700 | readable | readable >> 1 | readable >> 2, parents=True, exist_ok=True)  # it shows the photos
         if not resume:
             folder.forget(work, "derain")
             forget(work / PHOTOS)
