@@ -77,11 +77,16 @@ def unreadable(error: BaseException, kind: str = "") -> str:
 
 
 def unwritable(error: BaseException, done: str = "written") -> str:
-    """That something cannot be written, why, and if the disk is full what to do.
+    """That something cannot be written, why, and if the disk is full or rights are missing what to do.
 
     Args:
         done: what else it cannot be, such as "written as mp4".
     """
-    full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
-    remedy = "; make room, then give the same command again" if full else ""
-    return f"cannot be {done} ({reason(error)}){remedy}"
+    number, why, remedy = getattr(error, "errno", None), reason(error), ""
+    if number in (errno.ENOSPC, errno.EDQUOT):
+        remedy = "; make room, then give the same command again"
+    elif number == errno.EFBIG:
+        why, remedy = "beyond the largest size of a file", "; raise it with `ulimit`, or write elsewhere"
+    elif isinstance(error, PermissionError):
+        remedy = "; change its permissions or its folder's, or write elsewhere"
+    return f"cannot be {done} ({why}){remedy}"

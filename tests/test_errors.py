@@ -215,7 +215,13 @@ def test_what_is_no_list_of_jobs_is_refused(jobs):
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), av.error.OSError(errno.EDQUOT, "full")])
 def test_a_full_disk_is_known_by_its_error_whoever_raises_it(error):
     assert unwritable(error) == "cannot be written (full); make room, then give the same command again"
-    assert unwritable(OSError(errno.EACCES, os.strerror(errno.ENOSPC))) == "cannot be written (No space left on device)"
+    assert unwritable(OSError(errno.EFBIG, "big")).startswith(
+        "cannot be written (beyond the largest size of a file); raise"
+    )
+    assert unwritable(PermissionError(errno.EPERM, "no")).endswith(
+        "(no); change its permissions or its folder's, or write elsewhere"
+    )
+    assert unwritable(OSError(errno.EIO, os.strerror(errno.ENOSPC))) == "cannot be written (No space left on device)"
 
 
 def test_of_a_long_list_the_first_are_named_and_the_others_counted():

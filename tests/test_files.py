@@ -350,6 +350,44 @@ def test_what_shows_private_photos_is_private(tmp_path, rng):
 
 
 @posix
+def test_what_cannot_be_replaced_is_told_before_it_is_made_anew(tmp_path, rng, small_weights):
+    shared = tmp_path / "shared"
+    for name in ("a.png", "a.derained.png", "b.png"):
+        picture(shared / name, rng)
+    (shared / "b.derained.png").mkdir()
+    make_clip(shared / "c.mp4", count=2)
+    (shared / "c.derained.mp4").touch()
+    shared.chmod(0o1777)
+    other = "import os\nos.geteuid = lambda: 54321\n"
+    end = "belongs to another user, and in shared only owners replace files;"
+    wanted = [
+        (("run", "shared/a.png", "--overwrite"), f"shared/a.derained.png: {end} write elsewhere with -o"),
+        (
+            ("run", "shared/a.png", "--in-place"),
+            f"shared/a.png: {end} leave out --in-place and write elsewhere with -o",
+        ),
+        (("run", "shared/b.png", "--overwrite"), "shared/b.derained.png: is a folder; write elsewhere with -o"),
+        (("video", "shared/c.mp4", "--overwrite"), f"shared/c.derained.mp4: {end} write elsewhere with -o"),
+        (("eval", "--rainy", "shared/a.png", "--csv", "shared/b.png", "--overwrite"), f"shared/b.png: {end} write it"),
+    ]
+    for words, sentence in wanted:
+        more = () if words[0] == "eval" else ("--weights", small_weights)
+        done = command(*words, *more, cwd=tmp_path, before=other)
+        assert done.returncode == 1 and sentence in done.stderr, done
+    assert command("run", "shared/a.png", cwd=tmp_path, before=other).returncode == 0  # its result exists
+
+
+@posix
+def test_a_result_is_there_though_its_first_name_cannot_be_removed(tmp_path, monkeypatch):
+    def denied(path, missing_ok=False):
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "unlink", denied)
+    files.write_new(tmp_path / "a.png", b"whole")
+    assert (tmp_path / "a.png").read_bytes() == b"whole"
+
+
+@posix
 def test_in_place_only_the_picture_changes(tmp_path, rng, rainy_model):
     photo = picture(tmp_path / "a.png", rng)
     photo.chmod(0o640)

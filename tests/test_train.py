@@ -202,8 +202,10 @@ def test_a_full_disk_is_a_sentence_and_leaves_the_older_checkpoint(folders, tmp_
             train(config(), *folders, tmp_path / "out", report=filled)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    said = f"{tmp_path / 'out' / 'checkpoint.pt'}: cannot be written (File too large); `resume` continues from step 2"
-    assert str(failed.value) == said and load_checkpoint(tmp_path / "out", "derain")["step"] == 2
+    said = "cannot be written (beyond the largest size of a file); raise it with `ulimit`, or write elsewhere"
+    named = tmp_path / "out" / "checkpoint.pt"
+    assert str(failed.value) == f"{named}: {said}; `resume` continues from step 2"
+    assert load_checkpoint(tmp_path / "out", "derain")["step"] == 2
 
 
 def test_a_teacher_that_finds_no_rain_ends_in_a_sentence(folders, tmp_path):

@@ -234,6 +234,7 @@ def test_what_cannot_be_is_said_before_weights_are_loaded(tmp_path):
         ("a.mp4", "a.mp4", "is the source itself"),
         ("a.mp4", f"{LONG}.mp4", "name is too long"),
         ("in", LONG, "name is too long"),
+        ("in", "n" * 250, r"too long for this file system with \.unfinished, .* give a shorter one with `out`"),
     ]
     for source, out, said in wrong:
         with pytest.raises(UsageError, match=said):

@@ -12,7 +12,7 @@ from derain.errors import PhotoError, UsageError, unreadable
 from derain.files.marks import COMPARE, DERAINED, MARKS, RAIN
 from derain.files.missing import absence
 from derain.files.places import Existing, Place, is_folder, is_remote, place
-from derain.files.writing import hindrance
+from derain.files.writing import hindrance, irreplaceable
 from derain.given import check, check_fields, check_several
 from derain.photos import SUFFIXES
 from derain.photos.formats import CHOICES, FORMATS, format_asked_for
@@ -187,11 +187,23 @@ def obstacle(job: Job) -> PhotoError | None:
         return PhotoError(f"{job.source}: {unreadable(error)}")
     if is_clip(job.source):
         return PhotoError(for_video([job.source]))
-    advice = (
-        "leave out `in_place` and write elsewhere with `output`" if job.in_place else "write elsewhere with `output`"
-    )
-    hindrances = (hindrance(path, advice) for path in job.outputs if not is_remote(path))
+    hindrances = (hindrance(path, _way_out(job)) for path in job.outputs if not is_remote(path))
     return next(filter(None, hindrances), None)
+
+
+def refuse_irreplaceable(job: Job, due: Iterable[Path]) -> None:
+    """
+    Raises:
+        PhotoError: what is there in the place of a result that is ``due`` cannot be replaced.
+    """
+    for path in due:
+        if not is_remote(path) and (error := irreplaceable(path, _way_out(job))):
+            raise error
+
+
+def _way_out(job: Job) -> str:
+    elsewhere = "write elsewhere with `output`"
+    return f"leave out `in_place` and {elsewhere}" if job.in_place else elsewhere
 
 
 def pending(jobs: list[Job]) -> list[Job]:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from derain.batch.before_after import comparison
-from derain.batch.jobs import Job, checked, ending_of, obstacle
+from derain.batch.jobs import Job, checked, ending_of, obstacle, refuse_irreplaceable
 from derain.batch.journal import Journal
 from derain.batch.outcome import Outcome
 from derain.bounds import Bounds, bounded, share
@@ -207,7 +207,9 @@ def _open(job: Job, treatment: Treatment, patient: bool) -> JobUnderWay:
         if job.in_place and treatment.journal and treatment.journal.is_result(job.source, original.content):
             return JobUnderWay(job, notes=(DERAINED_BEFORE,))
         _check_suffix(job, original)  # before anything is computed
-        return JobUnderWay(job, _due(job, treatment), original)
+        due = _due(job, treatment)
+        refuse_irreplaceable(job, due)
+        return JobUnderWay(job, due, original)
     except PhotoError as error:
         return JobUnderWay(job, error=error)
     except Exception as error:  # whatever it is, the other photos go on

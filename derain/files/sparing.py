@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from derain.errors import UsageError
-from derain.files.writing import check_name, hindrance
+from derain.files.writing import check_name, hindrance, irreplaceable
 
 
 def is_same_file(one: Path, other: Path) -> bool:
@@ -42,7 +42,7 @@ def check_file(out: Path, read: Mapping[str, Iterable[Path]], advice: str = "wri
         raise UsageError(f"{out}: is a folder; give the name of a file")
     refuse_replacing(out, read)
     check_name(out)
-    if error := hindrance(out, advice):
+    if error := hindrance(out, advice) or irreplaceable(out, advice):
         raise error
 
 

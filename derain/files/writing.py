@@ -278,8 +278,11 @@ def check_name(path: Path, *endings: str) -> None:
         UsageError: the file system takes no name as long as that of ``path``, or with one of the endings.
     """
     above = next((folder for folder in path.absolute().parents if os.path.isdir(folder)), Path())
-    if not all(takes_name(above, path.name + ending) for ending in ("", *endings)):
-        raise UsageError(f"{path}: the name is too long for this file system; give a shorter one")
+    for ending in ("", *endings):
+        if not takes_name(above, path.name + ending):
+            added = f" with {ending}, which it has until it is whole" if ending else ""
+            remedy = " with `out`" if ending else ""
+            raise UsageError(f"{path}: the name is too long for this file system{added}; give a shorter one{remedy}")
 
 
 def hindrance(path: Path, advice: str) -> PhotoError | None:
@@ -301,6 +304,19 @@ def takes_name(folder: Path, name: str) -> bool:
     except OSError as error:
         return not is_too_long(error)
     return True
+
+
+def irreplaceable(path: Path, advice: str) -> PhotoError | None:
+    """Why what is at ``path`` cannot be replaced, as far as names and owners tell, and what to do."""
+    try:
+        there, above = os.lstat(path), os.stat(path.parent)
+    except OSError:
+        return None
+    if stat.S_ISDIR(there.st_mode):
+        return PhotoError(f"{path}: is a folder; {advice}")
+    if os.name == "posix" and above.st_mode & stat.S_ISVTX and os.geteuid() not in (0, above.st_uid, there.st_uid):
+        return PhotoError(f"{path}: belongs to another user, and in {path.parent} only owners replace files; {advice}")
+    return None
 
 
 def is_too_long(error: OSError) -> bool:
@@ -391,7 +407,8 @@ def _name_new(part: Path, target: Path) -> None:
         os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
         part.replace(target)
     else:
-        part.unlink()
+        with suppress(OSError):  # as where files may only be added; the result is there
+            part.unlink()
 
 
 def sync(path: Path, flags: int = os.O_RDWR) -> None:

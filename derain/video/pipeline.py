@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import cast
 
 from derain.errors import PhotoError, unwritable
-from derain.files.writing import alone, atomic, hindrance, permissions_of
+from derain.files.writing import alone, atomic, hindrance, irreplaceable, permissions_of
 from derain.given import check, to_path
 from derain.models.contract import Derainer, check_model
 from derain.restoring.ahead import drawn_ahead
@@ -99,7 +99,11 @@ def process(
     check("settings", settings, VideoSettings)
     check_source(source)
     check_result(out)
-    if not out.is_dir() and (error := hindrance(named(out), "write elsewhere with `out`")):
+    advice = "write elsewhere with `out`"
+    error = (
+        None if out.is_dir() else hindrance(named(out), advice) or (irreplaceable(out, advice) if overwrite else None)
+    )
+    if error:
         raise error
     if settings.preview:
         check_preview(settings.preview, [source])
