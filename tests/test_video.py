@@ -1166,6 +1166,18 @@ def test_a_clip_is_derained_only_if_it_rains_in_a_quarter_of_it(tmp_path, form):
     assert not wet.dry and wet.frames == 12 and out.exists()
 
 
+@pytest.mark.parametrize("form", ["clip", "pictures"])
+def test_a_stretch_without_frames_is_told_and_not_called_dry(tmp_path, form):
+    source, out = tmp_path / "a.mp4", tmp_path / "b.mp4"
+    if form == "pictures":
+        source, out = tmp_path / "in", tmp_path / "out"
+        save_photo(picture(0), source / "0.png")
+    else:
+        make_clip(source)
+    with pytest.raises(PhotoError, match="holds no frame between `start` and `end`"):
+        process(source, out, Identity(), VideoSettings(start=100, rainy_from=0.1))
+
+
 @pytest.mark.parametrize("form", ["7 frames", "1 frame", "one picture", "a stretch", "no length told"])
 def test_a_short_clip_is_judged_by_all_that_it_has(tmp_path, form):
     """Among them what is shown within the stretch alone, and of a length that nobody tells."""

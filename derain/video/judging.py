@@ -71,5 +71,5 @@ def _of_few(frames: Iterator[Frame]) -> list[Pixels]:
 
 def _of_pictures(source: Path, settings: VideoSettings) -> Iterator[Pixels]:
     pictures = wanted(list_pictures(source), settings)
-    for number in sorted({int((look + 0.5) / LOOKS * len(pictures)) for look in range(LOOKS)}):
+    for number in sorted({int((look + 0.5) / LOOKS * len(pictures)) for look in range(LOOKS) if pictures}):
         yield read_original(pictures[number]).pixels
