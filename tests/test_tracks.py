@@ -127,6 +127,29 @@ def test_of_what_a_container_cannot_hold_it_is_told_which_one_does(tmp_path):
     assert said == [f"{source}: stream 1 (audio, pcm_alaw) is left out: mp4 cannot hold it; a result in .mov keeps it"]
 
 
+def test_labels_that_a_container_cannot_hold_are_told(tmp_path, two_cameras):
+    source, said = tmp_path / "a.mkv", []
+    with av.open(str(two_cameras(".mkv").rename(tmp_path / "plain.mkv"))) as plain, av.open(str(source), "w") as clip:
+        clip.metadata.update({"title": "Regen", "MAKE": "ACME", "creation_time": "2024-05-01T10:11:12.000000Z"})
+        clip.set_chapters([{"id": 1, "start": 0, "end": 200, "time_base": Fraction(1, 1000), "metadata": {}}])
+        streams = [clip.add_stream_from_template(stream) for stream in plain.streams]
+        for stream, old in zip(streams, plain.streams):
+            stream.metadata.update(old.metadata)
+        for packet in plain.demux():
+            if packet.size:
+                packet.stream = streams[packet.stream.index]
+                clip.mux(packet)
+    for name in ("b.mp4", "c.avi", "d.mov"):
+        process(source, tmp_path / name, Identity(), FRAME_BY_FRAME, say=said.append)
+    lost = "left out because avi cannot hold them: tags (creation_time, make), chapters, languages of tracks"
+    assert [line for line in said if "because" in line] == [
+        f"{source}: left out because mp4 cannot hold them: tags (make); a result in .mkv keeps them",
+        f"{source}: {lost}; a result in .mkv keeps them",
+    ]
+    with av.open(str(tmp_path / "d.mov")) as clip:
+        assert {stream.language for stream in clip.streams} == {"ger"}
+
+
 def test_sound_that_mp4_cannot_hold_decides_on_the_container(tmp_path):
     assert default_result(with_sound(tmp_path / "a.wmv", "wmav2", "wmv2")) == tmp_path / "a.derained.mkv"
 

@@ -25,6 +25,7 @@ from derain.video.damage import MOST_LISTED
 from derain.video.decoding import opened, packets_of
 from derain.video.encoder import open_output, times_of
 from derain.video.headers import BOXES, DAMAGE, ELEMENTS, Header
+from derain.video.labels import in_quicktime, lost_labels
 from derain.video.naming import what_holds
 from derain.video.reading import Clip, is_cover
 from derain.video.timecodes import later
@@ -95,6 +96,11 @@ class Joining:
             return self.stretch[0]
         first = [min(map(min, _times(track))) * track.clip.time_base for track in self.tracks]
         return float(min([*first, self.source.origin] if self.audio else first))
+
+    def told_of(self, stream: Any) -> dict[str, str]:
+        """Tags of a track."""
+        tags = self.told(stream.metadata)
+        return in_quicktime(tags) if self.form == "mov" else tags
 
     def told(self, tags: dict[str, str]) -> dict[str, str]:
         """Tags with the timecode of the first picture that is there."""
@@ -205,9 +211,19 @@ def _write(joining: Joining) -> list[str]:
     header.write(source, out, anew, copied, joining.audio and joining.keep_others, say)
     if joining.form in ELEMENTS:
         set_aspect(out, {stream.index: track.clip.stream.sample_aspect_ratio for track, stream in pictures})
+    if not header.kept:
+        _say_lost_labels(joining, anew | {index: copy.stream.index for index, copy in copied.items()})
     _say_lost_aspect(out, pictures, say)
     _say_lost_colours(joining, pictures)
     return beside.said()
+
+
+def _say_lost_labels(joining: Joining, pairs: dict[int, int]) -> None:
+    with opened(joining.out) as result:
+        lost = lost_labels(joining.source.container, result, pairs, joining.stretch != (0, math.inf))
+    if lost:
+        advice = "" if joining.form in ELEMENTS else "; a result in .mkv keeps them"
+        joining.say(f"left out because {joining.form} cannot hold them: {listed(lost, len(lost))}{advice}")
 
 
 def _say_lost_aspect(out: Path, pictures: list[tuple[Track, Any]], say: Callable[[str], None]) -> None:
@@ -294,7 +310,7 @@ def _add_streams(container: Any, joining: Joining, header: Header) -> tuple[list
         if isinstance(copy, Samples):
             stored = copy.stream.codec_context.name
             joining.say(f"{named} cannot be copied into {form} and is stored as {stored}, which sounds the same")
-        copy.stream.metadata.update(joining.told(stream.metadata))
+        copy.stream.metadata.update(joining.told_of(stream))
         copy.stream.disposition = stream.disposition
         if stream.type != "attachment":
             copied[stream.index] = copy
@@ -322,7 +338,7 @@ def _add_picture(container: Any, track: Track, joining: Joining) -> Any:
         video.codec_context.sample_aspect_ratio = aspect  # which not every codec tells in its pictures
     video.codec_context.framerate = track.clip.rate
     video.time_base = track.clip.time_base
-    video.metadata.update(joining.told(track.clip.stream.metadata))
+    video.metadata.update(joining.told_of(track.clip.stream))
     video.disposition = track.clip.stream.disposition
     return video
 
