@@ -18,6 +18,7 @@ from derain.restoring.conversion import to_picture
 from derain.restoring.devices import repeatable_precision
 from derain.restoring.restorer import Restorer
 from derain.restoring.veil import veil_in_cells
+from derain.text import counted
 from derain.training.clock import Clock
 from derain.training.config import TrainConfig
 from derain.training.crops import Crops
@@ -27,6 +28,7 @@ FADING_WINDOW = 512  # px, side of the middle of a photo that tells how its rain
 FLAT = 0.007  # curvature under which a background is flat, where no other is given
 FEWEST_DISCOVERIES = 8  # that are kept where the time allowed for few tries
 LEAST_CERTAINTY = 0.3  # layers whose direction is less certain than this are not rain
+LEAST_RAINY_SHARE = 0.05  # of the crops that are looked at, under which the photos may be the wrong ones
 LEAST_VISIBLE_MEAN = 0.004  # mean height under which a layer teaches nothing
 
 
@@ -134,6 +136,24 @@ class Source(NamedTuple):
     kind: str  # what is pasted of Found: layer, distinct or whole
 
 
+class Tries(NamedTuple):
+    """What a discovery came to."""
+
+    folder: Path
+    crops: int  # that were looked at
+    rainy: int
+
+    @property
+    def lack(self) -> str:
+        """A sentence if hardly any rain was found, as in photos without; empty if there was enough, or no time."""
+        if self.crops < FEWEST_DISCOVERIES or self.rainy >= LEAST_RAINY_SHARE * self.crops:
+            return ""
+        crops = counted(self.crops, "crop")
+        if not self.rainy:
+            return f"{self.folder}: no rain found in {crops}, so its photos teach nothing; give photos that show rain"
+        return f"{self.folder}: rain found in only {self.rainy} of {crops}; give more photos that show rain"
+
+
 def discover(
     rng: np.random.Generator,
     source: Source,
@@ -141,7 +161,7 @@ def discover(
     config: TrainConfig,
     clock: Clock,
     until: float = math.inf,
-) -> None:
+) -> Tries:
     """Fill the bank with the rain in random crops of the source, where it is surely rain.
 
     At the second ``until`` of the run it ends, with the purest of as many crops as there was time for.
@@ -167,6 +187,7 @@ def discover(
         again = rng.random() < config.alike
         layer = more_like(rng, size, likeness(rain.layer)) if again else getattr(rain, kind)
         bank.add(crop, rain.rain, layer, rain.purity, fadings.get(photo, 0.0), say_of(crop, rain, config))
+    return Tries(photos.folder, tried, len(found))
 
 
 def side_of_finds(config: TrainConfig) -> int:

@@ -146,11 +146,16 @@ class Distil:
             say(self.find_by_time(rng, rainy.footage))
         real = Source(rainy, self.discoverer, self.config.bank, self.of_real)
         sources = [(real, self.bank), *((source, self.pasted) for source in self.further)]
+        now = self.round_at(progress)
+        knows_rain = bool(self.config.start) or now == self.config.rounds  # or it is still to learn what rain is
         due_ones = [(s, bank) for s, bank in sources if self.round == 0 or s.network is self.teacher]
         for source, bank in due_ones:
             until = self.clock.share(DISCOVERY_TIME_SHARE / self.config.rounds / len(due_ones))
-            discover(rng, source, bank, self.config, self.clock, min(until, self.clock.seconds - self.clock.after))
-        self.round = self.round_at(progress)
+            until = min(until, self.clock.seconds - self.clock.after)
+            lack = discover(rng, source, bank, self.config, self.clock, until).lack
+            if lack and (knows_rain or source.network is not self.teacher):
+                say(lack)
+        self.round = now
 
     def find_by_time(self, rng: np.random.Generator, clips: list[Footage]) -> str:
         """Fill the bank of what time finds, fairly from all clips; gives a sentence on what it was."""
