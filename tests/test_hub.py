@@ -22,6 +22,7 @@ COMMIT = "c" * 40
 class Hub(BaseHTTPRequestHandler):
     files: dict[str, bytes] = {}
     lie = False  # about the digest
+    refusal = 0  # status of each answer
     asked: list[tuple[str, str]] = []
     pushed: dict[str, bytes] = {}
 
@@ -33,6 +34,10 @@ class Hub(BaseHTTPRequestHandler):
 
     def answer(self, head):
         self.asked.append((self.command, self.path))
+        if self.refusal:
+            self.send_response(self.refusal)
+            self.send_header("Content-Length", "0")
+            return self.end_headers()
         if "me/gated" in self.path:
             self.send_response(403)
             self.send_header("X-Error-Code", "GatedRepo")
@@ -88,6 +93,7 @@ class Hub(BaseHTTPRequestHandler):
 def hub(small_weights, monkeypatch):
     monkeypatch.setattr(Hub, "files", {"rain.safetensors": small_weights.read_bytes(), "README.md": b"hello"})
     monkeypatch.setattr(Hub, "lie", False)
+    monkeypatch.setattr(Hub, "refusal", 0)
     monkeypatch.setattr(Hub, "pushed", {})
     monkeypatch.setattr(Hub, "asked", [])
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
@@ -125,6 +131,17 @@ def test_downloaded_once_then_offline(tmp_path, hub, small_weights):
     assert again.returncode == 0 and "intact" in again.stdout, again.stderr
     unplugged = models(tmp_path, "http://127.0.0.1:9", "verify", "hf:me/rainy")
     assert unplugged.returncode == 0 and "intact" in unplugged.stdout, unplugged.stderr
+
+
+@pytest.mark.parametrize("status", [401, 429, 503])
+def test_what_was_downloaded_is_found_though_the_hub_refuses(hub, tmp_path, monkeypatch, status):
+    before = "import time\ntime.sleep = lambda seconds: None"
+    path = models(tmp_path, hub, "path", "hf:me/rainy").stdout
+    monkeypatch.setattr(Hub, "refusal", status)
+    done = command("models", "path", "hf:me/rainy", before=before, **hub_environment(tmp_path, hub))
+    assert done.returncode == 0 and done.stdout == path, done.stderr
+    unknown = command("models", "path", "hf:me/other", before=before, **hub_environment(tmp_path, hub))
+    assert unknown.returncode == 2 and "cannot be fetched" in unknown.stderr
 
 
 @pytest.mark.parametrize(

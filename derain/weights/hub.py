@@ -119,14 +119,14 @@ def _refuse_unreachable(repo: str, file: str, revision: str | None) -> None:
 
 def _weights_of(reference: Reference) -> str:
     from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub.errors import RevisionNotFoundError
 
     try:
         siblings = HfApi().model_info(reference.repo, revision=reference.revision, timeout=HUB_TIMEOUT).siblings or []
         files = [sibling.rfilename for sibling in siblings]
-    except HfHubHTTPError:  # the Hub's answer
+    except RevisionNotFoundError:
         raise
-    except Exception as error:  # offline by wish, or no Hub to be reached: what is cached will do
+    except Exception as error:  # offline by wish, no Hub, or one that is busy or refuses: what is cached will do
         try:
             cached = Path(snapshot_download(reference.repo, revision=reference.revision, local_files_only=True))
         except Exception:
