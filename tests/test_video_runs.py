@@ -164,6 +164,44 @@ def test_a_segment_that_vanishes_is_made_again(tmp_path, monkeypatch):
     assert process(source, out, Identity(), FRAME_BY_FRAME).frames == len(list(frames(out))) == 12
 
 
+@pytest.mark.parametrize("other", [True, False])
+def test_a_clip_that_is_removed_or_replaced_meanwhile_lends_nothing_of_another(tmp_path, other):
+    source, out, aside = make_clip(tmp_path / "a.mp4", sound=1), tmp_path / "b.mp4", tmp_path / "aside.mp4"
+    if other:
+        make_clip(tmp_path / "other.mp4", sound=1, count=20)
+
+    def take_away(done, total, seconds):
+        if done == 5:
+            source.rename(aside)
+            if other:
+                (tmp_path / "other.mp4").rename(source)
+
+    with pytest.raises(
+        PhotoError, match="a.mp4: was removed or replaced while it was derained; put it back, then give"
+    ):
+        process(source, out, Identity(), FRAME_BY_FRAME, report=take_away)
+    assert not out.exists()
+    aside.rename(source)
+    done = process(source, out, Identity(), FRAME_BY_FRAME)
+    assert done.frames == len(list(frames(out))) == 12 and not done.damage
+
+
+def test_what_could_not_be_joined_leaves_the_disk_to_the_next_try(tmp_path, monkeypatch):
+    source, out = make_clip(tmp_path / "a.mp4"), tmp_path / "b.mp4"
+
+    def fills(tracks, whole, *_):
+        whole.write_bytes(b"half")
+        raise PhotoError("full")
+
+    with monkeypatch.context() as patch, pytest.raises(PhotoError):
+        patch.setattr("derain.video.pipeline.join", fills)
+        process(source, out, Identity(), FRAME_BY_FRAME)
+    left = {path.name for path in (tmp_path / "b.mp4.unfinished").iterdir()}
+    assert "000000.nut" in left and "whole.mp4" not in left
+    process(source, out, Identity(), FRAME_BY_FRAME)
+    assert len(list(frames(out))) == 12
+
+
 def test_a_clip_that_goes_on_is_computed_as_it_began(tmp_path, monkeypatch):
     monkeypatch.setattr("derain.video.work.Work.SEGMENT_FRAMES", 4)
     source, out, used = make_clip(tmp_path / "a.mp4"), tmp_path / "b.mp4", []

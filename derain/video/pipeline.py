@@ -192,6 +192,7 @@ def _of_result(out: Path, error: PhotoError) -> PhotoError:
 def _process_clips(clips: list[Clip], run: Run) -> Done:
     out, settings = run.out, run.settings
     origin, folder = manifest(run), unfinished(out)
+    whole = folder / f"whole{out.suffix}"
     works = [Work(out, origin, track) for track in range(len(clips))]
     run.notes.keep_in(folder)
     if not run.elsewhere:  # which settles it for itself
@@ -205,7 +206,7 @@ def _process_clips(clips: list[Clip], run: Run) -> Done:
         failed = _encode_all(clips, works, run)
         first, last = settings.stretch(clips[0].begins)
         taken = 0.0 if settings.start is None else first, last
-        whole = folder / f"whole{out.suffix}"
+        clips[0].check_there()  # its header and its other tracks are read now
         tracks = [Track(clip, work.segments, work.matrix) for clip, work in zip(clips, works) if work.segments]
         cut = any(work.damage.end and ends_early(clip, work.shown) for clip, work in zip(clips, works))
         beside = join(tracks, whole, FORMATS[out.suffix.lower()], taken, settings.audio, run.note, cut)
@@ -222,6 +223,9 @@ def _process_clips(clips: list[Clip], run: Run) -> Done:
         if not any(any(work.whole()) for work in works):
             clear(folder)  # nothing to go on with
         raise
+    finally:
+        with suppress(OSError):  # of a result that failed, which may have filled the disk
+            whole.unlink()
 
 
 def _encode_all(clips: list[Clip], works: list[Work], run: Run) -> list[int]:

@@ -107,7 +107,8 @@ class Clip(PictureTrack):
                 raise PhotoError(f"{path}: is a folder; give a clip")
             if not path.is_file():
                 raise PhotoError(f"{path}: {absence(path)}")
-            if not path.stat().st_size:
+            self.found = path.stat()
+            if not self.found.st_size:
                 raise PhotoError(f"{path}: is empty")
             self.container = opened(path)
         except (av.FFmpegError, OSError) as error:
@@ -138,6 +139,21 @@ class Clip(PictureTrack):
 
     def __exit__(self, *_: object) -> None:
         self.container.close()
+
+    def check_there(self) -> None:
+        """
+        Raises:
+            PhotoError: its name is another file's by now, or none's.
+        """
+        with suppress(OSError):
+            before, now = self.found, self.path.stat()
+            if (now.st_dev, now.st_ino) == (before.st_dev, before.st_ino):
+                return
+            if (now.st_size, now.st_mtime_ns) == (before.st_size, before.st_mtime_ns):  # not all systems keep numbers
+                return
+        raise PhotoError(
+            f"{self.path}: was removed or replaced while it was derained; put it back, then give the same command again"
+        )
 
     @property
     def seconds(self) -> float:
