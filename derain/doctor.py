@@ -65,7 +65,7 @@ def _weights(name: str) -> str:
         load(name)
         found = about(name)
     except DerainError as error:
-        return f"damaged: {error}"
+        return f"unusable: {error}"
     return f"{found['bytes'] / 1e6:.1f} MB, intact, SHA-256 {found['sha256']}"
 
 

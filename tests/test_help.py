@@ -293,14 +293,14 @@ def test_doctor_finds_device_codecs_and_weights(monkeypatch):
     assert len(table) == len(found) + 2 and all(line.startswith("| ") for line in table)
 
 
-def test_doctor_reports_damaged_weights(tmp_path, monkeypatch):
+def test_doctor_reports_unusable_weights(tmp_path, monkeypatch):
     from derain import doctor
 
     (tmp_path / "derain.safetensors").write_bytes(b"no weights")
     (tmp_path / "SHA256SUMS").write_text("0" * 64 + "  derain.safetensors\n")
     monkeypatch.setattr("derain.weights.bundled.bundled_folder", lambda: tmp_path)
     found = dict(doctor.examine())
-    assert "damaged" in found["weights derain"] and "fails" in found["device cpu"]
+    assert found["weights derain"].startswith("unusable: ") and "fails" in found["device cpu"]
 
 
 @pytest.mark.parametrize("said, counts", [({}, "1000"), ({"OMP_WAIT_POLICY": "active"}, "None")])

@@ -205,6 +205,10 @@ def test_what_another_command_has_noted_is_told(trip, tmp_path, derain, monkeypa
         assert derain(trip / "a.png", trip / "b.jpg", "-o", out, "--overwrite").exit_code == 130
     done = derain(trip / "e.png", "-o", out, "--overwrite")
     assert f"{out / FOLDER}: has the progress of another command" in done.stderr
+    for path in (out / FOLDER).iterdir():
+        path.rename(path.with_name(path.name.replace(f"-{os.getpid()}-", f"-{os.getppid()}-")))
+    done = derain(trip / "e.png", "-o", out, "--overwrite")
+    assert f"{out / FOLDER}: another command is at work there" in done.stderr and "remove" not in done.stderr
     assert "another command" not in derain(trip / "a.png", trip / "b.jpg", "-o", out, "--overwrite").stderr
     assert not (out / FOLDER).exists()
 

@@ -44,7 +44,8 @@ from derain.video.streams.source import _how_to_open
 from derain.video.streams.timeline import Timeline
 from derain.weights import save
 from tests.conftest import SMALL
-from tests.forks import piped
+from tests.forks import in_terminals, piped
+from tests.terminals import Case
 from tests.test_video import BT709_FULL, HDR, QUARTER_TURN, Darker, Identity, facts, make_clip, picture
 
 LOSSLESS = VideoSettings(temporal="off", codec="ffv1")
@@ -246,6 +247,14 @@ def test_a_signal_leaves_a_file_with_all_that_came(tmp_path):
         _, said = process.communicate()
         assert process.returncode == 130 and b"the output is complete up to here" in said
         assert len(contents(out)[0]) >= 3 and not out.with_name(out.name + ".unfinished").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="descriptors are others there")
+def test_a_stdout_that_is_closed_is_told_before_any_work(tmp_path, small_weights):
+    clip = make_clip(tmp_path / "a.mp4", count=2)
+    words = ["video", str(clip), "-o", "-", "--format", "mpegts", "--weights", str(small_weights)]
+    (ended,) = in_terminals([Case(words, stdout="closed")])
+    assert ended.code == 1 and "stdout: is closed; let it lead somewhere, or give a file as -o" in ended.stderr
 
 
 def test_what_cannot_be_opened_is_one_sentence_without_passwords(tmp_path, small_weights):

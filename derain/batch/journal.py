@@ -19,7 +19,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Protocol
 
 from derain.errors import PhotoError, reason
-from derain.files.parts import machine
+from derain.files.parts import is_alive, machine
 from derain.files.places import ADDRESS, is_remote
 from derain.files.writing import alone, refuse_link, sync_open
 from derain.photos.names import SUFFIXES
@@ -217,6 +217,13 @@ class Journal:
         """The hidden folder, if another command has noted there what it did."""
         folder = self.root and self.root / FOLDER
         return folder if folder and any(folder.glob(f"{self.kind}-*")) else None
+
+    @property
+    def others_are_at_work(self) -> bool:
+        """Whether another process still notes there what it does, as far as this machine knows."""
+        names = [path.name.split("-") for path in (self.root / FOLDER).glob(f"{self.kind}-*")] if self.root else []
+        found = {int(process) for *_, where, process, _ in names if where == machine()}
+        return any(is_alive(process) for process in found - {os.getpid()})
 
     @property
     def how_to_forget(self) -> str:

@@ -50,7 +50,7 @@ PIPED = Job(Path("stdin"), Path("stdout"))
 MOST_FILE_THREADS = 8  # that read at once, and as many that write
 MOST_PHOTO_THREADS = 6  # that take photos apart at once: the GPU waits while the processor judges what it found
 Watch = Callable[[Job, str], None]  # told what is being done to a photo
-DERAINED_BEFORE = "was derained in place by an earlier run that was cut off, and is left as it is"
+DERAINED_BEFORE = "was derained in place by another run, and is left as it is"
 BYTES_WHILE_UNDER_WAY = 4  # of memory for each of a photo's until it is written: decoder, layers, encoder
 
 

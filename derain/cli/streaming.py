@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from derain.cli.terminal import informer, progress_bar, say, tell, tell_text
-from derain.errors import UsageError
+from derain.cli.terminal import informer, is_closed, progress_bar, say, tell, tell_text
+from derain.errors import PhotoError, UsageError
 from derain.signals import HANGUP, INTERRUPTED, ending, handled
 from derain.text import as_json, counted, listed
 
@@ -123,6 +123,8 @@ def stream(
         UsageError: what cannot be.
         PhotoError: it cannot be opened, or the result cannot be written.
     """
+    if out == "-" and is_closed():
+        raise PhotoError("stdout: is closed; let it lead somewhere, or give a file as `out`")
     from derain.video.streams import Streaming
 
     inform = informer(quiet)

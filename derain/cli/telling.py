@@ -131,7 +131,9 @@ class Telling:
         elif journal:
             journal.forget()
             if folder := journal.others:
-                self.say(f"{folder}: has the progress of another command; give that again, or remove the folder")
+                at_work = "another command is at work there and keeps its progress in it; let that end"
+                left = "has the progress of another command; give that again, or remove the folder"
+                self.say(f"{folder}: {at_work if journal.others_are_at_work else left}")
 
     def refused(self, errors: "dict[Job, PhotoError]") -> None:
         """Photos none of which can be done."""

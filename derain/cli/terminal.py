@@ -133,6 +133,12 @@ def is_lost() -> bool:
     return isinstance(results, Results) and results.said
 
 
+def is_closed() -> bool:
+    """Whether there was no stdout as the command began."""
+    results = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+    return isinstance(results, Results) and results.raw is None
+
+
 def _as_text(outlet: Outlet, before: Any) -> io.TextIOWrapper:
     encoding = before.encoding if before else "utf-8"
     return io.TextIOWrapper(io.BufferedWriter(outlet), encoding, "backslashreplace", line_buffering=True)
