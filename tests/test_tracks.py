@@ -453,6 +453,16 @@ def test_captions_and_messages_inside_the_pictures_are_kept_or_that_is_said_once
     assert len(said) == 1 + (not kept)  # with the frames that are left out
 
 
+@pytest.mark.parametrize("codec", ["libx264", "libx265"])
+@pytest.mark.parametrize("model", [Identity, Darker])
+def test_pictures_for_both_eyes_stay_so_or_that_is_said(tmp_path, codec, model):
+    source = make_clip(tmp_path / "a.mp4", options={"x264-params": "frame-packing=3"})
+    notes = process(source, tmp_path / "b.mp4", model(), VideoSettings(temporal="off", codec=codec)).notes
+    before, after = (next(iter(frames(path))).sides.get("STEREO3D") for path in (source, tmp_path / "b.mp4"))
+    assert before and (before == after) == (codec == "libx264")
+    assert any("both eyes" in note for note in notes) == (codec == "libx265")
+
+
 def test_the_settings_of_an_encoder_are_no_message(tmp_path):
     said = list[str]()
     process(make_clip(tmp_path / "a.mp4", 4), tmp_path / "b.webm", Identity(), FRAME_BY_FRAME, say=said.append)

@@ -1197,11 +1197,14 @@ def test_a_short_clip_is_judged_by_all_that_it_has(tmp_path, form):
     assert not process(source, out, Darker(), only_if_rainy).dry
 
 
-def test_a_frame_in_which_nothing_is_found_is_encoded_as_it_was_decoded(tmp_path, monkeypatch):
+@pytest.mark.parametrize("codec", ["ffv1", "libx264", "libx265"])  # of which the last two write messages into pictures
+@pytest.mark.parametrize("model, strength", [(Identity, 1.0), (Identity, 0.5), (Darker, 0.0)])
+def test_a_frame_in_which_nothing_is_found_is_encoded_as_it_was_decoded(tmp_path, monkeypatch, codec, model, strength):
     """And not by way of RGB, which changes a value here and there."""
-    clip = make_clip(tmp_path / "a.mkv", 6, codec="ffv1", pixel_format="yuv420p")
+    quiet = {"x265-params": "log-level=error"} if codec == "libx265" else {}
+    clip = make_clip(tmp_path / "a.mkv", 6, codec=codec, pixel_format="yuv420p", options=quiet)
     monkeypatch.setattr("derain.video.encoder.from_rgb", None)
-    process(clip, tmp_path / "b.mkv", Identity())
+    process(clip, tmp_path / "b.mkv", model(), VideoSettings(codec="ffv1", strength=strength))
     with av.open(str(clip)) as before, av.open(str(tmp_path / "b.mkv")) as after:
         assert all(
             np.array_equal(a.to_ndarray(), b.to_ndarray())

@@ -16,7 +16,7 @@ from derain.video.decoding import ANY_BYTES
 from derain.video.encoding import Encoding
 from derain.video.formats import NVENC, has_alpha
 from derain.video.reading import Frame
-from derain.video.sides import Carrier
+from derain.video.sides import Carrier, bare
 
 NOT_IN_NUT = {"prores_ks", "qtrle", "dnxhd", "cfhd"}
 FINEST_MPEG4_CLOCK = 60_000  # parts of a second that MPEG-4 counts in at the most, of those that divide well
@@ -81,10 +81,12 @@ class PictureEncoder:
     def unchanged(self, frame: Frame) -> av.VideoFrame | None:
         """The frame as it was decoded, if that is what its own pixels become; ``None`` where something differs."""
         as_it_came = frame.untouched
-        if as_it_came is None or frame.sides.keys() - {"DISPLAYMATRIX"} or as_it_came.interlaced_frame:
+        if as_it_came is None or as_it_came.interlaced_frame:
             return None
         if as_it_came.format.name != self.encoding.pixel_format or self._colours(frame) != frame.colours:
             return None
+        if frame.sides.keys() - {"DISPLAYMATRIX"}:
+            as_it_came = bare(as_it_came)
         as_it_came.pict_type = 0  # the encoder chooses
         return self.timed(frame, as_it_came)
 

@@ -24,8 +24,13 @@ LOST_KINDS = {
     "S12M_TIMECODE": "timecodes inside the pictures",
     "GOP_TIMECODE": "timecodes inside the pictures",
     "SEI_UNREGISTERED": "vendor messages inside the pictures",
+    "STEREO3D": "how the pictures of both eyes are put together",
+    "AFD": "which part of the picture is to be shown",
+    "AMBIENT_VIEWING_ENVIRONMENT": "the light of the room that the picture is for",
 }
-KINDS_TAKEN_OVER = {"libx264": {"A53_CC", "SEI_UNREGISTERED"}}  # by encoders, from the frames that they are given
+KINDS_TAKEN_OVER = {
+    "libx264": {"A53_CC", "SEI_UNREGISTERED", "STEREO3D"}
+}  # by encoders, from the frames that they are given
 ANY_TIME_BASE = Fraction(1, 25)
 
 
@@ -104,6 +109,22 @@ def _is_of_encoder(sides: dict[str, bytes]) -> bool:
     return sides.get("SEI_UNREGISTERED", b"")[:16] in ENCODERS_SETTINGS
 
 
+def bare(frame: av.VideoFrame) -> av.VideoFrame:
+    """The frame without what stands beside its pixels, which encoders would take over."""
+    graph: Any = av.filter.Graph()
+    begin = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=ANY_TIME_BASE)
+    graph.link_nodes(begin, graph.add("sidedata", "mode=delete"), graph.add("buffersink")).configure()
+    graph.push(frame)
+    return _coloured(graph.pull(), frame)
+
+
+def _coloured(new: av.VideoFrame, frame: av.VideoFrame) -> av.VideoFrame:
+    """The frame ``new`` with the meaning of another's colours, which filters need not know."""
+    new.colorspace, new.color_range = frame.colorspace, frame.color_range
+    new.color_primaries, new.color_trc = frame.color_primaries, frame.color_trc
+    return new
+
+
 class Carrier:
     """Puts new pixels into frames that were decoded, so that what stands beside the old ones comes along.
 
@@ -128,9 +149,7 @@ class Carrier:
         self.count += 1
         result = self.ends[2].pull()
         result.pts, result.time_base, result.pict_type = at, base, 0  # the encoder chooses the type
-        result.colorspace, result.color_range = new.colorspace, new.color_range
-        result.color_primaries, result.color_trc = new.color_primaries, new.color_trc
-        return result
+        return _coloured(result, new)
 
 
 def _blending(graph: Any, old: av.VideoFrame, new: av.VideoFrame, without_messages: bool) -> tuple[Any, Any, Any]:

@@ -313,7 +313,10 @@ def with_alpha(picture: Pixels, frame: Frame, settings: VideoSettings) -> Pixels
 
 def shown(rainy: Pixels, background: Pixels, settings: VideoSettings) -> Pixels:
     """The layer that the settings name, at their strength."""
-    background = at_strength(rainy, background, settings.strength)
+    if not settings.strength or background is rainy:
+        background = rainy  # the very frame, which need not go by way of RGB
+    else:
+        background = at_strength(rainy, background, settings.strength)
     if settings.layer == "rain":
         return np.where(rainy > background, rainy - background, 0).astype(rainy.dtype)
     return np.hstack([rainy, background]) if settings.layer == "compare" else background
