@@ -328,6 +328,8 @@ def cut_jpeg(rng):
         (400, "/v1/derain?weight=small", tiny(), {}, "`weight`: no such option; choose from weights, strength"),
         (400, "/v1/derain?strength=1&strength=0", tiny(), {}, "2 times"),
         (400, "/v1/derain?rain=layer&format=jpg", tiny(), {}, "`rain`: cannot be combined"),
+        (400, "/v1/derain?only_if_rainy=false&rainy_from=0.9", tiny(), {}, "`only_if_rainy` false: contradicts"),
+        (404, "/v1/derain/?strength=0.8", tiny(), {}, "/v1/derain/: no such page; openapi.json says what there is"),
         (400, "/v1/derain?parts=result,zip", tiny(), {}, "choose some of"),
         (400, "/v1/score?strength=1", tiny(), {}, "no such option"),
         (
@@ -671,6 +673,7 @@ def test_it_can_be_mounted_in_another_application():
     outer = Starlette(routes=[Mount("/rain", application(service))])
     with Running(outer, service.turns) as server:
         assert server.post("/rain/v1/derain", tiny()).status == 200
+        assert server.ask("GET", "/rain").headers["location"].endswith("/rain/")
         page = server.ask("GET", "/rain/").body.decode()
         for path in re.findall(r'(?:src|href)="([^"]+)"', page):
             assert server.ask("GET", f"/rain/{path}").status == 200, path

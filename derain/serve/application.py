@@ -67,6 +67,7 @@ def application(service: Service, hosts: Collection[str] | None = None) -> Starl
             Exception: failed,
         },
     )
+    app.router.redirect_slashes = False  # an upload is not sent again where a redirection leads
     app.state.service = service
     return app
 

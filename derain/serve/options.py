@@ -146,6 +146,8 @@ def read_options(query: QueryParams, options: Sequence[Option], weights: str) ->
         except ValueError as error:
             raise Refusal(400, f"`{name}` {printable(given[0])}: {error}") from None
     wanted = Wanted(**found)
+    if found.get("only_if_rainy") is False and wanted.rainy_from is not None:
+        raise Refusal(400, "`only_if_rainy` false: contradicts `rainy_from`; leave one of them out")
     if wanted.rain and (wanted.parts or wanted.format or wanted.quality):
         raise Refusal(400, "`rain`: cannot be combined with `parts`, `format` or `quality`; the layer is always a PNG")
     if wanted.parts and "result" not in wanted.parts and (wanted.format or wanted.quality):
