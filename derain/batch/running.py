@@ -202,13 +202,13 @@ def _open(job: Job, treatment: Treatment, patient: bool) -> JobUnderWay:
         if in_the_way := obstacle(job):
             raise in_the_way
         original = read_original(job.source, treatment.max_megapixels, patient)
+        due = _due(job, treatment)
+        refuse_irreplaceable(job, due)
         if job.in_place and not treatment.overwrite and is_protected(job.source):
             raise PhotoError(f"{job.source}: is write-protected; give `overwrite` to replace it anyway")
         if job.in_place and treatment.journal and treatment.journal.is_result(job.source, original.content):
             return JobUnderWay(job, notes=(DERAINED_BEFORE,))
         _check_suffix(job, original)  # before anything is computed
-        due = _due(job, treatment)
-        refuse_irreplaceable(job, due)
         return JobUnderWay(job, due, original)
     except PhotoError as error:
         return JobUnderWay(job, error=error)
