@@ -387,6 +387,21 @@ def test_a_damaged_clip_has_an_error_in_json_and_is_counted_as_written_with_faul
     assert whole["error"] is None and "1 of 2 clips done" in done.stderr and ", 1 written with faults" in done.stderr
 
 
+def test_clips_in_folders_of_a_folder_are_told(tmp_path, small_weights):
+    card = tmp_path / "DCIM"
+    (card / "100ACME").mkdir(parents=True)
+    make_clip(card / "100ACME" / "a.mp4", count=3)
+    words = ["-o", str(card / "dry/"), "--weights", str(small_weights), "--temporal", "off"]
+    with pytest.raises(UsageError, match="DCIM: holds neither clips nor pictures but folders of clips; give .*100ACME"):
+        CliRunner().invoke(app, ["video", str(card), *words], catch_exceptions=False)
+    make_clip(card / "b.mp4", count=3)
+    for _ in range(2):  # of which the second finds the results of the first
+        done = CliRunner().invoke(app, ["video", str(card), *words])
+        assert f"1 folder with clips left out, such as {card / '100ACME'}: name it, too\n" in done.stderr
+    done = CliRunner().invoke(app, ["video", str(card), str(card / "100ACME"), *words])
+    assert "left out" not in done.stderr
+
+
 def test_several_clips_and_folders_of_clips_in_one_go(tmp_path, small_weights):
     clips, out = tmp_path / "clips", tmp_path / "dry"
     clips.mkdir()

@@ -26,7 +26,7 @@ from derain.cli.options import (
 )
 from derain.cli.streaming import is_streamed, raw_frames, stream
 from derain.cli.terminal import informer
-from derain.cli.which_clips import becomes_frames, clips_of, inside, matched, photos_left_out
+from derain.cli.which_clips import becomes_frames, clips_of, folders_left_out, inside, matched, photos_left_out
 from derain.errors import UsageError
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ def video(
     streamed = is_streamed(sources, out, bool(several), streaming, ray)
     telling = Telling(json, informer(quiet), time.monotonic())
     if several:
-        for sentence in photos_left_out(sources):
+        for sentence in [*photos_left_out(sources), *folders_left_out(sources, out)]:
             telling.inform(sentence)
         telling.refuse_if_all_are_missing([clip for clip, _ in several])
     elif streamed:

@@ -102,6 +102,20 @@ def clips_in(folder: Path) -> list[Path]:
     return [path for path in clips if os.path.isfile(path) or (path.is_symlink() and not os.path.exists(path))]
 
 
+def folders_left_out(sources: list[str], out: str | None) -> list[str]:
+    """A sentence if clips lie in folders in the folders of clips, but for the one that results go to."""
+    from derain.text import counted
+    from derain.video.naming import folders_of_clips
+
+    given = [Path(source) for source in sources if Path(source).is_dir()]
+    taken = {path.resolve() for path in [*given, *([Path(out)] if out else [])]}
+    found = [inside for folder in given if clips_in(folder) for inside in folders_of_clips(folder)]
+    left = [folder for folder in found if folder.resolve() not in taken]
+    if not left:
+        return []
+    return [f"{counted(len(left), 'folder')} with clips left out, such as {left[0]}: name it, too"]
+
+
 def photos_left_out(sources: list[str]) -> list[str]:
     """A sentence if photos lie beside clips in the folders."""
     from derain.photos.names import find_photos, without_results

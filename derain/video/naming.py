@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ CLIP_SUFFIXES = {*FORMATS, ".gif", ".mts", ".m2ts", ".ts", ".mpg", ".mpeg", ".3g
 HOLD_MOST = (".mp4", ".mkv", ".mov")  # of which a clip gets one whose own cannot be written
 CODEC_LOST, LOST = 1, 100  # by sound that is stored as samples, and by a stream that is left out
 COUNTER = re.compile(r"%0?\d*d")
+DEEPEST = 2  # folders in folders, in which clips are looked for, as on a camera's card
 NUMBERED_NAME = "%05d.png"  # names of a clip's frames in a folder
 PICTURES_HAVE = {False: "frames as pictures have", True: "a GIF has"}  # by whether they are those of a GIF
 
@@ -296,7 +298,23 @@ def list_pictures(source: Path) -> list[Path]:
     if not found:
         if unread := unread_left_out(sorted(source.iterdir())) if source.is_dir() else []:
             raise UsageError(f"{source}: holds no pictures that derain reads; {unread[0]}")
+        if inside := folders_of_clips(source):
+            raise UsageError(f"{source}: holds neither clips nor pictures but folders of clips; give {inside[0]}")
         raise UsageError(f"{source}: holds no pictures; give a clip, a folder of pictures, or frames/%05d.png")
+    return found
+
+
+def folders_of_clips(folder: Path, depth: int = DEEPEST) -> list[Path]:
+    """Folders in a folder, but for hidden ones and those of runs and results, in which clips lie."""
+    from derain.batch.listing import is_own_clip
+
+    found = list[Path]()
+    with suppress(OSError):
+        for inside in sorted(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink()):
+            if inside.name.startswith(".") or inside.name.endswith((UNFINISHED_SUFFIX, DERAINED)):
+                continue
+            found += [inside] if any(is_own_clip(name) for name in os.listdir(inside)) else []
+            found += folders_of_clips(inside, depth - 1) if depth > 1 else []
     return found
 
 
