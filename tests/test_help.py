@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,13 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner
 
+from derain.batch.outcome import UNTOLD
+from derain.cli import json_keys
 from derain.cli.app import app
+from derain.cli.clips import nothing_of
 from derain.cli.options_page import options_page
+from derain.rain.amount import Amount, row_of
+from derain.video.streams.streaming import Streamed
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -67,6 +73,20 @@ def test_every_option_has_a_help_text(name):
 def test_the_page_of_options_says_what_help_says():
     written = (ROOT / "OPTIONS.md").read_text(encoding="utf-8")
     assert written == options_page(), "run: python -m derain.cli.options_page > OPTIONS.md"
+
+
+def test_the_page_of_options_names_every_key_of_json():
+    amount = row_of("a.png", None, Amount(0.0, (), None))
+    told = [
+        (json_keys.PHOTO, {*UNTOLD, "node"}),
+        (json_keys.CLIP, {*nothing_of(Path("a.mp4"), None), "nodes"}),
+        (json_keys.STREAM, {"input", "output", *(field.name for field in fields(Streamed))} - {"source", "out"}),
+        (json_keys.PICTURE, set(amount)),
+    ]
+    page = options_page()
+    for keys, names in told:
+        assert keys.meanings.keys() == names
+        assert all(f"\n| `{name}` | {keys.meanings[name]} |\n" in page for name in names)
 
 
 def test_the_page_of_options_names_every_command_and_option():

@@ -6,6 +6,7 @@ from typing import Any
 import typer
 
 from derain.cli.app import app
+from derain.cli.json_keys import OF_COMMANDS, Keys
 from derain.cli.options import in_words
 
 INTRODUCTION = """\
@@ -42,7 +43,13 @@ def _section(name: str, command: Any) -> str:
         .replace("Examples:\n", "Examples:\n\n")
         .replace("\n  ", "\n    ")
     )
-    return "\n\n".join(filter(None, [f"## {name}", f"    {usage}", command.help, "\n".join(table), examples]))
+    of_json = [_keys(keys) for keys in OF_COMMANDS.get(name, ())]
+    return "\n\n".join(filter(None, [f"## {name}", f"    {usage}", command.help, "\n".join(table), *of_json, examples]))
+
+
+def _keys(keys: Keys) -> str:
+    rows = [f"| `{key}` | {meaning} |" for key, meaning in keys.meanings.items()]
+    return "\n".join([f"`--json` prints an object for each {keys.told}:\n", "| | |", "| --- | --- |", *rows])
 
 
 def _row(parameter: Any, context: typer.Context) -> str:
