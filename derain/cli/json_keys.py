@@ -78,7 +78,7 @@ PICTURE = Keys(
         "time": "number or null: s, of a frame; null of a photo",
         "score": "number from 0 to 1: share of the picture that shows rain; null if it failed",
         "grid": "list of rows, each a list of numbers: the same share in each cell, four by four; null if it failed",
-        "streaks": "object or null: numbers `degrees` from the vertical, `length` and `width` in px; null without streaks",
+        "streaks": "object or null: numbers `degrees` from the vertical, `length` and `width` in px; null without any",
         "rainy": "true or false: whether the score is 0.02 or more; null if it failed",
         "error": ERROR,
     },
