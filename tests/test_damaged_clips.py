@@ -415,6 +415,19 @@ def test_sound_that_is_damaged_is_said(tmp_path):
     assert not process(whole, tmp_path / "d.mp4", Identity(), FRAME_BY_FRAME).damage
 
 
+@pytest.mark.parametrize(
+    "ending, lost",
+    [(".mp4", "track 2 (sound) is left out: its part of the header is damaged"), (".mkv", "cannot be read")],
+)
+def test_sound_that_a_damaged_header_takes_is_said(tmp_path, ending, lost):
+    clip = make(tmp_path / "a.mp4", count=5, sound=1)
+    content = clip.read_bytes()
+    at = content.rindex(b"stsc")
+    clip.write_bytes(content[:at] + b"s??c" + content[at + 4 :])
+    done = process(clip, tmp_path / f"b{ending}", Identity(), FRAME_BY_FRAME)
+    assert done.frames == 5 and len(done.damage) == 1 and lost in done.damage[0]
+
+
 def makes_sense(path: Path) -> bool:
     with structure(path, 0) as parts:
         return not parts.is_broken_until(parts.size) and not parts.is_cut

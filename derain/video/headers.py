@@ -102,23 +102,27 @@ class Header:
 
     def write(
         self, source: Clip, out: Path, pictures: dict[int, int], copied: dict[int, Copy], audio: bool, say: Say
-    ) -> None:
+    ) -> list[str]:
         """Put the source's header into the file that FFmpeg wrote.
 
         Args:
             pictures: places of the result's tracks by the source's streams, of those that were encoded anew.
             copied: the others by the source's streams.
+
+        Returns:
+            What of the source is damaged, in sentences.
         """
         streams = source.container.streams
         if self.kind == BOXES:
             pairs = [mp4_header.Pair(streams[old].id, new, True) for old, new in pictures.items()]
             pairs += [mp4_header.Pair(streams[old].id, new.stream.index, False) for old, new in copied.items()]
             dropped = set() if audio else {stream.id for stream in streams.audio}
-            mp4_header.graft(source.path, out, pairs, self.whole, dropped, say)
+            return mp4_header.graft(source.path, out, pairs, self.whole, dropped, say)
         elif self.kind == ELEMENTS:
             same = [matroska_header.Pair(old, new, True) for old, new in pictures.items()]
             same += [matroska_header.Pair(old, c.stream.index, False, c.is_renamed) for old, c in copied.items()]
             matroska_header.graft(source.path, out, same, self.whole)
+        return []
 
 
 def _ending_of_kind(source: Clip) -> str:

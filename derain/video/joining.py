@@ -6,7 +6,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -55,6 +55,7 @@ class Beside:
 
     refused: int = 0  # by the container
     damaged: int = 0
+    lacking: list[str] = field(default_factory=list)  # streams of which nothing can be read
 
     @contextmanager
     def refusing(self) -> Iterator[None]:
@@ -68,7 +69,8 @@ class Beside:
         """In sentences."""
         left_out = f"{counted(self.refused, 'damaged packet')} of other tracks left out"
         copied = f"{counted(self.damaged, 'damaged packet')} of other tracks copied as found"
-        return [left_out] * (self.refused > 0) + [copied] * (self.damaged > 0)
+        said = [left_out] * (self.refused > 0) + [copied] * (self.damaged > 0)
+        return said + [f"{stream} cannot be read and is left out" for stream in self.lacking]
 
 
 @dataclass(frozen=True)
@@ -208,14 +210,15 @@ def _write(joining: Joining) -> list[str]:
     elif not header.kept and any(track.matrix for track in joining.tracks):
         say(f"{joining.form} cannot hold rotation; frames are stored as in the source, so rotate them in the player")
     anew = {track.clip.stream.index: stream.index for track, stream in pictures}
-    header.write(source, out, anew, copied, joining.audio and joining.keep_others, say)
+    damaged = header.write(source, out, anew, copied, joining.audio and joining.keep_others, say)
     if joining.form in ELEMENTS:
         set_aspect(out, {stream.index: track.clip.stream.sample_aspect_ratio for track, stream in pictures})
     if not header.kept:
         _say_lost_labels(joining, anew | {index: copy.stream.index for index, copy in copied.items()})
     _say_lost_aspect(out, pictures, say)
     _say_lost_colours(joining, pictures)
-    return beside.said()
+    beside.lacking = [] if damaged else beside.lacking  # which are the same
+    return beside.said() + damaged
 
 
 def _say_lost_labels(joining: Joining, pairs: dict[int, int]) -> None:
@@ -426,9 +429,10 @@ def _other_packets(joining: Joining, copied: dict[int, Copy], beside: Beside) ->
     with Clip(joining.source.path) as clip:
         streams = [clip.container.streams[index] for index in copied]
         clocks = {stream.index: StreamClock(stream.time_base, stream.index) for stream in streams}
-        damaged = set[int]()  # streams whose last packet is
+        damaged, seen = set[int](), set[int]()  # streams whose last packet is, and those of which there are packets
         for packet in packets_of(clip.container, streams):
             index, clock = packet.stream.index, clocks[packet.stream.index]
+            seen.add(index)
             jump = clock.jump
             try:
                 moved = _moved(packet, clock, parts, joining)
@@ -444,6 +448,10 @@ def _other_packets(joining: Joining, copied: dict[int, Copy], beside: Beside) ->
                     damaged.add(index)
                 with beside.refusing():
                     yield from _in_time(copied[index].taken(moved))
+        lacking = [
+            stream for stream in streams if stream.type == "audio" and stream.duration and stream.index not in seen
+        ]
+        beside.lacking += [f"stream {stream.index} (audio, {stream.codec_context.name})" for stream in lacking]
         for stream in streams:
             with beside.refusing():
                 yield from _in_time(copied[stream.index].rest(stream))

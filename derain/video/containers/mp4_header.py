@@ -14,6 +14,7 @@ from derain.video.containers.mp4_layout import (
     carry_over,
     has_own_samples,
     has_places,
+    has_tables,
     lay_out,
 )
 
@@ -27,6 +28,7 @@ OF_SECOND_LAYER = {b"vexu", b"hfov"}
 OF_ONE_PICTURE = {b"tapt", b"clap", b"st3d", b"sv3d", b"matt", b"clip"}  # true of frames of the source's size only
 SIZE = slice(24, 28)  # of a picture, in its sample entry
 SAME = {b"hev1": b"hvc1"}  # names of a codec that tell where its parameters lie
+KINDS = {b"soun": "sound", b"vide": "pictures", b"sbtl": "subtitles", b"text": "text"}  # by the handlers of tracks
 MATRIX_PLACE = {0: 40, 1: 52}  # of the display matrix in a tkhd box, by its version
 CODEC_PLACE = 12  # of the codec's name in an stsd box
 Say = Callable[[str], None]
@@ -72,7 +74,7 @@ def chapter_tracks(path: Path) -> set[int]:
     return {key for content in listed for (key,) in struct.iter_unpack(">I", content[: len(content) // 4 * 4])}
 
 
-def graft(source: Path, result: Path, pairs: list[Pair], whole: bool, dropped: set[int], say: Say) -> None:
+def graft(source: Path, result: Path, pairs: list[Pair], whole: bool, dropped: set[int], say: Say) -> list[str]:
     """Give ``result``, which FFmpeg wrote, the header of ``source`` as far as it does not speak of the samples.
 
     Args:
@@ -81,12 +83,15 @@ def graft(source: Path, result: Path, pairs: list[Pair], whole: bool, dropped: s
         dropped: identifiers of tracks that are not to be in the result.
         say: told of what cannot be kept.
 
+    Returns:
+        What of the source is damaged, in sentences.
+
     Raises:
         ValueError: the source's header does not name a picture track as FFmpeg does.
     """
     old, new = read_header(source), read_header(result)
     if old is None or new is None:
-        return
+        return []
     tracks, written = {identifier(track): track for track in old.all(b"trak")}, new.all(b"trak")
     if any(pair.picture and pair.source not in tracks for pair in pairs):
         raise ValueError("a picture track is not where the header says")
@@ -94,8 +99,9 @@ def graft(source: Path, result: Path, pairs: list[Pair], whole: bool, dropped: s
     joined = {pair.source: _joined(tracks[pair.source], written[pair.result], pair.picture, say) for pair in pairs}
     left = {key: track for key, track in tracks.items() if key not in joined and key not in dropped}
     kept = {key: track for key, track in left.items() if whole and has_own_samples(track)}
+    damaged = {key: track for key, track in left.items() if key not in kept and not has_tables(track)}
     for key, track in left.items():
-        if key not in kept and kind(track) not in ("tmcd", "text"):  # which are made anew
+        if key not in kept and key not in damaged and kind(track) not in ("tmcd", "text"):  # which are made anew
             why = "its samples are not where it says" if whole else "it can only be kept as it is"
             say(f"track {key} ({kind(track)}) is left out: {why}")
         elif key in kept and track.find(b"mdia", b"minf", b"vmhd"):
@@ -111,6 +117,8 @@ def graft(source: Path, result: Path, pairs: list[Pair], whole: bool, dropped: s
         file.write(bytes(header))
         append_extras(source, samples, file, say, taken)
     lay_out(source, result)
+    names = {key: KINDS.get(_handler(track.find(b"mdia") or track), kind(track)) for key, track in damaged.items()}
+    return [f"track {key} ({name}) is left out: its part of the header is damaged" for key, name in names.items()]
 
 
 def _follow_positions(header: Box, whole: bool, source: Path, samples: BinaryIO, file: BinaryIO, say: Say) -> set[int]:

@@ -40,6 +40,14 @@ def has_own_samples(track: Box) -> bool:
     return own and bool(_offsets(tables))
 
 
+def has_tables(track: Box) -> bool:
+    """Whether its tables of samples can be read, as far as they are told."""
+    tables = track.find(b"mdia", b"minf", b"stbl")
+    if tables is None or tables.find(b"stsc") is None:
+        return False
+    return tables.find(b"stsz") is not None or tables.find(b"stz2") is not None
+
+
 def _offsets(tables: Box) -> list[int]:
     """First bytes of the chunks."""
     box = tables.find(b"stco") or tables.find(b"co64")
