@@ -55,7 +55,7 @@ from derain.rain.render import Kind, render
 from derain.restoring.restorer import Restorer
 from derain.training.clock import Clock
 from derain.training.crops import Crops
-from derain.training.discovery import find_rain
+from derain.training.discovery import Tries, find_rain
 from derain.weights import about, bundled_folder, load, locate, save
 from tests.conftest import Ticking
 from tests.forks import command, preload
@@ -770,7 +770,7 @@ def test_after_a_failed_run_no_copies_of_the_photos_stay(camera, bank, tmp_path,
 def test_settings_are_checked_before_anything_is_looked_at(tmp_path):
     (tmp_path / "photos").mkdir()
     for wrong in ({"minutes": float("nan")}, {"crop": 10**9}, {"scales": 0}, {"psnr": float("nan")}):
-        with pytest.raises(TrainingError, match=f"{next(iter(wrong))} = .*: must be from"):
+        with pytest.raises(UsageError, match=f"{next(iter(wrong))} = .*: must be from"):
             finetune(tmp_path / "photos", tmp_path / "mine.safetensors", start="missing", **wrong)
 
 
@@ -826,7 +826,7 @@ def test_killed_again_and_again_it_ends_as_if_undisturbed(camera, bank, finds_st
     assert one == other and len(one) == 10
 
 
-NOTHING_FOUND = "from derain.training import distil; distil.discover = lambda *_: None"  # it takes long
+NOTHING_FOUND = "from derain.training import discovery, distil; distil.discover = lambda *_: discovery.Tries('', 0, 0)"
 
 
 def test_what_was_best_survives_further_interruptions(camera, bank, tmp_path, monkeypatch):
@@ -913,7 +913,7 @@ def test_where_no_copy_of_a_photo_fits_that_is_no_fault_of_the_photo_and_nothing
 
 
 def test_results_that_could_not_be_written_are_made_by_resuming(camera, bank, tmp_path, monkeypatch):
-    monkeypatch.setattr("derain.training.distil.discover", lambda *_: None)  # it takes long
+    monkeypatch.setattr("derain.training.distil.discover", lambda *_: Tries(tmp_path, 0, 0))  # it takes long
     out = tmp_path / "mine.safetensors"
 
     def full(path, content):
@@ -929,7 +929,7 @@ def test_results_that_could_not_be_written_are_made_by_resuming(camera, bank, tm
 def test_a_full_disk_is_one_sentence(camera, bank, tmp_path, monkeypatch):
     resource = pytest.importorskip("resource")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    monkeypatch.setattr("derain.training.distil.discover", lambda *_: None)  # it takes long
+    monkeypatch.setattr("derain.training.distil.discover", lambda *_: Tries(tmp_path, 0, 0))  # it takes long
     out, large = tmp_path / "mine.safetensors", bundled_folder() / "derain.safetensors"
     resource.setrlimit(resource.RLIMIT_FSIZE, (10**6, limits[1]))
     try:

@@ -1033,7 +1033,7 @@ def test_every_number_of_the_settings_has_bounds_that_allow_its_default():
             numeric = isinstance(setting.default, int | float | tuple) and not isinstance(setting.default, bool)
             assert not numeric or setting.name == "pasted" or "bounds" in setting.metadata, setting.name
     for wrong, said in {float("inf"): "lr = inf: must be", None: "lr = None: give"}.items():  # nothing is read before
-        with pytest.raises(TrainingError, match=said):
+        with pytest.raises(UsageError, match=said):
             train(replace(config(), lr=wrong), Path("missing"), Path("missing"), Path("missing"))
 
 

@@ -12,7 +12,7 @@ def configured(jpeg: tuple[float, tuple[int, int]], chosen: dict[str, Any]) -> T
     """Settings of the run; what the photos' JPEG (:attr:`Material.jpeg`) does to rain is done to what is pasted.
 
     Raises:
-        TrainingError: a value that cannot be among those ``chosen``.
+        UsageError: a value that cannot be among those ``chosen``.
     """
     share, quality = jpeg
     recipe: dict[str, Any] = {

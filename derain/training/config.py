@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from derain.bounds import bounded, choice, share
-from derain.errors import TrainingError, unreadable
+from derain.errors import TrainingError, UsageError, unreadable
 from derain.files.writing import read_option
 from derain.given import check as check_kind
 from derain.given import deeper, problems, with_tuples
@@ -135,8 +135,7 @@ def load_config(file: Path | None, **options: Any) -> TrainConfig:
     """As :func:`read_config`, and the preset's learner can learn with them, which takes torch to tell.
 
     Raises:
-        TrainingError: as :func:`read_config` and :func:`check`.
-        UsageError: an unknown device or precision.
+        TrainingError, UsageError: as :func:`read_config` and :func:`check`.
     """
     config = read_config(file, **options)
     check(config, named(file))
@@ -147,14 +146,14 @@ def read_config(file: Path | None, **options: Any) -> TrainConfig:
     """Defaults of the preset, overridden by the TOML ``file``, overridden by the ``options`` that are not ``None``.
 
     Raises:
-        TrainingError: the file cannot be read, or holds a setting that does not exist or a value that cannot be.
-        UsageError: an unknown device or precision.
+        TrainingError: the file cannot be read, or a setting does not exist or has a value that cannot be.
+        UsageError: the same without a file, or an unknown device or precision.
     """
     written = read_toml(file) if file else {}
     where = named(file)
     given = with_tuples(written | {name: value for name, value in options.items() if value is not None})
     if unknown := sorted(given.keys() - {f.name for f in fields(TrainConfig)}):
-        raise TrainingError(f"{where}unknown setting {', '.join(shown(name, quoted=False) for name in unknown[:5])}")
+        raise wrong(where)(f"{where}unknown setting {', '.join(shown(name, quoted=False) for name in unknown[:5])}")
     given["pasted"] = _pasted(given.get("pasted", ()), where)
     preset = given.get("preset", TrainConfig.preset)
     defaults = PRESETS[preset].defaults if isinstance(preset, str) and preset in PRESETS else {}
@@ -196,18 +195,22 @@ def named(file: Path | None) -> str:
     return f"{file}: " if file else ""
 
 
+def wrong(where: str) -> type[TrainingError | UsageError]:
+    """The error of settings: those of a file are for training alone, others are what a caller gave."""
+    return TrainingError if where else UsageError
+
+
 def check(config: TrainConfig, where: str = "") -> None:
     """As :func:`check_values`, and what the preset's learner makes of the settings, which takes torch.
 
     Raises:
-        TrainingError: the learner cannot learn with these settings.
-        UsageError: an unknown device or precision.
+        TrainingError, UsageError: as :func:`check_values`, or the learner cannot learn with these settings.
     """
     check_values(config, where)
     from derain.training.learner import learner_of
 
     if problem := learner_of(config.preset).problem(config):
-        raise TrainingError(f"{where}{problem}")
+        raise wrong(where)(f"{where}{problem}")
 
 
 def check_values(config: TrainConfig, where: str = "") -> None:
@@ -217,8 +220,8 @@ def check_values(config: TrainConfig, where: str = "") -> None:
         where: the beginning of messages.
 
     Raises:
-        TrainingError: a value of another type or out of its bounds; names the setting, the value and the bounds.
-        UsageError: an unknown device or precision, or no settings at all.
+        TrainingError: a value in a file of another type or out of its bounds; names setting, value and bounds.
+        UsageError: such a value without a file, an unknown device or precision, or no settings at all.
     """
     check_kind("config", config, TrainConfig)
     check_kind("pasted", config.pasted, tuple[Pasted, ...])
@@ -226,14 +229,14 @@ def check_values(config: TrainConfig, where: str = "") -> None:
     for further in config.pasted:
         _refuse(further, where)
     if config.crop % 16:
-        raise TrainingError(f"{where}crop = {config.crop}: must be a multiple of 16")
+        raise wrong(where)(f"{where}crop = {config.crop}: must be a multiple of 16")
     if (pixels := config.batch * config.crop**2) > LARGEST_BATCH:
-        raise TrainingError(
+        raise wrong(where)(
             f"{where}batch = {config.batch} with crop = {config.crop}: is {pixels / 1e6:.0f} megapixels a step; "
             f"give {LARGEST_BATCH / 1e6:.0f} at most"
         )
     if config.jpeg_quality[0] > config.jpeg_quality[1]:
-        raise TrainingError(f"{where}jpeg_quality = {list(config.jpeg_quality)}: give the lowest value first")
+        raise wrong(where)(f"{where}jpeg_quality = {list(config.jpeg_quality)}: give the lowest value first")
     check_device_name(config.device)
     check_precision(config.precision, TRAINED_PRECISIONS)
 
@@ -241,19 +244,19 @@ def check_values(config: TrainConfig, where: str = "") -> None:
 def _refuse(settings: TrainConfig | Pasted, where: str) -> None:
     """
     Raises:
-        TrainingError: a value that cannot be.
+        TrainingError, UsageError: a value that cannot be.
     """
     for problem in problems(settings, plain=True):
         usual = getattr(TrainConfig(), problem.name) if isinstance(settings, TrainConfig) else None
         like = problem.remedy if usual is None else f"give something like {usual!r}"
         remedy = like if problem.misfits else f"must be {problem.bounds}"
-        raise TrainingError(f"{where}{problem.name} = {shown(problem.value, quoted=False)}: {remedy}")
+        raise wrong(where)(f"{where}{problem.name} = {shown(problem.value, quoted=False)}: {remedy}")
 
 
 def _pasted(given: Any, where: str) -> tuple[Pasted, ...]:
     """
     Raises:
-        TrainingError: not a list of tables with the fields of :class:`Pasted`.
+        TrainingError, UsageError: not a list of tables with the fields of :class:`Pasted`.
     """
     try:
         found = tuple(Pasted(**folder) for folder in given)
@@ -262,4 +265,4 @@ def _pasted(given: Any, where: str) -> tuple[Pasted, ...]:
     except TypeError:
         pass
     optional = " or ".join(f.name for f in fields(Pasted)[1:])
-    raise TrainingError(f"{where}pasted must be tables, [[pasted]], with folder and perhaps {optional}")
+    raise wrong(where)(f"{where}pasted must be tables, [[pasted]], with folder and perhaps {optional}")
