@@ -952,6 +952,25 @@ def test_an_avi_has_the_same_colours_and_times_though_it_cannot_name_them(tmp_pa
     assert max(np.abs(a.pixels.astype(float) - b.pixels).mean() for a, b in pairs) < 4
 
 
+@pytest.mark.parametrize("name, base", [("a.mp4", Fraction(1, 12800)), ("a.mkv", Fraction(1, 1000))])
+def test_an_avi_has_no_empty_frames_between_those_of_an_even_clip(tmp_path, name, base):
+    times = [round(Fraction(index, 25) / base) + index % 2 for index in range(12)]
+    process(make_clip(tmp_path / name, base=base, times=times, sound=1), tmp_path / "b.avi", Identity())
+    with av.open(str(tmp_path / "b.avi")) as clip:
+        assert clip.streams.video[0].average_rate == 25 and clip.streams.video[0].frames <= 13
+
+
+def test_a_clip_whose_rate_is_not_told_goes_into_mp4(tmp_path):
+    with av.open(str(tmp_path / "a.dv"), "w", format="dv") as clip:
+        video = clip.add_stream("dvvideo", rate=25)
+        video.width, video.height, video.pix_fmt = 720, 576, "yuv420p"
+        for _ in range(3):
+            clip.mux(video.encode(av.VideoFrame.from_ndarray(np.zeros((576, 720, 3), np.uint8), "rgb24")))
+    process(tmp_path / "a.dv", tmp_path / "b.mp4", Identity(), VideoSettings(temporal="off"))
+    with av.open(str(tmp_path / "b.mp4")) as clip:
+        assert clip.streams.video[0].average_rate == 25
+
+
 def test_a_stretch_counts_from_where_the_clip_begins(tmp_path):
     source = make_clip(tmp_path / "a.mp4", times=[64_000 + 512 * index for index in range(12)])
     cut = VideoSettings(start=0.08, end=0.24)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from functools import cached_property
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -32,6 +33,7 @@ from derain.video.timecodes import later
 
 FILE_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder"}  # tags that speak of the old file
 LEAST_FREE = 1 << 20  # bytes, below which the disk is full
+UNEVEN = 0.1  # of a step, which a frame may be beside the usual times, as where a container counts milliseconds
 GAP = 10  # usual steps between frames, from which a longer one is a gap
 LONGEST_STEP = 10  # seconds that a last frame may stay
 TIMECODE = "timecode"  # name of a tag
@@ -98,6 +100,10 @@ class Joining:
             return self.stretch[0]
         first = [min(map(min, _times(track))) * track.clip.time_base for track in self.tracks]
         return float(min([*first, self.source.origin] if self.audio else first))
+
+    def even_rate(self, track: Track) -> Fraction | None:
+        """Of pictures that come so, in AVI, which has an empty one in each step of its clock where none comes."""
+        return even_rate(track) if self.form == "avi" else None
 
     def told_of(self, stream: Any) -> dict[str, str]:
         """Tags of a track."""
@@ -188,7 +194,7 @@ def _write(joining: Joining) -> list[str]:
                 _set_chapters(container, source, joining.origin, joining.stretch[1])
             container.start_encoding()  # an error of the header is none of a packet
             packets = heapq.merge(
-                *(_video_packets(track, new, joining.origin, header.whole) for track, new in pictures),
+                *(_video_packets(track, new, joining, header.whole) for track, new in pictures),
                 _other_packets(joining, copied, beside),
                 key=lambda timed: timed[0],
             )
@@ -202,7 +208,8 @@ def _write(joining: Joining) -> list[str]:
         if beside.refused:
             _check_pictures(out, pictures)
     except (av.FFmpegError, OSError, ValueError, ArithmeticError) as error:
-        raise PhotoError(f"{out}: {unwritable(error, f'written as {joining.form}')}") from None
+        advice = "; try a result in .mkv" if isinstance(error, ValueError) and joining.form not in ELEMENTS else ""
+        raise PhotoError(f"{out}: {unwritable(error, f'written as {joining.form}')}{advice}") from None
     for sentence in header.what_is_lost(source) if joining.keep_header else []:
         say(sentence)
     if joining.form in BOXES:
@@ -340,7 +347,8 @@ def _add_picture(container: Any, track: Track, joining: Joining) -> Any:
     if aspect := track.clip.stream.sample_aspect_ratio:
         video.codec_context.sample_aspect_ratio = aspect  # which not every codec tells in its pictures
     video.codec_context.framerate = track.clip.rate
-    video.time_base = track.clip.time_base
+    rate = joining.even_rate(track)
+    video.time_base = 1 / rate if rate else track.clip.time_base
     video.metadata.update(joining.told_of(track.clip.stream))
     video.disposition = track.clip.stream.disposition
     return video
@@ -374,8 +382,9 @@ def _set_chapters(container: Any, source: Clip, begin: float, end: float) -> Non
         container.set_chapters([c | {"end": int(c["end"])} for c in kept])
 
 
-def _video_packets(track: Track, stream: Any, origin: float, whole: bool) -> Iterator[Timed]:
+def _video_packets(track: Track, stream: Any, joining: Joining, whole: bool) -> Iterator[Timed]:
     """Packets in the order of decoding."""
+    origin = joining.origin
     segments, base, times = track.segments, track.clip.time_base, _times(track)
     in_order = [pts for segment in times for pts in segment]
     shown, decoded = sorted(in_order), decoding_times(in_order)
@@ -385,6 +394,8 @@ def _video_packets(track: Track, stream: Any, origin: float, whole: bool) -> Ite
     if steps:  # what MP4 and MOV take for the time after the last decoding
         lasts[in_order[-1]] = decoded[0] + shown[-1] - shown[0] + steps[-1] - decoded[-1]
     shift, index = round(origin / base), 0
+    rate = joining.even_rate(track)
+    begins = round((float(shown[0] * base) - origin) * rate) if rate else 0
     for path in segments:
         with opened(path) as container:
             for packet in container.demux(video=0):
@@ -393,8 +404,24 @@ def _video_packets(track: Track, stream: Any, origin: float, whole: bool) -> Ite
                 step = lasts.get(in_order[index]) or round(packet.duration * packet.time_base / base)
                 packet.stream, packet.time_base, packet.duration = stream, base, step
                 packet.pts, packet.dts = in_order[index] - shift, decoded[index] - shift
-                yield float(packet.dts * base), packet
+                if rate:
+                    packet.time_base, packet.duration = 1 / rate, 1
+                    packet.pts = packet.dts = begins + round((in_order[index] - shown[0]) * base * rate)
+                yield float(packet.dts * packet.time_base), packet
                 index += 1
+
+
+def even_rate(track: Track) -> Fraction | None:
+    """Frames a second, if all come in steps of that, or in several at once, and in the order of decoding."""
+    times = [pts for segment in _times(track) for pts in segment]
+    if any(after <= before for before, after in pairwise(times)):
+        return None
+    for rate in (track.clip.rate, track.clip.stream.guessed_rate):
+        places = [(at - times[0]) * track.clip.time_base * rate for at in times] if rate else [Fraction(1, 2)]
+        steps = [round(after) - round(before) for before, after in pairwise(places)]
+        if all(abs(place - round(place)) < UNEVEN for place in places) and all(step > 0 for step in steps):
+            return Fraction(rate)
+    return None
 
 
 def decoding_times(in_order: list[int]) -> list[int]:

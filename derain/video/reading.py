@@ -84,7 +84,12 @@ class PictureTrack:
     @property
     def rate(self) -> Fraction:
         """Frames a second, on average."""
-        return self.stream.average_rate or self.stream.guessed_rate or Fraction(25)
+        average, guessed = self.stream.average_rate, self.stream.guessed_rate
+        if (
+            average and guessed and guessed < average and average * self.time_base == 1
+        ):  # it is the clock's, as of raw DV
+            return Fraction(guessed)
+        return Fraction(average or guessed or 25)
 
 
 class Clip(PictureTrack):
