@@ -416,7 +416,7 @@ def even_rate(track: Track) -> Fraction | None:
     times = [pts for segment in _times(track) for pts in segment]
     if any(after <= before for before, after in pairwise(times)):
         return None
-    for rate in (track.clip.rate, track.clip.stream.guessed_rate):
+    for rate in (track.clip.stream.guessed_rate, track.clip.rate):
         places = [(at - times[0]) * track.clip.time_base * rate for at in times] if rate else [Fraction(1, 2)]
         steps = [round(after) - round(before) for before, after in pairwise(places)]
         if all(abs(place - round(place)) < UNEVEN for place in places) and all(step > 0 for step in steps):
