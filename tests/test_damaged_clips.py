@@ -428,6 +428,15 @@ def test_sound_that_a_damaged_header_takes_is_said(tmp_path, ending, lost):
     assert done.frames == 5 and len(done.damage) == 1 and lost in done.damage[0]
 
 
+def test_every_frame_that_is_out_of_order_is_counted(tmp_path):
+    clip = make(tmp_path / "a.ts", count=12)
+    clip.write_bytes(clip.read_bytes() * 3)
+    with av.open(str(clip)) as source:
+        count = len(list(source.decode(video=0)))
+    done = process(clip, tmp_path / "b.mkv", Identity(), FRAME_BY_FRAME)
+    assert any(f"{count - done.frames} frames are out of order" in sentence for sentence in done.damage), done.damage
+
+
 def makes_sense(path: Path) -> bool:
     with structure(path, 0) as parts:
         return not parts.is_broken_until(parts.size) and not parts.is_cut

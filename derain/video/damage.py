@@ -1,5 +1,6 @@
 """What of a clip could not be read, and how that is said."""
 
+from collections import Counter
 from dataclasses import asdict, dataclass, field, fields, replace
 from fractions import Fraction
 from typing import Any
@@ -15,7 +16,7 @@ class Damage:
 
     lost: set[int] = field(default_factory=set)  # times of frames that cannot be decoded
     flawed: set[int] = field(default_factory=set)  # times of frames that are shown, though damaged
-    behind: set[int] = field(default_factory=set)  # times of frames that are not after the frame before
+    behind: Counter[int] = field(default_factory=Counter)  # times of frames not after the one before, some of several
     gaps: set[int] = field(default_factory=set)  # times after which the file makes no sense for a while
     untimed: int = 0  # frames that cannot be decoded either, and of which nobody knows when they are
     reason: str = ""  # of the last of them
@@ -26,7 +27,7 @@ class Damage:
 
     @property
     def times(self) -> set[int]:
-        return self.lost | self.flawed | self.behind | self.gaps
+        return self.lost | self.flawed | set(self.behind) | self.gaps
 
     def clear(self) -> None:
         self.__init__()  # type: ignore[misc]
@@ -35,21 +36,25 @@ class Damage:
         """What another pass over the same track met."""
         for name in TIMES:
             getattr(self, name).update(getattr(other, name))
+        self.behind |= other.behind
         self.untimed = max(self.untimed, other.untimed)
         self.reason, self.end = other.reason or self.reason, other.end or self.end
 
     def as_dict(self) -> dict[str, object]:
-        return asdict(self) | {name: sorted(getattr(self, name)) for name in TIMES}
+        behind = {"behind": sorted(self.behind.elements())}
+        return asdict(self) | behind | {name: sorted(getattr(self, name)) for name in TIMES}
 
     @classmethod
     def of(cls, known: dict[str, object]) -> "Damage":
         """From what :meth:`as_dict` gave."""
-        return cls(**known | {name: set(known[name]) for name in TIMES})  # type: ignore[call-overload]
+        times: dict[str, Any] = {name: set(known[name]) for name in TIMES}  # type: ignore[call-overload]
+        return cls(**known | times | {"behind": Counter(known["behind"])})  # type: ignore[call-overload]
 
     def within(self, first: float, last: float) -> "Damage":
         """The damage in a stretch, from ``first`` to before ``last`` in the track's units."""
         inside: dict[str, Any] = {name: {at for at in getattr(self, name) if first <= at < last} for name in TIMES}
-        return replace(self, **inside)
+        behind = Counter({at: count for at, count in self.behind.items() if first <= at < last})
+        return replace(self, behind=behind, **inside)
 
     def said(self, shown: list[int], base: Fraction, begins: float, written: bool = True) -> list[str]:
         """Sentences about frames that are missing or damaged among those that are ``shown``.
@@ -68,7 +73,7 @@ class Damage:
         if self.untimed:
             sentences.append(f"{_frames(self.untimed)} damaged, at unknown times")
         if self.behind:
-            sentences.append(f"{_frames(len(self.behind))} out of order{left_out}")
+            sentences.append(f"{_frames(self.behind.total())} out of order{left_out}")
         if self.gaps:
             when = [f"{float(at * base) - begins:.2f} s" for at in sorted(self.gaps)]
             where = listed(when, MOST_LISTED, "more moments")

@@ -242,7 +242,7 @@ class Clip(PictureTrack):
             pts = (last or 0) + step if pts is None else round(pts * own / self.time_base)
             pts += clock.moved(pts, step, self.parts if clock.is_odd(pts) else ())
             if last is not None and pts <= last:
-                self.damage.behind.add(pts)
+                self.damage.behind[pts] += 1
                 continue  # a frame that no player would show
             step = step if last is None else pts - last
             last = pts
