@@ -13,6 +13,7 @@ from derain.cli.app import app
 from derain.cli.score import _pictures
 from derain.evaluation.self_test import draw_scene
 from derain.rain.amount import RAINY_SCORE, amount, coverage, visible
+from derain.rain.clean import streak_line
 from derain.rain.compose import add
 from derain.rain.remaining import rain_left
 from derain.rain.render import Kind, line_kernel, render
@@ -186,6 +187,13 @@ def test_rain_that_is_evidently_left_is_told_at_any_size(seen_through_rain, shar
     clean, rainy = (np.kron(part, np.ones((enlarged, enlarged, 1), np.uint8)) for part in seen_through_rain)
     background = (clean * (1 - share) + rainy * share).astype(np.uint8)
     assert least <= rain_left(rainy, background) <= most
+
+
+def test_what_a_caller_makes_of_numbers_next_to_nothing_plays_no_part(streaked, seen_through_rain):
+    told = amount(streaked), rain_left(*seen_through_rain[::-1])
+    streak_line.cache_clear()
+    with np.errstate(all="raise"):
+        assert (amount(streaked), rain_left(*seen_through_rain[::-1])) == told
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 900), (700, 2)])

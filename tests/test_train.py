@@ -909,7 +909,7 @@ def test_bad_input_is_one_clear_error(folders, tmp_path):
         train(config(), tmp_path / "empty", clean, tmp_path / "out1")
     with pytest.raises(TrainingError, match="not a folder"):
         train(config(), rainy, tmp_path / "missing", tmp_path / "out2")
-    with pytest.raises(TrainingError, match="multiple of 16"):
+    with pytest.raises(UsageError, match="multiple of 16"):
         config(crop=50)
     with pytest.raises(TrainingError, match="no checkpoint"):
         train(config(), rainy, clean, tmp_path / "out3", resume=True)

@@ -32,6 +32,7 @@ class Likeness(NamedTuple):
     height: float  # of a streak, of 1
 
 
+@np.errstate(under="ignore")  # be numbers that are next to nothing errors to the caller
 def likeness(layer: Heights) -> Likeness:
     """The statistics of a cleaned ``(H, W)`` layer of heights, which must not be empty."""
     correlation = autocorrelation(layer)

@@ -18,6 +18,7 @@ PIXEL_SIGMA = 12**-0.5  # px, standard deviation of the square that a pixel sees
 STREAK_COVER = (0.0024, 0.18)  # length of all separate streaks of a layer together, px a pixel
 
 
+@np.errstate(under="ignore")  # be numbers that are next to nothing errors to the caller
 def line_kernel(length: float, degrees: float, width: float) -> Heights:
     """Motion-blur kernel: a Gaussian blob of ``width`` px (sigma) that moves ``length`` px at ``degrees`` from the
     vertical, seen by pixels; sum 1.
