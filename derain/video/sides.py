@@ -24,9 +24,9 @@ LOST_KINDS = {
     "S12M_TIMECODE": "timecodes inside the pictures",
     "GOP_TIMECODE": "timecodes inside the pictures",
     "SEI_UNREGISTERED": "vendor messages inside the pictures",
-    "STEREO3D": "how the pictures of both eyes are put together",
+    "STEREO3D": "what pictures themselves may tell of both eyes",
     "AFD": "which part of the picture is to be shown",
-    "AMBIENT_VIEWING_ENVIRONMENT": "the light of the room that the picture is for",
+    "AMBIENT_VIEWING_ENVIRONMENT": "what pictures themselves may tell of the room that they are for",
 }
 KINDS_TAKEN_OVER = {
     "libx264": {"A53_CC", "SEI_UNREGISTERED", "STEREO3D"}
@@ -101,8 +101,9 @@ def has_sides_to_take_over(sides: dict[str, bytes]) -> bool:
 
 
 def _own_sides(sides: dict[str, bytes]) -> set[str]:
-    """Kinds of side data without what the source's encoder says of itself."""
-    return sides.keys() - ({"SEI_UNREGISTERED"} if _is_of_encoder(sides) else set())
+    """Kinds of side data without what the source's encoder says of itself, and that a picture is for one eye alone."""
+    flat = {"STEREO3D"} if not any(sides.get("STEREO3D", b"")[:4]) else set()
+    return sides.keys() - flat - ({"SEI_UNREGISTERED"} if _is_of_encoder(sides) else set())
 
 
 def _is_of_encoder(sides: dict[str, bytes]) -> bool:
