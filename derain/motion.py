@@ -16,6 +16,8 @@ REFINEMENT = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 15, 1e-4)  # most
 EQUAL_MISFIT = 1.02  # a simpler motion of the camera is taken if its misfit is at most so many times the best's
 CUT_THRESHOLD = 0.5  # share of a frame's contrast that differs after alignment from which it is another scene
 
+BAND = 32  # px, rows in which what moves is told from what stands still, and how far apart its columns are
+
 Small = NDArray[np.uint8]  # grey, at the size at which motion is estimated
 Field = NDArray[np.float32]  # (H, W, 2) px to the right and down
 Camera = NDArray[np.float64]  # (3, 3), or its first two rows
@@ -101,7 +103,24 @@ def pixel_grid(height: int, width: int) -> Field:
 
 def warped(picture: NDArray[Any], flow: Field, form: int = cv2.INTER_LINEAR) -> NDArray[Any]:
     """The picture sampled where ``flow`` says."""
-    places = np.asarray(cv2.add(pixel_grid(*flow.shape[:2]), flow))
+    return sampled(picture, cv2.add(pixel_grid(*flow.shape[:2]), flow), form)
+
+
+def warped_where_it_moves(picture: NDArray[Any], flow: Field, form: int) -> NDArray[Any]:
+    """As :func:`warped`, but what stands still is copied, which is much quicker."""
+    found, places = picture.copy(), pixel_grid(*flow.shape[:2])
+    for top in range(0, len(flow), BAND):
+        rows = slice(top, top + BAND)
+        moving = np.flatnonzero(np.abs(flow[rows]).max(0).any(1))
+        for columns in np.split(moving, np.flatnonzero(np.diff(moving) > BAND) + 1):
+            if columns.size:
+                part = rows, slice(columns[0], columns[-1] + 1)
+                found[part] = sampled(picture, cv2.add(places[part], flow[part]), form)
+    return found
+
+
+def sampled(picture: NDArray[Any], places: NDArray[Any], form: int) -> NDArray[Any]:
+    """The picture at places; beyond its edge are the edge's own values."""
     return np.asarray(cv2.remap(picture, places, None, form, borderMode=cv2.BORDER_REPLICATE))  # type: ignore[call-overload]
 
 

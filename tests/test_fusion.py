@@ -156,6 +156,32 @@ def test_where_no_neighbour_shows_a_place_the_networks_own_result_stays():
     assert np.array_equal(found, background)
 
 
+@pytest.mark.parametrize("device", [None, "cpu"])
+def test_a_date_that_the_camera_writes_stays(device):
+    rainy, single, truths = panned(2.6)
+    for frames in (rainy, single, truths):
+        for frame in frames:
+            cv2.putText(frame, "12:34 65 km/h", (8, HEIGHT - 10), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (250,) * 3, 1)
+    written = np.s_[HEIGHT - 24 : HEIGHT - 6, 6:130]
+    result = list(fused(zip(rainy, single), device and torch.device(device)))
+    found, alone = (error([each[written] for each in kind], [t[written] for t in truths]) for kind in (result, single))
+    assert found < 2 * alone
+
+
+@pytest.mark.parametrize("device", [None, "cpu"])
+def test_where_it_rains_densely_in_all_frames_their_darkest_is_no_limit(device):
+    """What does not change from frame to frame is no rain, whatever the network says."""
+    rng = np.random.default_rng(0)
+    truth = np.full((HEIGHT, WIDTH, 3), 80, np.uint8)
+    truth[:, WIDTH // 2 :: 8] = 90  # stripes that the network takes for rain
+    single = np.full_like(truth, 80)
+    frames = [truth + rng.integers(3, 40, (HEIGHT, WIDTH, 1), dtype=np.uint8) for _ in range(COUNT)]
+    frames = [np.where(np.arange(WIDTH)[:, None] < WIDTH // 2, frame, truth) for frame in frames]
+    result = list(fused(zip(frames, [single] * COUNT), device and torch.device(device)))[REACH:-REACH]
+    left, right = np.abs(np.subtract(result, truth, dtype=float))[:, 8:-8, 8:-8].mean((0, 1, 3)).reshape(2, -1)
+    assert left[:-8].mean() < 5 and right[8:].mean() < 0.2
+
+
 def test_nothing_changes_where_the_network_sees_no_rain():
     """Noise is no rain, whatever the neighbours show."""
     rng = np.random.default_rng(0)
@@ -173,7 +199,8 @@ def test_rain_that_begins_is_fused_as_if_all_frames_before_had_been_looked_at():
     rainy, single, truths = panned(1.7)
     begins = list(zip([*truths[:4], *rainy[4:]], [*truths[:4], *single[4:]]))
     found = list(fused(begins, threads=3))
-    assert not np.array_equal(found[2], truths[2]) and np.array_equal(found[1], truths[1])
+    first = 4 - REACH
+    assert not np.array_equal(found[first], truths[first]) and np.array_equal(found[first - 1], truths[first - 1])
     assert error(found[4:], truths[4:]) < 0.5 * error(single[4:], truths[4:])
 
 
@@ -186,7 +213,7 @@ def test_a_device_gives_what_the_processor_gives(shift, dtype):
     on_device = list(fused(pairs, torch.device("cpu"), threads=2))
     assert all(picture.dtype == dtype and picture.shape == (HEIGHT, WIDTH, 3) for picture in on_device)
     differences = np.abs([a.astype(float) - b for a, b in zip(on_device, fused(pairs), strict=True)]) / level
-    assert np.mean(differences > 1) < 0.001 and differences.mean() < 0.02
+    assert np.mean(differences > 1) < 0.001 and differences.mean() < 0.03
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 50), (33, 27)])

@@ -5,13 +5,16 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from derain.arrays import Mask
+from derain.arrays import Grey, Mask
 from derain.motion import FLOW_TOLERANCE, Field, Motion, Small, camera_flow, pixel_grid, warped
+from derain.ordering import ordered
 
 CAMERA_PREFERENCE = 2.0  # grey levels by which the camera's motion may fit worse than a pixel's own and is taken
 ALIGNMENT_TOLERANCE = 10.0  # grey levels by which aligned frames without thin bright lines may differ
 RESIDUAL_RAIN = 4.0  # grey levels more of tolerance for each that the network took as rain around there
 DARK_RAIN = 30.0  # the same of a sky behind dark rain, without thin dark lines
+STEADY = 8  # grey levels by which what keeps its place in the picture may differ from frame to frame
+SCATTER = 1.0  # grey levels less than around it, by which it must differ less in its place than along the motion
 ALIGNMENT_MARGIN = 3  # px at the size of the flow, side of the square that must be alike as a whole
 
 
@@ -28,20 +31,41 @@ class Look:
     may_show_dark_rain: bool
 
 
-def choose_flow(here: Look, neighbour: Look, there: Motion, back: Motion) -> tuple[Field, Small]:
-    """The camera's motion where it fits, elsewhere the pixel's own; and 1 where one of them does."""
+def choose_flow(here: Look, neighbour: Look, there: Motion, back: Motion) -> Field:
+    """The camera's motion where it fits, elsewhere the pixel's own."""
     places = pixel_grid(*here.smooth.shape)
     candidates = camera_flow(there.camera, places), there.flow
     differences = (cv2.absdiff(warped(neighbour.smooth, field), here.smooth).astype(np.float32) for field in candidates)
     misfits = [np.asarray(cv2.GaussianBlur(difference, (0, 0), 3.0)) for difference in differences]
     astray = there.flow + warped(back.flow, there.flow)
     own = (misfits[0] > misfits[1] + CAMERA_PREFERENCE) & (np.hypot(astray[..., 0], astray[..., 1]) < FLOW_TOLERANCE)
-    field = np.where(own[..., None], there.flow, candidates[0])
+    return np.where(own[..., None], there.flow, candidates[0])
+
+
+def stays(here: Look, neighbours: list[Look], fields: list[Field]) -> Mask:
+    """Where something keeps its place in the picture while the rest moves, such as a date that a camera writes."""
+    unmoved = [here.smooth, *(neighbour.smooth for neighbour in neighbours)]
+    followed = [here.smooth, *(warped(neighbour.smooth, field) for neighbour, field in zip(neighbours, fields))]
+    changes = ordered([cv2.absdiff(neighbour.rainy, here.rainy) for neighbour in neighbours], np.minimum, np.maximum)
+    steady = changes[max(len(changes) - 2, 0)] < STEADY  # a streak may cross it in one of them
+    steady &= scatter(followed) > scatter(unmoved) + SCATTER
+    return np.asarray(cv2.dilate(steady.astype(np.uint8), np.ones((3, 3)))) > 0
+
+
+def scatter(pictures: list[Small]) -> Grey:
+    """How far they are from their median, in the mean of all and of what is around."""
+    median = ordered(pictures, np.minimum, np.maximum)[len(pictures) // 2]
+    off = np.mean([cv2.absdiff(picture, median) for picture in pictures], axis=0, dtype=np.float32)
+    return np.asarray(cv2.GaussianBlur(np.asarray(off), (0, 0), 3.0), np.float32)
+
+
+def same_things(here: Look, neighbour: Look, field: Field) -> Small:
+    """1 where the neighbour shows the same things, if what is thin and bright is rain."""
     difference = warped(neighbour.plain, field).astype(np.float32) - here.plain
     brighter = np.asarray(cv2.GaussianBlur(difference, (0, 0), 2.0))
     darkest = -(ALIGNMENT_TOLERANCE + RESIDUAL_RAIN * here.rain)
     valid = (brighter > darkest) & (brighter < ALIGNMENT_TOLERANCE + RESIDUAL_RAIN * warped(neighbour.rain, field))
-    return field, surely(valid, field)
+    return surely(valid, field)
 
 
 def same_sky(here: Look, neighbour: Look, field: Field) -> Small:

@@ -12,6 +12,7 @@ from derain.video.dark_rain import BRIGHT, DEEPEST
 
 BRIGHTER_TOLERANCE = 6.0  # grey levels above the background, up to which a sample shows it
 DARKER_TOLERANCE = 10.0  # grey levels below the background, up to which a sample shows it
+RAIN_TOLERANCE = 4.0  # grey levels above it that the network takes for rain, too, up to which a sample shows it
 SINGLE_IMAGE_WEIGHT = 0.25  # of the single-image background, where a sample has 1
 RAIN_CHROMA = 12.0  # grey levels that the channels of colourless rain differ by
 CHROMA_PER_HEIGHT = 1.25  # grey levels more for each of the rain's height: over coloured things rain looks coloured
@@ -48,12 +49,8 @@ def consensus(
     single = grey(background)
     own, others = grey(rainy), [grey(n.rainy) for n in neighbours]
     samples = [own, *(np.where(n.seen, sample, single) for n, sample in zip(neighbours, others))]
-    darkest, second = samples[0], np.full_like(single, np.iinfo(single.dtype).max)
-    for sample in samples[1:]:
-        second = np.minimum(second, np.maximum(darkest, sample))
-        darkest = np.minimum(darkest, sample)
-    network = lower_median([single, *(np.where(n.seen, n.background, single) for n in neighbours)])
-    pivot = np.clip(network, darkest, second).astype(np.float32)
+    backgrounds = [single, *(np.where(n.seen, n.background, single) for n in neighbours)]
+    pivot = limited(middling(backgrounds), samples)
     if dark is not None:
         middle = upper_median([own, *(np.where(n.seen, sample, own) for n, sample in zip(neighbours, others))])
         deeper = (middle > own + DEEPEST * level) & (dark > 0)
@@ -63,13 +60,14 @@ def consensus(
     weights = np.full(single.shape, SINGLE_IMAGE_WEIGHT, np.float32)
     seen_by = [n.seen for n in neighbours]
     witnessed = np.maximum.reduce(seen_by)  # alone, a frame cannot tell rain from background
-    for picture, sample, seen in zip(
-        [rainy, *(n.rainy for n in neighbours)], samples, [witnessed, *seen_by], strict=True
+    for picture, sample, its_background, seen in zip(
+        [rainy, *(n.rainy for n in neighbours)], samples, backgrounds, [witnessed, *seen_by], strict=True
     ):
         height = (sample - pivot) / level
-        weight = (
-            np.maximum(1 - np.square(np.maximum(height / BRIGHTER_TOLERANCE, -height / DARKER_TOLERANCE)), 0) * seen
-        )
+        off = np.maximum(height / BRIGHTER_TOLERANCE, -height / DARKER_TOLERANCE)
+        taken_there = cv2.subtract(sample, its_background) / level
+        off = np.maximum(off, np.minimum(height, taken_there) / RAIN_TOLERANCE)
+        weight = np.maximum(1 - np.square(off), 0) * seen
         total += picture * weight[..., None]
         weights += weight
     shown = np.rint(total / weights[..., None])
@@ -83,6 +81,27 @@ def consensus(
         unlike_rain |= deeper
     shown[unlike_rain] = background[unlike_rain]
     return np.asarray(np.clip(shown, 0, np.minimum(most, 255 * level))).astype(rainy.dtype)
+
+
+def limited(network: Plane | Grey, samples: list[Plane]) -> Grey:
+    """What the network shows, held between the darkest two of the samples as far as the samples agree.
+
+    Where it rains so densely that no sample is without rain they differ, and their darkest are no limit.
+    """
+    in_order = ordered(samples, np.minimum, np.maximum)
+    darkest, second, middle = in_order[0], in_order[1], in_order[len(in_order) // 2]
+    off = np.clip(network, darkest, second).astype(np.float32) - network
+    power, spread = np.square(off), np.square(middle.astype(np.float32) - darkest)
+    return np.asarray(network + off * (power / np.maximum(power + spread, np.float32(1e-6))), np.float32)
+
+
+def middling(pictures: list[Plane]) -> Plane | Grey:
+    """At each pixel the mean of the middle three; of fewer than five the lower median."""
+    if len(pictures) < 5:
+        return lower_median(pictures)
+    first = (len(pictures) - 3) // 2
+    below, middle, above = ordered(pictures, np.minimum, np.maximum)[first : first + 3]
+    return np.asarray((below.astype(np.float32) + middle + above) / 3, np.float32)
 
 
 def lower_median(pictures: list[Plane]) -> Plane:

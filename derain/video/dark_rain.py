@@ -60,6 +60,8 @@ def shares_of_dark_rain(rainy: Tensor, rain: Tensor, neighbours: Tensor) -> Tens
         * between(likeness(bright * F.relu(low - rainy), rain), ALONG)
         * (darkened > LEAST_DARKENING * around(bright, AROUND))
     )
+    if not shares.any():
+        return shares
     shares = shares * ~long_things(bright * (high - rainy) > NOISE, shares)
     sky = cells(bright)
     light = cells(bright * high) / sky.clamp(min=1e-3)
@@ -71,7 +73,9 @@ def long_things(dark: Tensor, like: Tensor) -> Tensor:
     """In which cells, as many as ``like`` has, there is something dark that is longer than a streak."""
     halved = F.max_pool2d(dark[None, None].float(), 2, ceil_mode=True)
     share = F.conv2d(halved, lines(dark.device), padding=LONGEST // 4).amax(1, keepdim=True)
-    around_it = F.max_pool2d((share > COVERED).float(), LONGEST // 2, stride=1, padding=LONGEST // 4)
+    side, margin = LONGEST // 2, LONGEST // 4
+    beside_it = F.max_pool2d((share > COVERED).float(), (1, side), stride=1, padding=(0, margin))
+    around_it = F.max_pool2d(beside_it, (side, 1), stride=1, padding=(margin, 0))
     return F.adaptive_max_pool2d(around_it, like.shape)[0, 0] > 0
 
 

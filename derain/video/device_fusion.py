@@ -27,6 +27,8 @@ from derain.video.alignment import (
     CAMERA_PREFERENCE,
     DARK_RAIN,
     RESIDUAL_RAIN,
+    SCATTER,
+    STEADY,
     Look,
 )
 from derain.video.consensus import (
@@ -36,6 +38,7 @@ from derain.video.consensus import (
     DARKER_TOLERANCE,
     NOISE_ABOVE,
     RAIN_CHROMA,
+    RAIN_TOLERANCE,
     SINGLE_IMAGE_WEIGHT,
 )
 from derain.video.dark_rain import BRIGHT, DEEPEST, shares_of_dark_rain
@@ -181,11 +184,28 @@ def choose_flow(shot: PlacedShot, views: list[PlacedView]) -> tuple[Tensor, Tens
     astray = flows + warped(back, flows)
     own = (misfits[0] > misfits[1] + CAMERA_PREFERENCE) & (torch.hypot(*astray.unbind(1)) < FLOW_TOLERANCE)
     field = torch.where(own[:, None], flows, along)
+    field = field * ~stays(shot, [view.other for view in views], field)
     seen = warped(torch.cat([plain, rain], 1), field).round_()
     brighter = blurred(seen[:, :1] - shot.plain, 2)[:, 0]
     valid = brighter > -(ALIGNMENT_TOLERANCE + RESIDUAL_RAIN * shot.rain)
     valid &= brighter < ALIGNMENT_TOLERANCE + RESIDUAL_RAIN * seen[:, 1]
     return field, surely(valid, field)
+
+
+def stays(shot: PlacedShot, others: list[PlacedShot], field: Tensor) -> Tensor:
+    """As :func:`derain.video.alignment.stays`; ``(h, w)``."""
+    unmoved = torch.stack([shot.smooth, *(other.smooth for other in others)])
+    followed = torch.cat([shot.smooth[None], warped(unmoved[1:, None], field).round_()[:, 0]])
+    changes = ordered([(other.rainy - shot.rainy).abs_() for other in others], torch.minimum, torch.maximum)
+    steady = changes[max(len(changes) - 2, 0)] < STEADY
+    steady &= scatter(followed) > scatter(unmoved) + SCATTER
+    return F.max_pool2d(steady[None, None].float(), 3, 1, 1)[0, 0] > 0
+
+
+def scatter(pictures: Tensor) -> Tensor:
+    """As :func:`derain.video.alignment.scatter`."""
+    median = ordered(list(pictures), torch.minimum, torch.maximum)[len(pictures) // 2]
+    return blurred((pictures - median).abs_().mean(0)[None, None], 3)[0, 0]
 
 
 def seen_through(shot: PlacedShot, views: list[PlacedView], field: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
@@ -279,13 +299,9 @@ def consensus(frame: Placed, rain: Tensor, others: Seen, white: int, dark: Tenso
     """As :func:`derain.video.consensus.consensus`; ``(3, H, W)`` whole numbers as float32."""
     level, single = white / 255, frame.grey
     samples = torch.cat([grey(frame.rainy)[None], others.sample])
+    backgrounds = torch.cat([single[None], others.background])
     own = samples[0]
-    darkest, second = samples[0], torch.full_like(single, white)
-    for sample in samples[1:]:
-        second = torch.minimum(second, torch.maximum(darkest, sample))
-        darkest = torch.minimum(darkest, sample)
-    network = lower_median([single, *others.background])
-    pivot = network.clamp(darkest, second)
+    pivot = limited(middling(list(backgrounds)), samples)
     if dark is not None:
         middle = upper_median([own, *torch.where(others.seen > 0, others.grey, own)])
         deeper = (middle > own + DEEPEST * level) & (dark > 0)
@@ -294,7 +310,9 @@ def consensus(frame: Placed, rain: Tensor, others: Seen, white: int, dark: Tenso
     total = SINGLE_IMAGE_WEIGHT * (frame.background + (pivot - single))
     seen = torch.cat([others.seen.amax(0, keepdim=True), others.seen])
     heights = (samples - pivot) / level
+    taken_there = (samples - backgrounds) / level
     off = torch.maximum(heights / BRIGHTER_TOLERANCE, heights / -DARKER_TOLERANCE)
+    off = torch.maximum(off, torch.minimum(heights, taken_there) / RAIN_TOLERANCE)
     weights = off.square_().neg_().add_(1).clamp_(min=0).mul_(seen)
     for picture, weight in zip([frame.rainy, *others.rainy], weights):
         total.addcmul_(picture, weight)
@@ -309,6 +327,24 @@ def consensus(frame: Placed, rain: Tensor, others: Seen, white: int, dark: Tenso
         unlike_rain |= deeper
     shown = torch.where(unlike_rain, frame.background, shown)
     return shown.clamp(min=0).minimum(most).clamp_(max=white)
+
+
+def limited(network: Tensor, samples: Tensor) -> Tensor:
+    """As :func:`derain.video.consensus.limited`."""
+    in_order = ordered(list(samples), torch.minimum, torch.maximum)
+    darkest, second, middle = in_order[0], in_order[1], in_order[len(in_order) // 2]
+    off = network.clamp(darkest, second) - network
+    power = off.square()
+    return network + off * (power / (power + (middle - darkest).square()).clamp(min=1e-6))
+
+
+def middling(pictures: list[Tensor]) -> Tensor:
+    """As :func:`derain.video.consensus.middling`."""
+    if len(pictures) < 5:
+        return lower_median(pictures)
+    first = (len(pictures) - 3) // 2
+    below, middle, above = ordered(pictures, torch.minimum, torch.maximum)[first : first + 3]
+    return (below + middle + above) / 3
 
 
 def lower_median(pictures: list[Tensor]) -> Tensor:

@@ -9,7 +9,7 @@ from typing import Any
 import av
 
 from derain.arrays import Pixels
-from derain.errors import PhotoError, unwritable
+from derain.errors import PhotoError, reason, unwritable
 from derain.files.writing import write_bytes
 from derain.video.colour import Colours, from_rgb, stored_as, tag
 from derain.video.decoding import ANY_BYTES
@@ -128,9 +128,10 @@ class PictureEncoder:
         """What to say of an error of the encoder or the container."""
         codec = self.encoding.codec
         begun = self.stream.codec_context.is_open
-        done = "written" if isinstance(error, OSError) and begun else f"encoded as {codec}"
+        if isinstance(error, OSError) and begun:
+            return PhotoError(f"{self.named}: {unwritable(error)}")
         advice = "; it needs an NVIDIA GPU with an encoder" if codec.endswith(NVENC) and not begun else ""
-        return PhotoError(f"{self.named}: {unwritable(error, done)}{advice}")
+        return PhotoError(f"{self.named}: cannot be encoded as {codec} ({reason(error)}){advice}")
 
 
 def in_time(packets: list[Any]) -> list[Any]:

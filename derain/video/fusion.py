@@ -1,8 +1,9 @@
 """Temporal fusion: a streak is gone in the next frame.
 
 The frames around a frame are aligned to it. Rain only brightens, so of what they show at a place the darkest two limit
-the background from both sides, and the single-image backgrounds say where between them it lies; the mean of all samples
-near that is the result. Where nothing can be aligned the single-image background stays.
+the background from both sides, as far as the frames agree there, and the single-image backgrounds say where between
+them it lies; the mean of all samples near that is the result. Where nothing can be aligned the single-image background
+stays.
 """
 
 from collections import deque
@@ -25,11 +26,12 @@ from derain.motion import (
     composed_motion,
     motion_both_ways,
     warped,
+    warped_where_it_moves,
 )
 from derain.photos import to_8_bit
 from derain.restoring.ahead import ahead
 from derain.restoring.devices import is_out_of_memory
-from derain.video.alignment import Look, choose_flow, same_sky
+from derain.video.alignment import Look, choose_flow, same_sky, same_things, stays
 from derain.video.consensus import Aligned, consensus, grey
 from derain.video.dark_rain import may_show, shares_of_dark_rain
 from derain.video.device_fusion import (
@@ -44,7 +46,7 @@ from derain.video.device_fusion import (
     smalls_of,
 )
 
-REACH = 2  # frames to each side
+REACH = 3  # frames to each side
 
 FLOW_SIDE = 512  # px, largest side of the frames that motion is estimated from
 STREAK_WIDTH = 7  # px at the size of the flow, largest width of a streak
@@ -254,14 +256,20 @@ def fuse(window: Window) -> Pixels:
         found = unless_full(lambda: fused_there(window, others))
         if found is not None:
             return found
-    views, motions = [], window.motions(near)
+    motions, look = window.motions(near), shot.look()
+    shots, fields = [], []
     for other in others:
         there, back = composed_motion(motions, index, other), composed_motion(motions, other, index)
         if there and back:
-            views.append(View(window.shot(other), *choose_flow(shot.look(), window.shot(other).look(), there, back)))
-    if not views:
+            shots.append(window.shot(other))
+            fields.append(choose_flow(look, shots[-1].look(), there, back))
+    if not shots:
         return shot.background
-    return agreed(shot, *seen_through(shot.look(), views))
+    if any(field.any() for field in fields):
+        moving = ~stays(look, [each.look() for each in shots], fields)[..., None]
+        fields = [field * moving for field in fields]
+    views = [View(each, field, same_things(look, each.look(), field)) for each, field in zip(shots, fields)]
+    return agreed(shot, *seen_through(look, views))
 
 
 def seen_through(look: Look, views: list[View]) -> tuple[Grey | None, list[View]]:
@@ -322,6 +330,7 @@ def align_neighbour(view: View, size: tuple[int, ...]) -> Aligned:
         return Aligned(other.rainy, grey(other.background), seen)
     field = field * np.array([width / field.shape[1], height / field.shape[0]], np.float32)
     field = np.asarray(cv2.resize(field, (width, height), interpolation=cv2.INTER_LINEAR))
-    return Aligned(
-        warped(other.rainy, field, cv2.INTER_CUBIC), warped(grey(other.background), field, cv2.INTER_CUBIC), seen
+    rainy, background = (
+        warped_where_it_moves(each, field, cv2.INTER_CUBIC) for each in (other.rainy, grey(other.background))
     )
+    return Aligned(rainy, background, seen)
