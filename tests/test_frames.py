@@ -54,6 +54,15 @@ def test_a_frame_without_rain_comes_back_itself(rng, dtype):
     assert through.background(frame)[-1, -1, -1] < frame[-1, -1, -1]
 
 
+@pytest.mark.parametrize("brightness, is_rainy", [(0.9025, False), (0.91, True)])
+def test_rain_below_half_a_level_of_8_bits_is_none_in_16_bits(brightness, is_rainy):
+    photo = np.full((40, 50, 3), 60_000, np.uint16) - 3000
+    photo[10:30] = round(brightness * 65_535)
+    restorer = Restorer(BelowBright())
+    found, frame = restorer.layers(photo), FrameRestorer(restorer).background(photo)
+    assert found.rain.any() == is_rainy == (frame is not photo) == (not np.array_equal(found.background, photo))
+
+
 def test_rain_that_only_the_reduced_frame_shows_is_taken_from_it_and_not_from_the_frame(rng, monkeypatch):
     class WideRainOnly(BelowBright):
         def layers(self, rainy):

@@ -46,6 +46,13 @@ def shows_rain(rain: Pixels) -> bool:
     return bool(coarse.max() >= np.iinfo(rain.dtype).max // 255)
 
 
+def if_seen(photo: Pixels, layers: Layers) -> Layers:
+    """The layers; of rain that 8 bits would not show any of, the photo itself and none."""
+    if photo.dtype == np.uint8 or int(layers.rain.max()) * 2 * 255 > np.iinfo(photo.dtype).max:
+        return layers
+    return Layers(photo.copy(), np.zeros_like(photo))
+
+
 def heights_of(layer: Pixels) -> NDArray[np.float32]:
     """``(H, W)``, the mean of the channels, in grey levels of 255."""
     heights = np.zeros(layer.shape[:2], np.float32)

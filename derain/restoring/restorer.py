@@ -42,7 +42,7 @@ from derain.restoring.devices import (
 from derain.restoring.fused import fused
 from derain.restoring.giving_back import keep_rain, keep_share
 from derain.restoring.int8 import in_int8, is_exact, is_worth_it
-from derain.restoring.layers import Layers, empty_layers, heights_of, shows_rain, take_too
+from derain.restoring.layers import Layers, empty_layers, heights_of, if_seen, shows_rain, take_too
 from derain.restoring.names import SMALLEST_TILE, check_precision, check_tile
 from derain.restoring.on_device import layers_on_device
 from derain.restoring.scales import glimpses, is_evident, reduced_sizes, stand_out
@@ -143,12 +143,14 @@ class Restorer:
         """As :meth:`layers`, but streaks that are darker than their backdrop stay."""
         if self.device.type == "cuda" and self.model.halo is not None:
             with suppress_out_of_memory():
-                return Layers(*layers_on_device(self, photo))
+                found = Layers(*layers_on_device(self, photo))
+                return if_seen(photo, found) if self.model.only_removes else found
         try:
             found = self._layers_at_every_scale(photo, watch)
-            if self.model.only_removes:
-                keep_rain(photo, found)
-            return found
+            if not self.model.only_removes:
+                return found
+            keep_rain(photo, found)
+            return if_seen(photo, found)
         finally:
             if photo.shape[0] * photo.shape[1] > LARGE and free_memory(self.device) < 2 * used_memory(self.device):
                 give_back_freed_memory()
