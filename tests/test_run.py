@@ -185,8 +185,11 @@ def test_what_exists_is_kept_when_another_result_is_asked_for(photo, small_weigh
     assert command("run", photo, "--rain", "--weights", small_weights).returncode == 0
     assert result.read_bytes() == b"retouched" and photo.with_name(f"{photo.stem}.rain.png").exists()
     comparison.write_bytes(b"the photo as it was")
-    assert command("run", photo, "--in-place", "--compare", "--weights", small_weights).returncode == 0
+    done = command("run", photo, "--in-place", "--compare", "--weights", small_weights)
+    assert done.returncode == 0
     assert comparison.read_bytes() == b"the photo as it was"
+    assert "results of a photo existed and were kept, and may not fit it\n" in done.stderr
+    assert "--overwrite" not in done.stderr  # which would lose it, as the photo is gone
 
 
 def test_results_that_are_kept_are_told_and_not_listed_as_written(photo, small_weights, tmp_path):

@@ -32,6 +32,7 @@ class Progress:
     total: int | None = None  # the same, once all are planned
     there: int = 0  # photos whose results exist
     kept: int = 0  # photos some of whose results exist
+    kept_in_place: bool = False  # whether those are beside a photo that was replaced
     clashes: int = 0  # photos whose results would be others', too
     elsewhere: bool = False  # whether those are not beside the photos, and may be other photos'
     left_out: LeftOut = field(default_factory=LeftOut)
@@ -124,7 +125,10 @@ class Telling:
             self.say(str(self.tally))
         if kept := self.progress.kept:
             which = "a photo" if kept == 1 else f"{kept} photos"
-            self.say(f"results of {which} existed and were kept (--overwrite makes all anew, to fit together)")
+            anew = " (--overwrite makes all anew, to fit together)"
+            if self.progress.kept_in_place:  # the photo as it was is gone, and with --overwrite its rain would be, too
+                anew = f", and may not fit {'it' if kept == 1 else 'them'}"
+            self.say(f"results of {which} existed and were kept{anew}")
         may_succeed = self.tally.failed - self.progress.clashes  # if they are tried again
         if journal and may_succeed and self.tally.photos + self.progress.there > self.tally.failed:
             self.say("give the same command again to do only those that failed")
@@ -152,6 +156,7 @@ class Telling:
 
         self.tally.add(outcome)
         self.progress.kept += bool(outcome.kept)
+        self.progress.kept_in_place |= bool(outcome.kept) and outcome.job.in_place
         if journal and not outcome.error and (trouble := journal.note(outcome.job)):
             self.say(f"progress cannot be recorded ({trouble}); if this run is cut off, the next one starts over")
         self.tell_of(outcome)
