@@ -264,6 +264,7 @@ def test_a_library_that_is_there_and_broken_is_told_as_that(tmp_path, monkeypatc
 def test_what_the_system_lacks_is_one_sentence():
     gone = "import os, tempfile\nos.chdir(tempfile.mkdtemp())\nos.rmdir(os.getcwd())\n"
     little = "import resource\nresource.setrlimit(resource.RLIMIT_AS, (700_000_000, resource.RLIM_INFINITY))\n"
+    library = "/home/me/my programs/libx.so"
     fails = "import derain.cli.app as it\ndef fail():\n    raise {}\nit.app = fail\n"
     wanted = {
         gone: (2, "the current folder does not exist any more; change to another"),
@@ -273,10 +274,24 @@ def test_what_the_system_lacks_is_one_sentence():
             "the system starts no more threads; raise the limits",
         ),
         fails.format("MemoryError"): (1, "there is not enough memory; close other programs"),
-        fails.format('ImportError("libx.so: failed to map segment")'): (1, "there is not enough memory; close other"),
+        fails.format(f'ImportError("Original error was: {library}: failed to map segment")'): (
+            1,
+            f"{library}: cannot be loaded, as there is not enough memory, or its file system allows no programs",
+        ),
         fails.format('RuntimeError("another")'): (1, None),
     }
     for before, (code, sentence) in wanted.items():
         done = forks.command("score", "/a.jpg", before=before)
         assert done.returncode == code and ("Traceback" in done.stderr) is (sentence is None), done
         assert sentence is None or done.stderr.startswith(f"derain: {sentence}"), done
+
+
+@pytest.mark.skipif(os.name == "nt", reason="limits are others there")
+@pytest.mark.parametrize(
+    "words", [["--version"], ["--help"], ["run", "--help"], ["models", "list"], ["models", "path"]]
+)
+def test_what_needs_no_torch_needs_neither_memory_nor_a_folder(words):
+    gone = "import os, tempfile\nos.chdir(tempfile.mkdtemp())\nos.rmdir(os.getcwd())\n"
+    little = "import resource\nresource.setrlimit(resource.RLIMIT_AS, (700_000_000, resource.RLIM_INFINITY))\n"
+    done = forks.command(*words, before=gone + little)
+    assert done.returncode == 0 and done.stdout and not done.stderr, done

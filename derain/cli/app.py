@@ -21,7 +21,7 @@ from derain.cli.quiet import bound_spinning, quiet_libraries
 from derain.cli.run import run
 from derain.cli.score import score
 from derain.cli.serve import serve
-from derain.cli.surroundings import check_surroundings, what_was_missing
+from derain.cli.surroundings import what_was_missing
 from derain.cli.terminal import fill_descriptors, open_streams, say, say_error, tell
 from derain.cli.train import train
 from derain.cli.video import video
@@ -85,7 +85,6 @@ def main() -> None:
     keep_freed_memory()
     results, code = open_streams(), 0
     try:
-        check_surroundings()
         app()
     except DerainError as error:
         say_error(error)

@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperCommand, TyperOption
 
 from derain.cli.examples import epilog
+from derain.cli.surroundings import check_surroundings
 from derain.cli.terminal import say, speak_of
 from derain.errors import UsageError
 
@@ -91,6 +92,9 @@ def in_words(help: str) -> str:
     return re.sub(r"x>=(?=[\d.])", "at least ", help.replace("<=x<=", " to "))
 
 
+WITHOUT_TORCH = "list", "path"  # names of commands that do not load it
+
+
 class Command(TyperCommand):
     """A command; what the library says of its arguments is said of the options of the same name.
 
@@ -124,6 +128,8 @@ class Command(TyperCommand):
             raise
 
     def invoke(self, ctx: Any) -> Any:
+        if self.name not in WITHOUT_TORCH:
+            check_surroundings()
         speak_of({str(option.name): option.opts[0] for option in self.params if option.param_type_name == "option"})
         check_names(ctx.params)
         if (said := beyond_memory(ctx.params)) and not ctx.params.get("quiet"):
