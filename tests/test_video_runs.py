@@ -1,5 +1,6 @@
 """Clips and what is around them: two runs at once, folders that vanish, names."""
 
+import errno
 import json
 import os
 import shlex
@@ -24,7 +25,7 @@ from derain.restoring.restorer import Restorer
 from derain.training.config import TrainConfig
 from derain.training.loop import train
 from derain.video import Done, VideoSettings, process
-from derain.video.naming import best_suffix, default_result
+from derain.video.naming import best_suffix, default_result, folders_of_clips
 from derain.video.reading import Clip
 from tests.forks import command
 from tests.test_video import Identity, frames, make_clip, picture, save_photo
@@ -395,11 +396,26 @@ def test_clips_in_folders_of_a_folder_are_told(tmp_path, small_weights):
     with pytest.raises(UsageError, match="DCIM: holds neither clips nor pictures but folders of clips; give .*100ACME"):
         CliRunner().invoke(app, ["video", str(card), *words], catch_exceptions=False)
     make_clip(card / "b.mp4", count=3)
-    for _ in range(2):  # of which the second finds the results of the first
-        done = CliRunner().invoke(app, ["video", str(card), *words])
+    for out in ("dry/", "dry/", "anew/"):  # of which those after the first find results
+        done = CliRunner().invoke(app, ["video", str(card), "-o", str(card / out), *words[2:]])
         assert f"1 folder with clips left out, such as {card / '100ACME'}: name it, too\n" in done.stderr
     done = CliRunner().invoke(app, ["video", str(card), str(card / "100ACME"), *words])
     assert "left out" not in done.stderr
+
+
+def test_a_folder_that_may_not_be_read_hides_no_other_with_clips(tmp_path, monkeypatch):
+    for name in ("a", "closed", "z"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "clip.mp4").touch()
+    names_in = os.listdir
+
+    def refuse(folder):
+        if os.path.basename(folder) == "closed":
+            raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+        return names_in(folder)
+
+    monkeypatch.setattr(os, "listdir", refuse)
+    assert folders_of_clips(tmp_path) == [tmp_path / "a", tmp_path / "z"]
 
 
 def test_several_clips_and_folders_of_clips_in_one_go(tmp_path, small_weights):

@@ -103,13 +103,20 @@ def clips_in(folder: Path) -> list[Path]:
 
 
 def folders_left_out(sources: list[str], out: str | None) -> list[str]:
-    """A sentence if clips lie in folders in the folders of clips, but for the one that results go to."""
+    """A sentence if clips lie in folders in the folders of clips, but for those of results.
+
+    Those are the one that results go to, and others all of whose clips are called as clips of the folder itself.
+    """
     from derain.text import counted
     from derain.video.naming import folders_of_clips
 
     given = [Path(source) for source in sources if Path(source).is_dir()]
     taken = {path.resolve() for path in [*given, *([Path(out)] if out else [])]}
-    found = [inside for folder in given if clips_in(folder) for inside in folders_of_clips(folder)]
+    found = list[Path]()
+    for folder in given:
+        if own := {clip.stem for clip in clips_in(folder)}:
+            inner = folders_of_clips(folder)
+            found += [inside for inside in inner if not {clip.stem for clip in clips_in(inside)} <= own]
     left = [folder for folder in found if folder.resolve() not in taken]
     if not left:
         return []

@@ -309,13 +309,21 @@ def folders_of_clips(folder: Path, depth: int = DEEPEST) -> list[Path]:
     from derain.batch.listing import is_own_clip
 
     found = list[Path]()
-    with suppress(OSError):
-        for inside in sorted(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink()):
-            if inside.name.startswith(".") or inside.name.endswith((UNFINISHED_SUFFIX, DERAINED)):
-                continue
-            found += [inside] if any(is_own_clip(name) for name in os.listdir(inside)) else []
-            found += folders_of_clips(inside, depth - 1) if depth > 1 else []
+    for name in _names_in(folder):
+        inside = folder / name
+        is_left = name.startswith(".") or name.endswith((UNFINISHED_SUFFIX, DERAINED))
+        if is_left or os.path.islink(inside) or not os.path.isdir(inside):
+            continue
+        found += [inside] if any(map(is_own_clip, _names_in(inside))) else []
+        found += folders_of_clips(inside, depth - 1) if depth > 1 else []
     return found
+
+
+def _names_in(folder: Path) -> list[str]:
+    """Sorted; none of a folder that may not be read."""
+    with suppress(OSError):
+        return sorted(os.listdir(folder))
+    return []
 
 
 def passed_over(source: Path, pictures: list[Path]) -> list[str]:
