@@ -89,8 +89,8 @@ def test_sound_whose_speakers_nobody_names_is_copied(tmp_path):
         assert sum(frame.samples for frame in clip.decode(audio=0)) == 4000
 
 
-def with_sound(path: Path, codec: str, picture_codec: str = "mpeg4") -> Path:
-    """Half a second with noise beside the pictures."""
+def with_sound(path: Path, codec: str, picture_codec: str = "mpeg4", pauses: tuple[int, ...] = ()) -> Path:
+    """Half a second with noise beside the pictures, which begins 4000 samples late at these of its 22 blocks."""
     noise = np.random.default_rng(0).integers(-9000, 9000, (22, 1, 1000), np.int16)
     with av.open(str(path), "w") as clip:
         video, sound = clip.add_stream(picture_codec, rate=25), clip.add_stream(codec, rate=44100, layout="mono")
@@ -98,9 +98,10 @@ def with_sound(path: Path, codec: str, picture_codec: str = "mpeg4") -> Path:
         for index in range(12):
             clip.mux(video.encode(av.VideoFrame.from_ndarray(picture(index), "rgb24")))
         clip.mux(video.encode())
-        for block in noise:
+        for index, block in enumerate(noise):
             samples = av.AudioFrame.from_ndarray(block, "s16", "mono")
             samples.sample_rate = 44100
+            samples.pts = 1000 * index + 4000 * sum(pause <= index for pause in pauses)
             clip.mux(sound.encode(samples))
         clip.mux(sound.encode())
     return path
@@ -119,6 +120,18 @@ def test_sound_that_cannot_be_copied_is_stored_as_its_samples_and_that_is_told(t
     assert np.array_equal(heard(source), heard(tmp_path / "b.mkv"))
     process(source, tmp_path / "c.mkv", Identity(), VideoSettings(temporal="off", start=0.24))
     assert 0 < heard(tmp_path / "c.mkv").size < heard(source).size
+
+
+@pytest.mark.parametrize("name, codec, ending", [("a.mkv", "flac", ".mov"), ("a.ts", "aac", ".avi")])
+def test_samples_have_silence_where_sound_begins_late_or_pauses(tmp_path, name, codec, ending):
+    """As neither file tells the time of a sample."""
+    source, said = with_sound(tmp_path / name, codec, pauses=(0, 10)), []
+    process(source, tmp_path / f"b{ending}", Identity(), FRAME_BY_FRAME, say=said.append)
+    assert any("is stored as pcm" in line for line in said)
+    loud = np.flatnonzero(heard(tmp_path / f"b{ending}"))
+    begins, pauses = loud[0], np.diff(loud)
+    assert 2900 <= begins <= 4100 and pauses.max() > 3900  # AAC begins with a block of its own
+    assert loud[-1] == pytest.approx(22_000 + 2 * 4000, abs=1100)
 
 
 def test_of_what_a_container_cannot_hold_it_is_told_which_one_does(tmp_path):

@@ -11,6 +11,8 @@ import av
 STAND_IN = "mp2"  # a codec of which containers store the packets as they come, and need not know more
 PCM = {"u8": "pcm_u8", "s16": "pcm_s16le", "s32": "pcm_s32le", "flt": "pcm_f32le"}  # by what a decoder gives
 HOLD_PCM = ("matroska", "mov", "avi")  # where players know it
+WITHOUT_TIMES = ("mov", "avi")  # of these: each sample comes right after the one before
+LEAST_PAUSE = Fraction(1, 25)  # seconds; less is how exactly clocks of sound tell the time, and nobody sees it
 
 
 def add_copy(container: Any, stream: Any) -> Any:
@@ -95,6 +97,7 @@ class Samples(Copy):
         form = stream.codec_context.format.packed.name
         self.stream = container.add_stream(PCM[form], rate=stream.rate, layout=stream.layout)
         _name_speakers(self.stream)
+        self.has_times = container.format.name not in WITHOUT_TIMES
         self.ends = Fraction(0)  # seconds, of what came last
 
     def taken(self, packet: Any) -> Iterator[Any]:
@@ -107,10 +110,30 @@ class Samples(Copy):
     def _encoded(self, frames: list[Any]) -> Iterator[Any]:
         for frame in frames:
             at = self.ends if frame.pts is None else frame.pts * frame.time_base
-            self.ends = at + Fraction(frame.samples, frame.sample_rate)
-            frame.time_base = Fraction(1, frame.sample_rate)
-            frame.pts = round(at / frame.time_base)
-            yield from self.stream.encode(frame)
+            if not self.has_times:
+                if at - self.ends >= LEAST_PAUSE or not self.ends:
+                    for silence in silent(frame, round((at - self.ends) * frame.sample_rate)):
+                        yield from self._placed(silence, self.ends)
+                at = self.ends
+            yield from self._placed(frame, at)
+
+    def _placed(self, frame: Any, at: Fraction) -> Iterator[Any]:
+        """A frame encoded, at its time in seconds."""
+        self.ends = at + Fraction(frame.samples, frame.sample_rate)
+        frame.time_base = Fraction(1, frame.sample_rate)
+        frame.pts = round(at / frame.time_base)
+        yield from self.stream.encode(frame)
+
+
+def silent(sound: Any, samples: int) -> Iterator[Any]:
+    """So many samples of silence, in frames like this one of a second at the most."""
+    middle = bytes([128 if sound.format.packed.name == "u8" else 0])
+    for start in range(0, samples, sound.sample_rate):
+        silence = av.AudioFrame(sound.format.name, sound.layout, min(samples - start, sound.sample_rate))
+        silence.sample_rate = sound.sample_rate
+        for plane in silence.planes:
+            plane.update(middle * plane.buffer_size)
+        yield silence
 
 
 def holds_samples(form: str, stream: Any) -> bool:
