@@ -46,17 +46,24 @@ def stays(here: Look, neighbours: list[Look], fields: list[Field]) -> Mask:
     """Where something keeps its place in the picture while the rest moves, such as a date that a camera writes."""
     unmoved = [here.smooth, *(neighbour.smooth for neighbour in neighbours)]
     followed = [here.smooth, *(warped(neighbour.smooth, field) for neighbour, field in zip(neighbours, fields))]
-    changes = ordered([cv2.absdiff(neighbour.rainy, here.rainy) for neighbour in neighbours], np.minimum, np.maximum)
-    steady = changes[max(len(changes) - 2, 0)] < STEADY  # a streak may cross it in one of them
-    steady &= scatter(followed) > scatter(unmoved) + SCATTER
+    alike = [as_here(here, neighbour) for neighbour in neighbours]
+    steady = 2 * np.sum(alike, axis=0) >= len(alike)  # a streak may cross it in some, a digit may have changed
+    steady &= scatter(followed, steady) > scatter(unmoved, steady) + SCATTER
     return np.asarray(cv2.dilate(steady.astype(np.uint8), np.ones((3, 3)))) > 0
 
 
-def scatter(pictures: list[Small]) -> Grey:
-    """How far they are from their median, in the mean of all and of what is around."""
+def as_here(here: Look, neighbour: Look) -> Mask:
+    """Where the neighbour shows the same in the same place."""
+    return np.asarray(cv2.absdiff(neighbour.rainy, here.rainy)) < STEADY
+
+
+def scatter(pictures: list[Small], where: Mask) -> Grey:
+    """How far they are from their median, in the mean of all and of such places around."""
     median = ordered(pictures, np.minimum, np.maximum)[len(pictures) // 2]
     off = np.mean([cv2.absdiff(picture, median) for picture in pictures], axis=0, dtype=np.float32)
-    return np.asarray(cv2.GaussianBlur(np.asarray(off), (0, 0), 3.0), np.float32)
+    there = where.astype(np.float32)
+    sums, counts = (np.asarray(cv2.GaussianBlur(each, (0, 0), 3.0), np.float32) for each in (off * there, there))
+    return np.asarray(sums / np.maximum(counts, np.float32(1e-3)), np.float32)
 
 
 def same_things(here: Look, neighbour: Look, field: Field) -> Small:

@@ -184,28 +184,36 @@ def choose_flow(shot: PlacedShot, views: list[PlacedView]) -> tuple[Tensor, Tens
     astray = flows + warped(back, flows)
     own = (misfits[0] > misfits[1] + CAMERA_PREFERENCE) & (torch.hypot(*astray.unbind(1)) < FLOW_TOLERANCE)
     field = torch.where(own[:, None], flows, along)
-    field = field * ~stays(shot, [view.other for view in views], field)
+    alike = as_here(shot, others)
+    still = stays(shot, others, field, alike)
+    field = field * ~still
     seen = warped(torch.cat([plain, rain], 1), field).round_()
     brighter = blurred(seen[:, :1] - shot.plain, 2)[:, 0]
     valid = brighter > -(ALIGNMENT_TOLERANCE + RESIDUAL_RAIN * shot.rain)
     valid &= brighter < ALIGNMENT_TOLERANCE + RESIDUAL_RAIN * seen[:, 1]
-    return field, surely(valid, field)
+    return field, surely(valid, field) * ~(still & ~alike)
 
 
-def stays(shot: PlacedShot, others: list[PlacedShot], field: Tensor) -> Tensor:
-    """As :func:`derain.video.alignment.stays`; ``(h, w)``."""
+def stays(shot: PlacedShot, others: list[PlacedShot], field: Tensor, alike: Tensor) -> Tensor:
+    """As :func:`derain.video.alignment.stays`, given :func:`as_here`; ``(h, w)``."""
     unmoved = torch.stack([shot.smooth, *(other.smooth for other in others)])
     followed = torch.cat([shot.smooth[None], warped(unmoved[1:, None], field).round_()[:, 0]])
-    changes = ordered([(other.rainy - shot.rainy).abs_() for other in others], torch.minimum, torch.maximum)
-    steady = changes[max(len(changes) - 2, 0)] < STEADY
-    steady &= scatter(followed) > scatter(unmoved) + SCATTER
+    steady = 2 * alike.sum(0) >= len(alike)
+    steady &= scatter(followed, steady) > scatter(unmoved, steady) + SCATTER
     return F.max_pool2d(steady[None, None].float(), 3, 1, 1)[0, 0] > 0
 
 
-def scatter(pictures: Tensor) -> Tensor:
+def as_here(shot: PlacedShot, others: list[PlacedShot]) -> Tensor:
+    """As :func:`derain.video.alignment.as_here` of each of N; ``(N, h, w)``."""
+    return (torch.stack([other.rainy for other in others]) - shot.rainy).abs_() < STEADY
+
+
+def scatter(pictures: Tensor, where: Tensor) -> Tensor:
     """As :func:`derain.video.alignment.scatter`."""
     median = ordered(list(pictures), torch.minimum, torch.maximum)[len(pictures) // 2]
-    return blurred((pictures - median).abs_().mean(0)[None, None], 3)[0, 0]
+    there = where.float()
+    sums, counts = blurred(torch.stack([(pictures - median).abs_().mean(0) * there, there])[:, None], 3)[:, 0]
+    return sums / counts.clamp(min=1e-3)
 
 
 def seen_through(shot: PlacedShot, views: list[PlacedView], field: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:

@@ -31,7 +31,7 @@ from derain.motion import (
 from derain.photos import to_8_bit
 from derain.restoring.ahead import ahead
 from derain.restoring.devices import is_out_of_memory
-from derain.video.alignment import Look, choose_flow, same_sky, same_things, stays
+from derain.video.alignment import Look, as_here, choose_flow, same_sky, same_things, stays
 from derain.video.consensus import Aligned, consensus, grey
 from derain.video.dark_rain import may_show, shares_of_dark_rain
 from derain.video.device_fusion import (
@@ -265,10 +265,14 @@ def fuse(window: Window) -> Pixels:
             fields.append(choose_flow(look, shots[-1].look(), there, back))
     if not shots:
         return shot.background
+    looks, still = [each.look() for each in shots], np.zeros(look.smooth.shape, bool)
     if any(field.any() for field in fields):
-        moving = ~stays(look, [each.look() for each in shots], fields)[..., None]
-        fields = [field * moving for field in fields]
-    views = [View(each, field, same_things(look, each.look(), field)) for each, field in zip(shots, fields)]
+        still = stays(look, looks, fields)
+        fields = [np.where(still[..., None], np.float32(0), field) for field in fields]
+    views = [
+        View(other, field, same_things(look, its_look, field) & ~(still & ~as_here(look, its_look)))
+        for other, its_look, field in zip(shots, looks, fields)
+    ]
     return agreed(shot, *seen_through(look, views))
 
 
