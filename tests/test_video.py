@@ -1108,6 +1108,9 @@ def test_a_clip_whose_frames_change_their_size_keeps_that_of_the_first(tmp_path)
     for result in ("dry.mkv", "frames"):
         notes = process(tmp_path / "both.ts", tmp_path / result, Identity()).notes
         assert any("pictures of 64x32 are stored in the first one's size, 64x48" in note for note in notes)
+    begin = VideoSettings(temporal="off", end=0.16)
+    for result in ("begin.mkv", "begin"):
+        assert process(tmp_path / "both.ts", tmp_path / result, Identity(), begin).notes == []
     shapes = [frame.pixels.shape for frame in frames(tmp_path / "dry.mkv")]
     assert len(shapes) > 5 and set(shapes) == {(48, 64, 3)}
 

@@ -2,7 +2,7 @@
 
 import math
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -54,6 +54,7 @@ class Frame:
     sides: dict[str, bytes] = field(default_factory=dict)  # what stands beside the pixels, by FFmpeg's names
     decoded: av.VideoFrame | None = None  # as it came, if an encoder takes over what stands beside the pixels
     untouched: av.VideoFrame | None = None  # as it came and is stored, to be passed on if nothing is done to it
+    changes: tuple[str, ...] = ()  # what was made of it, as it was not as the others, in sentences
 
     @property
     def mirrored(self) -> bool:
@@ -68,6 +69,7 @@ class Decoded:
     frame: av.VideoFrame
     pts: int  # when it is shown, in units of the clip's time base
     size: tuple[int, int]  # width and height that it is to have
+    changes: tuple[str, ...] = ()  # what is made of it, in sentences
 
 
 class PictureTrack:
@@ -136,7 +138,6 @@ class Clip(PictureTrack):
             self.container.close()
             raise UsageError(f"{path}: no GPU decodes it here ({why}); leave out `hwaccel`")
         self.damage = Damage()
-        self.changes: list[str] = []  # what was made of frames that were not as the others, in sentences
         self.time_base = self.stream.time_base or Fraction(1, 90000)
 
     def __enter__(self) -> "Clip":
@@ -232,8 +233,8 @@ class Clip(PictureTrack):
         clock, step = StreamClock(self.time_base, self.stream.index), round(1 / self.rate / self.time_base)
         size: tuple[int, int] | None = None
         whole = since is None or since <= self.begins + NEAR_BEGINNING
-        first = None if whole else self._first()
-        for frame in self._deinterlaced(None if first is None else since, first, threads):
+        first, fields = None if whole else self._first(), list[str]()
+        for frame in self._deinterlaced(None if first is None else since, first, threads, fields.append):
             size = size or ((first.width, first.height) if first else (frame.width, frame.height))
             pts = frame.pts if frame.pts is not None else frame.dts
             if pts is None and last is None:
@@ -247,17 +248,14 @@ class Clip(PictureTrack):
             step = step if last is None else pts - last
             last = pts
             if since is None or float(pts * self.time_base) >= since:
+                changes = list(fields)
                 if size != (found := (frame.width, frame.height)):
                     stored, own_size = ("x".join(map(str, each)) for each in (size, found))
-                    self._note(f"pictures of {own_size} are stored in the first one's size, {stored}; {SPLIT_IT}")
-                yield Decoded(frame, pts, size)
+                    changes.append(f"pictures of {own_size} are stored in the first one's size, {stored}; {SPLIT_IT}")
+                yield Decoded(frame, pts, size, tuple(changes))
         if last is None and self.damage and (self.tracks == 1 or not self.damage.gaps):
             why = self.damage.reason or self.damage.end or "no frame can be read"
             raise PhotoError(f"{self.path}: is damaged ({why})")
-
-    def _note(self, sentence: str) -> None:
-        if sentence not in self.changes:
-            self.changes.append(sentence)
 
     def _first(self) -> av.VideoFrame | None:
         return next(decoded(self.path, self.stream.index, Damage(), hardware=self.hardware), None)
@@ -279,18 +277,16 @@ class Clip(PictureTrack):
             return None
 
     def _deinterlaced(
-        self, since: float | None, first: av.VideoFrame | None, threads: int = 1
+        self, since: float | None, first: av.VideoFrame | None, threads: int, note: Callable[[str], None]
     ) -> Iterator[av.VideoFrame]:
-        """Frames from about ``since`` on, treated as if they came after the ``first``."""
+        """Frames from about ``since`` on, as if they came after the ``first``; before one is changed, a note of it."""
         since_pts = None if since is None else math.floor(since / self.time_base)
         is_avi = self.container.format.name == "avi"
         frames = decoded(self.path, self.stream.index, self.damage, since_pts, self.hardware, 1 if is_avi else threads)
         if is_avi:
             frames = ordered(frames)
         weave = first is not None and first.interlaced_frame
-        return deinterlaced(
-            frames, self.time_base, weave, lambda: self._note("is interlaced; its frames are deinterlaced")
-        )
+        return deinterlaced(frames, self.time_base, weave, lambda: note("is interlaced; its frames are deinterlaced"))
 
 
 def ordered(frames: Iterable[av.VideoFrame]) -> Iterator[av.VideoFrame]:
@@ -322,7 +318,8 @@ def upright(decoded: Decoded, time_base: Fraction) -> Frame:
     alpha = np.rot90(stored[..., 3], turned) if stored.shape[2] == 4 else None
     kept = frame if has_sides_to_take_over(sides) else None
     untouched = frame if as_it_came else None
-    return Frame(pixels, pts, float(pts * time_base), colours, 90 * turned, matrix, alpha, sides, kept, untouched)
+    time, turn = float(pts * time_base), 90 * turned
+    return Frame(pixels, pts, time, colours, turn, matrix, alpha, sides, kept, untouched, decoded.changes)
 
 
 def is_mirrored(matrix: bytes) -> bool:

@@ -53,7 +53,7 @@ class Segments:
         writer = self.writer = self.writer or self._begin(frame, picture)
         taken_over = writer.encoding.takes_over if self.run.settings.fps_limit is None else frozenset()
         lost = [f"{loss} cannot be kept" for loss in lost_sides(frame.sides, taken_over)]
-        for sentence in [*lost, *self.clip.changes]:
+        for sentence in [*lost, *frame.changes]:
             if sentence not in self.told:
                 self.told.add(sentence)
                 self.run.note(sentence)

@@ -182,8 +182,8 @@ def _clip_to_pictures(run: Run, origin: str) -> Done:
                     clear(begun.parent)
                     remove_empty(made)
                 raise
-        for sentence in clip.changes:
-            run.note(sentence)
+            for sentence in frame.changes:
+                run.note(sentence)
         said = clip.damage.said(times.all, clip.time_base, clip.begins)
     ended = writer.ended(network, [f"{run.source}: {sentence}" for sentence in said])
     clear(begun.parent)
