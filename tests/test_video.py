@@ -534,6 +534,20 @@ def test_an_unfinished_run_of_other_settings_is_not_mixed_in(tmp_path, monkeypat
     assert said == [f"{source}: {why}"]
 
 
+@pytest.mark.parametrize("method", ['"method": 0', '"weights of": "one without a method"'])
+def test_an_unfinished_run_of_another_version_is_not_mixed_in(tmp_path, monkeypatch, method):
+    monkeypatch.setattr("derain.video.work.Work.SEGMENT_FRAMES", 2)
+    source, begun, said = make_clip(tmp_path / "a.mp4"), tmp_path / "b.mp4.unfinished", []
+    with pytest.raises(PhotoError):
+        process(source, tmp_path / "b.mp4", Failing(), FRAME_BY_FRAME)
+    manifest = begun / "manifest.json"
+    manifest.write_text(re.sub(r'"method": \d+', method, manifest.read_text()))
+    with pytest.raises(UsageError, match="was begun by another version of derain; remove the folder, or give"):
+        process(source, tmp_path / "b.mp4", Identity(), FRAME_BY_FRAME)
+    process(source, tmp_path / "b.mp4", Identity(), FRAME_BY_FRAME, overwrite=True, say=said.append)
+    assert said == [f"{source}: starting over, as {begun} was begun by another version of derain"]
+
+
 @pytest.mark.parametrize("remedy", [{"keep_going": True}, {"max_memory": 2e9}, {"preview": "p.jpg"}])
 def test_a_frame_that_fails_costs_nothing_that_was_done_before(tmp_path, monkeypatch, remedy):
     """Not even where the run goes on with what its error advises."""

@@ -51,7 +51,7 @@ from derain.video.treatment import (
     stretch_of,
 )
 from derain.video.trial import refuse_options
-from derain.video.work import Work, clear, manifest, manifest_beside
+from derain.video.work import Work, clear, differently, manifest, manifest_beside
 from derain.weights import load
 
 DEFAULT_SETTINGS = VideoSettings()
@@ -135,11 +135,11 @@ def process(
 
 
 def start_over(run: Run) -> None:
-    """Clear what a run of another source or other settings left, if the result is to be replaced anyway."""
+    """Clear what a run of another source, settings or version left, if the result is to be replaced anyway."""
     if not run.overwrite or not manifest_beside(run.out).is_file() or Work.is_of(run.out, manifest(run)):
         return
     folder = unfinished(run.out)
-    run.say(f"starting over, as {folder} was begun with another source or other settings")
+    run.say(f"starting over, as {folder} was begun {differently(manifest_beside(run.out))}")
     clear(folder)
 
 

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from derain.errors import UsageError
 from derain.files.parts import PART_NAME
@@ -22,6 +23,7 @@ OWN_NAME = re.compile(
     r"(manifest|notes|failed|light|damage)\.json|precision|matrix|times|whole(\.\w+){1,2}"
     rf"|\d{{6}}(\.[0-9a-f]{{8}})?\.(nut|json|failed)|{PART_NAME.pattern}"
 )
+METHOD = 1  # count it up where other pictures come of the same frames and settings: a clip is not made of two kinds
 OF_A_TRACK = re.compile(r"track\d+")
 
 
@@ -39,9 +41,9 @@ class Work:
         self.folder, self.origin, self.track = unfinished(out), origin, track
         place = manifest_beside(out)
         if place.is_file():
-            if place.read_text(encoding="utf-8") != origin:
+            if not self.is_of(out, origin):
                 way_out = "remove the folder, or give `overwrite`, to start over"
-                raise UsageError(f"{self.folder}: was begun with another source or other settings; {way_out}")
+                raise UsageError(f"{self.folder}: was begun {differently(place)}; {way_out}")
         else:
             make_folder(self.folder)
             write_bytes(place, origin.encode())
@@ -133,6 +135,16 @@ def manifest_beside(out: Path) -> Path:
     return unfinished(out) / "manifest.json"
 
 
+def differently(place: Path) -> str:
+    """How the run of a manifest was begun, which is none of the present ones."""
+    begun: Any = None
+    with suppress(ValueError):
+        begun = json.loads(place.read_text(encoding="utf-8"))
+    if isinstance(begun, dict) and begun.get("method") != METHOD:
+        return "by another version of derain"
+    return "with another source or other settings"
+
+
 def clear(folder: Path) -> None:
     """Remove what runs wrote into their folder, but for the lock; what else somebody put there stays."""
     for path in folder.iterdir() if folder.is_dir() else ():
@@ -147,6 +159,6 @@ def clear(folder: Path) -> None:
 
 def manifest(run: Run) -> str:
     """What a run is of; only one of the same may go on with its results."""
-    origin = {"source": sha256(run.source), "weights": fingerprint(run.model)}
+    origin = {"method": METHOD, "source": sha256(run.source), "weights": fingerprint(run.model)}
     settings = run.settings.decisive() | {"segment": Work.SEGMENT_FRAMES}
     return json.dumps(origin | {"settings": settings}, indent=1, default=float)
