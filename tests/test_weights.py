@@ -189,17 +189,34 @@ def test_weights_without_a_digest_are_not_called_intact(small_weights):
     assert done.returncode == 2 and "is not the file that SHA256SUMS beside it names" in done.stderr
 
 
-@pytest.mark.parametrize("form", ["{}  {}", "{} *{}", "{}  ./{}", "\n{} *my {}\n{} *{}\n"])
+FORMS = [
+    *("{0}  {1}", "{0} *{1}", "{0}  ./{1}", "\n{0} *my {1}\n{0} *{1}\n", "{0}  my {1}\0{0}  {1}\0"),
+    *("SHA256 ({1}) = {0}\n", "\\{0}  my\\\\{1}\n{0}  {1}\n", "\\SHA256 (my\\n{1}) = {0}\n{0}  {1}\n"),
+    *("{0}  {2}/{1}", "{0}  ../{2}/{1}", "{0}  {3}/{1}", "SHA256 ({3}/{1}) = {0}"),  # as seen from elsewhere
+]
+
+
+@pytest.mark.parametrize("form", FORMS)
 def test_a_list_of_digests_is_read_as_sha256sum_writes_it(small_weights, form):
-    sums, name, right = small_weights.parent / "SHA256SUMS", small_weights.name, sha256(small_weights)
-    sums.write_text(form.format(right.upper(), name, right, name))
+    folder, name, right = small_weights.parent, small_weights.name, sha256(small_weights)
+    sums = folder / "SHA256SUMS"
+    sums.write_text(form.format(right.upper(), name, folder.name, folder))
     assert verified(small_weights).compared
-    sums.write_text(form.format("0" * 64, name, "0" * 64, name))
+    sums.write_text(form.format("0" * 64, name, folder.name, folder))
     with pytest.raises(WeightsError, match="is not the file that SHA256SUMS beside it names"):
         verified(small_weights)
-    sums.write_text(f"SHA256 ({name}) = {right}\n")
-    with pytest.raises(WeightsError, match="is no line of sha256sum.*; make it again with sha256sum, or remove it"):
-        verified(small_weights)
+
+
+def test_a_list_of_digests_tells_files_apart(tmp_path):
+    (tmp_path / "w" / "w").mkdir(parents=True)
+    (tmp_path / "w" / "w" / "a").touch()
+    names = r"a\b", "c\nd", "w/a", "other/b"
+    sums = (r"a\\b", r"c\nd", "w/a", "other/b")
+    (tmp_path / "w" / "SHA256SUMS").write_text("".join(rf"\{'0' * 64}  {name}" + "\n" for name in sums))
+    assert list(store.digests(tmp_path / "w")) == list(names)
+    (tmp_path / "w" / "SHA256SUMS").write_text("MD5 (a) = 0\n")
+    with pytest.raises(WeightsError, match="is not understood.*; make it again with sha256sum, or remove it"):
+        store.digests(tmp_path / "w")
 
 
 def test_weights_of_others_are_told_as_such(tmp_path, small_weights):

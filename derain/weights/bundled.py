@@ -3,7 +3,7 @@
 import os
 import re
 from importlib import resources
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from derain.errors import WeightsError, reason
 from derain.given import to_path
@@ -15,7 +15,10 @@ PURPOSES = {  # of the weights that come with derain, and their speed on one cor
     "nlcl": "the paper's own network, a second opinion; about 10 s per megapixel",
 }
 
-LINE = re.compile(r"([0-9A-Fa-f]{64}) [ *](?:\./)?(.+)")  # digest, how it was read, and name
+# whether the name has escapes, digest, how it was read, and name; and the same as of --tag
+PLAIN = re.compile(r"(\\?)([0-9A-Fa-f]{64}) [ *](.+)", re.DOTALL)
+TAGGED = re.compile(r"(\\?)SHA256 \((.+)\) = ([0-9A-Fa-f]{64})", re.DOTALL)
+ESCAPES = {"n": "\n", "r": "\r"}
 
 
 def bundled_folder() -> Path:
@@ -74,8 +77,10 @@ def digests(folder: str | Path) -> dict[str, str]:
     folder = to_path("folder", folder)
     sums, is_own = folder / "SHA256SUMS", folder == bundled_folder()
     try:
-        lines = sums.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
-        return dict(_named(line) for line in lines if line.strip())
+        content = sums.read_text(encoding="utf-8", errors="surrogateescape")
+        lines = content.split("\0" if "\0" in content else "\n")
+        named = dict(_named(line) for line in lines if line.strip())
+        return {_in_folder(folder, name): digest for name, digest in named.items()}
     except (OSError, ValueError) as error:
         remedy = "reinstall derain" if is_own else "make it again with sha256sum, or remove it"
         raise WeightsError(f"{sums}: cannot be read ({reason(error)}); {remedy}") from None
@@ -86,6 +91,21 @@ def _named(line: str) -> tuple[str, str]:
     Raises:
         ValueError: it is no line of ``sha256sum``.
     """
-    if not (found := LINE.fullmatch(line)):
-        raise ValueError(f"{shown(line)} is no line of sha256sum")
-    return found[2], found[1].lower()
+    if found := PLAIN.fullmatch(line):
+        escaped, digest, name = found.groups()
+    elif found := TAGGED.fullmatch(line):
+        escaped, name, digest = found.groups()
+    else:
+        raise ValueError(f"{shown(line)} is not understood")
+    if escaped:
+        name = re.sub(r"\\(.)", lambda found: ESCAPES.get(found[1], found[1]), name)
+    return name, digest.lower()
+
+
+def _in_folder(folder: Path, name: str) -> str:
+    """The name as seen from the folder; it may be the one from outside, or from the root."""
+    parts = tuple(part for part in PurePosixPath(name).parts if part != "..")
+    home = folder.absolute().parts
+    below = "/".join(parts)
+    is_outside = parts[:-1] == home[len(home) - len(parts) + 1 :] and not os.path.exists(f"{folder}/{below}")
+    return parts[-1] if is_outside else below
