@@ -339,13 +339,23 @@ def test_what_is_made_of_a_private_file_is_private(tmp_path, rng, rainy_model, m
 
 
 @posix
-def test_what_shows_private_photos_is_private(tmp_path, rng):
+def test_what_shows_private_photos_is_private(tmp_path, rng, monkeypatch):
+    names = "in", "open"
     for name, mode in (("in/a.png", 0o640), ("in/b.png", 0o600), ("open/a.png", 0o644)):
         picture(tmp_path / name, rng).chmod(mode)
     words = ("--weights", "none", "--report", tmp_path / "a.html", "--csv", tmp_path / "a.csv")
-    assert command("eval", "--rainy", tmp_path / "in", *words).returncode == 0
-    assert command("eval", "--rainy", tmp_path / "open", *words[:3], tmp_path / "b.html").returncode == 0
-    works = [begin(tmp_path / f"{name}.safetensors", (tmp_path / name,), False, False) for name in ("in", "open")]
+    umask = "import os\nos.umask(0o022)"
+    assert command("eval", "--rainy", tmp_path / "in", *words, before=umask).returncode == 0
+    assert command("eval", "--rainy", tmp_path / "open", *words[:3], tmp_path / "b.html", before=umask).returncode == 0
+    (tmp_path / "open" / ".DS_Store").touch(0o600)
+    (tmp_path / "derain").mkdir()
+    (tmp_path / "derain" / "a.png").touch(0o600)
+    monkeypatch.chdir(tmp_path)
+    before = os.umask(0o022)
+    try:
+        works = [begin(Path(f"{name}.safetensors"), (Path(name),), Path("derain"), False, False) for name in names]
+    finally:
+        os.umask(before)
     made = [tmp_path / "a.html", tmp_path / "a.csv", tmp_path / "b.html", *works]
     assert [path.stat().st_mode & 0o777 for path in made] == [0o600, 0o644, 0o644, 0o700, 0o755]
 
@@ -368,6 +378,8 @@ def test_what_cannot_be_replaced_is_told_before_it_is_made_anew(tmp_path, rng, s
             f"shared/a.png: {end} leave out --in-place and write elsewhere with -o",
         ),
         (("run", "shared/b.png", "--overwrite"), "shared/b.derained.png: is a folder; write elsewhere with -o"),
+        (("run", "shared/b.png"), "shared/b.derained.png: is a folder; write elsewhere with -o"),
+        (("run", "shared/b.png", "--rain"), "shared/b.derained.png: is a folder; write elsewhere with -o"),
         (("video", "shared/c.mp4", "--overwrite"), f"shared/c.derained.mp4: {end} write elsewhere with -o"),
         (("eval", "--rainy", "shared/a.png", "--csv", "shared/b.png", "--overwrite"), f"shared/b.png: {end} write it"),
     ]

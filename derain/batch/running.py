@@ -20,7 +20,7 @@ from derain.batch.outcome import Outcome
 from derain.bounds import Bounds, bounded, share
 from derain.errors import PhotoError, UsageError, reason, unreadable, unwritable
 from derain.files.attributes import HARD_LINKS
-from derain.files.places import exists
+from derain.files.places import exists, is_folder
 from derain.files.writing import is_protected, make_folder, permissions_of, replace_bytes, write_bytes, write_new
 from derain.given import check, check_fields
 from derain.models.contract import Derainer
@@ -232,7 +232,7 @@ def _check_suffix(job: Job, original: Original) -> None:
 
 def _due(job: Job, treatment: Treatment) -> frozenset[Path]:
     """Results that are to be written: those missing, or all; if none is missing any more, another run made them."""
-    missing = {path for path in job.outputs if path == job.source or not exists(path)}
+    missing = {path for path in job.outputs if path == job.source or not exists(path) or is_folder(path)}
     return frozenset(job.outputs if treatment.overwrite else missing or job.outputs)
 
 

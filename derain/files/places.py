@@ -164,13 +164,15 @@ def _names_in(folder: Path) -> frozenset[str]:
 
 
 class Existing:
-    """Which files exist; a folder elsewhere is listed once instead of asking for each."""
+    """Which files exist, no folders; a folder elsewhere is listed once instead of asking for each."""
 
     def __init__(self) -> None:
         self._names = lru_cache(maxsize=8)(_names_in)
 
     def __contains__(self, path: Path) -> bool:
-        return path.name in self._names(path.parent) if is_remote(path) else os.path.exists(path)
+        if is_remote(path):
+            return path.name in self._names(path.parent)
+        return os.path.exists(path) and not os.path.isdir(path)
 
 
 def _asked(path: Path, what: str, **how: Any) -> Any:

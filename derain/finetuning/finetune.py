@@ -144,7 +144,7 @@ def finetune(  # the whole of what a caller may choose
         recipe["minutes"] = minutes = DEFAULT_MINUTES.get(chosen.type, DEFAULT_MINUTES["cpu"])
     network = starting_network(start, chosen)
     blends = [blend for blend in BLENDS if blend <= CHANGES[change].furthest]
-    with run_folder(out, (rainy, bank, Path(start)), resume, overwrite) as work, without_autocast(chosen):
+    with run_folder(out, (rainy, bank), Path(start), resume, overwrite) as work, without_autocast(chosen):
         memory = remembered(work, fingerprint(network), start) if resume else {}
         clock = clock_of_run(minutes, began, watch, memory)
         run = Run(network, rainy, bank, work, recipe, scales, blends, clock, memory, say, report)

@@ -11,7 +11,7 @@ from derain.errors import PhotoError, TrainingError, UsageError, unwritable
 from derain.files.writing import permissions_common_to
 from derain.finetuning.best import Best
 from derain.finetuning.judge import Judge
-from derain.finetuning.material import LEAST_JUDGING, Material, forget, remove_copies, remove_if_empty
+from derain.finetuning.material import LEAST_JUDGING, Material, forget, remove_copies, remove_if_empty, usable_files
 from derain.finetuning.places import INTERRUPTED, SUMMARY, check_result, work_folder
 from derain.finetuning.verdict import MORE_PHOTOS
 from derain.models.contract import Derainer
@@ -61,7 +61,7 @@ class Run:
 
 
 @contextmanager
-def run_folder(out: Path, given: tuple[Path, ...], resume: bool, overwrite: bool) -> Iterator[Path]:
+def run_folder(out: Path, photos: tuple[Path, ...], start: Path, resume: bool, overwrite: bool) -> Iterator[Path]:
     """The folder of the run, in the end without copies of the user's pictures, and gone if nothing is left in it.
 
     Which the pictures were stays known only where an unfinished run can go on.
@@ -70,7 +70,7 @@ def run_folder(out: Path, given: tuple[Path, ...], resume: bool, overwrite: bool
         PhotoError: the folder cannot be made ready.
         UsageError: results that exist, or in the place of what is given.
     """
-    work = begin(out, given, resume, overwrite)
+    work = begin(out, photos, start, resume, overwrite)
     try:
         yield work
     except Exception:
@@ -82,19 +82,19 @@ def run_folder(out: Path, given: tuple[Path, ...], resume: bool, overwrite: bool
         remove_if_empty(work)
 
 
-def begin(out: Path, given: tuple[Path, ...], resume: bool, overwrite: bool) -> Path:
-    """The folder of the run; nothing of an earlier one is lost unasked, and nothing that the run is ``given`` ever.
+def begin(out: Path, photos: tuple[Path, ...], start: Path, resume: bool, overwrite: bool) -> Path:
+    """The folder of the run; nothing of an earlier one is lost unasked, and nothing that the run is given ever.
 
     Raises:
         PhotoError: the folder cannot be made ready.
         UsageError: results that exist, or in the place of what is given.
     """
-    check_result(out, given, resume, overwrite)
+    check_result(out, (*photos, start), resume, overwrite)
     work = work_folder(out)
     try:
         if work.is_symlink():
             raise OSError(errno.ELOOP, "is a link, and results are not written through links")
-        readable = permissions_common_to(file for folder in given for file in folder.glob("*")) & 0o044
+        readable = permissions_common_to(file for folder in photos for file in usable_files(folder)) & 0o044
         work.mkdir(0o700 | readable | readable >> 1 | readable >> 2, parents=True, exist_ok=True)  # it shows the photos
         if not resume:
             folder.forget(work, "derain")
