@@ -573,6 +573,16 @@ def test_folders_without_photos_and_links_that_lead_nowhere_are_told(tmp_path, r
         ]
         assert done.returncode == 0 and all(f"{sentence}\n" in done.stderr for sentence in told)
         assert "empty is a folder without photos, and so is 1 more" in done.stderr
+    (tmp_path / "deeper" / "c.png").symlink_to("../out.png")
+    ways = {("in", "--in-place"): 1, ("in", "deeper"): 2}  # of which a pattern names others, and not all
+    for words, count in ways.items():
+        left_out = f"{count} link{'s' * (count > 1)} left out: in/away.png is a link out of the folder"
+        done = command("run", *words, "--weights", small_weights, cwd=tmp_path)
+        assert f"{left_out}; to derain such links, name them\n" in done.stderr
+    (tmp_path / "deeper" / "c.png").unlink()
+    (tmp_path / "picks" / "b.jpg").symlink_to("../out.png")
+    picks = command("run", "picks", cwd=tmp_path)
+    assert picks.stderr.endswith("picks/a.png is a link out of the folder; to derain such links, name them\n")
     alone = command("run", "deeper", cwd=tmp_path)
     assert alone.returncode == 2 and "deeper is a folder without photos of its own (-r includes" in alone.stderr
     for name in ("run", "score", "video"):

@@ -59,11 +59,16 @@ def for_video(clips: list[Path]) -> str:
     return f"{clips[0]} and {len(clips) - 1} more are clips; `derain video` removes their rain"
 
 
-def how_to_follow(link: Path, kind: Kind, doing: str) -> str:
-    """How links are taken that are left out in folders, as the end of a sentence; empty if they lead nowhere."""
+def how_to_follow(link: Path, kind: Kind, doing: str, by_pattern: bool) -> str:
+    """How links are taken that are left out in folders, as the end of a sentence; empty if they lead nowhere.
+
+    Args:
+        link: the first of them.
+        by_pattern: whether a pattern is told, too, which must match all of them.
+    """
     if kind is Kind.LINK_OUT:
         pattern = shlex.quote(os.path.join(glob.escape(str(link.parent)), f"*{link.suffix}"))
-        return f"; to {doing} such links, name them, or give {pattern}"
+        return f"; to {doing} such links, name them" + (f", or give {pattern}" if by_pattern else "")
     return f"; to {doing} what is there, name the link" if kind is Kind.LINKED_FOLDER else ""
 
 
@@ -78,7 +83,8 @@ def nothing_found(left: dict[Path, Reason], what: str = "photos", doing: str = "
         return f"no {what} found; {picture} {what_is(picture.name)}"
     if others:
         path, why = next(iter(others.items()))
-        if way := how_to_follow(path, why.kind, doing):
+        places = {(other.parent, other.suffix) for other, its in others.items() if its.kind is why.kind}
+        if way := how_to_follow(path, why.kind, doing, by_pattern=len(places) == 1):
             return f"no {what} found: {path} is {why}{way}"
         return f"no {what} found: {path} is {why}; give {what}, or folders that contain some"
     return f"no {what} found; give {what}, or folders that contain some"

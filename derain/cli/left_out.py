@@ -17,9 +17,13 @@ class LeftOut:
 
     first: "dict[Kind, tuple[Path, Reason]]" = field(default_factory=dict)  # and why
     count: "Counter[Kind]" = field(default_factory=Counter)
+    scattered: "set[Kind]" = field(default_factory=set)  # of which some lie elsewhere, or end otherwise, than the first
+    in_place: bool = False  # whether the others are replaced, which a pattern would name again
 
     def add(self, path: Path, why: "Reason") -> None:
-        self.first.setdefault(why.kind, (path, why))
+        first, _ = self.first.setdefault(why.kind, (path, why))
+        if (path.parent, path.suffix) != (first.parent, first.suffix):
+            self.scattered.add(why.kind)
         self.count[why.kind] += 1
 
     def sentences(self, doing: str, of_clips: str) -> list[str]:
@@ -43,7 +47,9 @@ class LeftOut:
         if kind is Kind.UNREAD:
             return told_of_others(first, count)
         if kind in (Kind.LINK, Kind.LINK_OUT, Kind.LINKED_FOLDER):
-            return f"{counted(count, 'link')} left out: {first} is {why}{how_to_follow(first, kind, doing)}"
+            by_pattern = not self.in_place and kind not in self.scattered
+            way = how_to_follow(first, kind, doing, by_pattern)
+            return f"{counted(count, 'link')} left out: {first} is {why}{way}"
         if kind is Kind.FOLDER:
             return f"{first} is {why}" + (
                 f", and so {'are' if count > 2 else 'is'} {count - 1} more" if count > 1 else ""

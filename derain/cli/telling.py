@@ -59,6 +59,7 @@ class Telling:
         """Files that nothing is done for, and why."""
         for path, why in left_out.items():
             self.progress.left_out.add(path, why)
+        self.progress.left_out.in_place = any(job.in_place for job in jobs)
         there = [job for job in jobs if job not in todo]
         self.progress.there, self.progress.elsewhere = len(there), any(job.below is not None for job in there)
         self.say_skipped(len(jobs), journal)
@@ -97,6 +98,7 @@ class Telling:
                 tell_text(skipped_as_json(path, why))
 
         is_done, known = done_before(journal, overwrite), self.progress
+        known.left_out.in_place = target.in_place
         for job in plan_as_found(named, target, recursive, leave, self.clashed):
             if not is_done(job):
                 known.planned += 1
