@@ -1,6 +1,8 @@
 """The restorer, and reading ahead."""
 
 import copy
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -259,7 +261,30 @@ def test_precision_is_measured_once_for_a_number_of_threads(monkeypatch):
     with ThreadPoolExecutor(4) as threads:  # of which one measures, undisturbed by the others
         assert len(set(threads.map(devices.half_is_faster, 4 * [torch.device("cpu")], 4 * [1]))) == 1
     assert len(looks) <= 20
+    assert devices.half_is_faster(device=torch.device("cpu"), threads=1) in (True, False)
     devices.half_is_faster.cache_clear()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks")
+def test_a_process_that_is_forked_while_another_thread_measures_does_not_wait_for_it():
+    begun, parent_is_done, here = threading.Event(), threading.Event(), os.getpid()
+
+    @devices.measured_once
+    def measure(threads: int) -> bool:
+        if os.getpid() == here:
+            begun.set()
+            parent_is_done.wait()
+        return True
+
+    measuring = threading.Thread(target=measure, args=[1])
+    measuring.start()
+    begun.wait()
+    if not (child := os.fork()):
+        signal.alarm(10)  # ends it if it waits
+        os._exit(0 if measure(1) else 1)
+    parent_is_done.set()
+    measuring.join()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_weights_of_half_precision_take_and_give_float32():

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import os
 import re
 import sys
 import time
@@ -118,13 +119,15 @@ def inferring(device: torch.device) -> Iterator[None]:
 
 def measured_once(measure: Callable[..., bool]) -> Callable[..., bool]:
     """The same answer to all threads, one of which measures while the others wait."""
-    cached, lock = cache(measure), RLock()
+    cached, lock = cache(measure), [RLock()]
 
     @wraps(measure)
-    def answer(*arguments: object) -> bool:
-        with lock:
-            return cached(*arguments)
+    def answer(*arguments: object, **keywords: object) -> bool:
+        with lock[0]:
+            return cached(*arguments, **keywords)
 
+    if hasattr(os, "register_at_fork"):  # the thread that measures is not there in the child
+        os.register_at_fork(after_in_child=lambda: lock.__setitem__(0, RLock()))
     answer.cache_clear = cached.cache_clear  # type: ignore[attr-defined]
     return answer
 
