@@ -506,7 +506,8 @@ def test_photos_in_which_hardly_any_rain_is_found_are_told(folders, monkeypatch,
     for start in ("", "derain"):  # at first a network that is to learn what rain is finds none
         learner = Distil(config(), torch.device("cpu"))
         learner.config = replace(learner.config, start=start)
-        learner.renew(rng, learner.config.warm, Crops(folders[0], 48), said.append)
+        for progress in (learner.config.warm, 1.0):
+            learner.renew(rng, progress, Crops(folders[0], 48), said.append)
     wrong = f"{folders[0]}: no rain found in 8 crops, so its photos teach nothing; give photos that show rain"
     assert said == ([] if height else [wrong])
 

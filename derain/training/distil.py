@@ -128,6 +128,7 @@ class Distil:
         )
         self.timed = RainBank(config.clips, 1.0, TIMED_FAITHFUL, config.oblique, config.widest, TIMED_GAIN)
         self.round = 0
+        self.told: set[Path] = set()  # folders of which it was said that they show hardly any rain
 
     @staticmethod
     def problem(config: TrainConfig) -> str | None:
@@ -152,9 +153,10 @@ class Distil:
         for source, bank in due_ones:
             until = self.clock.share(DISCOVERY_TIME_SHARE / self.config.rounds / len(due_ones))
             until = min(until, self.clock.seconds - self.clock.after)
-            lack = discover(rng, source, bank, self.config, self.clock, until).lack
-            if lack and (knows_rain or source.network is not self.teacher):
-                say(lack)
+            tries = discover(rng, source, bank, self.config, self.clock, until)
+            if tries.lack and tries.folder not in self.told and (knows_rain or source.network is not self.teacher):
+                self.told.add(tries.folder)
+                say(tries.lack)
         self.round = now
 
     def find_by_time(self, rng: np.random.Generator, clips: list[Footage]) -> str:
