@@ -118,7 +118,7 @@ class Joining:
         before = round((float(first * clip.time_base) - clip.begins) * clip.rate)
         moved = {key: later(tag, before, clip.rate) for key, tag in tags.items() if key.lower() == TIMECODE}
         if None in moved.values():
-            self.say("its timecode cannot be read and is left out, as it is that of the whole clip's beginning")
+            self.say("its timecode cannot be counted further and is left out; it is that of the clip's beginning")
         return {key: tag for key in tags if (tag := moved.get(key, tags[key])) is not None}
 
 
