@@ -163,6 +163,22 @@ def test_labels_that_a_container_cannot_hold_are_told(tmp_path, two_cameras):
         assert {stream.language for stream in clip.streams} == {"ger"}
 
 
+def test_a_tag_that_is_given_with_its_language_too_is_named_once(tmp_path):
+    source, said = tmp_path / "a.mp4", []
+    with av.open(str(make_clip(tmp_path / "plain.mp4"))) as plain, av.open(str(source), "w") as clip:
+        clip.metadata.update({"location": "+48.1351+011.5820/", "title": "Regen"})
+        video = clip.add_stream_from_template(plain.streams.video[0])
+        for packet in plain.demux(video=0):
+            if packet.size:
+                packet.stream = video
+                clip.mux(packet)
+    with av.open(str(source)) as clip:
+        assert {"location", "location-eng"} <= clip.metadata.keys()
+    process(source, tmp_path / "b.avi", Identity(), FRAME_BY_FRAME, say=said.append)
+    lost = "left out because avi cannot hold them: tags (location); a result in .mkv keeps them"
+    assert said[-1] == f"{source}: {lost}"
+
+
 def test_sound_that_mp4_cannot_hold_decides_on_the_container(tmp_path):
     assert default_result(with_sound(tmp_path / "a.wmv", "wmav2", "wmv2")) == tmp_path / "a.derained.mkv"
 

@@ -1,5 +1,6 @@
 """What a clip says of itself and its tracks: languages as a container knows them, and what a result says no more."""
 
+import re
 from typing import Any
 
 from derain.text import listed
@@ -14,6 +15,7 @@ OF_QUICKTIME = {  # names of languages that have two, as QuickTime's list has th
     **{"kat": "geo", "deu": "ger", "ell": "gre", "isl": "ice", "mkd": "mac", "msa": "may", "rum": "ron", "slo": "slk"},
     **{"bod": "tib", "cym": "wel"},
 }
+IN_A_LANGUAGE = re.compile(r"-[a-z]{3}$")  # at the end of a tag that FFmpeg gives without it, too
 MOST_NAMED = 8  # tags
 
 
@@ -33,7 +35,8 @@ def lost_labels(source: Any, result: Any, pairs: dict[int, int], stretch: bool) 
     said = {value for each in (result, *result.streams) for value in each.metadata.values()}
     names = {name.lower() for name in result.metadata} | OF_THE_FILE
     left = {name.lower(): value for name, value in source.metadata.items() if value and value not in said}
-    lost = [f"tags ({listed(tags, MOST_NAMED)})"] if (tags := sorted(left.keys() - names)) else []
+    tags = sorted(name for name in left.keys() - names if IN_A_LANGUAGE.sub("", name) not in left.keys() - {name})
+    lost = [f"tags ({listed(tags, MOST_NAMED)})"] if tags else []
     lost += ["chapters"] if source.chapters() and not result.chapters() and not stretch else []
     tracks = [(source.streams[old], result.streams[new]) for old, new in pairs.items()]
     tracks = [(one, other) for one, other in tracks if not is_cover(one)]
