@@ -690,6 +690,15 @@ def test_fields_that_are_made_into_frames_are_told_and_listed(tmp_path):
     assert streamed(make_clip(tmp_path / "c.mkv", 2), tmp_path / "d.mkv").notes == []
 
 
+def test_pictures_of_another_size_than_the_first_are_told_where_the_output_has_them(tmp_path):
+    large = make_clip(tmp_path / "large.ts", times=[512 * index for index in range(5)])
+    small = make_clip(tmp_path / "small.ts", times=[512 * index for index in range(5, 9)], size=(32, 64))
+    (tmp_path / "both.ts").write_bytes(large.read_bytes() + small.read_bytes())
+    (note,) = streamed(tmp_path / "both.ts", tmp_path / "a.mkv").notes
+    assert note.startswith("pictures of 64x32 are stored in the first one's size, 64x48")
+    assert streamed(tmp_path / "both.ts", tmp_path / "b.mkv", VideoSettings(temporal="off", end=0.16)).notes == []
+
+
 def test_title_languages_chapters_and_what_tracks_are_for_go_along(tmp_path):
     source = make_clip(tmp_path / "a.mkv", 12, base=Fraction(1, 1000), sound=2, subtitles=True)
     with av.open(str(source)) as before, av.open(str(tmp_path / "b.mkv"), "w") as clip:

@@ -248,11 +248,7 @@ class Clip(PictureTrack):
             step = step if last is None else pts - last
             last = pts
             if since is None or float(pts * self.time_base) >= since:
-                changes = list(fields)
-                if size != (found := (frame.width, frame.height)):
-                    stored, own_size = ("x".join(map(str, each)) for each in (size, found))
-                    changes.append(f"pictures of {own_size} are stored in the first one's size, {stored}; {SPLIT_IT}")
-                yield Decoded(frame, pts, size, tuple(changes))
+                yield Decoded(frame, pts, size, (*fields, *resized(frame, size)))
         if last is None and self.damage and (self.tracks == 1 or not self.damage.gaps):
             why = self.damage.reason or self.damage.end or "no frame can be read"
             raise PhotoError(f"{self.path}: is damaged ({why})")
@@ -287,6 +283,13 @@ class Clip(PictureTrack):
             frames = ordered(frames)
         weave = first is not None and first.interlaced_frame
         return deinterlaced(frames, self.time_base, weave, lambda: note("is interlaced; its frames are deinterlaced"))
+
+
+def resized(frame: av.VideoFrame, size: tuple[int, int]) -> Iterator[str]:
+    """That it gets this size, if it has another, in words."""
+    if size != (found := (frame.width, frame.height)):
+        stored, own_size = ("x".join(map(str, each)) for each in (size, found))
+        yield f"pictures of {own_size} are stored in the first one's size, {stored}; {SPLIT_IT}"
 
 
 def ordered(frames: Iterable[av.VideoFrame]) -> Iterator[av.VideoFrame]:

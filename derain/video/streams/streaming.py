@@ -21,7 +21,7 @@ from derain.video.encoding import Encoding
 from derain.video.keeping import say_lost
 from derain.video.notes import Notes
 from derain.video.pipeline import DEFAULT_SETTINGS
-from derain.video.reading import UNREADABLE, Decoded, Frame, upright
+from derain.video.reading import UNREADABLE, Decoded, Frame, resized, upright
 from derain.video.settings import VideoSettings
 from derain.video.sides import lost_sides
 from derain.video.streams.addresses import StreamSettings, container_of, ending_of, without_password
@@ -241,7 +241,7 @@ class Streaming:
                 self.late += 1
                 continue
             try:
-                frame = upright(Decoded(item.frame, pts, size), base)
+                frame = upright(Decoded(item.frame, pts, size, tuple(resized(item.frame, size))), base)
             except UNREADABLE:
                 self.source.damaged += 1
                 continue
@@ -252,6 +252,8 @@ class Streaming:
     def _taken(self, frames: Iterator[Frame]) -> Iterator[Frame]:
         for frame in frames:
             self.latency.take(frame.pts)
+            for sentence in frame.changes:
+                self.notes.note(sentence)
             yield frame
 
     @property
