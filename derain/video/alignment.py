@@ -14,7 +14,7 @@ ALIGNMENT_TOLERANCE = 10.0  # grey levels by which aligned frames without thin b
 RESIDUAL_RAIN = 4.0  # grey levels more of tolerance for each that the network took as rain around there
 DARK_RAIN = 30.0  # the same of a sky behind dark rain, without thin dark lines
 STEADY = 8  # grey levels by which what keeps its place in the picture may differ from frame to frame
-SCATTER = 1.0  # grey levels less than around it, by which it must differ less in its place than along the motion
+SCATTER = 1.0  # grey levels by which it must differ less in its place than along the motion
 ALIGNMENT_MARGIN = 3  # px at the size of the flow, side of the square that must be alike as a whole
 
 
