@@ -16,7 +16,7 @@ from derain.restoring.confirming import is_confirmed
 from derain.restoring.conversion import padded_to_multiple, write_if_finite
 from derain.restoring.devices import inferring, suppress_out_of_memory
 from derain.restoring.giving_back import keep_rain
-from derain.restoring.layers import Layers, take_too
+from derain.restoring.layers import Layers, least_seen, take_too
 from derain.restoring.restorer import NOT_FINITE, Restorer
 from derain.restoring.scales import reduced_sizes
 from derain.restoring.tiling import tiles
@@ -102,5 +102,5 @@ def background_or_same(found: Tensor, frame: Pixels) -> Pixels | None:
 
 def is_same(picture: Pixels, other: Pixels) -> bool:
     """Whether two pictures of one size and depth are equal in 8 bits; most others differ in a few rows already."""
-    unseen = np.iinfo(picture.dtype).max / 255 / 2
-    return all(cv2.norm(picture[rows], other[rows], cv2.NORM_INF) < unseen for rows in (SOME_ROWS, slice(None)))
+    least = least_seen(picture.dtype)
+    return all(cv2.norm(picture[rows], other[rows], cv2.NORM_INF) < least for rows in (SOME_ROWS, slice(None)))

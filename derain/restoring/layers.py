@@ -46,9 +46,14 @@ def shows_rain(rain: Pixels) -> bool:
     return bool(coarse.max() >= np.iinfo(rain.dtype).max // 255)
 
 
+def least_seen(kind: np.dtype[np.unsignedinteger]) -> float:
+    """Half a grey level of 8 bits, in the whole numbers of a picture: less rounds to nothing."""
+    return float(np.iinfo(kind).max / 255 / 2)
+
+
 def if_seen(photo: Pixels, layers: Layers) -> Layers:
     """The layers; of rain that 8 bits would not show any of, the photo itself and none."""
-    if photo.dtype == np.uint8 or int(layers.rain.max()) * 2 * 255 > np.iinfo(photo.dtype).max:
+    if photo.dtype == np.uint8 or layers.rain.max() > least_seen(photo.dtype):
         return layers
     return Layers(photo.copy(), np.zeros_like(photo))
 

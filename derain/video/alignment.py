@@ -42,11 +42,14 @@ def choose_flow(here: Look, neighbour: Look, there: Motion, back: Motion) -> Fie
     return np.where(own[..., None], there.flow, candidates[0])
 
 
-def stays(here: Look, neighbours: list[Look], fields: list[Field]) -> Mask:
-    """Where something keeps its place in the picture while the rest moves, such as a date that a camera writes."""
+def stays(here: Look, neighbours: list[Look], fields: list[Field], alike: list[Mask]) -> Mask:
+    """Where something keeps its place in the picture while the rest moves, such as a date that a camera writes.
+
+    Args:
+        alike: of each neighbour, where it is :func:`as_here`.
+    """
     unmoved = [here.smooth, *(neighbour.smooth for neighbour in neighbours)]
     followed = [here.smooth, *(warped(neighbour.smooth, field) for neighbour, field in zip(neighbours, fields))]
-    alike = [as_here(here, neighbour) for neighbour in neighbours]
     steady = 2 * np.sum(alike, axis=0) >= len(alike)  # a streak may cross it in some, a digit may have changed
     steady &= scatter(followed, steady) > scatter(unmoved, steady) + SCATTER
     return np.asarray(cv2.dilate(steady.astype(np.uint8), np.ones((3, 3)))) > 0

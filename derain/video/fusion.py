@@ -265,13 +265,16 @@ def fuse(window: Window) -> Pixels:
             fields.append(choose_flow(look, shots[-1].look(), there, back))
     if not shots:
         return shot.background
-    looks, still = [each.look() for each in shots], np.zeros(look.smooth.shape, bool)
+    looks = [each.look() for each in shots]
+    seen = np.ones((len(shots), *look.smooth.shape), bool)
     if any(field.any() for field in fields):
-        still = stays(look, looks, fields)
+        alike = [as_here(look, each) for each in looks]
+        still = stays(look, looks, fields, alike)
         fields = [np.where(still[..., None], np.float32(0), field) for field in fields]
+        seen = ~still | alike
     views = [
-        View(other, field, same_things(look, its_look, field) & ~(still & ~as_here(look, its_look)))
-        for other, its_look, field in zip(shots, looks, fields)
+        View(other, field, same_things(look, other.look(), field) & part)
+        for other, field, part in zip(shots, fields, seen)
     ]
     return agreed(shot, *seen_through(look, views))
 
